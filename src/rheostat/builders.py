@@ -1,0 +1,110 @@
+"""Graphs, ready to compile: each builder returns an uncompiled `StateGraph`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langgraph.graph import END, START, StateGraph
+
+from rheostat.budget import Budget
+from rheostat.difficulty import Agreement
+from rheostat.effort import Wish, parse_wish
+from rheostat.errors import BadInput
+from rheostat.ledger import Ledger, MemoryLedger
+from rheostat.meter import Meter
+from rheostat.models import resolve
+from rheostat.nodes import SolverNodes, as_node
+from rheostat.policy import Caps, Policy
+from rheostat.providers import Endpoint
+from rheostat.state import SolverInput, SolverOutput, SolverState
+from rheostat.verifiers import Check, Verifier, as_verifier
+
+__all__ = ["SolverContext", "build_solver"]
+
+
+class SolverContext(TypedDict, total=False):
+    """What may differ from run to run: `graph.invoke(inputs, context={"effort": "high"})`."""
+
+    effort: str
+    """`auto`, `fast`, `balanced`, `thorough`, or a level."""
+
+
+def build_solver(
+    model: str | BaseChatModel | Endpoint,
+    *,
+    budget: Budget,
+    verifier: Verifier | Check | None = None,
+    effort: Wish | str = "balanced",
+    escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
+    caps: Caps | None = None,
+    policy: Policy | None = None,
+    probe: Agreement | None = None,
+    ledger: Ledger | None = None,
+    meter: Meter | None = None,
+) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
+    """A graph that answers one question with as much thought as it deserves, under a hard budget.
+
+    estimate → plan → hold → call → settle → verify → decide → (plan again | end)
+
+    Args:
+        model: A chat model; or a name: `qwen2.5-coder-0.5b`, a GGUF path, `openai:…`, `anthropic:…`, or the URL of
+            an OpenAI-compatible server.
+        budget: Hard limits of each run.
+        verifier: Evidence from outside the model; or a function of the answer (see `as_verifier`).
+        effort: `fast`, `balanced`, `thorough`, or a fixed level (`none` … `max`), which switches adaptation off.
+        escalate_to: Other models, cheapest first: asked when the ones before them didn't do.
+        caps: What the operator allows.
+        policy: The rules and their numbers.
+        probe: Draw cheap answers first and let their agreement speak about the difficulty.
+        ledger: Where the spend is kept; by default in this process's memory.
+        meter: A meter of your own (attempts, waits); it brings its ledger.
+
+    Returns:
+        An uncompiled graph. `.compile(checkpointer=…)` and `invoke({"question": …})`: the result has `answer`,
+        `status`, `stopped`, `confidence` and `spend`.
+
+    Raises:
+        BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid, BadInput: before anything is spent.
+    """
+    if not isinstance(budget, Budget):
+        raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {budget!r}')
+    if ledger is not None and meter is not None:
+        raise BadInput("give a ledger or a meter, not both: a meter brings its own ledger")
+    ladder = [resolve(one) for one in (model, *escalate_to)]
+    for endpoint in ladder:
+        Meter.check_price(endpoint, budget)
+    nodes = SolverNodes(
+        ladder=ladder,
+        meter=meter or Meter(ledger or MemoryLedger()),
+        budget=budget,
+        verifier=as_verifier(verifier),
+        policy=policy or Policy(),
+        caps=caps or Caps(),
+        wish=parse_wish(str(effort)),
+        probe=probe,
+    )
+    graph = StateGraph(
+        SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput
+    )
+    for flow in (nodes.estimate, nodes.plan, nodes.hold, nodes.settle, nodes.verify, nodes.decide):
+        graph.add_node(flow.__name__, as_node(flow))
+    graph.add_node("call", as_node(nodes.call))
+    graph.add_edge(START, "estimate")
+    graph.add_edge("estimate", "plan")
+    graph.add_conditional_edges("plan", _after_plan, {"hold": "hold", "end": END})
+    graph.add_conditional_edges("hold", nodes.fan_out, ["call", "decide"])
+    graph.add_edge("call", "settle")
+    graph.add_edge("settle", "verify")
+    graph.add_edge("verify", "decide")
+    graph.add_conditional_edges("decide", _after_decide, {"again": "plan", "end": END})
+    return graph
+
+
+def _after_plan(state: Any) -> str:
+    return "hold" if state["calls"] else "end"
+
+
+def _after_decide(state: Any) -> str:
+    return "end" if state["decision"]["action"] in ("accept", "stop") else "again"

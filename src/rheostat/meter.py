@@ -1,0 +1,228 @@
+"""The only place where a model is called: hold → call → settle.
+
+Every attempt has a reservation of its own. What happens to it:
+
+=============================================  ==========================================================
+a reply with usage                             settled at what it cost
+a reply without usage; a cut, cancelled,       stays charged at its full hold, as *unknown*
+timed-out or crashed request; a 5xx
+a 4xx or 429                                   settled at zero tokens and one call: the server did no work
+no connection could be made                    voided: the request provably never left
+=============================================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_base, wait_exponential_jitter
+
+from rheostat.budget import Budget, Room
+from rheostat.errors import BadInput, NoPrice
+from rheostat.flow import Effect, Flow
+from rheostat.ledger import Account, Ledger, Reading, Reservation
+from rheostat.providers import Endpoint, Reply, Settings, failure
+from rheostat.providers.dial import Messages
+from rheostat.providers.failures import retryable
+from rheostat.usage import Spend
+
+__all__ = ["Meter"]
+
+
+class Meter:
+    """Calls models under a ledger. All methods are flows: run them by `rheostat.flow.drive` or `adrive`.
+
+    Args:
+        ledger: Where the truth is.
+        attempts: How often one request may be sent, the first time included.
+        wait: Pause between attempts (a tenacity wait).
+    """
+
+    def __init__(self, ledger: Ledger, *, attempts: int = 3, wait: wait_base | None = None) -> None:
+        if attempts < 1:
+            raise BadInput(f"attempts must be at least 1, not {attempts}")
+        self.ledger = ledger
+        self._retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=wait or wait_exponential_jitter(initial=0.5, max=8),
+            retry=retry_if_exception(retryable),
+            reraise=True,
+        )
+
+    # --- the ledger's methods as effects ----------------------------------------------------------
+
+    def open(self, account: Account, reading: Reading | None) -> Flow[None]:
+        """Open an account, from its last reading if the ledger has forgotten it."""
+        yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
+
+    def reading(self, account: str) -> Flow[Reading]:
+        """The totals now."""
+        reading: Reading = yield Effect(lambda: self.ledger.reading(account), lambda: self.ledger.areading(account))
+        return reading
+
+    def room(self, account: str) -> Flow[Room]:
+        """What is left now."""
+        room: Room = yield Effect(lambda: self.ledger.room(account), lambda: self.ledger.aroom(account))
+        return room
+
+    def hold(self, account: str, amounts: Sequence[Spend], note: dict[str, str]) -> Flow[list[Reservation]]:
+        """Hold all or none; see `Ledger.hold`."""
+        held: list[Reservation] = yield Effect(
+            lambda: self.ledger.hold(account, amounts, note), lambda: self.ledger.ahold(account, amounts, note)
+        )
+        return held
+
+    def void(self, reservation: str) -> Flow[None]:
+        """Give back a hold whose request never left."""
+        yield Effect(lambda: self.ledger.void(reservation), lambda: self.ledger.avoid(reservation))
+
+    def _settle(self, reservation: str, actual: Spend) -> Flow[None]:
+        yield Effect(lambda: self.ledger.settle(reservation, actual), lambda: self.ledger.asettle(reservation, actual))
+
+    def _lose(self, reservation: str) -> Flow[None]:
+        yield Effect(lambda: self.ledger.lose(reservation), lambda: self.ledger.alose(reservation))
+
+    # --- bounds -----------------------------------------------------------------------------------
+
+    def input_bound(self, endpoint: Endpoint, messages: Messages, settings: Settings) -> Flow[int]:
+        """The input tokens: exact where the provider counts for nothing, else bounded from above by the text."""
+        bound = endpoint.dial.bound_input(messages)
+        if bound > 4 * 1_000_000:
+            raise BadInput(f"a request of {bound:,} bytes is more than any model reads")
+        counting = endpoint.dial.count_input(messages, settings)
+        if counting is None:
+            return bound
+        try:
+            return int((yield counting))
+        except Exception:  # a server that can't count now: the bound is sound anyway
+            return bound
+
+    @staticmethod
+    def bound(endpoint: Endpoint, input_tokens: int, settings: Settings) -> Spend:
+        """The most that one request can cost.
+
+        Raises:
+            BadInput: the request is larger than the model's context.
+        """
+        total = input_tokens + settings.max_output_tokens
+        if endpoint.context_tokens is not None and total > endpoint.context_tokens:
+            raise BadInput(
+                f"{endpoint.name} holds {endpoint.context_tokens:,} tokens; this request may need {total:,} "
+                f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question."
+            )
+        spend = Spend(
+            input_tokens=input_tokens,
+            output_tokens=settings.max_output_tokens,
+            thinking_tokens=settings.max_thinking_tokens,
+            calls=1,
+        )
+        return replace(spend, usd_nanos=endpoint.price.bound(spend) if endpoint.price else None)
+
+    @staticmethod
+    def check_price(endpoint: Endpoint, budget: Budget) -> None:
+        """A money limit needs a price.
+
+        Raises:
+            NoPrice: there is none.
+        """
+        if budget.usd is not None and endpoint.price is None:
+            raise NoPrice(
+                f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
+                "Give a price (rheostat.Price), or limit tokens, calls or seconds instead."
+            )
+
+    # --- the call ---------------------------------------------------------------------------------
+
+    def call(
+        self,
+        endpoint: Endpoint,
+        account: str,
+        held: Reservation,
+        messages: Messages,
+        settings: Settings,
+        phase: Any,
+        note: dict[str, str],
+    ) -> Flow[Reply]:
+        """Send one request under a hold, retry what may be retried, settle each attempt.
+
+        Raises:
+            BudgetExceeded: a retry didn't fit any more.
+            Exception: the last failure, as the chat model raised it.
+        """
+        state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
+        self._retrying.begin()
+        reservation: Reservation | None = held
+        while True:
+            todo = self._retrying.iter(retry_state=state)
+            if isinstance(todo, DoAttempt):
+                try:
+                    if reservation is None:
+                        [reservation] = yield from self.hold(account, [held.amount], note)
+                    reply = yield from self._attempt(endpoint, account, reservation, messages, settings, phase)
+                except Exception as error:
+                    reservation = None
+                    if failure(error) != "refused" and endpoint.revive is not None:
+                        yield from self._revive(endpoint.revive)
+                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+                else:
+                    state.set_result(reply)
+            elif isinstance(todo, DoSleep):
+                state.prepare_for_next_attempt()
+                seconds = float(todo)
+                yield Effect(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
+            else:
+                done: Reply = todo
+                return done
+
+    def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
+        yield Effect(revive, lambda: asyncio.to_thread(revive))
+
+    def _attempt(
+        self,
+        endpoint: Endpoint,
+        account: str,
+        reservation: Reservation,
+        messages: Messages,
+        settings: Settings,
+        phase: Any,
+    ) -> Flow[Reply]:
+        try:
+            room = yield from self.room(account)
+            message = yield _invoke(endpoint, messages, settings, room.seconds)
+        except BaseException as error:
+            match failure(error) if isinstance(error, Exception) else "unknown":
+                case "never left":
+                    yield from self.void(reservation.id)
+                case "refused":
+                    yield from self._settle(reservation.id, Spend(calls=1))
+                case _:
+                    yield from self._lose(reservation.id)
+            raise
+        reply = endpoint.dial.decode(message, settings, phase)
+        if reply.spend is None:
+            yield from self._lose(reservation.id)
+            return replace(reply, spend=reservation.amount)
+        spend = replace(reply.spend, usd_nanos=endpoint.price.cost(reply.spend) if endpoint.price else None)
+        yield from self._settle(reservation.id, spend)
+        return replace(reply, spend=spend)
+
+
+def _invoke(endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None) -> Effect:
+    """The request itself, cut at the deadline."""
+    kwargs = dict(settings.kwargs)
+    if seconds is not None and hasattr(endpoint.chat, "max_retries"):  # the SDKs of the hosted APIs take a timeout
+        kwargs["timeout"] = max(seconds, 0.001)
+
+    def do() -> Any:
+        return endpoint.chat.invoke(messages, **kwargs)
+
+    def ado() -> Awaitable[Any]:
+        return asyncio.wait_for(endpoint.chat.ainvoke(messages, **kwargs), seconds)
+
+    return Effect(do, ado)

@@ -1,0 +1,109 @@
+"""From what a person writes to a model that can be called."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
+
+from rheostat.errors import ModelUnknown
+from rheostat.local import CATALOGUE, LocalServer, require_model, start_server
+from rheostat.local.server import shared_server
+from rheostat.pricing import FREE, Price
+from rheostat.providers import Endpoint, endpoint_for, hosted_endpoint
+from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
+
+__all__ = ["local_endpoint", "resolve", "served_endpoint"]
+
+_REQUEST_SECONDS = 600
+
+
+def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None) -> Endpoint:
+    """An endpoint from a chat model or from a name.
+
+    Args:
+        model: A chat model; `qwen2.5-coder-0.5b` (a local name); a path to a GGUF file; `openai:MODEL`;
+            `anthropic:MODEL`; or the URL of an OpenAI-compatible server.
+        price: Yours, instead of the listed one.
+
+    Raises:
+        ModelUnknown: nothing of that name; says what there is.
+        LocalModelError: the local model isn't here, is damaged, or doesn't start.
+    """
+    if isinstance(model, Endpoint):
+        return model
+    if isinstance(model, BaseChatModel):
+        return endpoint_for(model, price=price)
+    if not isinstance(model, str) or not model.strip():
+        raise ModelUnknown(f"a model is a chat model or a name, not {model!r}")
+    if model.startswith(("http://", "https://")):
+        return _url_endpoint(model.rstrip("/"), price)
+    if model in CATALOGUE:
+        return local_endpoint(require_model(CATALOGUE[model]), name=model, price=price)
+    if model.endswith(".gguf") or Path(model).is_file():
+        return local_endpoint(Path(model), name=Path(model).stem, price=price)
+    if ":" in model:
+        return hosted_endpoint(model)
+    near = difflib.get_close_matches(model, CATALOGUE, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise ModelUnknown(
+        f"no model {model!r}.{hint} Use a local name ({', '.join(CATALOGUE)}), a path to a .gguf file, "
+        "openai:MODEL, anthropic:MODEL, or the URL of an OpenAI-compatible server."
+    )
+
+
+def local_endpoint(path: Path, *, name: str, price: Price | None = None) -> Endpoint:
+    """An endpoint on a GGUF file: a shared server if one runs, else one of our own."""
+    shared = shared_server(path)
+    if shared is not None:
+        return served_endpoint(*shared, name=name, price=price or FREE)
+    server = start_server(path)
+    return served_endpoint(server.url, server.key, name=name, price=price or FREE, server=server)
+
+
+def served_endpoint(
+    url: str, key: str, *, name: str, price: Price | None = None, server: LocalServer | None = None
+) -> Endpoint:
+    """An endpoint on a llama.cpp server that runs our chat template."""
+    chat = ChatLlamaCpp(
+        model=name,
+        base_url=url,
+        api_key=SecretStr(key),
+        max_retries=0,
+        timeout=_REQUEST_SECONDS,
+        stream_usage=True,
+    )
+    return Endpoint(
+        chat=chat,
+        dial=LlamaCppDial(name, client=chat),
+        price=price,
+        context_tokens=server.context_tokens if server else None,
+        revive=server.revive if server else None,
+    )
+
+
+def _url_endpoint(url: str, price: Price | None) -> Endpoint:
+    key = os.environ.get("OPENAI_API_KEY") or "none"
+    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the user's own address
+            listed = json.load(response)["data"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "" if url.endswith("/v1") else " Most servers want the address to end in /v1."
+        raise ModelUnknown(f"no OpenAI-compatible server answers at {url}: {error}.{hint}") from error
+    if not listed:
+        raise ModelUnknown(f"the server at {url} offers no model")
+    name = str(listed[0]["id"])
+    if listed[0].get("owned_by") == "llamacpp":
+        return served_endpoint(url, key, name=name, price=price)
+    chat = ChatOpenAI(
+        model=name, base_url=url, api_key=SecretStr(key), max_retries=0, timeout=_REQUEST_SECONDS, stream_usage=True
+    )
+    return endpoint_for(chat, name=name, price=price)

@@ -1,0 +1,90 @@
+"""What a call costs, and the most that it can cost.
+
+Prices come from genai-prices (offline table); a `Price` of your own overrides it. A local model has the price
+that you declare: `FREE`, or so much for each million tokens. An unknown price is `None`, never zero.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from genai_prices import Usage, calc_price
+
+from rheostat.usage import Spend, usd_nanos
+
+__all__ = ["FREE", "Price", "listed_price"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """US dollars for a million tokens, by kind."""
+
+    input_per_million: Decimal
+    output_per_million: Decimal
+    """Thinking is billed as output."""
+    cached_input_per_million: Decimal | None = None
+    """`None`: like other input."""
+    cache_write_per_million: Decimal | None = None
+    """Some providers charge more than the input price for what they put into their cache; a bound assumes it."""
+    listed: tuple[str, str] | None = None
+    """(provider, model) in genai-prices: what `cost` asks for tiers and cache rules that the fields don't show."""
+
+    def cost(self, spend: Spend) -> int:
+        """Nano-dollars for these tokens, rounded up."""
+        if self.listed is not None:
+            return usd_nanos(_listed_cost(self.listed, spend))
+        cached_rate = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
+        dollars = (
+            self.input_per_million * (spend.input_tokens - spend.cached_input_tokens)
+            + cached_rate * spend.cached_input_tokens
+            + self.output_per_million * spend.output_tokens
+        ) / 1_000_000
+        return usd_nanos(dollars)
+
+    def bound(self, spend: Spend) -> int:
+        """The most nano-dollars that these tokens can cost: nothing cached, everything written to the cache."""
+        uncached = replace(spend, cached_input_tokens=0)
+        surcharge = (self.cache_write_per_million or Decimal(0)) - self.input_per_million
+        written = usd_nanos(max(surcharge, Decimal(0)) * spend.input_tokens / 1_000_000)
+        return self.cost(uncached) + written
+
+
+FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
+"""For a model that runs on your own machine, said out loud."""
+
+
+def _listed_cost(listed: tuple[str, str], spend: Spend) -> Decimal:
+    provider, model = listed
+    usage = Usage(
+        input_tokens=spend.input_tokens,
+        output_tokens=spend.output_tokens,
+        cache_read_tokens=spend.cached_input_tokens or None,
+    )
+    return calc_price(usage, model_ref=model, provider_id=provider).total_price
+
+
+@functools.cache
+def listed_price(provider: str, model: str) -> Price | None:
+    """The list price of a hosted model, or `None` if genai-prices doesn't know it."""
+    million = Spend(input_tokens=1_000_000)
+    try:
+        rates = calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model_price
+        return Price(
+            input_per_million=_listed_cost((provider, model), million),
+            output_per_million=_listed_cost((provider, model), Spend(output_tokens=1_000_000)),
+            cache_write_per_million=_flat(getattr(rates, "cache_write_1h_mtok", None))
+            or _flat(getattr(rates, "cache_write_mtok", None)),
+            listed=(provider, model),
+        )
+    except LookupError:
+        return None
+
+
+def _flat(rate: object) -> Decimal | None:
+    """A rate as one number; a tiered one by its dearest tier."""
+    if rate is None or isinstance(rate, Decimal):
+        return rate
+    tiers = getattr(rate, "tiers", ())
+    return max([getattr(rate, "base", Decimal(0)), *(tier.price for tier in tiers)])

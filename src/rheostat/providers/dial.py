@@ -1,0 +1,132 @@
+"""What a dial is: the translation between a thinking plan and one provider's settings and replies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+
+from rheostat.effort import ThinkingPlan
+from rheostat.flow import Effect
+from rheostat.policy import ModelFacts
+from rheostat.pricing import Price
+from rheostat.usage import Spend
+
+__all__ = ["Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "byte_bound", "reply_from"]
+
+Messages: TypeAlias = list[dict[str, Any]]
+"""Role and content, as plain data."""
+
+Phase: TypeAlias = Literal["whole", "think", "answer"]
+"""Thought and answer in one request; a scratchpad alone; the answer after a thought."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a plan became for one request."""
+
+    kwargs: dict[str, Any]
+    """Keyword arguments of the chat model's `invoke`."""
+    max_output_tokens: int
+    """The clamp that was sent: the reply can't be longer."""
+    max_thinking_tokens: int
+    """The most of it that can be thought."""
+    notes: tuple[str, ...] = ()
+    """What was changed on the way, and why: nothing is dropped in silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply, read."""
+
+    text: str
+    """The answer; empty if the model gave none."""
+    thought: str
+    """The visible thought."""
+    spend: Spend | None
+    """Tokens by kind and one call, not yet priced; `None`: the provider didn't say."""
+    cut: bool
+    """Stopped by a length cap."""
+
+
+class Dial(Protocol):
+    """One provider's way to think."""
+
+    facts: ModelFacts
+
+    def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
+        """The requests that make one sample. An `answer` after a `whole` is only sent if the whole had none."""
+
+    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
+        """The settings of one request."""
+
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+        """Read a reply."""
+
+    def bound_input(self, messages: Messages) -> int:
+        """A sound upper bound of the input tokens, from the text alone."""
+
+    def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
+        """The provider's own exact count, if asking costs nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A model that can be called: the chat model, its dial and its price."""
+
+    chat: BaseChatModel
+    dial: Dial
+    price: Price | None
+    """`None`: unknown; such a model can't run under a money limit."""
+    context_tokens: int | None = None
+    """Input and output of one request together."""
+    revive: Callable[[], bool] | None = field(default=None)
+    """Restart a server of our own after it died; True: it runs again."""
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.dial.facts.name
+
+
+_MESSAGE_OVERHEAD = 16
+"""Template tokens around each message and at the ends, generously."""
+
+
+def byte_bound(messages: Messages, *, overhead: int = 64) -> int:
+    """Byte-level BPE never makes more tokens than bytes; templates add some around each message."""
+    text = sum(len(str(message["content"]).encode()) for message in messages)
+    return text + _MESSAGE_OVERHEAD * len(messages) + overhead
+
+
+def _detail(details: Any, name: str) -> int | None:
+    """A usage detail by name; on some service tiers the key carries a prefix (`flex_reasoning`)."""
+    for key, value in (details or {}).items():
+        if (key == name or key.endswith(f"_{name}")) and isinstance(value, int):
+            return value
+    return None
+
+
+def reply_from(message: AIMessage, settings: Settings, *, thought: str = "", thinking_tokens: int | None = None) -> Reply:
+    """Read LangChain's standard usage. Thinking that isn't reported is assumed at its most."""
+    text = message.text
+    metadata = message.response_metadata
+    stop = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("status")
+    usage = message.usage_metadata
+    spend = None
+    if usage is not None:
+        if thinking_tokens is None:
+            thinking_tokens = _detail(usage.get("output_token_details"), "reasoning")
+        if thinking_tokens is None:
+            thinking_tokens = min(settings.max_thinking_tokens, usage["output_tokens"])
+        spend = Spend(
+            input_tokens=usage["input_tokens"],
+            cached_input_tokens=_detail(usage.get("input_token_details"), "cache_read") or 0,
+            output_tokens=usage["output_tokens"],
+            thinking_tokens=thinking_tokens,
+            calls=1,
+        )
+    return Reply(text=text, thought=thought, spend=spend, cut=stop in ("length", "max_tokens", "incomplete"))

@@ -1,0 +1,61 @@
+"""Two-phase thinking: the dial for a model or server that has none.
+
+First a scratchpad of at most N tokens, then the answer in a request of its own. Works with any chat model that takes
+`max_tokens`; the thinking cap is the first request's length cap, so it holds everywhere, to the token.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage
+
+from rheostat.effort import Effort, ThinkingPlan
+from rheostat.flow import Effect
+from rheostat.policy import ModelFacts
+from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
+
+__all__ = ["LEVELS", "GenericDial"]
+
+LEVELS = {
+    Effort.none: 0,
+    Effort.minimal: 64,
+    Effort.low: 128,
+    Effort.medium: 256,
+    Effort.high: 512,
+    Effort.xhigh: 1024,
+    Effort.max: 2048,
+}
+"""Scratchpads, in tokens: small models say what they have to say in a few hundred."""
+
+
+class GenericDial:
+    """Two requests for a sample that thinks, one for a sample that doesn't."""
+
+    def __init__(self, name: str, *, length_argument: str = "max_tokens") -> None:
+        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True)
+        self._length_argument = length_argument
+
+    def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
+        return ("think", "answer") if plan.thinking_tokens else ("whole",)
+
+    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
+        most = plan.thinking_tokens if phase == "think" else plan.answer_tokens
+        kwargs: dict[str, Any] = {self._length_argument: most}
+        if temperature is not None:
+            kwargs["temperature"] = temperature
+        notes = ("two-phase thinking: the model has no dial of its own",) if phase == "think" else ()
+        return Settings(kwargs, most, most if phase == "think" else 0, notes)
+
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+        if phase != "think":
+            return reply_from(message, settings, thinking_tokens=0)
+        usage = message.usage_metadata
+        reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
+        return Reply(text="", thought=reply.text, spend=reply.spend, cut=reply.cut)
+
+    def bound_input(self, messages: Messages) -> int:
+        return byte_bound(messages)
+
+    def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
+        return None

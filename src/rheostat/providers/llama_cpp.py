@@ -1,0 +1,137 @@
+"""llama.cpp's server: a thinking budget per request, enforced by the server to the token.
+
+Facts (tried on xllamacpp 2026.10, October 2026):
+
+- `thinking_budget_tokens` caps the thought; 0 leaks a literal `</think>`, so no thinking is asked for by the chat
+  template (`enable_thinking: false`) instead.
+- usage has no count of thinking tokens; with `logprobs` the reply lists every generated token, and the thought ends
+  where the close marker begins: an exact count without a second request.
+- `n > 1` reports the usage of one choice: samples are requests of their own here.
+- a budget together with a JSON Schema makes the server fail now and then: with a schema we think in one request and
+  answer in another.
+- a model that wasn't trained to think may end inside its thought: then the answer is asked for in a second request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openai
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_openai import ChatOpenAI
+
+from rheostat.effort import Effort, ThinkingPlan
+from rheostat.flow import Effect
+from rheostat.policy import ModelFacts
+from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
+from rheostat.providers.generic import LEVELS
+
+__all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
+
+CLOSE = "</think>"
+_CLOSE_TOKENS = 8
+"""The close marker is generated too: four tokens on Qwen's vocabulary, one where it is a token of its own."""
+
+
+class ChatLlamaCpp(ChatOpenAI):
+    """`ChatOpenAI` that keeps the thought (`reasoning_content`), which the base class drops."""
+
+    def _create_chat_result(
+        self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        result = super()._create_chat_result(response, generation_info)
+        raw = response if isinstance(response, dict) else response.model_dump(warnings=False)
+        for generation, choice in zip(result.generations, raw["choices"], strict=True):
+            thought = choice["message"].get("reasoning_content")
+            if thought:
+                generation.message.additional_kwargs["reasoning_content"] = thought
+        return result
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        choices = chunk.get("choices") or []
+        if converted is not None and choices and isinstance(converted.message, AIMessageChunk):
+            thought = (choices[0].get("delta") or {}).get("reasoning_content")
+            if thought:
+                converted.message.additional_kwargs["reasoning_content"] = thought
+        return converted
+
+
+def thinking_tokens_of(tokens: list[str]) -> int:
+    """How many of the generated tokens come before the close marker (all of them, if it never came)."""
+    text = ""
+    ends: list[int] = []
+    for token in tokens:
+        text += token
+        ends.append(len(text))
+    at = text.find(CLOSE)
+    if at < 0:
+        return len([token for token in tokens if token])
+    return sum(1 for start in [0, *ends][: len(tokens)] if start < at)
+
+
+class LlamaCppDial:
+    """The dial of a llama.cpp server that runs one of our chat templates."""
+
+    def __init__(self, name: str, *, client: ChatOpenAI | None = None) -> None:
+        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True)
+        self._client = client
+
+    def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
+        if not plan.thinking_tokens:
+            return ("whole",)
+        return ("think", "answer") if schema else ("whole", "answer")
+
+    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
+        body: dict[str, Any] = {}
+        kwargs: dict[str, Any] = {"extra_body": body}
+        thinking = plan.thinking_tokens if phase in ("whole", "think") else 0
+        if phase == "think":
+            most = thinking  # plain text, cut by length: nothing to close
+            body["chat_template_kwargs"] = {"enable_thinking": False}
+        elif thinking:
+            most = thinking + _CLOSE_TOKENS + plan.answer_tokens
+            body["thinking_budget_tokens"] = thinking
+            kwargs["logprobs"] = True
+        else:
+            most = plan.answer_tokens
+            body["chat_template_kwargs"] = {"enable_thinking": False}
+        kwargs["max_tokens"] = most
+        if temperature is not None:
+            kwargs["temperature"] = temperature
+        if schema is not None and phase != "think":
+            kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        return Settings(kwargs, most, thinking)
+
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+        thought = str(message.additional_kwargs.get("reasoning_content") or "")
+        if phase == "think":
+            usage = message.usage_metadata
+            reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
+            return Reply(text="", thought=reply.text, spend=reply.spend, cut=reply.cut)
+        counted = 0
+        if settings.max_thinking_tokens:
+            listed = (message.response_metadata.get("logprobs") or {}).get("content") or []
+            counted = thinking_tokens_of([str(entry["token"]) for entry in listed])
+        return reply_from(message, settings, thought=thought, thinking_tokens=counted)
+
+    def bound_input(self, messages: Messages) -> int:
+        return byte_bound(messages)
+
+    def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
+        if self._client is None:
+            return None
+        body = {"messages": messages, **settings.kwargs["extra_body"]}
+        sync, asynchronous = self._client.root_client, self._client.root_async_client
+        path = "/chat/completions/input_tokens"
+
+        def do() -> int:
+            return int(sync.post(path, body=body, cast_to=dict[str, Any])["input_tokens"])
+
+        async def ado() -> int:
+            return int((await asynchronous.post(path, body=body, cast_to=dict[str, Any]))["input_tokens"])
+
+        return Effect(do, ado)

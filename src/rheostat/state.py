@@ -1,0 +1,64 @@
+"""The channels of the solver's state, and their reducers. Everything in it is plain data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypedDict
+
+from rheostat.ledger import Reading, latest_reading
+
+__all__ = ["SolverInput", "SolverOutput", "SolverState", "merge_samples"]
+
+
+def merge_samples(left: list[dict[str, Any]] | None, right: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """Merge by id: a replayed branch replaces its own sample and never adds a second one."""
+    merged = {sample["id"]: sample for sample in left or []}
+    for sample in right or []:
+        merged[sample["id"]] = {**merged.get(sample["id"], {}), **sample}
+    return list(merged.values())
+
+
+class SolverInput(TypedDict):
+    """What a caller gives."""
+
+    question: str
+
+
+class SolverOutput(TypedDict, total=False):
+    """What a caller gets."""
+
+    answer: str | None
+    """The best answer, or None if there is none."""
+    status: str
+    """`solved` (a verifier passed it), `answered` (nothing could verify it), `unsolved` (refused or no answer)."""
+    stopped: str
+    """Why the run ended."""
+    confidence: float | None
+    """1.0 when verified; the share of the votes; None when nothing can say."""
+    spend: Reading
+    """The meter reading."""
+
+
+class SolverState(TypedDict, total=False):
+    """All channels."""
+
+    question: str
+    difficulty: dict[str, Any]
+    """As `Difficulty.to_dict`."""
+    plan: dict[str, Any]
+    """As `ThinkingPlan.to_dict`: the plan of the current round."""
+    calls: list[dict[str, Any]]
+    """The samples of this round, prepared: messages, bounds, and (after `hold`) reservations."""
+    samples: Annotated[list[dict[str, Any]], merge_samples]
+    """Every sample of every round, by id."""
+    decision: dict[str, str]
+    """As `Decision.to_dict`: what comes next."""
+    round: int
+    """Rounds that were planned."""
+    model: int
+    """Which model of the ladder is asked: 0 is the first."""
+    answer: str | None
+    status: str
+    stopped: str
+    confidence: float | None
+    spend: Annotated[Reading, latest_reading]
+    """The meter reading: see `rheostat.ledger.Reading`."""

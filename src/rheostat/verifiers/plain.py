@@ -1,0 +1,51 @@
+"""Verifiers that compare text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from rheostat.errors import VerifierInvalid
+from rheostat.verifiers.verdict import AnswerForm, Verdict
+
+__all__ = ["Exact", "Matches"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """The answer must be this text; white space at the ends and case don't count.
+
+    The reason doesn't give the wanted text away: the model must find it.
+    """
+
+    expected: str
+    form: AnswerForm | None = field(default="text")
+
+    def check(self, answer: str) -> Verdict:
+        """Equal or not."""
+        same = answer.strip().casefold() == self.expected.strip().casefold()
+        return Verdict(same, "" if same else f"{answer.strip()[:200]!r} is not the expected answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The whole answer must match a regular expression.
+
+    Raises:
+        VerifierInvalid: not a regular expression.
+    """
+
+    pattern: str
+    form: AnswerForm | None = field(default="text")
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise VerifierInvalid(f"not a regular expression: {self.pattern!r}: {error}") from None
+
+    def check(self, answer: str) -> Verdict:
+        """Full match or not."""
+        if re.fullmatch(self.pattern, answer.strip()):
+            return Verdict(True)
+        return Verdict(False, f"the answer must match the regular expression {self.pattern}")

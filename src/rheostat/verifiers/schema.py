@@ -1,0 +1,53 @@
+"""The answer must be JSON of a given shape."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rheostat.errors import MissingExtra, VerifierInvalid
+from rheostat.verifiers.verdict import AnswerForm, Verdict
+
+__all__ = ["JsonSchema"]
+
+
+class JsonSchema:
+    """Validate the answer against a JSON Schema (by jsonschema, the draft that `$schema` names).
+
+    Raises:
+        VerifierInvalid: not JSON, or not a schema.
+    """
+
+    form: AnswerForm | None = "json"
+
+    def __init__(self, schema: dict[str, Any] | str) -> None:
+        try:
+            import jsonschema
+        except ImportError:
+            raise MissingExtra("JsonSchema", "verifiers") from None
+        if isinstance(schema, str):
+            try:
+                schema = json.loads(schema)
+            except json.JSONDecodeError as error:
+                raise VerifierInvalid(f"the schema is not JSON: {error}") from None
+        if not isinstance(schema, dict):
+            raise VerifierInvalid(f"a JSON Schema is an object, not {type(schema).__name__}")
+        kind = jsonschema.validators.validator_for(schema)
+        try:
+            kind.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            raise VerifierInvalid(f"not a valid JSON Schema: at {error.json_path}: {error.message}") from None
+        self.schema: dict[str, Any] = schema
+        """The schema itself; it is also shown to the model."""
+        self._validator = kind(schema)
+
+    def check(self, answer: str) -> Verdict:
+        """Parse and validate; the reason names the first few faults by their path."""
+        try:
+            value = json.loads(answer)
+        except (json.JSONDecodeError, RecursionError) as error:
+            return Verdict(False, f"not valid JSON: {error}")
+        faults = sorted(self._validator.iter_errors(value), key=lambda fault: fault.json_path)
+        if not faults:
+            return Verdict(True)
+        return Verdict(False, "; ".join(f"at {fault.json_path}: {fault.message[:200]}" for fault in faults[:3]))
