@@ -10,7 +10,7 @@ from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
 from rheostat.meter import Meter
-from rheostat.prompts import FINISH, extract
+from rheostat.prompts import FINISH, STOP, extract
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Messages
 from rheostat.usage import Spend
@@ -77,6 +77,8 @@ def sample(
             if phase == "answer" and drawn["answer"] is not None:
                 break
             settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
+            if form in STOP and dial.facts.takes_stop and phase != "think":
+                settings.kwargs["stop"] = STOP[form]
             sent = messages
             if phase == "answer":
                 sent = [

@@ -63,13 +63,19 @@ def local_endpoint(path: Path, *, name: str, price: Price | None = None) -> Endp
     """An endpoint on a GGUF file: a shared server if one runs, else one of our own."""
     shared = shared_server(path)
     if shared is not None:
-        return served_endpoint(*shared, name=name, price=price or FREE)
+        return served_endpoint(*shared, name=name, price=price or FREE, context_tokens=8192)
     server = start_server(path)
     return served_endpoint(server.url, server.key, name=name, price=price or FREE, server=server)
 
 
 def served_endpoint(
-    url: str, key: str, *, name: str, price: Price | None = None, server: LocalServer | None = None
+    url: str,
+    key: str,
+    *,
+    name: str,
+    price: Price | None = None,
+    server: LocalServer | None = None,
+    context_tokens: int | None = None,
 ) -> Endpoint:
     """An endpoint on a llama.cpp server that runs our chat template."""
     chat = ChatLlamaCpp(
@@ -82,9 +88,9 @@ def served_endpoint(
     )
     return Endpoint(
         chat=chat,
-        dial=LlamaCppDial(name, client=chat),
+        dial=LlamaCppDial(name, client=chat, floor=CATALOGUE[name].floor if name in CATALOGUE else None),
         price=price,
-        context_tokens=server.context_tokens if server else None,
+        context_tokens=server.context_tokens if server else context_tokens,
         revive=server.revive if server else None,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
@@ -27,12 +27,12 @@ from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.ledger import Account, Reservation
 from rheostat.meter import Meter
 from rheostat.policy import Caps, Decision, ModelFacts, Policy, Progress
-from rheostat.prompts import answer_form, answer_key, ask, votable
+from rheostat.prompts import ANSWER_TOKENS, answer_form, answer_key, ask, votable
 from rheostat.providers import Endpoint
 from rheostat.providers.dial import Messages
 from rheostat.state import SolverState
 from rheostat.usage import Spend
-from rheostat.verifiers import JsonSchema, Verdict, Verifier
+from rheostat.verifiers import AnswerForm, JsonSchema, Verdict, Verifier
 from rheostat.voting import Votes
 
 __all__ = ["SolverNodes", "as_node"]
@@ -89,13 +89,18 @@ class SolverNodes:
     def _schema(self) -> Any | None:
         return self.verifier.schema if isinstance(self.verifier, JsonSchema) else None
 
-    def _messages(self, state: SolverState, difficulty: Difficulty, *, thinking: bool, correct: bool) -> Messages:
+    def _messages(
+        self, state: SolverState, difficulty: Difficulty, endpoint: Endpoint, *, thinking: bool, correct: bool
+    ) -> Messages:
         refused: list[tuple[str, str]] = []
         if correct:
             last = [s for s in state["samples"] if s.get("verdict") and s["verdict"]["passed"] is False][-1:]
             refused = [(s["answer"], s["verdict"]["reason"]) for s in last]
         form = answer_form(difficulty.kind, self.verifier)
-        return ask(state["question"], form, thinking=thinking, verifier=self.verifier, refused=refused)
+        return ask(
+            state["question"], form,
+            thinking=thinking, verifier=self.verifier, refused=refused, example=endpoint.dial.example,
+        )  # fmt: skip
 
     # --- estimate ---------------------------------------------------------------------------------
 
@@ -139,12 +144,13 @@ class SolverNodes:
         form = answer_form(difficulty.kind, self.verifier)
         lowest = endpoint.dial.facts.nearest(Effort.none)
         plan = self.policy.set_effort(
-            ThinkingPlan(effort=lowest, thinking_tokens=0, answer_tokens=self.caps.answer_tokens),
+            ThinkingPlan(effort=lowest, thinking_tokens=0, answer_tokens=self._answer_tokens(form)),
             lowest,
             self.caps,
             endpoint.dial.facts,
         )
-        messages = ask(question, form, thinking=plan.thinking_tokens > 0, verifier=self.verifier)
+        thinking = plan.thinking_tokens > 0
+        messages = ask(question, form, thinking=thinking, verifier=self.verifier, example=endpoint.dial.example)
         amounts = yield from self._bounds(endpoint, plan, messages, form)
         room = yield from self.meter.room(account)
         needed = sum(amounts * (probe.samples + 1), Spend())  # one more: the last word
@@ -162,6 +168,9 @@ class SolverNodes:
             drawn.append({"id": f"probe{number}", "round": 0, "key": key, **got})
         return drawn
 
+    def _answer_tokens(self, form: AnswerForm) -> int:
+        return min(self.caps.answer_tokens, ANSWER_TOKENS.get(form, self.caps.answer_tokens))
+
     @staticmethod
     def _temperature(endpoint: Endpoint, number: int) -> float | None:
         """The first answer is the model's likeliest; the others vary, or their votes would say nothing."""
@@ -169,7 +178,7 @@ class SolverNodes:
             return None
         return 0.0 if number == 0 else 0.7
 
-    def _bounds(self, endpoint: Endpoint, plan: ThinkingPlan, messages: Messages, form: Any) -> Flow[list[Spend]]:
+    def _bounds(self, endpoint: Endpoint, plan: ThinkingPlan, messages: Messages, form: AnswerForm) -> Flow[list[Spend]]:
         dial = endpoint.dial
         phase = dial.phases(plan, schema=self._schema is not None)[0]
         settings = dial.encode(plan, phase, temperature=None, schema=self._schema)
@@ -197,7 +206,7 @@ class SolverNodes:
         inputs: dict[bool, int] = {}
         prompts: dict[bool, Messages] = {}
         for thinking in (False, True):
-            prompts[thinking] = self._messages(state, difficulty, thinking=thinking, correct=correct)
+            prompts[thinking] = self._messages(state, difficulty, endpoint, thinking=thinking, correct=correct)
             probe = wanted.because("", thinking_tokens=wanted.thinking_tokens if thinking else 0)
             phase = endpoint.dial.phases(probe, schema=self._schema is not None)[0]
             settings = endpoint.dial.encode(probe, phase, temperature=None, schema=self._schema)
@@ -240,13 +249,14 @@ class SolverNodes:
             ],
         }
 
-    def _wanted(self, state: SolverState, difficulty: Difficulty, facts: ModelFacts, form: Any) -> ThinkingPlan:
+    def _wanted(self, state: SolverState, difficulty: Difficulty, facts: ModelFacts, form: AnswerForm) -> ThinkingPlan:
         wish = self._wish()
         if not state["plan"]:
-            return self.policy.first(
+            first = self.policy.first(
                 difficulty, wish, self.caps, facts,
                 verified=self.verifier is not None, votable=votable(difficulty.kind, form),
             )  # fmt: skip
+            return replace(first, answer_tokens=self._answer_tokens(form))
         before = ThinkingPlan.from_dict(state["plan"])
         decision = state["decision"]
         plan = ThinkingPlan(

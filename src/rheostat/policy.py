@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from rheostat.budget import Room
-from rheostat.effort import Difficulty, Effort, ThinkingPlan, Wish
+from rheostat.effort import Difficulty, Effort, Kind, ThinkingPlan, Wish
 from rheostat.errors import BadInput
 from rheostat.usage import Spend
 from rheostat.voting import Votes, boundary, first_draw
@@ -52,6 +52,10 @@ class ModelFacts:
 
     takes_temperature: bool = False
     """Sampling can be made more or less varied."""
+    takes_stop: bool = False
+    """Stop sequences are honoured."""
+    floor: dict[Kind, Effort] = field(default_factory=dict)
+    """Kinds of task that this model was measured to fail below a level, whatever the question looks like."""
 
     def above(self, effort: Effort, cap: Effort) -> Effort | None:
         """The next useful level above `effort`, within `cap`; `None` at the top."""
@@ -106,13 +110,16 @@ class _Temper:
     step: int
     base: float
     worth: float
+    samples: int
 
 
 _TEMPERS: dict[str, _Temper] = {
-    "fast": _Temper(step=-1, base=1.0, worth=4.0),
-    "balanced": _Temper(step=0, base=2.0, worth=12.0),
-    "thorough": _Temper(step=1, base=3.0, worth=40.0),
+    "fast": _Temper(step=-1, base=1.0, worth=4.0, samples=1),
+    "balanced": _Temper(step=0, base=2.0, worth=6.0, samples=5),
+    "thorough": _Temper(step=1, base=3.0, worth=20.0, samples=12),
 }
+HOPELESS_VOTES = 3
+"""If so many answers all differ, more of them from the same model won't agree either."""
 _FIX_RATE, _FIX_DECAY = 0.35, 0.7
 """Our prior that a correction with the verifier's reason succeeds, and how it falls with each failed one."""
 
@@ -154,10 +161,15 @@ class Policy:
             effort = next(level for below, level in self.thresholds if difficulty.score < below)
             reasons = [f"difficulty {difficulty.score:.2f} ({difficulty.kind}) → {effort.value}"]
             by = "policy"
-            base = 1.0 if effort == Effort.none and wish != "thorough" else temper.base
+            easy = effort == Effort.none and wish != "thorough"
+            base = 1.0 if easy else temper.base
             if verified and effort > model.evidence_effort:
                 effort = model.evidence_effort
                 reasons.append(f"a verifier can tell: start at {effort.value}, think more on evidence")
+            floor = model.floor.get(difficulty.kind, Effort.none)
+            if effort < floor and not verified:
+                effort = floor
+                reasons.append(f"{model.name} needs {floor.value} for {difficulty.kind}")
             if temper.step and not verified:
                 effort = effort.step(temper.step)
                 reasons.append(f"{wish} → {effort.value}")
@@ -290,7 +302,10 @@ class Policy:
         state = f"lead {votes.lead} of {votes.total} votes, {max(wanted, 0):.2f} wanted"
         if votes.lead >= wanted:
             return Decision(action="accept", why=f"{state}: enough")
-        if progress.samples < min(caps.max_samples, round(4 * base)):
+        hopeless = votes.total >= HOPELESS_VOTES and votes.lead <= 1 and votes.ranked[0][1] == 1
+        if hopeless:
+            state += f"; {votes.total} answers, no two agree"
+        elif progress.samples < min(caps.max_samples, self.tempers[wish].samples):
             if progress.starved and can_think_more:
                 return Decision(action="escalate", why=f"{state}; thoughts were cut: more thinking tokens", to="thought")
             return Decision(action="sample", why=f"{state}: one more sample")

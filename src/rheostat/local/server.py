@@ -43,7 +43,7 @@ class LocalServer:
         MissingExtra: xllamacpp isn't installed.
     """
 
-    def __init__(self, model: Path, *, port: int = 0, slots: int = 4, context_tokens: int = 8192) -> None:
+    def __init__(self, model: Path, *, port: int = 0, slots: int = 8, context_tokens: int = 8192) -> None:
         import importlib.util
 
         if importlib.util.find_spec("xllamacpp") is None:

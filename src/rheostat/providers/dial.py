@@ -57,6 +57,10 @@ class Dial(Protocol):
 
     facts: ModelFacts
 
+    @property
+    def example(self) -> Callable[[str, str], str] | None:
+        """How (thought, answer) is written, for a small model that is best shown what is wanted; else None."""
+
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         """The requests that make one sample. An `answer` after a `whole` is only sent if the whole had none."""
 

@@ -6,6 +6,7 @@ First a scratchpad of at most N tokens, then the answer in a request of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -33,8 +34,12 @@ class GenericDial:
     """Two requests for a sample that thinks, one for a sample that doesn't."""
 
     def __init__(self, name: str, *, length_argument: str = "max_tokens") -> None:
-        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True)
+        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True)
         self._length_argument = length_argument
+
+    @property
+    def example(self) -> Callable[[str, str], str] | None:
+        return None
 
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         return ("think", "answer") if plan.thinking_tokens else ("whole",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -48,6 +49,10 @@ class HostedDial:
         raise NotImplementedError
 
     length_argument = "max_tokens"
+
+    @property
+    def example(self) -> Callable[[str, str], str] | None:
+        return None
 
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         return ("whole",)

@@ -14,6 +14,7 @@ Facts (tried on xllamacpp 2026.10, October 2026):
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import openai
@@ -21,7 +22,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
-from rheostat.effort import Effort, ThinkingPlan
+from rheostat.effort import Effort, Kind, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
@@ -29,7 +30,7 @@ from rheostat.providers.generic import LEVELS
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
 
-CLOSE = "</think>"
+OPEN, CLOSE = "<think>", "</think>"
 _CLOSE_TOKENS = 8
 """The close marker is generated too: four tokens on Qwen's vocabulary, one where it is a token of its own."""
 
@@ -76,9 +77,22 @@ def thinking_tokens_of(tokens: list[str]) -> int:
 class LlamaCppDial:
     """The dial of a llama.cpp server that runs one of our chat templates."""
 
-    def __init__(self, name: str, *, client: ChatOpenAI | None = None) -> None:
-        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True)
+    def __init__(
+        self, name: str, *, client: ChatOpenAI | None = None, floor: dict[Kind, Effort] | None = None
+    ) -> None:
+        self.facts = ModelFacts(
+            name=name,
+            levels=LEVELS,
+            least_useful_thinking_tokens=32,
+            takes_temperature=True,
+            takes_stop=True,
+            floor=floor or {},
+        )
         self._client = client
+
+    @property
+    def example(self) -> Callable[[str, str], str] | None:
+        return lambda thought, answer: f"{OPEN}{thought}{CLOSE}\n\n{answer}"
 
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         if not plan.thinking_tokens:

@@ -1,0 +1,1 @@
+"""Adaptive against fixed thinking: the same model, the same problems, in one run."""

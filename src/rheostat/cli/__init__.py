@@ -1,0 +1,20 @@
+"""The command line: `rheostat solve | models | bench`."""
+
+from __future__ import annotations
+
+import sys
+
+from rheostat.errors import MissingExtra
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Entry point. Errors of ours are one clear message, never a traceback."""
+    try:
+        from rheostat.cli.app import run
+    except ImportError as error:
+        if (error.name or "").split(".")[0] in ("typer", "rich"):
+            sys.exit(str(MissingExtra("the command line", "cli")))
+        raise
+    run()

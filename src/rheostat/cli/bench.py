@@ -1,0 +1,196 @@
+"""`rheostat bench`: adaptive against every fixed thinking budget, same model, same problems, one run."""
+
+from __future__ import annotations
+
+import urllib.request
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from rheostat.bench import report
+from rheostat.bench.problems import Problem, demo_problems, live_problems
+from rheostat.bench.run import Outcome, Setting, fixed_settings, run
+from rheostat.budget import Budget
+from rheostat.cli.files import ensure_model
+from rheostat.errors import BadInput
+from rheostat.local import DEFAULT_MODEL
+from rheostat.models import resolve
+from rheostat.pricing import Price
+
+app = typer.Typer(help="Measure: accuracy, tokens and cost of adaptive and fixed thinking.", no_args_is_help=True)
+
+_PRICE = Price(input_per_million=Decimal("0.05"), output_per_million=Decimal("0.20"))
+"""Declared, so that cost per correct answer is in money: about what hosted models of this class cost."""
+
+Model = Annotated[str, typer.Option(help="A local name, a GGUF file, or another model as in `solve`.")]
+Workers = Annotated[int, typer.Option(help="Problems at the same time.")]
+
+
+@app.command()
+def demo(
+    model: Model = DEFAULT_MODEL,
+    seconds: Annotated[float, typer.Option(help="Start no further problem after this.")] = 255.0,
+    out: Annotated[Path, typer.Option(help="Folder for the plot and the record.")] = Path("demo-out"),
+    workers: Workers = 4,
+) -> None:
+    """20 problems (word problems of five levels, small functions with tests); ends within five minutes."""
+    out.mkdir(parents=True, exist_ok=True)
+    record = out / "demo.jsonl"
+    record.unlink(missing_ok=True)
+    settings = [*fixed_settings(), Setting("adaptive", wish="balanced")]
+    outcomes = _measure(model, settings, demo_problems(), record, workers, seconds, answer_tokens=256)
+    _finish(outcomes, settings, out / "demo.png", f"{model}: 20 demo problems")
+
+
+@app.command()
+def live(
+    record: Annotated[Path, typer.Option(help="Outcomes, one a line; what is there isn't run again.")],
+    model: Model = DEFAULT_MODEL,
+    wishes: Annotated[str, typer.Option(help="Adaptive settings to run, comma-separated.")] = "balanced",
+    png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
+    fixed: Annotated[bool, typer.Option(help="Run the fixed budgets too.")] = True,
+    limit: Annotated[int, typer.Option(help="Only so many problems; 0: all.")] = 0,
+    seconds: Annotated[float | None, typer.Option(help="Start no further problem after this.")] = None,
+    workers: Workers = 4,
+) -> None:
+    """The first 100 problems of GSM8K's test set and 50 of MBPP: long; resumable at any time."""
+    adaptive = [Setting(f"adaptive {wish}", wish=wish) for wish in wishes.split(",") if wish]
+    settings = [*(fixed_settings() if fixed else []), *adaptive]
+    problems = live_problems()[: limit or None]
+    outcomes = _measure(model, settings, problems, record, workers, seconds, answer_tokens=320)
+    _finish(outcomes, settings, png, f"{model}: GSM8K (100) and MBPP (50)")
+
+
+@app.command(name="report")
+def report_(
+    record: Annotated[Path, typer.Argument(help="A record of `bench live` or `bench demo`.")],
+    png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
+) -> None:
+    """Tables and paired bootstrap intervals of a record, as Markdown."""
+    from rheostat.bench.run import read
+
+    outcomes = read(record)
+    if not outcomes:
+        raise BadInput(f"{record} holds no outcome")
+    names = list(dict.fromkeys(o.setting for o in outcomes))
+    fixed = [s for s in fixed_settings() if s.name in names]
+    settings = [*fixed, *(Setting(n, wish="balanced") for n in names if n not in {s.name for s in fixed})]
+    for level in (None, *sorted({o.level for o in outcomes})):
+        typer.echo(f"\n### {level or 'all'}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
+        for ours in (s for s in settings if s.adaptive):
+            for other in fixed:
+                mean, low, high = report.difference(outcomes, ours.name, other.name, level=level)
+                typer.echo(f"- {ours.name} - {other.name}: {mean:+.1%} [{low:+.1%}, {high:+.1%}]")
+    if png is not None:
+        report.plot_png(report.rows(outcomes, settings), png, record.stem)
+
+
+def _measure(
+    model: str,
+    settings: list[Setting],
+    problems: list[Problem],
+    record: Path,
+    workers: int,
+    seconds: float | None,
+    *,
+    answer_tokens: int,
+) -> list[Outcome]:
+    ensure_model(model)
+    endpoint = resolve(model, price=_PRICE)
+    before = _server_tokens(endpoint)
+    outcomes: list[Outcome] = []
+    fresh: list[Outcome] = []
+    started = False
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    task = bar.add_task(f"{len(problems)} problems × {len(settings)} settings", total=len(problems) * len(settings))
+    console = Console()
+    with Live(bar, console=console, refresh_per_second=4, transient=console.is_terminal) as shown:
+
+        def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            if started:
+                fresh.append(outcome)
+            bar.advance(task)
+            if console.is_terminal:
+                shown.update(Group(bar, _table(report.rows(outcomes, settings))))
+            elif len(outcomes) % 20 == 0:
+                console.print(f"{len(outcomes)} of {len(problems) * len(settings)} done")
+
+        from rheostat.bench.run import read
+
+        recorded = {(o.setting, o.problem) for o in read(record)}
+        started = not recorded
+        everything = run(
+            endpoint, settings, problems, budget=Budget(tokens=20_000, seconds=600), answer_tokens=answer_tokens,
+            record=record, workers=workers, seconds=seconds, done=done,
+        )  # fmt: skip
+    after = _server_tokens(endpoint)
+    if before is not None and after is not None:
+        new = [o for o in everything if (o.setting, o.problem) not in recorded]
+        ours = (sum(o.input_tokens - o.cached_input_tokens for o in new), sum(o.output_tokens for o in new))
+        theirs = (after[0] - before[0], after[1] - before[1])
+        console.print(
+            f"server's own count in this run: {theirs[0]:,} prompt tokens processed, {theirs[1]:,} generated; "
+            f"our ledger: {ours[0]:,} and {ours[1]:,}: {'equal' if ours == theirs else 'NOT EQUAL'}"
+        )
+    return everything
+
+
+def _server_tokens(endpoint: object) -> tuple[int, int] | None:
+    """(prompt tokens processed, tokens generated) by a llama.cpp server since it started."""
+    chat = getattr(endpoint, "chat", None)
+    base, key = getattr(chat, "openai_api_base", None), getattr(chat, "openai_api_key", None)
+    if base is None or key is None:
+        return None
+    address = str(base).removesuffix("/v1") + "/metrics"
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key.get_secret_value()}"})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own server
+            text = response.read().decode()
+    except OSError:
+        return None
+    counts = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    prompt, generated = counts.get("llamacpp:prompt_tokens_total"), counts.get("llamacpp:tokens_predicted_total")
+    return (int(float(prompt)), int(float(generated))) if prompt and generated else None
+
+
+def _table(made: list[report.Row]) -> Table:
+    table = Table("setting", "done", "accuracy", "output tokens", "thinking", "calls", "tokens/correct", "$/correct")
+    best = report.frontier(made)
+    for row in made:
+        table.add_row(
+            f"[bold cyan]{row.setting}[/]" if row.adaptive else row.setting,
+            str(row.problems),
+            f"{row.accuracy:.0%}" + (" ◆" if row.setting in best else ""),
+            f"{row.output_tokens:.0f}",
+            f"{row.thinking_tokens:.0f}",
+            f"{row.calls:.2f}",
+            f"{row.tokens_per_correct:.0f}" if row.tokens_per_correct is not None else "–",
+            f"{row.usd_per_correct:.6f}" if row.usd_per_correct is not None else "–",
+        )
+    return table
+
+
+def _finish(outcomes: list[Outcome], settings: list[Setting], png: Path | None, title: str) -> None:
+    console = Console()
+    made = report.rows(outcomes, settings)
+    console.print(_table(made))
+    console.print(Text("◆ on the frontier: no other setting has at least this accuracy for fewer output tokens", "dim"))
+    counts = {row.problems for row in made}
+    if len(counts) > 1 or max(counts, default=0) < len({o.problem for o in outcomes}):
+        console.print("[yellow]not every problem ran under every setting[/]")
+    console.print(Text(report.plot_text(made)))
+    for ours in (s for s in settings if s.adaptive):
+        for other in (s for s in settings if not s.adaptive):
+            mean, low, high = report.difference(outcomes, ours.name, other.name)
+            console.print(f"{ours.name} - {other.name}: {mean:+.0%} [{low:+.0%}, {high:+.0%}] (95 %, paired bootstrap)")
+    if png is not None:
+        report.plot_png(made, png, title)
+        console.print(f"plot: {png}")

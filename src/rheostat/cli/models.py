@@ -1,0 +1,85 @@
+"""`rheostat models`: the embedded models."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rheostat.cli.files import pull_with_bar
+from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, model_path, require_model
+from rheostat.local.catalogue import local_model
+from rheostat.local.server import announce
+from rheostat.local.store import verified
+
+app = typer.Typer(help="Small real models that run on your own machine.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help=f"One of: {', '.join(CATALOGUE)}", metavar="NAME")]
+
+
+@app.command(name="list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
+    """Which models there are, and which are here."""
+    rows = [
+        {
+            "name": model.name,
+            "bytes": model.size_bytes,
+            "here": verified(model_path(model), model),
+            "path": str(model_path(model)),
+            "licence": model.licence,
+            "note": model.note,
+        }
+        for model in CATALOGUE.values()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows))
+        return
+    table = Table("name", "size", "here", "licence", "note")
+    for row in rows:
+        size = f"{int(str(row['bytes'])) / 1e6:,.0f} MB"
+        table.add_row(str(row["name"]), size, "yes" if row["here"] else "-", str(row["licence"]), str(row["note"]))
+    Console().print(table)
+
+
+@app.command(name="pull")
+def pull_(
+    name: Name = DEFAULT_MODEL,
+    source: Annotated[str | None, typer.Option("--from", help="A file or http(s) address instead.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Fetch a model: resumable, and verified by its SHA-256."""
+    path = pull_with_bar(local_model(name), source=source, quiet=quiet)
+    typer.echo(path)
+
+
+@app.command()
+def path(name: Name = DEFAULT_MODEL) -> None:
+    """Where the file is (an error if it isn't here or is damaged)."""
+    typer.echo(require_model(local_model(name)))
+
+
+@app.command()
+def serve(
+    name: Annotated[str, typer.Argument(help="A local name or a GGUF file.", metavar="NAME")] = DEFAULT_MODEL,
+    port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+) -> None:
+    """Keep a model server running until Ctrl-C; other rheostat commands of yours will find and share it."""
+    file = require_model(CATALOGUE[name]) if name in CATALOGUE else Path(name)
+    server = LocalServer(file, port=port)
+    announcement = announce(server)
+    typer.echo(f"{file.name} at {server.url}\nkey: {server.key}\nlog: {server.log}\nCtrl-C ends it.")
+    try:
+        while server.alive():
+            time.sleep(0.5)
+        typer.echo(f"the server ended by itself; its log: {server.log}", err=True)
+        raise typer.Exit(2)
+    except KeyboardInterrupt:
+        pass
+    finally:
+        announcement.unlink(missing_ok=True)
+        server.stop()

@@ -1,0 +1,175 @@
+"""`rheostat solve`: one question, as much thought as it deserves, under a hard budget."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+
+from rheostat.budget import Budget
+from rheostat.builders import build_solver
+from rheostat.cli.files import ensure_model, read_text
+from rheostat.cli.view import SolveView, spend_line
+from rheostat.difficulty import check_question
+from rheostat.effort import parse_wish
+from rheostat.errors import BadInput
+from rheostat.ledger import MemoryLedger
+from rheostat.local import DEFAULT_MODEL
+from rheostat.models import resolve
+from rheostat.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
+
+__all__ = ["solve"]
+
+_DEFAULT_TOKENS, _DEFAULT_SECONDS = 20_000, 180.0
+
+
+def solve(
+    question: Annotated[str, typer.Argument(help="The question; `-` reads it from standard input.")] = "",
+    file: Annotated[Path | None, typer.Option(help="Read the question from a text file.")] = None,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A local name (see `rheostat models list`), a GGUF file, openai:MODEL, anthropic:MODEL, "
+            "or the URL of an OpenAI-compatible server."
+        ),
+    ] = DEFAULT_MODEL,
+    escalate_to: Annotated[list[str] | None, typer.Option(help="A better model for what the first can't do.")] = None,
+    budget_usd: Annotated[str | None, typer.Option(help="Most US dollars, such as 0.05.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Most tokens, input and output together.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Most seconds.")] = None,
+    effort: Annotated[
+        str, typer.Option(help="auto, fast, balanced, thorough; or a fixed level: none, minimal, low … max.")
+    ] = "auto",
+    tests: Annotated[Path | None, typer.Option(help="Python asserts that the answer's code must pass.")] = None,
+    schema: Annotated[Path | None, typer.Option(help="JSON Schema that the answer must satisfy.")] = None,
+    equals: Annotated[str | None, typer.Option(help="The answer must equal this number or expression.")] = None,
+    exact: Annotated[str | None, typer.Option(help="The answer must be this text.")] = None,
+    matches: Annotated[str | None, typer.Option(help="The answer must match this regular expression.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
+) -> None:
+    """Answer one question under a hard budget.
+
+    Without a limit of yours, 20,000 tokens and 180 seconds hold. Ctrl-C ends with the best answer so far.
+
+    Examples:
+
+        rheostat solve "A pen costs $3. How many can I buy for $20?"
+
+        rheostat solve "Write a function is_prime(n)" --tests tests.py --budget-tokens 5000
+
+        rheostat solve "Prove it" --model anthropic:claude-sonnet-5-5 --budget-usd 0.10 --effort thorough
+    """
+    asked = _question(question, file)
+    wish = parse_wish(effort)
+    verifier = _verifier(tests, schema, equals, exact, matches)
+    if budget_usd is budget_tokens is seconds is None:
+        budget_tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
+    budget = Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds)
+    names = [model, *(escalate_to or [])]
+    for name in names:
+        ensure_model(name, quiet=quiet or as_json)
+    ladder = [resolve(name) for name in names]
+    ledger = MemoryLedger()
+    graph = build_solver(
+        ladder[0], escalate_to=ladder[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger
+    ).compile()
+    view = SolveView(asked, model, budget)
+    console = Console(stderr=True)
+    result, interrupted = _watch(graph, asked, view, None if quiet or as_json or not console.is_terminal else console)
+    spend = result.get("spend") or {}
+    if spend:
+        result["spend"] = spend = ledger.reading(spend["account"])
+    if interrupted:
+        result["stopped"] = "interrupted by the user"
+    _print(result, as_json=as_json, quiet=quiet)
+    raise typer.Exit(130 if interrupted else 0 if result.get("status") in ("solved", "answered") else 1)
+
+
+def _question(question: str, file: Path | None) -> str:
+    if file is not None:
+        if question:
+            raise BadInput("give the question or --file, not both")
+        return check_question(read_text(file, "question"))
+    if question == "-":
+        data = sys.stdin.buffer.read()
+        try:
+            return check_question(data.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            raise BadInput(f"standard input is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
+    if not question.strip():
+        raise BadInput('no question: rheostat solve "…", or --file FILE, or - for standard input')
+    return check_question(question)
+
+
+def _verifier(
+    tests: Path | None, schema: Path | None, equals: str | None, exact: str | None, matches: str | None
+) -> Verifier | None:
+    named: dict[str, Any] = {
+        "--tests": tests, "--schema": schema, "--equals": equals, "--exact": exact, "--matches": matches
+    }  # fmt: skip
+    given = [name for name, value in named.items() if value is not None]
+    if len(given) > 1:
+        raise BadInput(f"one check at a time: {' and '.join(given)} were given")
+    if tests is not None:
+        return PythonTests(read_text(tests, "tests"))
+    if schema is not None:
+        return JsonSchema(read_text(schema, "schema"))
+    if equals is not None:
+        return MathsAnswer(equals)
+    if exact is not None:
+        return Exact(exact)
+    return Matches(matches) if matches is not None else None
+
+
+def _watch(graph: Any, question: str, view: SolveView, console: Console | None) -> tuple[dict[str, Any], bool]:
+    """Run on an event loop, so that Ctrl-C cuts the call that is in the air. Returns the last state we saw."""
+    state: dict[str, Any] = {}
+
+    async def run() -> None:
+        async for mode, event in graph.astream({"question": question}, stream_mode=["custom", "values"]):
+            if mode == "values":
+                state.update(event)
+            else:
+                view.feed(event)
+                if "spend" in event:
+                    state["spend"] = event["spend"]
+                if event["type"] == "sample" and event["answer"] is not None and state.get("answer") is None:
+                    state["answer"] = event["answer"]  # better than nothing, should the user stop here
+
+    live = Live(view, console=console, transient=True, refresh_per_second=8) if console else contextlib.nullcontext()
+    try:
+        with live:
+            asyncio.run(run())
+    except KeyboardInterrupt:
+        return state, True
+    return state, False
+
+
+def _print(result: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    keep = ("answer", "status", "stopped", "confidence", "difficulty", "plan", "round", "spend")
+    shown = {key: result.get(key) for key in keep}
+    if as_json:
+        typer.echo(json.dumps(shown))
+        return
+    answer = shown["answer"]
+    if quiet:
+        if answer is not None:
+            typer.echo(answer)
+        return
+    console = Console()
+    title = f"{shown['status']}" + (f", confidence {shown['confidence']:.0%}" if shown["confidence"] is not None else "")
+    body = escape(str(answer)) if answer is not None else "[red]no answer[/]"
+    console.print(Panel(body, title=title, border_style="green" if shown["status"] == "solved" else "yellow"))
+    console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)
+    if shown["spend"]:
+        console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
