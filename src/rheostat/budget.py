@@ -97,7 +97,7 @@ def _check(name: str, value: Any) -> None:
     if isinstance(value, float) and name not in ("usd", "seconds"):
         raise BudgetInvalid(f"{name} counts whole things: {value!r} is not a whole number")
     try:
-        amount = usd_nanos(value) if name == "usd" else value
+        amount: float | Decimal = usd_nanos(value) if name == "usd" or isinstance(value, str) else value
     except ValueError as error:
         raise BudgetInvalid(f"{error}; for example {example}") from None
     if isinstance(amount, float | Decimal) and not math.isfinite(amount):

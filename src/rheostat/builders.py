@@ -85,9 +85,7 @@ def build_solver(
         wish=parse_wish(str(effort)),
         probe=probe,
     )
-    graph = StateGraph(
-        SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput
-    )
+    graph = StateGraph(SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput)
     for flow in (nodes.estimate, nodes.plan, nodes.hold, nodes.settle, nodes.verify, nodes.decide):
         graph.add_node(flow.__name__, as_node(flow))
     graph.add_node("call", as_node(nodes.call))

@@ -23,7 +23,13 @@ _THOUGHT_OVERHEAD = 32
 
 
 def bounds(
-    meter: Meter, endpoint: Endpoint, plan: ThinkingPlan, input_tokens: int, form: AnswerForm, *, schema: Any | None
+    meter: Meter,
+    endpoint: Endpoint,
+    plan: ThinkingPlan,
+    input_tokens: int,
+    form: AnswerForm,
+    *,
+    schema: Any | None,
 ) -> list[Spend]:
     """The most that each request of one sample can cost."""
     amounts = []

@@ -74,7 +74,8 @@ class Meter:
     def hold(self, account: str, amounts: Sequence[Spend], note: dict[str, str]) -> Flow[list[Reservation]]:
         """Hold all or none; see `Ledger.hold`."""
         held: list[Reservation] = yield Effect(
-            lambda: self.ledger.hold(account, amounts, note), lambda: self.ledger.ahold(account, amounts, note)
+            lambda: self.ledger.hold(account, amounts, note),
+            lambda: self.ledger.ahold(account, amounts, note),
         )
         return held
 
@@ -175,7 +176,7 @@ class Meter:
             elif isinstance(todo, DoSleep):
                 state.prepare_for_next_attempt()
                 seconds = float(todo)
-                yield Effect(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
+                yield _pause(seconds)
             else:
                 done: Reply = todo
                 return done
@@ -211,6 +212,10 @@ class Meter:
         spend = replace(reply.spend, usd_nanos=endpoint.price.cost(reply.spend) if endpoint.price else None)
         yield from self._settle(reservation.id, spend)
         return replace(reply, spend=spend)
+
+
+def _pause(seconds: float) -> Effect:
+    return Effect(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
 
 
 def _invoke(endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None) -> Effect:

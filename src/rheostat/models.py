@@ -110,6 +110,11 @@ def _url_endpoint(url: str, price: Price | None) -> Endpoint:
     if listed[0].get("owned_by") == "llamacpp":
         return served_endpoint(url, key, name=name, price=price)
     chat = ChatOpenAI(
-        model=name, base_url=url, api_key=SecretStr(key), max_retries=0, timeout=_REQUEST_SECONDS, stream_usage=True
+        model=name,
+        base_url=url,
+        api_key=SecretStr(key),
+        max_retries=0,
+        timeout=_REQUEST_SECONDS,
+        stream_usage=True,
     )
     return endpoint_for(chat, name=name, price=price)

@@ -178,7 +178,9 @@ class SolverNodes:
             return None
         return 0.0 if number == 0 else 0.7
 
-    def _bounds(self, endpoint: Endpoint, plan: ThinkingPlan, messages: Messages, form: AnswerForm) -> Flow[list[Spend]]:
+    def _bounds(
+        self, endpoint: Endpoint, plan: ThinkingPlan, messages: Messages, form: AnswerForm
+    ) -> Flow[list[Spend]]:
         dial = endpoint.dial
         phase = dial.phases(plan, schema=self._schema is not None)[0]
         settings = dial.encode(plan, phase, temperature=None, schema=self._schema)
@@ -287,7 +289,12 @@ class SolverNodes:
             )  # fmt: skip
         why = f"budget: the next call may need {asked:,} {limit}, {left:,} left"
         emit("decision", action="stop", why=why)
-        return {"calls": [], "decision": Decision(action="stop", why=why).to_dict(), "stopped": why, "spend": reading}
+        return {
+            "calls": [],
+            "decision": Decision(action="stop", why=why).to_dict(),
+            "stopped": why,
+            "spend": reading,
+        }
 
     # --- hold, call, settle -----------------------------------------------------------------------
 
@@ -309,7 +316,7 @@ class SolverNodes:
 
     def fan_out(self, state: SolverState) -> list[Send] | str:
         """One branch a sample; `decide` if nothing could be held."""
-        shared = {name: state[name] for name in ("question", "difficulty", "plan", "model", "round", "spend")}  # type: ignore[literal-required]
+        shared = {name: state[name] for name in ("question", "difficulty", "plan", "model", "round", "spend")}
         return [Send("call", {**shared, "call": call}) for call in state["calls"]] or "decide"
 
     def call(self, branch: dict[str, Any]) -> Flow[Update]:

@@ -149,7 +149,14 @@ class Policy:
     # --- before a call --------------------------------------------------------------------------
 
     def first(
-        self, difficulty: Difficulty, wish: Wish, caps: Caps, model: ModelFacts, *, verified: bool, votable: bool
+        self,
+        difficulty: Difficulty,
+        wish: Wish,
+        caps: Caps,
+        model: ModelFacts,
+        *,
+        verified: bool,
+        votable: bool,
     ) -> ThinkingPlan:
         """The plan of the first round, before the room is looked at."""
         if isinstance(wish, Effort):
@@ -260,7 +267,11 @@ class Policy:
         fixed = isinstance(wish, Effort)
         if progress.samples == 0:
             if progress.starved and can_think_more and not fixed:
-                return Decision(action="escalate", why="the thought was cut before an answer: more thinking tokens", to="thought")
+                return Decision(
+                    action="escalate",
+                    why="the thought was cut before an answer: more thinking tokens",
+                    to="thought",
+                )
             if progress.rounds < 2:
                 return Decision(action="sample", why="no answer came: one more try")
             if has_other_model:
@@ -276,7 +287,8 @@ class Policy:
         chance = _FIX_RATE * _FIX_DECAY ** max(progress.failed - 1, 0)
         worth = self.tempers["balanced" if isinstance(wish, Effort) else wish].worth
         if chance * worth > price_ratio:
-            why = f"refused; a correction succeeds with ~{chance:.0%}: worth {chance * worth:.1f} calls, costs {price_ratio:.1f}"
+            gain = f"succeeds with ~{chance:.0%}: worth {chance * worth:.1f} calls, costs {price_ratio:.1f}"
+            why = f"refused; a correction {gain}"
             return Decision(action="correct", why=why)
         if has_other_model:
             return Decision(action="escalate", why=f"refused {progress.failed} times: another model", to="model")
@@ -307,8 +319,12 @@ class Policy:
             state += f"; {votes.total} answers, no two agree"
         elif progress.samples < min(caps.max_samples, self.tempers[wish].samples):
             if progress.starved and can_think_more:
-                return Decision(action="escalate", why=f"{state}; thoughts were cut: more thinking tokens", to="thought")
+                return Decision(
+                    action="escalate", why=f"{state}; thoughts were cut: more thinking tokens", to="thought"
+                )
             return Decision(action="sample", why=f"{state}: one more sample")
         if has_other_model:
-            return Decision(action="escalate", why=f"{state} after {progress.samples} samples: another model", to="model")
+            return Decision(
+                action="escalate", why=f"{state} after {progress.samples} samples: another model", to="model"
+            )
         return Decision(action="stop", why=f"{state}; more samples cost more than they bring")

@@ -87,4 +87,5 @@ def _flat(rate: object) -> Decimal | None:
     if rate is None or isinstance(rate, Decimal):
         return rate
     tiers = getattr(rate, "tiers", ())
-    return max([getattr(rate, "base", Decimal(0)), *(tier.price for tier in tiers)])
+    dearest: Decimal = max([getattr(rate, "base", Decimal(0)), *(tier.price for tier in tiers)])
+    return dearest

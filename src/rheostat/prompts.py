@@ -37,7 +37,7 @@ STOP: dict[AnswerForm, list[str]] = {"code": ["\n```\n"]}
 """Where an answer ends: what a model says after the code block is paid for and thrown away."""
 
 FINISH: dict[AnswerForm, str] = {
-    "number": 'Now give only the final answer: "The answer is N."',
+    "number": 'Now say only "The answer is" and the number.',
     "code": "Now reply with the one Python code block and nothing else.",
     "json": "Now reply with the JSON only.",
     "text": "Now give only the final answer.",
@@ -73,7 +73,8 @@ _EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
         (
             "Write a Python function `evens(numbers: list[int]) -> list[int]` that returns the even numbers in order.",
             "Go through the numbers and keep those whose remainder by 2 is 0. A list comprehension keeps the order.",
-            "```python\ndef evens(numbers: list[int]) -> list[int]:\n    return [n for n in numbers if n % 2 == 0]\n```",
+            "```python\ndef evens(numbers: list[int]) -> list[int]:\n"
+            "    return [n for n in numbers if n % 2 == 0]\n```",
         ),
     ),
 }
@@ -114,7 +115,9 @@ def ask(
         shown = f"```python\n{answer}\n```" if form == "code" else answer
         messages.append({"role": "assistant", "content": shown})
         again = FINISH[form].removeprefix("Now ").capitalize()
-        messages.append({"role": "user", "content": f"That was checked and is not right: {reason}\nCorrect it. {again}"})
+        messages.append(
+            {"role": "user", "content": f"That was checked and is not right: {reason}\nCorrect it. {again}"}
+        )
     return messages
 
 
@@ -134,7 +137,7 @@ def extract(text: str, form: AnswerForm) -> str | None:
     if form == "code":
         blocks = [body for _, body in _FENCE.findall(text) if body.strip()]
         if blocks:
-            return max(blocks, key=len).strip("\n")
+            return str(max(blocks, key=len)).strip("\n")
         return text if re.search(r"^\s*(def|class|import|from|lambda|@|\w+\s*=)\b?", text, re.M) else None
     if form == "json":
         return _extract_json(text)
@@ -152,7 +155,8 @@ def _extract_number(text: str) -> str | None:
         numbers = _NUMERAL.findall(tail.rsplit("=", 1)[-1])
         if numbers:
             return str(numbers[0]).strip()
-        return tail.strip(" .*$") or None
+        expression = tail.strip(" .*$")
+        return expression if re.search(r"[\d\\^]|[a-z]\s*[-+*/=]", expression) else None
     numbers = _NUMERAL.findall(text)
     return str(numbers[-1]).strip() if numbers else None
 

@@ -60,12 +60,12 @@ _WORDS = (
 
 _FUNCTIONS = (
     ("is_leap", "is_leap(year: int) -> bool", "whether a year is a leap year in the Gregorian calendar",
-     "assert is_leap(2000) is True\nassert is_leap(1900) is False\nassert is_leap(2024) is True\nassert is_leap(2023) is False"),
+     "assert is_leap(2000) and not is_leap(1900)\nassert is_leap(2024) and not is_leap(2023)"),
     ("count_vowels", "count_vowels(text: str) -> int", "how many vowels (a, e, i, o, u, in any case) a text has",
      "assert count_vowels('Hello World') == 3\nassert count_vowels('xyz') == 0\nassert count_vowels('AEIOU') == 5"),
     ("second_largest", "second_largest(numbers: list[int]) -> int",
      "the second largest of the distinct values in a list",
-     "assert second_largest([3, 1, 4, 4]) == 3\nassert second_largest([10, 9]) == 9\nassert second_largest([-1, -5, -1, -3]) == -3"),
+     "assert second_largest([3, 1, 4, 4]) == 3\nassert second_largest([-1, -5, -1, -3]) == -3"),
     ("run_length", "run_length(text: str) -> str",
      "the run-length code of a text, each letter followed by its count: 'aab' gives 'a2b1'",
      "assert run_length('aab') == 'a2b1'\nassert run_length('') == ''\nassert run_length('abccc') == 'a1b1c3'"),
@@ -73,7 +73,7 @@ _FUNCTIONS = (
      "assert roman(4) == 'IV'\nassert roman(1994) == 'MCMXCIV'\nassert roman(58) == 'LVIII'"),
     ("merge", "merge(intervals: list[list[int]]) -> list[list[int]]",
      "the given closed intervals with overlapping ones merged, sorted by start",
-     "assert merge([[1, 3], [2, 6], [8, 10]]) == [[1, 6], [8, 10]]\nassert merge([[1, 4], [4, 5]]) == [[1, 5]]\nassert merge([]) == []"),
+     "assert merge([[1, 3], [2, 6], [8, 10]]) == [[1, 6], [8, 10]]\nassert merge([[1, 4], [4, 5]]) == [[1, 5]]"),
 )  # fmt: skip
 
 
@@ -105,7 +105,12 @@ def _lines(name: str) -> list[dict[str, str]]:
 def live_problems() -> list[Problem]:
     """The first 100 problems of GSM8K's test set and 50 of MBPP's (as functions with tests); both MIT."""
     words = [
-        Problem(id=f"gsm8k-{n}", level="gsm8k", question=row["question"], gold=row["answer"].split("####")[1].strip())
+        Problem(
+            id=f"gsm8k-{n}",
+            level="gsm8k",
+            question=row["question"],
+            gold=row["answer"].split("####")[1].strip(),
+        )
         for n, row in enumerate(_lines("gsm8k-test-100.jsonl"))
     ]
     code = [

@@ -101,7 +101,7 @@ def markdown(table: Sequence[Row]) -> str:
     """The table for docs."""
     best = frontier(table)
     lines = [
-        "| setting | accuracy | output tokens | of it thinking | calls | s | tokens / correct | $ / correct | frontier |",
+        "| setting | accuracy | output tokens | thinking | calls | s | tokens / correct | $ / correct | frontier |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table:

@@ -157,7 +157,10 @@ def _server_tokens(endpoint: object) -> tuple[int, int] | None:
     except OSError:
         return None
     counts = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-    prompt, generated = counts.get("llamacpp:prompt_tokens_total"), counts.get("llamacpp:tokens_predicted_total")
+    prompt, generated = (
+        counts.get("llamacpp:prompt_tokens_total"),
+        counts.get("llamacpp:tokens_predicted_total"),
+    )
     return (int(float(prompt)), int(float(generated))) if prompt and generated else None
 
 

@@ -72,7 +72,7 @@ def solve(
     asked = _question(question, file)
     wish = parse_wish(effort)
     verifier = _verifier(tests, schema, equals, exact, matches)
-    if budget_usd is budget_tokens is seconds is None:
+    if budget_usd is None and budget_tokens is None and seconds is None:
         budget_tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
     budget = Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds)
     names = [model, *(escalate_to or [])]
@@ -167,7 +167,9 @@ def _print(result: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
             typer.echo(answer)
         return
     console = Console()
-    title = f"{shown['status']}" + (f", confidence {shown['confidence']:.0%}" if shown["confidence"] is not None else "")
+    title = f"{shown['status']}" + (
+        f", confidence {shown['confidence']:.0%}" if shown["confidence"] is not None else ""
+    )
     body = escape(str(answer)) if answer is not None else "[red]no answer[/]"
     console.print(Panel(body, title=title, border_style="green" if shown["status"] == "solved" else "yellow"))
     console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)

@@ -49,9 +49,7 @@ class MemoryLedger:
         wall: Seconds since the epoch; for tests.
     """
 
-    def __init__(
-        self, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
         self._clock, self._wall = clock, wall
         self._lock = threading.RLock()
         self._entries: dict[str, _Entry] = {}
@@ -169,9 +167,7 @@ class MemoryLedger:
 
     def _room(self, entry: _Entry) -> Room:
         charged = entry.settled + entry.held + entry.unknown
-        left = {
-            name: cap - (getattr(charged, name) or 0) for name, cap in entry.account.budget.limits.items()
-        }
+        left = {name: cap - (getattr(charged, name) or 0) for name, cap in entry.account.budget.limits.items()}
         seconds = None if entry.deadline is None else entry.deadline - self._clock()
         return Room(**left, seconds=seconds)
 

@@ -166,7 +166,9 @@ def _check_free(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise ServerFailed(f"port {port} can't be used: {error.strerror}. Choose another one, or 0 for any.") from None
+            raise ServerFailed(
+                f"port {port} can't be used: {error.strerror}. Choose another one, or 0 for any."
+            ) from None
 
 
 def healthy(url: str, key: str) -> bool:

@@ -4,4 +4,14 @@ from rheostat.providers.choose import endpoint_for, hosted_endpoint
 from rheostat.providers.dial import Dial, Endpoint, Phase, Reply, Settings
 from rheostat.providers.failures import Failure, failure
 
-__all__ = ["Dial", "Endpoint", "Failure", "Phase", "Reply", "Settings", "endpoint_for", "failure", "hosted_endpoint"]
+__all__ = [
+    "Dial",
+    "Endpoint",
+    "Failure",
+    "Phase",
+    "Reply",
+    "Settings",
+    "endpoint_for",
+    "failure",
+    "hosted_endpoint",
+]

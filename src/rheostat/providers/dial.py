@@ -114,7 +114,9 @@ def _detail(details: Any, name: str) -> int | None:
     return None
 
 
-def reply_from(message: AIMessage, settings: Settings, *, thought: str = "", thinking_tokens: int | None = None) -> Reply:
+def reply_from(
+    message: AIMessage, settings: Settings, *, thought: str = "", thinking_tokens: int | None = None
+) -> Reply:
     """Read LangChain's standard usage. Thinking that isn't reported is assumed at its most."""
     text = message.text
     metadata = message.response_metadata

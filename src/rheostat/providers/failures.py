@@ -45,4 +45,6 @@ def retryable(error: BaseException) -> bool:
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return status in (408, 409, 429) or status >= 500
-    return any(type(link).__name__ in (*_NEVER_LEFT, "APIConnectionError", "RemoteProtocolError") for link in _chain(error))
+    return any(
+        type(link).__name__ in (*_NEVER_LEFT, "APIConnectionError", "RemoteProtocolError") for link in _chain(error)
+    )

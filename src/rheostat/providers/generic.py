@@ -34,7 +34,9 @@ class GenericDial:
     """Two requests for a sample that thinks, one for a sample that doesn't."""
 
     def __init__(self, name: str, *, length_argument: str = "max_tokens") -> None:
-        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True)
+        self.facts = ModelFacts(
+            name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True
+        )
         self._length_argument = length_argument
 
     @property

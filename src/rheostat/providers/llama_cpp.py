@@ -15,6 +15,7 @@ Facts (tried on xllamacpp 2026.10, October 2026):
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -74,12 +75,16 @@ def thinking_tokens_of(tokens: list[str]) -> int:
     return sum(1 for start in [0, *ends][: len(tokens)] if start < at)
 
 
+def _without_markers(text: str) -> str:
+    """A thought that was closed by force may go on and be closed again by the model: what follows is the answer."""
+    before, marker, after = text.rpartition(CLOSE)
+    return (after.strip() or before.replace(CLOSE, "").replace(OPEN, "").strip()) if marker else text
+
+
 class LlamaCppDial:
     """The dial of a llama.cpp server that runs one of our chat templates."""
 
-    def __init__(
-        self, name: str, *, client: ChatOpenAI | None = None, floor: dict[Kind, Effort] | None = None
-    ) -> None:
+    def __init__(self, name: str, *, client: ChatOpenAI | None = None, floor: dict[Kind, Effort] | None = None) -> None:
         self.facts = ModelFacts(
             name=name,
             levels=LEVELS,
@@ -117,7 +122,10 @@ class LlamaCppDial:
         if temperature is not None:
             kwargs["temperature"] = temperature
         if schema is not None and phase != "think":
-            kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+            kwargs["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "answer", "schema": schema},
+            }
         return Settings(kwargs, most, thinking)
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
@@ -130,7 +138,8 @@ class LlamaCppDial:
         if settings.max_thinking_tokens:
             listed = (message.response_metadata.get("logprobs") or {}).get("content") or []
             counted = thinking_tokens_of([str(entry["token"]) for entry in listed])
-        return reply_from(message, settings, thought=thought, thinking_tokens=counted)
+        reply = reply_from(message, settings, thought=thought, thinking_tokens=counted)
+        return replace(reply, text=_without_markers(reply.text))
 
     def bound_input(self, messages: Messages) -> int:
         return byte_bound(messages)

@@ -1,6 +1,6 @@
 """Evidence from outside the model: each verifier turns an answer into a `Verdict`.
 
-`PythonTests`, `JsonSchema`, `Exact`, `Matches`, `MathsAnswer`, or any function of the answer (wrapped by `as_verifier`).
+`PythonTests`, `JsonSchema`, `Exact`, `Matches`, `MathsAnswer`, or any function of the answer (by `as_verifier`).
 A verdict passes, fails with a reason that goes back to the model, or abstains.
 """
 

@@ -47,7 +47,9 @@ class PythonTests:
             node.func.id
             for statement in tree.body
             for node in ast.walk(statement)
-            if not isinstance(statement, ast.FunctionDef) and isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+            if not isinstance(statement, ast.FunctionDef)
+            and isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
         }
         calls = "".join(f"{name}()\n" for name in functions if name not in called)
         if not any(isinstance(node, ast.Assert | ast.Call) for node in ast.walk(tree)) and not calls:

@@ -40,8 +40,8 @@ class Verifier(Protocol):
         """Judge one answer. An exception means that the verifier is broken: it counts as an abstention."""
 
 
-Check: TypeAlias = Callable[[str], "bool | str | None | Verdict"]
-"""A function of the answer: True or None… see `as_verifier`."""
+Check: TypeAlias = Callable[[str], "bool | str | Verdict | None"]
+"""A function of the answer; what it may return is said in `as_verifier`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,58 @@
+# On a fresh machine with Python >= 3.11 and make: `make demo` runs the main job, `make test` the tests.
+# Both make the virtual environment themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
+
+.PHONY: help demo test check format bench-live bench-overhead clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml
+	@echo "installing the library (a minute or two) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	@echo "installing the library and its development tools (a minute or two) ..."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.demo
+
+demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real local model (5 minutes)
+	$(BIN)/rheostat models pull
+	$(BIN)/rheostat bench demo
+
+test: $(VENV)/.dev ## all tests, with the real model (fetched once, 490 MB)
+	$(BIN)/rheostat models pull
+	$(BIN)/pytest
+
+check: $(VENV)/.dev ## format, lint, strict types, import contract, tests with coverage
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/rheostat models pull
+	$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+format: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench-live: $(VENV)/.demo ## 100 GSM8K + 50 MBPP problems, every setting; long, resumable
+	$(BIN)/rheostat models pull
+	$(BIN)/rheostat bench live --record $(RECORD) --png docs/benchmarks/live.png
+
+bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against the bare LangGraph node
+	$(BIN)/python -m rheostat.bench.overhead
+
+clean: ## remove what was made here (not the model)
+	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .coverage build dist

@@ -1,0 +1,140 @@
+"""For the tests of those who build on Rheostat: a scripted chat model, and the law that every ledger must keep."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from rheostat.ledger import Ledger
+from rheostat.providers import Endpoint, endpoint_for
+from rheostat.usage import Spend
+
+__all__ = ["Said", "ScriptedModel", "check_ledger", "scripted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One reply of a `ScriptedModel`."""
+
+    text: str = ""
+    input_tokens: int = 10
+    output_tokens: int | None = None
+    """`None`: one for each word."""
+    usage: bool = True
+    """False: the reply comes without usage, as from a stream that was cut."""
+    stop: str = "stop"
+    error: BaseException | None = None
+    """Raised instead of replying."""
+    wait: Callable[[], None] | None = None
+    """Called before replying: block, kill, or do what the test needs."""
+
+
+Script: TypeAlias = Sequence[Said | str] | Callable[[list[BaseMessage], dict[str, Any]], Said | str]
+
+
+class ScriptedModel(BaseChatModel):
+    """A chat model that says what it is told, counts what it bills, and keeps to `max_tokens`.
+
+    `script` is a list of replies (the last one repeats) or a function of the messages and the call's arguments.
+    `billed` is the truth that a test compares a ledger with.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    script: Any
+    model: str = "scripted"
+    calls: list[tuple[list[BaseMessage], dict[str, Any]]] = Field(default_factory=list)
+    _billed: Spend = PrivateAttr(default_factory=Spend)
+    _lock: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @property
+    def billed(self) -> Spend:
+        """All tokens that this model ever produced, whatever became of the reply."""
+        return self._billed
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        with self._lock:
+            number = len(self.calls)
+            self.calls.append((messages, kwargs))
+            said = (
+                self.script(messages, kwargs)
+                if callable(self.script)
+                else self.script[min(number, len(self.script) - 1)]
+            )
+        said = Said(text=said) if isinstance(said, str) else said
+        if said.wait is not None:
+            said.wait()
+        if said.error is not None:
+            raise said.error
+        most = kwargs.get("max_tokens")
+        words = said.text.split(" ")
+        cut = most is not None and len(words) > most
+        text = " ".join(words[:most]) if cut else said.text
+        output = said.output_tokens if said.output_tokens is not None else len(text.split())
+        with self._lock:
+            self._billed = self._billed + Spend(input_tokens=said.input_tokens, output_tokens=output, calls=1)
+        message = AIMessage(
+            content=text,
+            usage_metadata=UsageMetadata(
+                input_tokens=said.input_tokens, output_tokens=output, total_tokens=said.input_tokens + output
+            )
+            if said.usage
+            else None,
+            response_metadata={"finish_reason": "length" if cut else said.stop},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def scripted(*script: Said | str, **kwargs: Any) -> tuple[Endpoint, ScriptedModel]:
+    """An endpoint on a scripted model, and the model itself to ask what it billed."""
+    model = ScriptedModel(script=list(script), **kwargs)
+    return endpoint_for(model), model
+
+
+@dataclass(slots=True)
+class _Truth:
+    """What a ledger must agree with, kept beside it."""
+
+    open: dict[str, Spend] = field(default_factory=dict)
+    lost: dict[str, Spend] = field(default_factory=dict)
+    settled: Spend = field(default_factory=Spend)
+
+
+def check_ledger(ledger: Ledger, account: str, truth: _Truth) -> None:
+    """Assert that an account's reading and room say exactly what the truth says.
+
+    Raises:
+        AssertionError: with the difference.
+    """
+    reading = ledger.reading(account)
+    for prefix, amount in (
+        ("", truth.settled),
+        ("held_", sum(truth.open.values(), Spend())),
+        ("unknown_", sum(truth.lost.values(), Spend())),
+    ):
+        for name, value in amount.to_dict().items():
+            got = reading[f"{prefix}{name}"]
+            if got != value:
+                raise AssertionError(f"{prefix}{name}: the ledger says {got}, the truth is {value}")
+
+
+Truth = _Truth
