@@ -1,0 +1,71 @@
+"""Shared: no network but loopback, four ways to run a graph, the real model."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from rheostat import Endpoint, resolve
+from rheostat.local import DEFAULT_MODEL
+
+_connect = socket.socket.connect
+
+
+def _loopback_only(self: socket.socket, address: Any) -> Any:
+    if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        raise AssertionError(f"a test tried to reach {address}")
+    return _connect(self, address)
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket.socket, "connect", _loopback_only)
+    for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def local() -> Iterator[Endpoint]:
+    """The real embedded model (`rheostat models pull` fetched it)."""
+    yield resolve(DEFAULT_MODEL)
+
+
+Runner = Callable[..., dict[str, Any]]
+
+
+def by_invoke(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+    return dict(graph.invoke(inputs, **kwargs))
+
+
+def by_ainvoke(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+    return dict(asyncio.run(graph.ainvoke(inputs, **kwargs)))
+
+
+def by_stream(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+    last: dict[str, Any] = {}
+    for last in graph.stream(inputs, stream_mode="values", **kwargs):
+        pass
+    return dict(last)
+
+
+def by_astream(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
+    async def run() -> dict[str, Any]:
+        last: dict[str, Any] = {}
+        async for last in graph.astream(inputs, stream_mode="values", **kwargs):
+            pass
+        return dict(last)
+
+    return asyncio.run(run())
+
+
+RUNNERS = [by_invoke, by_ainvoke, by_stream, by_astream]
+
+
+@pytest.fixture(params=RUNNERS, ids=lambda runner: runner.__name__.removeprefix("by_"))
+def run(request: pytest.FixtureRequest) -> Runner:
+    """A graph run in each of the four ways; what a test asserts on answer and ledger then holds in all of them."""
+    return request.param  # type: ignore[no-any-return]

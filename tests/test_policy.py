@@ -1,0 +1,196 @@
+"""Plans and decisions are pure: properties over what may come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rheostat import BadInput, Caps, Difficulty, Effort, Policy, Room, Spend, ThinkingPlan, heuristic
+from rheostat.difficulty import Agreement
+from rheostat.effort import parse_wish
+from rheostat.policy import ModelFacts, Progress
+from rheostat.voting import Votes, boundary, first_draw
+
+LEVELS = {Effort.none: 0, Effort.minimal: 16, Effort.low: 64, Effort.medium: 128, Effort.high: 512}
+MODEL = ModelFacts(name="m", levels=LEVELS, least_useful_thinking_tokens=32)
+efforts, wishes = st.sampled_from(list(Effort)), st.sampled_from(["fast", "balanced", "thorough", *Effort])
+scores = st.floats(0, 1)
+
+
+def difficulty(score: float, kind: Any = "maths") -> Difficulty:
+    return Difficulty(score=score, kind=kind, reasons=())
+
+
+def bound(plan: ThinkingPlan) -> Spend:
+    return Spend(input_tokens=20 * plan.samples, output_tokens=plan.max_output_tokens * plan.samples, calls=plan.samples)
+
+
+@given(scores, wishes, efforts, st.booleans(), st.booleans())
+def test_the_operator_binds_everybody(score: float, wish: Any, cap: Effort, verified: bool, votable: bool) -> None:
+    caps = Caps(max_effort=cap, max_samples=2)
+    plan = Policy().first(difficulty(score), wish, caps, MODEL, verified=verified, votable=votable)
+    lowest = min(LEVELS, key=lambda level: level.rank)
+    assert plan.effort <= cap or plan.effort == lowest
+    assert plan.samples <= 2
+    assert plan.thinking_tokens == LEVELS[plan.effort]
+    assert plan.reasons
+    if isinstance(wish, Effort) and wish > cap:
+        assert plan.decided_by in ("operator", "model")
+
+
+@given(st.lists(scores, min_size=2, max_size=2), st.sampled_from(["fast", "balanced", "thorough"]))
+def test_harder_never_gets_less_thought(pair: list[float], wish: Any) -> None:
+    easy, hard = (
+        Policy().first(difficulty(score), wish, Caps(), MODEL, verified=False, votable=True) for score in sorted(pair)
+    )
+    assert easy.effort <= hard.effort
+    assert easy.samples <= hard.samples
+
+
+@given(scores, wishes, st.integers(0, 5000))
+def test_what_fits_really_fits_and_is_never_more_than_was_wanted(score: float, wish: Any, tokens: int) -> None:
+    wanted = Policy().first(difficulty(score), wish, Caps(), MODEL, verified=False, votable=True)
+    room = Room(tokens=tokens)
+    plan = Policy().fit(wanted, room, MODEL, bound)
+    if plan is None:
+        none = wanted.because("", effort=Effort.none, thinking_tokens=0, samples=1)
+        assert not room.fits(bound(none))
+    else:
+        assert room.fits(bound(plan))
+        assert plan.effort <= wanted.effort
+        assert plan.samples <= wanted.samples
+        if plan != wanted:
+            assert plan.decided_by == "operator"
+            # a scratchpad that is too short to be of use is never chosen to fill a small room
+            assert plan.thinking_tokens == 0 or plan.thinking_tokens >= 32
+
+
+def decide(progress: Progress, **changes: Any) -> Any:
+    plan = ThinkingPlan(effort=Effort.low, thinking_tokens=64, answer_tokens=64)
+    facts: dict[str, Any] = {
+        "verified": False, "votable": True, "price_ratio": 1.2, "can_think_more": True, "has_other_model": False,
+    }  # fmt: skip
+    wish, caps = changes.pop("wish", "balanced"), changes.pop("caps", Caps())
+    return Policy().decide(progress, changes.pop("plan", plan), wish, caps, **{**facts, **changes})
+
+
+def test_a_passed_answer_ends_it() -> None:
+    assert decide(Progress(rounds=1, samples=1, votes=Votes(()), passed=True), verified=True).action == "accept"
+
+
+def test_a_refused_answer_is_corrected_while_that_is_worth_its_price() -> None:
+    actions = [
+        decide(Progress(rounds=n, samples=n, votes=Votes(()), failed=n), verified=True).action for n in range(1, 8)
+    ]
+    assert actions[0] == "correct"
+    assert "stop" in actions
+    assert actions == sorted(actions)  # correct … correct, stop … stop
+    dear = decide(Progress(rounds=1, samples=1, votes=Votes(()), failed=1), verified=True, price_ratio=100)
+    assert dear.action == "stop"
+    other = decide(
+        Progress(rounds=1, samples=1, votes=Votes(()), failed=1), verified=True, price_ratio=100, has_other_model=True
+    )
+    assert (other.action, other.to) == ("escalate", "model")
+
+
+def test_votes_decide_without_a_verifier() -> None:
+    def vote(*keys: str, **changes: Any) -> Any:
+        return decide(Progress(rounds=1, samples=len(keys), votes=Votes.count(keys)), **changes)
+
+    assert vote("a", "a").action == "accept"
+    assert vote("a", "b").action == "sample"
+    assert vote("a", "b", "c").action == "stop"  # no two agree: hopeless
+    assert vote("a", "b", "c", has_other_model=True).to == "model"
+    assert vote("a", wish="fast").action == "accept"
+    assert vote("a", "a", wish="thorough").action == "sample"
+    assert vote("a", "b", wish=Effort.low).action == "accept"  # the user fixed the effort
+    assert vote("a", votable=False).action == "accept"
+
+
+def test_starvation_asks_for_more_thought_not_for_the_same_again() -> None:
+    starved = Progress(rounds=1, samples=0, votes=Votes(()), starved=True)
+    assert (decide(starved).action, decide(starved).to) == ("escalate", "thought")
+    assert decide(starved, can_think_more=False).action == "sample"
+
+
+@given(
+    st.integers(1, 20), st.integers(0, 20), st.lists(st.sampled_from("abc")), st.booleans(), st.integers(0, 20), wishes,
+    st.booleans(), st.booleans(), st.booleans(), st.booleans(),
+)  # fmt: skip
+def test_every_decision_is_made_and_the_loop_ends(
+    rounds: int, samples: int, keys: list[str], starved: bool, failed: int, wish: Any,
+    verified: bool, votable: bool, more: bool, other: bool,
+) -> None:  # fmt: skip
+    progress = Progress(rounds=rounds, samples=samples, votes=Votes.count(keys), starved=starved, failed=failed)
+    said = decide(
+        progress, wish=wish, verified=verified, votable=votable, can_think_more=more, has_other_model=other,
+        caps=Caps(max_rounds=5),
+    )  # fmt: skip
+    assert said.why
+    if rounds >= 5:
+        assert said.action == "stop"
+
+
+@given(st.floats(1, 5))
+def test_the_first_draw_is_the_fewest_votes_that_could_be_enough(base: float) -> None:
+    votes = first_draw(base)
+    assert votes >= boundary(votes, base)
+    assert all(fewer < boundary(fewer, base) for fewer in range(1, votes))
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("Tom has 8 apples and buys 5 more. How many apples does he have?", "maths"),
+        ("Write a Python function that reverses a list.", "code"),
+        ("Write a short poem about the sea.", "creative"),
+        ("What is the capital of France?", "facts"),
+        ("Why does pressure rise with temperature in a closed gas?", "science"),
+        ("Hello there!", "chat"),
+    ],
+)
+def test_the_kind_of_task_is_seen(question: str, kind: str) -> None:
+    assert heuristic(question).kind == kind
+
+
+def test_the_heuristic_orders_tasks_and_says_why() -> None:
+    hello = heuristic("Hi!")
+    one = heuristic("A pen costs 3 dollars. How many dollars do 6 pens cost?")
+    many = heuristic(
+        "A baker makes 5 trays of 24 rolls each day. She sells 70 rolls in the morning at 2 dollars and then half of "
+        "the rest after lunch for 1 dollar each. How many dollars does she earn in 7 days if every third day is half?"
+    )
+    proof = heuristic("Prove the theorem that at most 5 such points exist, without using the lemma of exactly 3 steps.")
+    assert hello.score < one.score < many.score
+    assert proof.score > one.score
+    assert any("quantities" in reason for reason in many.reasons)
+
+
+@given(st.text(max_size=3000))
+def test_any_text_has_a_difficulty(text: str) -> None:
+    assert 0 <= heuristic(text).score <= 1
+
+
+def test_agreement_moves_the_score_both_ways() -> None:
+    prior = difficulty(0.5)
+    probe = Agreement(samples=3)
+    assert probe.read(prior, 1.0).score < 0.5 < probe.read(prior, 1 / 3).score
+    assert probe.read(prior, None) == prior
+    with pytest.raises(BadInput):
+        Agreement(samples=1)
+
+
+def test_wishes_are_read_or_refused_with_the_choices() -> None:
+    assert parse_wish("auto") == "balanced"
+    assert parse_wish("high") is Effort.high
+    with pytest.raises(BadInput, match="thorough"):
+        parse_wish("enormous")
+
+
+def test_levels_are_ordered() -> None:
+    assert sorted(Effort) == list(Effort)
+    assert Effort.none.step(-1) is Effort.none
+    assert Effort.max.step(1) is Effort.max
