@@ -50,7 +50,7 @@ class Meter:
         self.ledger = ledger
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
-            wait=wait or wait_exponential_jitter(initial=0.5, max=8),
+            wait=wait or wait_exponential_jitter(multiplier=0.5, max=8),
             retry=retry_if_exception(retryable),
             reraise=True,
         )

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from genai_prices import Usage, calc_price
 
+from rheostat.errors import BadInput
 from rheostat.usage import Spend, usd_nanos
 
 __all__ = ["FREE", "Price", "listed_price"]
@@ -30,6 +31,19 @@ class Price:
     """Some providers charge more than the input price for what they put into their cache; a bound assumes it."""
     listed: tuple[str, str] | None = None
     """(provider, model) in genai-prices: what `cost` asks for tiers and cache rules that the fields don't show."""
+
+    def __post_init__(self) -> None:
+        for name in ("input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            try:
+                exact = Decimal(str(value))
+            except InvalidOperation:
+                exact = Decimal("NaN")
+            if not exact.is_finite() or exact < 0:
+                raise BadInput(f"{name} must be US dollars, zero or more, not {value!r}")
+            object.__setattr__(self, name, exact)
 
     def cost(self, spend: Spend) -> int:
         """Nano-dollars for these tokens, rounded up."""

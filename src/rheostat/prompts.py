@@ -138,7 +138,7 @@ def extract(text: str, form: AnswerForm) -> str | None:
         blocks = [body for _, body in _FENCE.findall(text) if body.strip()]
         if blocks:
             return str(max(blocks, key=len)).strip("\n")
-        return text if re.search(r"^\s*(def|class|import|from|lambda|@|\w+\s*=)\b?", text, re.M) else None
+        return text if re.search(r"^\s*(?:(?:def|class|import|from)\b|@\w|\w+\s*=)", text, re.M) else None
     if form == "json":
         return _extract_json(text)
     return text
@@ -150,13 +150,12 @@ def _extract_number(text: str) -> str | None:
         return str(boxed[-1]).strip() or None
     said = _SAID.findall(text)
     if said:
-        tail = str(said[-1]).splitlines()[0]
-        # "3 * 60 = 180 meters" says 180; "18 dollars" says 18
-        numbers = _NUMERAL.findall(tail.rsplit("=", 1)[-1])
-        if numbers:
-            return str(numbers[0]).strip()
-        expression = tail.strip(" .*$")
-        return expression if re.search(r"[\d\\^]|[a-z]\s*[-+*/=]", expression) else None
+        # "3 * 60 = 180 meters" says 180; "18 dollars" says 18; "2x + 1" and "\\sqrt{2}" are themselves
+        tail = str(said[-1]).splitlines()[0].rsplit("=", 1)[-1].strip(" .*")
+        if re.search(r"\d[abnxyz]\b|\\[a-z]|\^", tail):
+            return tail.strip("$ ")
+        numbers = _NUMERAL.findall(tail)
+        return str(numbers[0]).strip() if numbers else None
     numbers = _NUMERAL.findall(text)
     return str(numbers[-1]).strip() if numbers else None
 

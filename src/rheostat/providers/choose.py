@@ -23,8 +23,7 @@ def endpoint_for(chat: BaseChatModel, *, name: str | None = None, price: Price |
     SDK-internal retries are invisible to a ledger: a chat model that would retry by itself is copied with
     `max_retries=0`; the meter retries instead.
     """
-    if getattr(chat, "max_retries", 0):
-        chat = chat.model_copy(update={"max_retries": 0})
+    chat = _without_retries(chat)
     model = str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or type(chat).__name__)
     reasoning = bool((chat.profile or {}).get("reasoning_output"))
     dial: Dial
@@ -45,6 +44,27 @@ def endpoint_for(chat: BaseChatModel, *, name: str | None = None, price: Price |
         price = listed_price(provider, model)
     context = (chat.profile or {}).get("max_input_tokens")
     return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context)
+
+
+def _without_retries(chat: BaseChatModel) -> BaseChatModel:
+    """A copy whose client doesn't retry by itself; the caller's own model is left alone."""
+    if isinstance(chat, ChatOpenAI) and chat.root_client is not None:
+        sync, asynchronous = (client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client))
+        return chat.model_copy(
+            update={
+                "max_retries": 0,
+                "root_client": sync,
+                "client": sync.chat.completions,
+                "root_async_client": asynchronous,
+                "async_client": asynchronous.chat.completions,
+            }
+        )
+    if isinstance(chat, ChatAnthropic):
+        copy = chat.model_copy(update={"max_retries": 0})
+        for built in ("_client", "_async_client", "_client_params"):  # made from the old settings, if at all
+            copy.__dict__.pop(built, None)
+        return copy
+    return chat
 
 
 def hosted_endpoint(spec: str) -> Endpoint:

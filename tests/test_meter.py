@@ -1,0 +1,160 @@
+"""Whatever goes wrong on the wire: the ledger never says less than the server billed, and never more than the cap."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_openai import ChatOpenAI
+from openai_server import Plan, openai_server
+from pydantic import SecretStr
+from tenacity import wait_none
+
+from rheostat import Account, Budget, BudgetExceeded, Meter, MemoryLedger, NoPrice, Price, Spend, build_solver
+from rheostat.flow import adrive, drive
+from rheostat.providers import Endpoint, endpoint_for
+
+PRICE = Price(input_per_million="1", output_per_million="2")  # type: ignore[arg-type]
+
+
+def endpoint(url: str) -> Endpoint:
+    return endpoint_for(ChatOpenAI(model="tiny", base_url=url, api_key=SecretStr("k"), timeout=5))
+
+
+def spend_once(at: Endpoint, budget: Budget, *, asynchronous: bool) -> tuple[MemoryLedger, Any]:
+    """Hold and call once; returns the ledger and the reply or the error."""
+    ledger = MemoryLedger()
+    ledger.open(Account("a", budget))
+    meter = Meter(ledger, wait=wait_none())
+
+    def flow() -> Any:
+        from rheostat.effort import Effort, ThinkingPlan
+
+        plan = ThinkingPlan(effort=Effort.none, thinking_tokens=0, answer_tokens=20)
+        settings = at.dial.encode(plan, "whole", temperature=None, schema=None)
+        messages = [{"role": "user", "content": "two and two?"}]
+        tokens = yield from meter.input_bound(at, messages, settings)
+        [held] = yield from meter.hold("a", [meter.bound(at, tokens, settings)], {})
+        return (yield from meter.call(at, "a", held, messages, settings, "whole", {}))
+
+    try:
+        return ledger, asyncio.run(adrive(flow())) if asynchronous else drive(flow())
+    except Exception as error:
+        return ledger, error
+
+
+both = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+
+
+@both
+@pytest.mark.parametrize(
+    ("plans", "settled_calls", "unknown_calls", "answered"),
+    [
+        ([Plan()], 1, 0, True),
+        ([Plan(status=429), Plan()], 2, 0, True),  # refused at no cost, then answered
+        ([Plan(status=503), Plan()], 1, 1, True),  # nobody knows whether a 503 was billed
+        ([Plan(status=500)], 0, 3, False),
+        ([Plan(status=400)], 1, 0, False),  # not retried
+        ([Plan(status=401)], 1, 0, False),
+        ([Plan(cut=True), Plan()], 1, 1, True),  # billed, and the reply was lost
+        ([Plan(usage=False)], 0, 1, True),  # answered, but nobody says what it cost
+    ],
+)  # fmt: skip
+def test_every_attempt_is_accounted_for(
+    plans: list[Plan], settled_calls: int, unknown_calls: int, answered: bool, asynchronous: bool
+) -> None:
+    with openai_server(*plans) as server:
+        ledger, result = spend_once(endpoint(server.url), Budget(tokens=10_000), asynchronous=asynchronous)
+        reading = ledger.reading("a")
+        assert (reading["calls"], reading["unknown_calls"]) == (settled_calls, unknown_calls)
+        assert reading["held_calls"] == 0
+        assert server.bill.requests == settled_calls + unknown_calls
+        known = reading["input_tokens"] + reading["output_tokens"]
+        unknown = reading["unknown_input_tokens"] + reading["unknown_output_tokens"]
+        billed = server.bill.input_tokens + server.bill.output_tokens
+        assert known <= billed <= known + unknown
+        assert isinstance(result, Exception) is not answered
+
+
+@both
+def test_a_request_that_never_left_costs_nothing(asynchronous: bool) -> None:
+    with openai_server(Plan()) as server:
+        gone = server.url
+    ledger, error = spend_once(endpoint(gone), Budget(tokens=10_000), asynchronous=asynchronous)
+    assert isinstance(error, Exception)
+    reading = ledger.reading("a")
+    assert [reading[f"{part}calls"] for part in ("", "held_", "unknown_")] == [0, 0, 0]
+
+
+@both
+def test_a_retry_needs_room_of_its_own(asynchronous: bool) -> None:
+    """Room for one call: the 503 stays charged, so the retry is refused before it leaves."""
+    with openai_server(Plan(status=503), Plan()) as server:
+        ledger, error = spend_once(endpoint(server.url), Budget(calls=1), asynchronous=asynchronous)
+        assert isinstance(error, BudgetExceeded)
+        assert server.bill.requests == 1
+        assert ledger.reading("a")["unknown_calls"] == 1
+
+
+@both
+def test_the_deadline_cuts_a_call_that_takes_too_long(asynchronous: bool) -> None:
+    with openai_server(Plan(delay=1.5)) as server:
+        ledger, error = spend_once(endpoint(server.url), Budget(seconds=0.3), asynchronous=asynchronous)
+        assert isinstance(error, Exception)
+        assert ledger.reading("a")["unknown_calls"] == 1
+        assert server.bill.requests == 1
+
+
+def test_a_cancelled_call_stays_charged() -> None:
+    with openai_server(Plan(delay=1.0)) as server:
+        ledger = MemoryLedger()
+        graph = build_solver(endpoint(server.url), budget=Budget(tokens=10_000), ledger=ledger).compile()
+        account: dict[str, str] = {}
+
+        async def run() -> None:
+            async for state in graph.astream({"question": "What is 2 + 2?"}, stream_mode="values"):
+                if state.get("spend"):
+                    account["id"] = state["spend"]["account"]
+
+        async def cancel() -> None:
+            task = asyncio.create_task(run())
+            await asyncio.sleep(0.4)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+        asyncio.run(cancel())
+        reading = ledger.reading(account["id"])
+        assert reading["unknown_calls"] == server.bill.requests == 1
+        assert reading["held_calls"] == 0
+
+
+def test_sdk_retries_are_off_so_that_every_attempt_is_seen() -> None:
+    with openai_server(Plan(status=503)) as server:
+        chatty = ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k"), max_retries=5, timeout=5)
+        ledger, _ = spend_once(endpoint_for(chatty), Budget(tokens=10_000), asynchronous=False)
+        assert server.bill.requests == 3 == ledger.reading("a")["unknown_calls"]
+        assert chatty.max_retries == 5  # the caller's own model is left alone
+
+
+def test_money_is_held_and_settled_to_the_nano_dollar() -> None:
+    with openai_server(Plan()) as server:
+        at = endpoint_for(ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k")), price=PRICE)
+        ledger, _ = spend_once(at, Budget(usd="0.01"), asynchronous=False)
+        bill = server.bill
+        assert ledger.reading("a")["usd_nanos"] == bill.input_tokens * 1000 + bill.output_tokens * 2000
+
+
+def test_a_money_limit_over_an_unpriced_model_is_refused_at_construction() -> None:
+    with openai_server(Plan()) as server:
+        with pytest.raises(NoPrice, match=r"Give a price"):
+            build_solver(endpoint(server.url), budget=Budget(usd=1))
+        assert server.bill.requests == 0
+
+
+def test_a_bound_covers_what_can_come() -> None:
+    spend = Spend(input_tokens=1000, output_tokens=500)
+    dear = Price(input_per_million="4", output_per_million="20", cache_write_per_million="8")  # type: ignore[arg-type]
+    assert dear.bound(spend) == 1000 * 8000 + 500 * 20_000
+    assert dear.cost(spend) == 1000 * 4000 + 500 * 20_000
