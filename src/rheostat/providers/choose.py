@@ -81,7 +81,8 @@ def hosted_endpoint(spec: str) -> Endpoint:
             return endpoint_for(ChatOpenAI(model=model, max_retries=0, timeout=600), name=spec)
         if provider == "anthropic":
             chat = ChatAnthropic(model_name=model, max_retries=0, timeout=600, stop=None)
-            chat._client  # noqa: B018 - built lazily: a missing key should show here, not at the first call
+            if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
+                raise ModelUnknown("set ANTHROPIC_API_KEY")
             return endpoint_for(chat, name=spec)
     except Exception as error:
         raise ModelUnknown(f"{spec}: {error}") from error

@@ -1,0 +1,166 @@
+"""The main job on the real embedded model: the server's own counts are the ledger's, and no cap is ever passed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Runner
+
+from rheostat import BudgetExceeded, Budget, Caps, Endpoint, JsonSchema, MathsAnswer, PythonTests, build_solver, resolve
+from rheostat.effort import Effort, ThinkingPlan
+from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
+from rheostat.models import served_endpoint
+from rheostat.pricing import FREE
+
+pytestmark = pytest.mark.model
+QUESTION = "A box holds 12 eggs. Mia buys 4 boxes and uses 9 eggs. How many eggs are left?"
+
+
+def server_counts(at: Endpoint) -> tuple[int, int]:
+    """(prompt tokens processed, tokens generated), as the server itself counts them."""
+    chat: Any = at.chat
+    request = urllib.request.Request(
+        chat.openai_api_base.removesuffix("/v1") + "/metrics",
+        headers={"Authorization": f"Bearer {chat.openai_api_key.get_secret_value()}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as response:
+        lines = response.read().decode().splitlines()
+    counts = dict(line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+    return int(counts["llamacpp:prompt_tokens_total"]), int(counts["llamacpp:tokens_predicted_total"])
+
+
+def ledger_counts(spend: dict[str, Any]) -> tuple[int, int]:
+    return spend["input_tokens"] - spend["cached_input_tokens"], spend["output_tokens"]
+
+
+def test_the_ledger_is_the_servers_own_count_to_the_token(local: Endpoint, run: Runner) -> None:
+    before = server_counts(local)
+    graph = build_solver(local, budget=Budget(tokens=6000, seconds=120)).compile()
+    result = run(graph, {"question": QUESTION})
+    after = server_counts(local)
+    assert result["answer"] is not None
+    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(result["spend"])
+    assert result["spend"]["thinking_tokens"] > 0
+    assert result["spend"]["unknown_calls"] == 0
+
+
+def test_streamed_calls_are_counted_too(local: Endpoint) -> None:
+    """`stream_mode="messages"` makes the model stream inside; usage and thinking must come all the same."""
+    before = server_counts(local)
+    graph = build_solver(local, budget=Budget(tokens=6000, seconds=120), effort="low").compile()
+    last: dict[str, Any] = {}
+    pieces = 0
+    for mode, event in graph.stream({"question": QUESTION}, stream_mode=["messages", "values"]):
+        if mode == "values":
+            last = event
+        else:
+            pieces += 1
+    after = server_counts(local)
+    assert pieces > 5
+    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(last["spend"])
+    assert 0 < last["spend"]["thinking_tokens"] <= 128 * last["spend"]["calls"]
+
+
+@pytest.mark.parametrize("thinking", [0, 1, 5, 40])
+def test_the_thinking_cap_is_kept_to_the_token(local: Endpoint, thinking: int) -> None:
+    plan = ThinkingPlan(effort=Effort.low, thinking_tokens=thinking, answer_tokens=12)
+    settings = local.dial.encode(plan, "whole", temperature=0.0, schema=None)
+    message = local.chat.invoke([{"role": "user", "content": f"Explain step by step: {QUESTION}"}], **settings.kwargs)
+    reply = local.dial.decode(message, settings, "whole")
+    assert reply.spend is not None
+    assert reply.spend.thinking_tokens == thinking  # the question makes it use all it has
+    assert reply.spend.output_tokens <= settings.max_output_tokens
+    assert "think>" not in reply.text
+
+
+def test_a_cap_is_never_passed_on_the_servers_own_count(local: Endpoint) -> None:
+    """A dozen budgets here; `make bench-caps` does 200."""
+    dice = random.Random(7)
+    for number in range(12):
+        cap = dice.randint(50, 2500)
+        before = sum(server_counts(local))
+        graph = build_solver(local, budget=Budget(tokens=cap), caps=Caps(answer_tokens=60), effort="fast").compile()
+        try:
+            if number % 2:
+                asyncio.run(graph.ainvoke({"question": QUESTION}))
+            else:
+                graph.invoke({"question": QUESTION})
+        except BudgetExceeded:
+            assert sum(server_counts(local)) == before
+        assert sum(server_counts(local)) - before <= cap
+
+
+def test_code_is_tested_and_corrected(local: Endpoint, run: Runner) -> None:
+    tests = "assert evens([1, 2, 3, 4]) == [2, 4]\nassert evens([]) == []"
+    graph = build_solver(local, budget=Budget(tokens=8000, seconds=120), verifier=PythonTests(tests)).compile()
+    result = run(graph, {"question": "Write a Python function evens(numbers) that returns the even numbers."})
+    assert result["status"] == "solved"
+    assert PythonTests(tests).check(result["answer"]).passed
+
+
+def test_json_of_a_schema(local: Endpoint) -> None:
+    schema = {
+        "type": "object", "properties": {"name": {"type": "string"}, "age": {"type": "integer"}},
+        "required": ["name", "age"], "additionalProperties": False,
+    }  # fmt: skip
+    for effort in ("none", "low"):  # with thought: two requests, for the server fails at a budget with a schema
+        graph = build_solver(local, budget=Budget(tokens=6000), verifier=JsonSchema(schema), effort=effort).compile()
+        result = graph.invoke({"question": "Ann is 34 years old. Give her name and age."})
+        assert result["status"] == "solved", result
+        assert '"age": 34' in result["answer"]
+
+
+def test_a_second_model_is_asked_when_the_first_fails_its_check(local: Endpoint) -> None:
+    graph = build_solver(
+        local, escalate_to=[local], budget=Budget(tokens=20_000, calls=12), verifier=MathsAnswer("-1"), effort="fast"
+    ).compile()
+    events = list(graph.stream({"question": QUESTION}, stream_mode="custom"))
+    actions = [event["action"] for event in events if event["type"] == "decision"]
+    assert "correct" in actions
+    assert "escalate" in actions
+    assert actions[-1] == "stop"
+
+
+def test_a_server_that_dies_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The call stays charged in full, the server comes back once, the run goes on."""
+    server = LocalServer(require_model(CATALOGUE[DEFAULT_MODEL]), slots=2, context_tokens=2048)
+    try:
+        at = served_endpoint(server.url, server.key, name=DEFAULT_MODEL, price=FREE, server=server)
+        generate = type(at.chat)._generate
+        killed = []
+
+        def dying(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if not killed:
+                killed.append(server.pid)
+                import threading
+
+                threading.Timer(0.4, os.kill, (server.pid, signal.SIGKILL)).start()
+            return generate(self, *args, **kwargs)
+
+        monkeypatch.setattr(type(at.chat), "_generate", dying)
+        graph = build_solver(at, budget=Budget(tokens=20_000, seconds=120), effort="low").compile()
+        result = graph.invoke({"question": "Write a long story about a sea captain. Explain every step."})
+        assert killed
+        assert killed[0] != server.pid
+        assert result["answer"] is not None
+        assert result["spend"]["unknown_calls"] == 1
+    finally:
+        server.stop()
+
+
+def test_a_gguf_path_and_a_url_are_models_too(local: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    path: Path = require_model(CATALOGUE[DEFAULT_MODEL])
+    by_path = resolve(str(path))
+    assert by_path.name == path.stem
+    chat: Any = local.chat
+    monkeypatch.setenv("OPENAI_API_KEY", chat.openai_api_key.get_secret_value())
+    by_url = resolve(chat.openai_api_base)
+    result = build_solver(by_url, budget=Budget(tokens=3000), effort="none").compile().invoke({"question": QUESTION})
+    assert result["answer"] is not None
