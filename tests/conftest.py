@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -29,12 +29,19 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def local() -> Iterator[Endpoint]:
+def local() -> Endpoint:
     """The real embedded model (`rheostat models pull` fetched it)."""
-    yield resolve(DEFAULT_MODEL)
+    return resolve(DEFAULT_MODEL)
 
+
+_loop = asyncio.Runner()
+"""One event loop for all asynchronous runs, as an application has: a client's connections belong to their loop."""
 
 Runner = Callable[..., dict[str, Any]]
+
+
+def in_loop(coroutine: Any) -> Any:
+    return _loop.run(coroutine)
 
 
 def by_invoke(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
@@ -42,24 +49,18 @@ def by_invoke(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
 
 
 def by_ainvoke(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
-    return dict(asyncio.run(graph.ainvoke(inputs, **kwargs)))
+    return dict(in_loop(graph.ainvoke(inputs, **kwargs)))
 
 
 def by_stream(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
-    last: dict[str, Any] = {}
-    for last in graph.stream(inputs, stream_mode="values", **kwargs):
-        pass
-    return dict(last)
+    return dict(list(graph.stream(inputs, stream_mode="values", **kwargs))[-1])
 
 
 def by_astream(graph: Any, inputs: Any, **kwargs: Any) -> dict[str, Any]:
     async def run() -> dict[str, Any]:
-        last: dict[str, Any] = {}
-        async for last in graph.astream(inputs, stream_mode="values", **kwargs):
-            pass
-        return dict(last)
+        return dict([state async for state in graph.astream(inputs, stream_mode="values", **kwargs)][-1])
 
-    return asyncio.run(run())
+    return dict(in_loop(run()))
 
 
 RUNNERS = [by_invoke, by_ainvoke, by_stream, by_astream]

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a call, then resume: the lost call is charged as unknown, the answer comes, the cap holds."""
+"""kill -9 in the middle of a call, then resume: the lost call is charged as unknown, and the cap holds."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.sqlite import SqliteSaver
-from openai_server import Plan, openai_server
 from pydantic import SecretStr
 
+from openai_server import Plan, openai_server
 from rheostat import Budget, build_solver
 from rheostat.providers import endpoint_for
 

@@ -78,7 +78,7 @@ def test_a_pull_is_verified_and_in_place_in_one_step(home: Path, hub: Any) -> No
 def test_a_cut_download_goes_on_where_it_ended(home: Path, hub: Any) -> None:
     url, ranges, mood = hub
     mood["cut_at"] = 1_000_000
-    with pytest.raises(PullFailed, match="pull again|no source"):
+    with pytest.raises(PullFailed, match=r"pull again"):
         pull(MODEL, source=url)
     mood["cut_at"] = None
     assert pull(MODEL, source=url).read_bytes() == CONTENT
@@ -127,7 +127,7 @@ def test_a_missing_or_damaged_file_says_how_to_mend_it(home: Path) -> None:
 
 
 def test_names_that_are_no_model(home: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelUnknown, match="Did you mean qwen2.5-coder-0.5b"):
+    with pytest.raises(ModelUnknown, match=r"Did you mean qwen2\.5-coder-0\.5b"):
         resolve("qwen2.5-coder-0.5")
     with pytest.raises(ModelUnknown, match="end in /v1"):
         resolve("http://127.0.0.1:9")

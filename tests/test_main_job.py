@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import signal
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Runner
 
-from rheostat import BudgetExceeded, Budget, Caps, Endpoint, JsonSchema, MathsAnswer, PythonTests, build_solver, resolve
+from conftest import Runner, in_loop
+from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, MathsAnswer, PythonTests, build_solver, resolve
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
@@ -89,7 +88,7 @@ def test_a_cap_is_never_passed_on_the_servers_own_count(local: Endpoint) -> None
         graph = build_solver(local, budget=Budget(tokens=cap), caps=Caps(answer_tokens=60), effort="fast").compile()
         try:
             if number % 2:
-                asyncio.run(graph.ainvoke({"question": QUESTION}))
+                in_loop(graph.ainvoke({"question": QUESTION}))
             else:
                 graph.invoke({"question": QUESTION})
         except BudgetExceeded:
@@ -119,7 +118,7 @@ def test_json_of_a_schema(local: Endpoint) -> None:
 
 def test_a_second_model_is_asked_when_the_first_fails_its_check(local: Endpoint) -> None:
     graph = build_solver(
-        local, escalate_to=[local], budget=Budget(tokens=20_000, calls=12), verifier=MathsAnswer("-1"), effort="fast"
+        local, escalate_to=[local], budget=Budget(tokens=20_000, calls=12), verifier=MathsAnswer("-1")
     ).compile()
     events = list(graph.stream({"question": QUESTION}, stream_mode="custom"))
     actions = [event["action"] for event in events if event["type"] == "decision"]
@@ -145,7 +144,9 @@ def test_a_server_that_dies_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> No
             return generate(self, *args, **kwargs)
 
         monkeypatch.setattr(type(at.chat), "_generate", dying)
-        graph = build_solver(at, budget=Budget(tokens=20_000, seconds=120), effort="low").compile()
+        graph = build_solver(
+            at, budget=Budget(tokens=20_000, seconds=120), effort="low", caps=Caps(answer_tokens=64)
+        ).compile()
         result = graph.invoke({"question": "Write a long story about a sea captain. Explain every step."})
         assert killed
         assert killed[0] != server.pid

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 from langchain_openai import ChatOpenAI
-from openai_server import Plan, openai_server
 from pydantic import SecretStr
 from tenacity import wait_none
 
-from rheostat import Account, Budget, BudgetExceeded, Meter, MemoryLedger, NoPrice, Price, Spend, build_solver
+from conftest import in_loop
+from openai_server import Plan, openai_server
+from rheostat import Account, Budget, BudgetExceeded, MemoryLedger, Meter, NoPrice, Price, Spend, build_solver
 from rheostat.flow import adrive, drive
 from rheostat.providers import Endpoint, endpoint_for
 
@@ -39,7 +40,7 @@ def spend_once(at: Endpoint, budget: Budget, *, asynchronous: bool) -> tuple[Mem
         return (yield from meter.call(at, "a", held, messages, settings, "whole", {}))
 
     try:
-        return ledger, asyncio.run(adrive(flow())) if asynchronous else drive(flow())
+        return ledger, in_loop(adrive(flow())) if asynchronous else drive(flow())
     except Exception as error:
         return ledger, error
 
@@ -124,7 +125,7 @@ def test_a_cancelled_call_stays_charged() -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-        asyncio.run(cancel())
+        in_loop(cancel())
         reading = ledger.reading(account["id"])
         assert reading["unknown_calls"] == server.bill.requests == 1
         assert reading["held_calls"] == 0

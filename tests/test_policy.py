@@ -25,7 +25,8 @@ def difficulty(score: float, kind: Any = "maths") -> Difficulty:
 
 
 def bound(plan: ThinkingPlan) -> Spend:
-    return Spend(input_tokens=20 * plan.samples, output_tokens=plan.max_output_tokens * plan.samples, calls=plan.samples)
+    count = plan.samples
+    return Spend(input_tokens=20 * count, output_tokens=plan.max_output_tokens * count, calls=count)
 
 
 @given(scores, wishes, efforts, st.booleans(), st.booleans())

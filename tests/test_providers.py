@@ -80,7 +80,9 @@ def test_the_real_anthropic_client_sends_it_and_the_ledger_has_the_price() -> No
         reply = {
             "id": "m", "type": "message", "role": "assistant", "model": "claude-opus-5-5", "stop_reason": "end_turn",
             "stop_sequence": None,
-            "content": [{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "The answer is 4."}],
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "The answer is 4."},
+            ],
             "usage": {
                 "input_tokens": 40, "output_tokens": 60, "cache_read_input_tokens": 10,
                 "cache_creation_input_tokens": 0, "output_tokens_details": {"thinking_tokens": 50},
@@ -90,7 +92,8 @@ def test_the_real_anthropic_client_sends_it_and_the_ledger_has_the_price() -> No
 
     chat = ChatAnthropic(model_name="claude-opus-5-5", api_key=KEY, timeout=5, stop=None)
     at = endpoint_for(chat)
-    client = Anthropic(api_key="k", max_retries=0, http_client=DefaultHttpxClient(transport=httpx2.MockTransport(answer)))
+    wire = DefaultHttpxClient(transport=httpx2.MockTransport(answer))
+    client = Anthropic(api_key="k", max_retries=0, http_client=wire)
     at.chat.__dict__["_client"] = client
     result = build_solver(at, budget=Budget(usd="1"), effort="medium").compile().invoke({"question": "What is 2 + 2?"})
     assert result["answer"] == "4"

@@ -174,7 +174,7 @@ class Policy:
                 effort = model.evidence_effort
                 reasons.append(f"a verifier can tell: start at {effort.value}, think more on evidence")
             floor = model.floor.get(difficulty.kind, Effort.none)
-            if effort < floor and not verified:
+            if effort < floor:
                 effort = floor
                 reasons.append(f"{model.name} needs {floor.value} for {difficulty.kind}")
             if temper.step and not verified:

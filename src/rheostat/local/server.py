@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import secrets
@@ -78,10 +79,9 @@ class LocalServer:
         """End it now."""
         process, self._process = self._process, None
         if process is not None:
-            if process.stdin is not None:
-                process.stdin.close()
             process.kill()
             process.wait()
+            _close(process)
 
     def revive(self) -> bool:
         """Start it again on the same address if it died; once. True if it is running now."""
@@ -93,6 +93,7 @@ class LocalServer:
             self._restarts_left -= 1
             port = int(self.url.rsplit(":", 1)[1].split("/")[0])
             self._process.wait()
+            _close(self._process)
             try:
                 self._start(port)
             except ServerFailed:
@@ -134,7 +135,7 @@ class LocalServer:
             except BaseException:
                 process.kill()
                 process.wait()
-                process.stdin.close()
+                _close(process)
                 raise
             self._process = process
 
@@ -158,6 +159,12 @@ class LocalServer:
     def _tail(self, lines: int = 6) -> str:
         said = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line[:200]}" for line in said[-lines:]) + f"\n  (all of it: {self.log})"
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):  # the other end may be gone
+            process.stdin.close()
 
 
 def _check_free(port: int) -> None:

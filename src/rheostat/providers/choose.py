@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from langchain_anthropic import ChatAnthropic
+import sys
+
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
@@ -28,7 +29,7 @@ def endpoint_for(chat: BaseChatModel, *, name: str | None = None, price: Price |
     reasoning = bool((chat.profile or {}).get("reasoning_output"))
     dial: Dial
     provider = None
-    if isinstance(chat, ChatAnthropic):
+    if _is_anthropic(chat):
         provider = "anthropic"
         dial = AnthropicDial(name or model, chat) if reasoning else GenericDial(name or model)
     elif isinstance(chat, ChatLlamaCpp):
@@ -46,10 +47,18 @@ def endpoint_for(chat: BaseChatModel, *, name: str | None = None, price: Price |
     return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context)
 
 
+def _is_anthropic(chat: BaseChatModel) -> bool:
+    """Without importing langchain-anthropic: that alone takes two seconds, and who has such a model has imported it."""
+    module = sys.modules.get("langchain_anthropic")
+    return module is not None and isinstance(chat, module.ChatAnthropic)
+
+
 def _without_retries(chat: BaseChatModel) -> BaseChatModel:
     """A copy whose client doesn't retry by itself; the caller's own model is left alone."""
     if isinstance(chat, ChatOpenAI) and chat.root_client is not None:
-        sync, asynchronous = (client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client))
+        sync, asynchronous = (
+            client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client)
+        )
         return chat.model_copy(
             update={
                 "max_retries": 0,
@@ -59,7 +68,7 @@ def _without_retries(chat: BaseChatModel) -> BaseChatModel:
                 "async_client": asynchronous.chat.completions,
             }
         )
-    if isinstance(chat, ChatAnthropic):
+    if _is_anthropic(chat):
         copy = chat.model_copy(update={"max_retries": 0})
         for built in ("_client", "_async_client", "_client_params"):  # made from the old settings, if at all
             copy.__dict__.pop(built, None)
@@ -80,6 +89,8 @@ def hosted_endpoint(spec: str) -> Endpoint:
         if provider == "openai":
             return endpoint_for(ChatOpenAI(model=model, max_retries=0, timeout=600), name=spec)
         if provider == "anthropic":
+            from langchain_anthropic import ChatAnthropic
+
             chat = ChatAnthropic(model_name=model, max_retries=0, timeout=600, stop=None)
             if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
                 raise ModelUnknown("set ANTHROPIC_API_KEY")

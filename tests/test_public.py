@@ -1,0 +1,65 @@
+"""What users lean on: names, docs, and code blocks that run."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import rheostat
+
+ROOT = Path(__file__).parent.parent
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(rheostat.__path__, "rheostat.")
+    if not module.name.endswith("__main__") and ".cli." not in module.name
+]
+
+
+def test_all_is_sorted_complete_and_documented() -> None:
+    names = rheostat.__all__
+    assert names == sorted(names)
+    exported = {name for name in vars(rheostat) if not name.startswith("_") and name[0].isupper()}
+    modules = {"build_solver", "heuristic", "resolve", "as_verifier"}
+    assert exported | modules == set(names)
+    for name in names:
+        assert getattr(rheostat, name).__doc__ or name == "Wish", name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_has_a_docstring_and_an_honest_all(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for exported in getattr(module, "__all__", []):
+        assert hasattr(module, exported)
+
+
+def test_the_exception_tree_in_the_docstring_is_the_real_one() -> None:
+    from rheostat import errors
+
+    for name in errors.__all__:
+        assert name in (errors.__doc__ or ""), name
+
+
+def test_no_file_is_larger_than_one_can_hold_in_mind() -> None:
+    for path in (ROOT / "src").rglob("*.py"):
+        assert len(path.read_text().splitlines()) <= 450, path
+
+
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_the_readmes_code_runs(number: int) -> None:
+    exec(compile(BLOCKS[number], f"README block {number}", "exec"), {})  # noqa: S102 - our own README
+
+
+def test_the_graphs_are_small_and_use_the_public_api_only() -> None:
+    for path in (ROOT / "graphs").glob("*.py"):
+        text = path.read_text()
+        assert len(text.splitlines()) <= 40
+        assert not re.search(r"from rheostat\.|import rheostat\.", text)
