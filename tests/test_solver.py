@@ -139,18 +139,19 @@ def test_the_last_word_is_paid_for_in_advance(run: Runner) -> None:
 
 
 def test_at_the_cap_the_best_answer_so_far_comes_with_the_reason(run: Runner) -> None:
-    answers = iter(["29", "31"])
+    answers = iter(["29", "31", "29", "31", "29"])
     lock = threading.Lock()
 
-    def script(messages: Any, _: Any) -> Said:
+    def script(*_: Any) -> str:
         with lock:
-            return Said(text=f"The answer is {next(answers)}" if "Now say" in messages[-1].content else "hm")
+            return f"The answer is {next(answers)}"
 
     model = ScriptedModel(script=script)
-    result = run(build_solver(model, budget=Budget(calls=4)).compile(), {"question": QUESTION})
-    assert result["answer"] in ("29", "31")  # both have one vote: the first one in leads
+    result = run(build_solver(model, budget=Budget(calls=5), effort="thorough").compile(), {"question": QUESTION})
+    assert result["answer"] == "29"  # three votes to two: not enough for thorough, but the budget is spent
     assert result["stopped"].startswith("budget: ")
-    assert result["spend"]["calls"] == 4
+    assert result["confidence"] == pytest.approx(0.6)
+    assert result["spend"]["calls"] == len(model.calls) == 5
 
 
 @settings(max_examples=40, deadline=None)

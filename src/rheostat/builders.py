@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
 
+from rheostat import nodes
 from rheostat.budget import Budget
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
@@ -15,7 +16,6 @@ from rheostat.errors import BadInput
 from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.meter import Meter
 from rheostat.models import resolve
-from rheostat.nodes import SolverNodes, as_node
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.state import SolverInput, SolverOutput, SolverState
@@ -75,7 +75,7 @@ def build_solver(
     ladder = [resolve(one) for one in (model, *escalate_to)]
     for endpoint in ladder:
         Meter.check_price(endpoint, budget)
-    nodes = SolverNodes(
+    solver = nodes.Solver(
         ladder=ladder,
         meter=meter or Meter(ledger or MemoryLedger()),
         budget=budget,
@@ -86,9 +86,8 @@ def build_solver(
         probe=probe,
     )
     graph = StateGraph(SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput)
-    for flow in (nodes.estimate, nodes.plan, nodes.hold, nodes.settle, nodes.verify, nodes.decide):
-        graph.add_node(flow.__name__, as_node(flow))
-    graph.add_node("call", as_node(nodes.call))
+    for flow in (nodes.estimate, nodes.plan, nodes.hold, nodes.call, nodes.settle, nodes.verify, nodes.decide):
+        graph.add_node(flow.__name__, nodes.as_node(solver, flow))
     graph.add_edge(START, "estimate")
     graph.add_edge("estimate", "plan")
     graph.add_conditional_edges("plan", _after_plan, {"hold": "hold", "end": END})

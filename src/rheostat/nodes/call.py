@@ -1,0 +1,91 @@
+"""`hold`, `call`, `settle`: one branch a sample, held before and settled after."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from langgraph.types import Send
+
+from rheostat.effort import ThinkingPlan
+from rheostat.errors import BudgetExceeded
+from rheostat.events import emit
+from rheostat.exchange import sample
+from rheostat.flow import Effect, Flow
+from rheostat.ledger import Reservation
+from rheostat.nodes.solver import Solver, Update
+from rheostat.policy import Decision
+from rheostat.prompts import answer_form
+from rheostat.state import SolverState
+from rheostat.usage import Spend
+
+__all__ = ["call", "fan_out", "hold", "settle"]
+
+
+def hold(solver: Solver, state: SolverState) -> Flow[Update]:
+    """Hold the worst case of the whole round before anything leaves; write it into state first."""
+    account = yield from solver.open(state)
+    note = {"model": state["plan"]["model"], "node": "call"}
+    amounts = [Spend.from_dict(amount) for call in state["calls"] for amount in call["amounts"]]
+    try:
+        held = yield from solver.meter.hold(account, amounts, note)
+    except BudgetExceeded as refused:  # somebody else took the room between plan and hold
+        why = f"budget: {refused}"
+        return {"calls": [], "decision": Decision(action="stop", why=why).to_dict(), "stopped": why}
+    ids = iter(held)
+    calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
+    reading = yield from solver.meter.reading(account)
+    emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), spend=reading)
+    return {"calls": calls, "spend": reading}
+
+
+def fan_out(state: SolverState) -> list[Send] | str:
+    """One branch a sample; `decide` if nothing could be held."""
+    shared = {name: state[name] for name in ("question", "difficulty", "plan", "model", "round", "spend")}
+    return [Send("call", {**shared, "call": call}) for call in state["calls"]] or "decide"
+
+
+def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
+    """Draw one sample under its reservations. A failure is a value here: it must not cancel its siblings."""
+    account = yield from solver.open(branch)  # type: ignore[arg-type]
+    endpoint, call = solver.endpoint(branch), branch["call"]  # type: ignore[arg-type]
+    plan = ThinkingPlan.from_dict(branch["plan"])
+    note = {"model": endpoint.name, "node": "call"}
+    amounts = [Spend.from_dict(amount) for amount in call["amounts"]]
+    held = [Reservation(r, account, a, note) for r, a in zip(call["reservations"], amounts, strict=True)]
+    error = None
+    known = yield from _known(solver, held)
+    if not known:  # the process that held this died: its call stays charged as unknown, this one is another
+        try:
+            held = yield from solver.meter.hold(account, amounts, note)
+        except BudgetExceeded as refused:
+            error = f"budget: {refused}"
+    form = answer_form(branch["difficulty"]["kind"], solver.verifier)
+    if error is None:
+        drawn = yield from sample(
+            solver.meter, endpoint, account, plan, call["messages"], form, held,
+            temperature=call["temperature"], schema=solver.schema, note=note,
+        )  # fmt: skip
+    else:
+        drawn = {"model": endpoint.name, "answer": None, "text": "", "error": error, "cut": False}
+    reading = yield from solver.meter.reading(account)
+    emit("sample", id=call["id"], round=branch["round"], spend=reading, **drawn)
+    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], "spend": reading}
+
+
+def _known(solver: Solver, held: list[Reservation]) -> Flow[bool]:
+    ledger = solver.meter.ledger
+    for reservation in held:
+        name = reservation.id
+        known: bool = yield Effect(functools.partial(ledger.knows, name), functools.partial(ledger.aknows, name))
+        if not known:
+            return False
+    return True
+
+
+def settle(solver: Solver, state: SolverState) -> Flow[Update]:
+    """All branches are in: publish what the round really cost."""
+    account = yield from solver.open(state)
+    reading = yield from solver.meter.reading(account)
+    emit("spend", **reading)
+    return {"spend": reading, "calls": []}

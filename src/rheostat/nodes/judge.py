@@ -1,0 +1,114 @@
+"""`verify` and `decide`: evidence on the answers, and what to do next."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+from rheostat.effort import ThinkingPlan
+from rheostat.events import emit
+from rheostat.flow import Effect, Flow
+from rheostat.nodes.solver import Solver, Update
+from rheostat.policy import Decision, Progress
+from rheostat.prompts import answer_form, answer_key, votable
+from rheostat.state import SolverState
+from rheostat.verifiers import Verdict
+from rheostat.voting import Votes
+
+__all__ = ["decide", "verify"]
+
+
+def verify(solver: Solver, state: SolverState) -> Flow[Update]:
+    """Evidence on the new answers: the verifier's verdicts, and which answers are equal."""
+    form = answer_form(state["difficulty"]["kind"], solver.verifier)
+    judged = []
+    for drawn in state["samples"]:
+        if drawn["answer"] is None or "verdict" in drawn:
+            continue
+        verdict = yield from _judge(solver, drawn["answer"])
+        judged.append({"id": drawn["id"], "key": answer_key(drawn["answer"], form), "verdict": verdict.to_dict()})
+        if solver.verifier is not None:
+            emit("verdict", id=drawn["id"], round=drawn["round"], **verdict.to_dict())
+    return {"samples": judged}
+
+
+def _judge(solver: Solver, answer: str) -> Flow[Verdict]:
+    verifier = solver.verifier
+    if verifier is None:
+        return Verdict(None, "no verifier")
+    check = functools.partial(verifier.check, answer)
+    try:
+        verdict: Verdict = yield Effect(check, lambda: asyncio.to_thread(check))
+    except Exception as error:  # a broken check says nothing about the answer
+        return Verdict(None, f"the verifier failed: {type(error).__name__}: {error}")
+    return verdict
+
+
+def decide(solver: Solver, state: SolverState) -> Flow[Update]:
+    """Accept, correct, sample, escalate or stop; the best answer so far is in state either way."""
+    yield from solver.open(state)
+    samples = state["samples"]
+    answers = [s for s in samples if s["answer"] is not None]
+    best, confidence, status = _best(solver, state, answers)
+    update: Update = {"answer": best, "confidence": confidence, "status": status}
+    if state["decision"]["action"] == "stop":  # the room ran out between plan and hold
+        return update
+    decision = _decision(solver, state, samples, answers)
+    emit("decision", **decision)
+    if decision["action"] in ("accept", "stop"):
+        update["stopped"] = decision["why"]
+    return {**update, "decision": decision}
+
+
+def _best(solver: Solver, state: SolverState, answers: list[dict[str, Any]]) -> tuple[str | None, float | None, str]:
+    passed = next((s for s in answers if s["verdict"]["passed"]), None)
+    if passed is not None:
+        return passed["answer"], 1.0, "solved"
+    if not answers:
+        return None, None, "unsolved"
+    unsure = [s for s in answers if s["verdict"]["passed"] is None]
+    if not unsure:
+        return answers[-1]["answer"], 0.0, "unsolved"
+    kind = state["difficulty"]["kind"]
+    votes = Votes.count(s["key"] for s in unsure)
+    leader = next(s for s in unsure if s["key"] == votes.leader)
+    can_vote = votable(kind, answer_form(kind, solver.verifier)) and votes.total > 1
+    return leader["answer"], votes.share if can_vote else None, "answered"
+
+
+def _decision(
+    solver: Solver, state: SolverState, samples: list[dict[str, Any]], answers: list[dict[str, Any]]
+) -> dict[str, str]:
+    plan = ThinkingPlan.from_dict(state["plan"])
+    kind = state["difficulty"]["kind"]
+    facts = solver.endpoint(state).dial.facts
+    latest = [s for s in samples if s["round"] == state["round"]]
+    refused = next((s["error"] for s in latest if (s.get("error") or "").startswith("budget: ")), None)
+    if refused:
+        return Decision(action="stop", why=refused).to_dict()
+    verdicts = [s["verdict"]["passed"] for s in answers]
+    progress = Progress(
+        rounds=state["round"],
+        samples=len(answers),
+        votes=Votes.count(s["key"] for s in answers if s["verdict"]["passed"] is None),
+        passed=True in verdicts,
+        failed=verdicts.count(False),
+        starved=any(s["cut"] for s in latest),
+        fell=sum(1 for s in latest if s.get("error")),
+    )
+    more = facts.above(plan.effort, solver.caps.max_effort)
+    next_tokens = facts.levels[more or plan.effort] + plan.answer_tokens
+    other = state["model"] + 1 < len(solver.ladder)
+    decision = solver.policy.decide(
+        progress,
+        plan,
+        solver.asked(),
+        solver.caps,
+        verified=solver.verifier is not None and any(v is not None for v in verdicts),
+        votable=votable(kind, answer_form(kind, solver.verifier)),
+        price_ratio=max(1.0, next_tokens / plan.max_output_tokens),
+        can_think_more=more is not None,
+        has_other_model=other,
+    )
+    return decision.to_dict()

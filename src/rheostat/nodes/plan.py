@@ -1,0 +1,147 @@
+"""`plan`: difficulty, wish, caps and room → how the next round thinks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rheostat.effort import Difficulty, Effort, ThinkingPlan
+from rheostat.errors import BudgetExceeded
+from rheostat.events import emit
+from rheostat.exchange import bounds
+from rheostat.flow import Flow
+from rheostat.nodes.solver import Solver, Update
+from rheostat.policy import Decision, ModelFacts
+from rheostat.prompts import answer_form, ask, votable
+from rheostat.providers import Endpoint
+from rheostat.providers.dial import Messages
+from rheostat.state import SolverState
+from rheostat.usage import Spend
+from rheostat.verifiers import AnswerForm
+
+__all__ = ["plan"]
+
+
+def plan(solver: Solver, state: SolverState) -> Flow[Update]:
+    """Difficulty, wish, caps and room → how the next round thinks."""
+    account = yield from solver.open(state)
+    difficulty = Difficulty.from_dict(state["difficulty"])
+    decision = state["decision"]
+    number = state["model"]
+    if decision["to"] == "model":
+        number += 1
+    endpoint = solver.ladder[number]
+    facts = endpoint.dial.facts
+    form = answer_form(difficulty.kind, solver.verifier)
+    wanted = _wanted(solver, state, difficulty, facts, form)
+    correct = wanted.purpose == "correct"
+
+    # what a sample can cost with and without thought: asked for once, then every smaller plan is arithmetic
+    cost: dict[tuple[int, int], Spend] = {}
+    inputs: dict[bool, int] = {}
+    prompts: dict[bool, Messages] = {}
+    for thinking in (False, True):
+        prompts[thinking] = _messages(solver, state, difficulty, endpoint, thinking=thinking, correct=correct)
+        probe = wanted.because("", thinking_tokens=wanted.thinking_tokens if thinking else 0)
+        phase = endpoint.dial.phases(probe, schema=solver.schema is not None)[0]
+        settings = endpoint.dial.encode(probe, phase, temperature=None, schema=solver.schema)
+        inputs[thinking] = yield from solver.meter.input_bound(endpoint, prompts[thinking], settings)
+
+    def per_sample(plan: ThinkingPlan) -> list[Spend]:
+        tokens = inputs[plan.thinking_tokens > 0]
+        return bounds(solver.meter, endpoint, plan, tokens, form, schema=solver.schema)
+
+    def bound(plan: ThinkingPlan) -> Spend:
+        key = (plan.thinking_tokens, plan.samples)
+        if key not in cost:
+            cost[key] = sum(per_sample(plan) * plan.samples, Spend())
+        return cost[key]
+
+    room = yield from solver.meter.room(account)
+    answered = any(s["answer"] is not None for s in state["samples"])
+    lowest = facts.nearest(Effort.none)
+    last_word = bound(wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1))
+    plan = solver.policy.fit(wanted, room if answered else room.minus(last_word), facts, bound)
+    if plan is None and not answered:
+        alone = wanted.because("the last word: all that is left", by="operator", samples=1, purpose="last word")
+        plan = solver.policy.fit(alone, room, facts, bound)
+    if plan is None:
+        return (yield from _no_room(solver, state, account, last_word))
+    emit("plan", round=state["round"] + 1, **plan.to_dict())
+    before = len(state["samples"])
+    return {
+        "plan": plan.to_dict(),
+        "model": number,
+        "round": state["round"] + 1,
+        "calls": [
+            {
+                "id": f"r{state['round'] + 1}s{i}",
+                "messages": prompts[plan.thinking_tokens > 0],
+                "amounts": [amount.to_dict() for amount in per_sample(plan)],
+                "temperature": solver.temperature(endpoint, before + i),
+            }
+            for i in range(plan.samples)
+        ],
+    }
+
+
+def _messages(
+    solver: Solver, state: SolverState, difficulty: Difficulty, endpoint: Endpoint, *, thinking: bool, correct: bool
+) -> Messages:
+    refused: list[tuple[str, str]] = []
+    if correct:
+        last = [s for s in state["samples"] if s.get("verdict") and s["verdict"]["passed"] is False][-1:]
+        refused = [(s["answer"], s["verdict"]["reason"]) for s in last]
+    form = answer_form(difficulty.kind, solver.verifier)
+    return ask(
+        state["question"], form,
+        thinking=thinking, verifier=solver.verifier, refused=refused, example=endpoint.dial.example,
+    )  # fmt: skip
+
+
+def _wanted(
+    solver: Solver, state: SolverState, difficulty: Difficulty, facts: ModelFacts, form: AnswerForm
+) -> ThinkingPlan:
+    wish = solver.asked()
+    if not state["plan"]:
+        first = solver.policy.first(
+            difficulty, wish, solver.caps, facts,
+            verified=solver.verifier is not None, votable=votable(difficulty.kind, form),
+        )  # fmt: skip
+        return replace(first, answer_tokens=solver.answer_tokens(form))
+    before = ThinkingPlan.from_dict(state["plan"])
+    decision = state["decision"]
+    plan = ThinkingPlan(
+        effort=before.effort,
+        thinking_tokens=before.thinking_tokens,
+        answer_tokens=before.answer_tokens,
+        model=facts.name,
+        decided_by="user" if isinstance(wish, Effort) else "policy",
+        purpose="correct" if decision["action"] == "correct" else "solve",
+        reasons=(decision["why"],),
+    )
+    effort = before.effort
+    if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(wish, Effort):
+        effort = facts.above(before.effort, solver.caps.max_effort) or before.effort
+    return solver.policy.set_effort(plan, effort, solver.caps, facts)
+
+
+def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update]:
+    room = yield from solver.meter.room(account)
+    reading = yield from solver.meter.reading(account)
+    shortage = room.shortage(needed) or ("tokens", needed.tokens, room.tokens or 0)
+    limit, asked, left = shortage
+    if state["round"] == 0 and not state["samples"]:
+        cap = solver.budget.limits.get(limit, int(solver.budget.seconds or 0))
+        raise BudgetExceeded(
+            account=account, limit=limit, asked=asked, left=left, cap=cap,
+            hint=f"The smallest call on this question may need {asked:,} {limit}; nothing was spent. "
+            "Raise the budget, shorten the question, or lower Caps(answer_tokens=…).",
+        )  # fmt: skip
+    why = f"budget: the next call may need {asked:,} {limit}, {left:,} left"
+    emit("decision", action="stop", why=why)
+    return {
+        "calls": [],
+        "decision": Decision(action="stop", why=why).to_dict(),
+        "stopped": why,
+        "spend": reading,
+    }

@@ -1,0 +1,85 @@
+"""What the nodes share, and how a flow becomes a node."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.runnables import Runnable, RunnableLambda
+from langgraph.runtime import get_runtime
+
+from rheostat.budget import Budget
+from rheostat.difficulty import Agreement
+from rheostat.effort import Wish, parse_wish
+from rheostat.flow import Flow, adrive, drive
+from rheostat.ledger import Account
+from rheostat.meter import Meter
+from rheostat.policy import Caps, Policy
+from rheostat.prompts import ANSWER_TOKENS
+from rheostat.providers import Endpoint
+from rheostat.state import SolverState
+from rheostat.verifiers import AnswerForm, JsonSchema, Verifier
+
+__all__ = ["Solver", "Update", "as_node"]
+
+Update = dict[str, Any]
+
+
+def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runnable[Any, Any]:
+    """A LangGraph node from a flow: `invoke` drives it blocking, `ainvoke` on the event loop."""
+
+    @functools.wraps(flow)
+    def run(state: Any) -> Update:
+        return drive(flow(solver, state))
+
+    @functools.wraps(flow)
+    async def arun(state: Any) -> Update:
+        return await adrive(flow(solver, state))
+
+    return RunnableLambda(run, afunc=arun, name=flow.__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solver:
+    """What the nodes share: models, meter, budget, verifier, policy."""
+
+    ladder: Sequence[Endpoint]
+    """The models to ask, the first one first; the others when it is worth their price."""
+    meter: Meter
+    budget: Budget
+    verifier: Verifier | None
+    policy: Policy
+    caps: Caps
+    wish: Wish
+    probe: Agreement | None
+
+    def open(self, state: SolverState) -> Flow[str]:
+        """The run's account, known to the ledger again even after a restart."""
+        reading = state["spend"]
+        account: str = reading["account"]
+        yield from self.meter.open(Account(account, self.budget), reading)
+        return account
+
+    def asked(self) -> Wish:
+        context = get_runtime().context
+        asked = context.get("effort") if isinstance(context, dict) else None
+        return parse_wish(asked) if asked else self.wish
+
+    def endpoint(self, state: SolverState) -> Endpoint:
+        return self.ladder[state.get("model", 0)]
+
+    @property
+    def schema(self) -> Any | None:
+        return self.verifier.schema if isinstance(self.verifier, JsonSchema) else None
+
+    def answer_tokens(self, form: AnswerForm) -> int:
+        return min(self.caps.answer_tokens, ANSWER_TOKENS.get(form, self.caps.answer_tokens))
+
+    @staticmethod
+    def temperature(endpoint: Endpoint, number: int) -> float | None:
+        """The first answer is the model's likeliest; the others vary, or their votes would say nothing."""
+        if not endpoint.dial.facts.takes_temperature:
+            return None
+        return 0.0 if number == 0 else 0.7
