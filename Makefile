@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-overhead clean
+.PHONY: help demo test check format bench-live bench-overhead bench-caps clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -53,6 +53,10 @@ bench-live: $(VENV)/.demo ## 100 GSM8K + 50 MBPP problems, every setting; long, 
 
 bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against the bare LangGraph node
 	$(BIN)/python -m rheostat.bench.overhead
+
+bench-caps: $(VENV)/.demo ## 200 runs under random token caps, against the server's own counts
+	$(BIN)/rheostat models pull
+	$(BIN)/python -m rheostat.bench.caps
 
 clean: ## remove what was made here (not the model)
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .coverage build dist

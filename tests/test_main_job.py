@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from conftest import Runner, in_loop
 from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, MathsAnswer, PythonTests, build_solver, resolve
+from rheostat.bench.truth import server_tokens
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
@@ -24,15 +24,9 @@ QUESTION = "A box holds 12 eggs. Mia buys 4 boxes and uses 9 eggs. How many eggs
 
 def server_counts(at: Endpoint) -> tuple[int, int]:
     """(prompt tokens processed, tokens generated), as the server itself counts them."""
-    chat: Any = at.chat
-    request = urllib.request.Request(
-        chat.openai_api_base.removesuffix("/v1") + "/metrics",
-        headers={"Authorization": f"Bearer {chat.openai_api_key.get_secret_value()}"},
-    )
-    with urllib.request.urlopen(request, timeout=10) as response:
-        lines = response.read().decode().splitlines()
-    counts = dict(line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
-    return int(counts["llamacpp:prompt_tokens_total"]), int(counts["llamacpp:tokens_predicted_total"])
+    counts = server_tokens(at)
+    assert counts is not None
+    return counts
 
 
 def ledger_counts(spend: dict[str, Any]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +15,8 @@ from rich.text import Text
 
 from rheostat.bench import report
 from rheostat.bench.problems import Problem, demo_problems, live_problems
-from rheostat.bench.run import Outcome, Setting, fixed_settings, run
+from rheostat.bench.run import Outcome, Setting, fixed_settings, read, run
+from rheostat.bench.truth import server_tokens
 from rheostat.budget import Budget
 from rheostat.cli.files import ensure_model
 from rheostat.errors import BadInput
@@ -74,8 +74,6 @@ def report_(
     png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
 ) -> None:
     """Tables and paired bootstrap intervals of a record, as Markdown."""
-    from rheostat.bench.run import read
-
     outcomes = read(record)
     if not outcomes:
         raise BadInput(f"{record} holds no outcome")
@@ -104,10 +102,9 @@ def _measure(
 ) -> list[Outcome]:
     ensure_model(model)
     endpoint = resolve(model, price=_PRICE)
-    before = _server_tokens(endpoint)
+    recorded = {(o.setting, o.problem) for o in read(record)}
+    before = server_tokens(endpoint)
     outcomes: list[Outcome] = []
-    fresh: list[Outcome] = []
-    started = False
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     task = bar.add_task(f"{len(problems)} problems × {len(settings)} settings", total=len(problems) * len(settings))
     console = Console()
@@ -115,23 +112,17 @@ def _measure(
 
         def done(outcome: Outcome) -> None:
             outcomes.append(outcome)
-            if started:
-                fresh.append(outcome)
             bar.advance(task)
             if console.is_terminal:
                 shown.update(Group(bar, _table(report.rows(outcomes, settings))))
             elif len(outcomes) % 20 == 0:
                 console.print(f"{len(outcomes)} of {len(problems) * len(settings)} done")
 
-        from rheostat.bench.run import read
-
-        recorded = {(o.setting, o.problem) for o in read(record)}
-        started = not recorded
         everything = run(
             endpoint, settings, problems, budget=Budget(tokens=20_000, seconds=600), answer_tokens=answer_tokens,
             record=record, workers=workers, seconds=seconds, done=done,
         )  # fmt: skip
-    after = _server_tokens(endpoint)
+    after = server_tokens(endpoint)
     if before is not None and after is not None:
         new = [o for o in everything if (o.setting, o.problem) not in recorded]
         ours = (sum(o.input_tokens - o.cached_input_tokens for o in new), sum(o.output_tokens for o in new))
@@ -141,27 +132,6 @@ def _measure(
             f"our ledger: {ours[0]:,} and {ours[1]:,}: {'equal' if ours == theirs else 'NOT EQUAL'}"
         )
     return everything
-
-
-def _server_tokens(endpoint: object) -> tuple[int, int] | None:
-    """(prompt tokens processed, tokens generated) by a llama.cpp server since it started."""
-    chat = getattr(endpoint, "chat", None)
-    base, key = getattr(chat, "openai_api_base", None), getattr(chat, "openai_api_key", None)
-    if base is None or key is None:
-        return None
-    address = str(base).removesuffix("/v1") + "/metrics"
-    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key.get_secret_value()}"})  # noqa: S310
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - our own server
-            text = response.read().decode()
-    except OSError:
-        return None
-    counts = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
-    prompt, generated = (
-        counts.get("llamacpp:prompt_tokens_total"),
-        counts.get("llamacpp:tokens_predicted_total"),
-    )
-    return (int(float(prompt)), int(float(generated))) if prompt and generated else None
 
 
 def _table(made: list[report.Row]) -> Table:
