@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from rheostat import cli
+from rheostat.local.server import shared_server
 
 QUESTION = "A pen costs 3 dollars. How many dollars do 6 pens cost?"
 
@@ -146,6 +147,27 @@ def test_ctrl_c_ends_at_once_with_the_spend() -> None:
     assert said["stopped"] == "interrupted by the user"
     assert said["spend"]["unknown_calls"] == 1
     assert b"Traceback" not in err
+
+
+@pytest.mark.model
+def test_a_served_model_is_shared_and_ends_with_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(rheostat("models", "path").stdout.decode().strip())
+    home = {**os.environ, "RHEOSTAT_HOME": str(tmp_path)}
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "rheostat", "models", "serve", str(path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=home,
+    )  # fmt: skip
+    assert serving.stdout is not None
+    url = serving.stdout.readline().split()[-1]
+    monkeypatch.setenv("RHEOSTAT_HOME", str(tmp_path))
+    found = shared_server(path)
+    assert found is not None
+    assert found[0] == url
+    serving.send_signal(signal.SIGINT)
+    _, err = serving.communicate(timeout=20)
+    assert serving.returncode == 0, err
+    assert shared_server(path) is None
+    assert not list((tmp_path / "run").glob("*.json"))
 
 
 @pytest.mark.model
