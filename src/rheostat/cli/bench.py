@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -36,7 +37,7 @@ Workers = Annotated[int, typer.Option(help="Problems at the same time.")]
 @app.command()
 def demo(
     model: Model = DEFAULT_MODEL,
-    seconds: Annotated[float, typer.Option(help="Start no further problem after this.")] = 255.0,
+    seconds: Annotated[float, typer.Option(help="Start no further problem after this.")] = 235.0,
     out: Annotated[Path, typer.Option(help="Folder for the plot and the record.")] = Path("demo-out"),
     workers: Workers = 4,
 ) -> None:
@@ -46,7 +47,7 @@ def demo(
     record.unlink(missing_ok=True)
     settings = [*fixed_settings(), Setting("adaptive", wish="balanced")]
     outcomes = _measure(model, settings, demo_problems(), record, workers, seconds, answer_tokens=256)
-    _finish(outcomes, settings, out / "demo.png", f"{model}: 20 demo problems")
+    _finish(outcomes, settings, len(demo_problems()), out / "demo.png", f"{model}: 20 demo problems")
 
 
 @app.command()
@@ -65,7 +66,7 @@ def live(
     settings = [*(fixed_settings() if fixed else []), *adaptive]
     problems = live_problems()[: limit or None]
     outcomes = _measure(model, settings, problems, record, workers, seconds, answer_tokens=320)
-    _finish(outcomes, settings, png, f"{model}: GSM8K (100) and MBPP (50)")
+    _finish(outcomes, settings, len(problems), png, f"{model}: GSM8K (100) and MBPP (50)")
 
 
 @app.command(name="report")
@@ -135,7 +136,7 @@ def _measure(
 
 
 def _table(made: list[report.Row]) -> Table:
-    table = Table("setting", "done", "accuracy", "output tokens", "thinking", "calls", "tokens/correct", "$/correct")
+    table = Table("setting", "n", "accuracy", "tokens", "thought", "calls", "tokens/ok", "$/1000 ok", box=box.SIMPLE)
     best = report.frontier(made)
     for row in made:
         table.add_row(
@@ -146,19 +147,26 @@ def _table(made: list[report.Row]) -> Table:
             f"{row.thinking_tokens:.0f}",
             f"{row.calls:.2f}",
             f"{row.tokens_per_correct:.0f}" if row.tokens_per_correct is not None else "–",
-            f"{row.usd_per_correct:.6f}" if row.usd_per_correct is not None else "–",
+            f"{1000 * row.usd_per_correct:.4f}" if row.usd_per_correct is not None else "–",
         )
     return table
 
 
-def _finish(outcomes: list[Outcome], settings: list[Setting], png: Path | None, title: str) -> None:
+def _finish(outcomes: list[Outcome], settings: list[Setting], asked: int, png: Path | None, title: str) -> None:
     console = Console()
     made = report.rows(outcomes, settings)
     console.print(_table(made))
-    console.print(Text("◆ on the frontier: no other setting has at least this accuracy for fewer output tokens", "dim"))
+    for line in (
+        "n: problems; tokens: generated a problem, thought included; ok: correct answer",
+        f"price declared to compare: ${_PRICE.input_per_million} in, ${_PRICE.output_per_million} out, a million",
+        "◆ on the frontier: no other setting is as accurate for fewer tokens",
+    ):
+        console.print(Text(line, "dim"))
     counts = {row.problems for row in made}
     if len(counts) > 1 or max(counts, default=0) < len({o.problem for o in outcomes}):
         console.print("[yellow]not every problem ran under every setting[/]")
+    elif counts and max(counts) < asked:
+        console.print(f"[yellow]time was up after {max(counts)} of {asked} problems (a slow machine): --seconds[/]")
     console.print(Text(report.plot_text(made)))
     for ours in (s for s in settings if s.adaptive):
         for other in (s for s in settings if not s.adaptive):

