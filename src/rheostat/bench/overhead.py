@@ -11,6 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -21,7 +22,7 @@ from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import drive
 from rheostat.ledger import Account, MemoryLedger
 from rheostat.meter import Meter
-from rheostat.policy import Caps
+from rheostat.policy import Caps, Policy
 from rheostat.testing import scripted
 from rheostat.verifiers import Verdict
 
@@ -75,8 +76,10 @@ def _solver(rounds: int) -> Callable[[], Any]:
         seen += 1
         return Verdict(seen % rounds == 0, "again")
 
+    # a policy that never gives up, so that each run has exactly so many rounds
+    stubborn = Policy(tempers={name: replace(temper, worth=1e12) for name, temper in Policy().tempers.items()})
     graph = build_solver(
-        at, budget=Budget(tokens=10**9), verifier=check, effort="none", caps=Caps(max_rounds=rounds)
+        at, budget=Budget(tokens=10**9), verifier=check, effort="none", policy=stubborn, caps=Caps(max_rounds=rounds)
     ).compile()
     return lambda: graph.invoke({"question": "What is 2 + 2?"}, {"recursion_limit": 10 * rounds + 20})
 
