@@ -23,6 +23,8 @@ class Plan:
     """Close the connection in the middle of the body: the work was done and billed."""
     usage: bool = True
     """False: leave the usage out."""
+    broken: bool = False
+    """A billed reply that no client can read."""
 
 
 @dataclass
@@ -100,6 +102,8 @@ def openai_server(*plans: Plan, on_request: Callable[[int], None] = lambda numbe
                     }
                 ],
             }
+            if plan.broken:
+                reply["choices"] = None
             if plan.usage:
                 reply["usage"] = {
                     "prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used

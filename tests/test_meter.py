@@ -59,6 +59,7 @@ both = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
         ([Plan(status=400)], 1, 0, False),  # not retried
         ([Plan(status=401)], 1, 0, False),
         ([Plan(cut=True), Plan()], 1, 1, True),  # billed, and the reply was lost
+        ([Plan(broken=True)], 0, 1, False),  # billed, and unreadable: it must not be given back
         ([Plan(usage=False)], 0, 1, True),  # answered, but nobody says what it cost
     ],
 )  # fmt: skip

@@ -95,7 +95,11 @@ def test_the_real_anthropic_client_sends_it_and_the_ledger_has_the_price() -> No
     wire = DefaultHttpxClient(transport=httpx2.MockTransport(answer))
     client = Anthropic(api_key="k", max_retries=0, http_client=wire)
     at.chat.__dict__["_client"] = client
-    result = build_solver(at, budget=Budget(usd="1"), effort="medium").compile().invoke({"question": "What is 2 + 2?"})
+    result = (
+        build_solver(at, budget=Budget(usd="1", seconds=30), effort="medium")
+        .compile()
+        .invoke({"question": "What is 2 + 2?"})
+    )
     assert result["answer"] == "4"
     assert bodies[0]["thinking"] == {"type": "adaptive"}
     assert bodies[0]["output_config"] == {"effort": "medium"}
@@ -161,4 +165,4 @@ def test_a_failure_is_sorted_by_what_it_means_for_the_money() -> None:
     wrapped.__cause__ = ConnectError()
     assert failure(wrapped) == "never left"
     assert failure(TimeoutError()) == "unknown"
-    assert failure(ValueError("bad argument")) == "never left"
+    assert failure(ValueError("can't read the reply")) == "unknown"

@@ -112,8 +112,6 @@ class ThinkingPlan:
     """How many independent answers to draw in this round."""
     model: str = ""
     """The name of the model that is asked."""
-    temperature: float | None = None
-    """Sampling temperature; `None`: the model's own."""
     purpose: Literal["solve", "correct", "last word"] = "solve"
     """A fresh answer, a correction on evidence, or the final answer that the reserve pays for."""
     decided_by: Decider = "policy"

@@ -78,14 +78,7 @@ def served_endpoint(
     context_tokens: int | None = None,
 ) -> Endpoint:
     """An endpoint on a llama.cpp server that runs our chat template."""
-    chat = ChatLlamaCpp(
-        model=name,
-        base_url=url,
-        api_key=SecretStr(key),
-        max_retries=0,
-        timeout=_REQUEST_SECONDS,
-        stream_usage=True,
-    )
+    chat = _client(ChatLlamaCpp, url, key, name)
     return Endpoint(
         chat=chat,
         dial=LlamaCppDial(name, client=chat, floor=CATALOGUE[name].floor if name in CATALOGUE else None),
@@ -95,9 +88,20 @@ def served_endpoint(
     )
 
 
+def _client(kind: type[ChatOpenAI], url: str, key: str, name: str) -> ChatOpenAI:
+    return kind(
+        model=name,
+        base_url=url,
+        api_key=SecretStr(key),
+        max_retries=0,
+        timeout=_REQUEST_SECONDS,
+        stream_usage=True,
+    )
+
+
 def _url_endpoint(url: str, price: Price | None) -> Endpoint:
     key = os.environ.get("OPENAI_API_KEY") or "none"
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"})  # noqa: S310
+    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - http(s), the model's own server
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the user's own address
             listed = json.load(response)["data"]
@@ -109,12 +113,5 @@ def _url_endpoint(url: str, price: Price | None) -> Endpoint:
     name = str(listed[0]["id"])
     if listed[0].get("owned_by") == "llamacpp":
         return served_endpoint(url, key, name=name, price=price)
-    chat = ChatOpenAI(
-        model=name,
-        base_url=url,
-        api_key=SecretStr(key),
-        max_retries=0,
-        timeout=_REQUEST_SECONDS,
-        stream_usage=True,
-    )
+    chat = _client(ChatOpenAI, url, key, name)
     return endpoint_for(chat, name=name, price=price)

@@ -87,8 +87,6 @@ class Progress:
     """How many answers the verifier refused."""
     starved: bool = False
     """A thought of the last round was cut by its cap."""
-    fell: int = 0
-    """Calls of the last round that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ def server_tokens(endpoint: Endpoint) -> tuple[int, int] | None:
     if base is None or key is None:
         return None
     address = str(base).removesuffix("/v1") + "/metrics"
-    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key.get_secret_value()}"})  # noqa: S310
+    request = urllib.request.Request(address, headers={"Authorization": f"Bearer {key.get_secret_value()}"})  # noqa: S310 - http(s), the model's own server
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the model's own server
             text = response.read().decode()

@@ -95,7 +95,6 @@ def _decision(
         passed=True in verdicts,
         failed=verdicts.count(False),
         starved=any(s["cut"] for s in latest),
-        fell=sum(1 for s in latest if s.get("error")),
     )
     more = facts.above(plan.effort, solver.caps.max_effort)
     next_tokens = facts.levels[more or plan.effort] + plan.answer_tokens

@@ -63,18 +63,22 @@ class Solver:
         return account
 
     def asked(self) -> Wish:
+        """The wish of this run: its context's, else the builder's."""
         context = get_runtime().context
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_wish(asked) if asked else self.wish
 
     def endpoint(self, state: SolverState) -> Endpoint:
+        """The model that is asked now."""
         return self.ladder[state.get("model", 0)]
 
     @property
     def schema(self) -> Any | None:
+        """The JSON Schema that the answer must satisfy, if there is one."""
         return self.verifier.schema if isinstance(self.verifier, JsonSchema) else None
 
     def answer_tokens(self, form: AnswerForm) -> int:
+        """The most tokens of an answer: the operator's cap, or less where the form needs less."""
         return min(self.caps.answer_tokens, ANSWER_TOKENS.get(form, self.caps.answer_tokens))
 
     @staticmethod

@@ -31,9 +31,7 @@ def failure(error: BaseException) -> Failure:
             return "refused"
     if any(type(link).__name__ in _NEVER_LEFT for link in chain):
         return "never left"
-    # raised by a client library while it put the request together
-    if isinstance(error, ValueError | TypeError) and all(getattr(link, "request", None) is None for link in chain):
-        return "never left"
+    # a ValueError may be a bad argument or a billed reply that can't be read: what can't be told apart stays charged
     return "unknown"
 
 

@@ -134,10 +134,11 @@ class LlamaCppDial:
             usage = message.usage_metadata
             reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
             return Reply(text="", thought=reply.text, spend=reply.spend, cut=reply.cut)
-        counted = 0
+        counted: int | None = 0
         if settings.max_thinking_tokens:
             listed = (message.response_metadata.get("logprobs") or {}).get("content") or []
-            counted = thinking_tokens_of([str(entry["token"]) for entry in listed])
+            # a server that lists no tokens doesn't say: then the most is assumed
+            counted = thinking_tokens_of([str(entry["token"]) for entry in listed]) if listed else None
         reply = reply_from(message, settings, thought=thought, thinking_tokens=counted)
         return replace(reply, text=_without_markers(reply.text))
 
