@@ -24,7 +24,7 @@ from rheostat import (
     PythonTests,
     build_solver,
 )
-from rheostat.testing import Said, ScriptedModel, scripted
+from rheostat.testing import Said, ScriptedModel, scripted, timeless
 
 QUESTION = "A box holds 12 pens. Ann buys 3 boxes and then gives 7 pens away. How many pens does she have left?"
 ROOMY = Budget(tokens=100_000)
@@ -51,8 +51,7 @@ def test_the_four_ways_give_the_same_answer_and_the_same_ledger() -> None:
             script=lambda messages, _: "The answer is 29" if "Now say" in messages[-1].content else "think"
         )
         result = runner(build_solver(model, budget=ROOMY).compile(), {"question": QUESTION})
-        spend = {k: v for k, v in result["spend"].items() if k not in ("account", "opened_at")}
-        seen.append((result["answer"], result["status"], result["confidence"], spend))
+        seen.append((result["answer"], result["status"], result["confidence"], timeless(result["spend"])))
         assert tokens(result["spend"]) == model.billed.tokens
     assert seen[0][0] == "29"
     assert all(one == seen[0] for one in seen)
@@ -233,8 +232,10 @@ def test_a_second_question_in_a_thread_starts_fresh(run: Runner) -> None:
     config = {"configurable": {"thread_id": "t"}}
     first = run(graph, {"question": QUESTION}, config=config)
     second = run(graph, {"question": QUESTION + " Really?"}, config=config)
-    assert first["spend"]["account"] != second["spend"]["account"]
-    assert second["spend"]["calls"] == 1
+    assert first["run"]["account"] != second["run"]["account"]
+    assert second["run"]["calls"] == 1
+    assert first["spend"]["account"] == second["spend"]["account"] == second["run"]["parent"]
+    assert second["spend"]["calls"] == 2  # the thread's: both runs
     assert second["answer"] == "29"
 
 

@@ -76,6 +76,23 @@ class Budget:
         }
         return {name: value for name, value in named.items() if value is not None}
 
+    def to_dict(self) -> dict[str, str | int | float]:
+        """The limits that are set, as plain data; money as text."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) if name == "usd" else value for name, value in given.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Budget:
+        """The inverse of `to_dict`.
+
+        Raises:
+            BudgetInvalid: not a budget; says which limits there are.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(data, dict) or not data.keys() <= known:
+            raise BudgetInvalid(f"a budget has {', '.join(sorted(known))}; not {data!r}")
+        return cls(**data)
+
     def __str__(self) -> str:
         """`$0.10 · 60 s`"""
         parts = [] if self.usd is None else [usd(self.usd_nanos)]

@@ -29,6 +29,8 @@ class SolverContext(TypedDict, total=False):
 
     effort: str
     """`auto`, `fast`, `balanced`, `thorough`, or a level."""
+    account: str
+    """An account above this thread (a user's, a tenant's), open in the ledger: its limits bind as well."""
 
 
 def build_solver(
@@ -42,6 +44,7 @@ def build_solver(
     policy: Policy | None = None,
     probe: Agreement | None = None,
     ledger: Ledger | None = None,
+    account: str | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
     """A graph that answers one question with as much thought as it deserves, under a hard budget.
@@ -59,6 +62,8 @@ def build_solver(
         policy: The rules and their numbers.
         probe: Draw cheap answers first and let their agreement speak about the difficulty.
         ledger: Where the spend is kept; by default in this process's memory.
+        account: The id of an account above every thread (a tenant's, a user's) that is open in this ledger: its limits
+            bind as well. `context={"account": …}` names one for a single run.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
@@ -84,6 +89,7 @@ def build_solver(
         caps=caps or Caps(),
         wish=parse_wish(str(effort)),
         probe=probe,
+        parent=account,
     )
     graph = StateGraph(SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput)
     for flow in (nodes.estimate, nodes.plan, nodes.hold, nodes.call, nodes.settle, nodes.verify, nodes.decide):

@@ -11,7 +11,8 @@
     ├── BudgetExceeded (ModelError)      a hold doesn't fit: the request never left
     │   └── HoldExceeded                 a reply cost more than its hold: posted in full, then raised
     ├── NoPrice                          a money limit over a model without a price
-    ├── LedgerError                      a reservation or an account that the ledger doesn't know
+    ├── LedgerError                      an account that the ledger doesn't know, a damaged reading or file
+    │   └── LedgerUnavailable            the database of a ledger can't be reached: nothing was sent
     └── LocalModelError                  the embedded model
         ├── PullFailed                   no source could deliver the file
         ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
@@ -32,6 +33,7 @@ __all__ = [
     "BudgetInvalid",
     "HoldExceeded",
     "LedgerError",
+    "LedgerUnavailable",
     "LocalModelError",
     "MissingExtra",
     "ModelFileCorrupt",
@@ -76,10 +78,34 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
 
     is_retryable = False
 
-    def __init__(self, *, account: str, limit: str, asked: int, left: int, cap: int, hint: str = "") -> None:
-        self.account, self.limit, self.asked, self.left, self.cap = account, limit, asked, left, cap
-        """Account id; name of the limit with its unit; the amount that was asked, left, and the whole limit."""
-        text = f"account {account!r}: {limit}: asked {asked:,}, left {left:,} of {cap:,}"
+    def __init__(
+        self,
+        *,
+        account: str,
+        limit: str,
+        asked: int,
+        left: int,
+        cap: int,
+        settled: int = 0,
+        held: int = 0,
+        unknown: int = 0,
+        child: str | None = None,
+        hint: str = "",
+    ) -> None:
+        self.account, self.child = account, child
+        """The account whose limit it was; the one beneath it that asked, if that is another."""
+        self.limit, self.asked, self.left, self.cap = limit, asked, left, cap
+        """Name of the limit with its unit; the amount that was asked, left, and the whole limit."""
+        self.settled, self.held, self.unknown = settled, held, unknown
+        """Where the rest of it went, in the same unit."""
+        who = f"account {account!r}" + (f" (above {child!r})" if child else "")
+        if limit == "seconds":
+            text = f"{who}: seconds: the deadline of {cap:,} s has passed"
+        else:
+            text = f"{who}: {limit}: asked {asked:,}, left {left:,} of {cap:,}"
+            parts = {"settled": settled, "held": held, "unknown": unknown}
+            went = ", ".join(f"{name} {amount:,}" for name, amount in parts.items() if amount)
+            text += f" ({went})" if went else ""
         super().__init__(f"{text}. {hint}" if hint else text)
 
 
@@ -92,7 +118,11 @@ class NoPrice(BadInput):
 
 
 class LedgerError(RheostatError):
-    """A reservation or an account that the ledger doesn't know."""
+    """An account that the ledger doesn't know, a damaged reading, a file that is no ledger."""
+
+
+class LedgerUnavailable(LedgerError):
+    """The database of a ledger can't be reached. Fail closed: without a hold nothing is sent."""
 
 
 class LocalModelError(RheostatError):

@@ -4,8 +4,9 @@ Every attempt has a reservation of its own. What happens to it:
 
 =============================================  ==========================================================
 a reply with usage                             settled at what it cost
-a reply without usage; a cut, cancelled,       stays charged at its full hold, as *unknown*
-timed-out or crashed request; a 5xx
+a reply without usage or that can't be read;   stays charged at its full hold, as *unknown*
+a cut, cancelled, timed-out or crashed
+request; a 5xx
 a 4xx or 429                                   settled at zero tokens and one call: the server did no work
 no connection could be made                    voided: the request provably never left
 =============================================  ==========================================================
@@ -14,6 +15,7 @@ no connection could be made                    voided: the request provably neve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,12 +26,13 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exce
 from tenacity.wait import wait_base, wait_exponential_jitter
 
 from rheostat.budget import Budget, Room
-from rheostat.errors import BadInput, NoPrice
+from rheostat.errors import BadInput, LedgerError, NoPrice
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading, Reservation
+from rheostat.pricing import Price
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.dial import Messages
-from rheostat.providers.failures import retryable
+from rheostat.providers.failures import retry_after_seconds, retryable
 from rheostat.usage import Spend
 
 __all__ = ["Meter"]
@@ -41,16 +44,24 @@ class Meter:
     Args:
         ledger: Where the truth is.
         attempts: How often one request may be sent, the first time included.
-        wait: Pause between attempts (a tenacity wait).
+        wait: Pause between attempts (a tenacity wait), if the server doesn't ask for a longer one.
+        most_retry_after_seconds: How long a `Retry-After` is honoured. Nothing waits beyond the deadline.
     """
 
-    def __init__(self, ledger: Ledger, *, attempts: int = 3, wait: wait_base | None = None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        attempts: int = 3,
+        wait: wait_base | None = None,
+        most_retry_after_seconds: float = 60.0,
+    ) -> None:
         if attempts < 1:
             raise BadInput(f"attempts must be at least 1, not {attempts}")
         self.ledger = ledger
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
-            wait=wait or wait_exponential_jitter(multiplier=0.5, max=8),
+            wait=_RetryAfter(wait or wait_exponential_jitter(multiplier=0.5, max=8), most_retry_after_seconds),
             retry=retry_if_exception(retryable),
             reraise=True,
         )
@@ -83,8 +94,17 @@ class Meter:
         """Give back a hold whose request never left."""
         yield Effect(lambda: self.ledger.void(reservation), lambda: self.ledger.avoid(reservation))
 
-    def _settle(self, reservation: str, actual: Spend) -> Flow[None]:
-        yield Effect(lambda: self.ledger.settle(reservation, actual), lambda: self.ledger.asettle(reservation, actual))
+    def _begin(self, reservation: str) -> Flow[Room | None]:
+        room: Room | None = yield Effect(
+            lambda: self.ledger.begin(reservation), lambda: self.ledger.abegin(reservation)
+        )
+        return room
+
+    def _settle(self, reservation: str, actual: Spend, request_id: str = "") -> Flow[None]:
+        yield Effect(
+            lambda: self.ledger.settle(reservation, actual, request_id),
+            lambda: self.ledger.asettle(reservation, actual, request_id),
+        )
 
     def _lose(self, reservation: str) -> Flow[None]:
         yield Effect(lambda: self.ledger.lose(reservation), lambda: self.ledger.alose(reservation))
@@ -122,6 +142,7 @@ class Meter:
             output_tokens=settings.max_output_tokens,
             thinking_tokens=settings.max_thinking_tokens,
             calls=1,
+            milliseconds=int(1000 * _longest(endpoint.price)),
         )
         return replace(spend, usd_nanos=endpoint.price.bound(spend) if endpoint.price else None)
 
@@ -163,9 +184,8 @@ class Meter:
             todo = self._retrying.iter(retry_state=state)
             if isinstance(todo, DoAttempt):
                 try:
-                    if reservation is None:
-                        [reservation] = yield from self.hold(account, [held.amount], note)
-                    reply = yield from self._attempt(endpoint, account, reservation, messages, settings, phase)
+                    reservation, room = yield from self._begun(account, reservation, held.amount, note)
+                    reply = yield from self._attempt(endpoint, reservation, room, messages, settings, phase)
                 except Exception as error:
                     reservation = None
                     if failure(error) != "refused" and endpoint.revive is not None:
@@ -174,12 +194,36 @@ class Meter:
                 else:
                     state.set_result(reply)
             elif isinstance(todo, DoSleep):
-                state.prepare_for_next_attempt()
                 seconds = float(todo)
+                left = yield from self.room(account)
+                if left.seconds is not None and seconds >= left.seconds and state.outcome is not None:
+                    state.outcome.result()  # raises: the next attempt would come after the deadline
+                state.prepare_for_next_attempt()
                 yield _pause(seconds)
             else:
                 done: Reply = todo
                 return done
+
+    def _begun(
+        self, account: str, reservation: Reservation | None, amount: Spend, note: dict[str, str]
+    ) -> Flow[tuple[Reservation, Room]]:
+        """A reservation under which a request may leave now: this one, or a fresh one if it was begun before."""
+        while True:
+            if reservation is None:
+                [reservation] = yield from self.hold(account, [amount], note)
+            try:
+                room = yield from self._begin(reservation.id)
+            except BaseException:  # cancelled, or the ledger is gone: whatever it noted, nothing was sent
+                with contextlib.suppress(LedgerError):
+                    yield from self.void(reservation.id)
+                raise
+            if room is None:
+                reservation = None
+            elif room.seconds is not None and room.seconds <= 0:  # the deadline passed since the hold
+                yield from self.void(reservation.id)
+                reservation = None  # the next hold says so
+            else:
+                return reservation, room
 
     def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
         yield Effect(revive, lambda: asyncio.to_thread(revive))
@@ -187,15 +231,19 @@ class Meter:
     def _attempt(
         self,
         endpoint: Endpoint,
-        account: str,
         reservation: Reservation,
+        room: Room,
         messages: Messages,
         settings: Settings,
         phase: Any,
     ) -> Flow[Reply]:
+        price = endpoint.price
+        limits = [seconds for seconds in (room.seconds, _longest(price) or None) if seconds is not None]
+        started = time.monotonic()
         try:
-            room = yield from self.room(account)
-            message = yield _invoke(endpoint, messages, settings, room.seconds)
+            message = yield _invoke(endpoint, messages, settings, min(limits, default=None))
+            milliseconds = int(1000 * (time.monotonic() - started))
+            reply = endpoint.dial.decode(message, settings, phase)
         except BaseException as error:
             match failure(error) if isinstance(error, Exception) else "unknown":
                 case "never left":
@@ -205,13 +253,32 @@ class Meter:
                 case _:
                     yield from self._lose(reservation.id)
             raise
-        reply = endpoint.dial.decode(message, settings, phase)
         if reply.spend is None:
             yield from self._lose(reservation.id)
             return replace(reply, spend=reservation.amount)
-        spend = replace(reply.spend, usd_nanos=endpoint.price.cost(reply.spend) if endpoint.price else None)
-        yield from self._settle(reservation.id, spend)
+        if price is not None and price.most_seconds is not None:  # what took longer was cut, give or take a moment
+            milliseconds = min(milliseconds, reservation.amount.milliseconds)
+        spend = replace(reply.spend, milliseconds=milliseconds)
+        spend = replace(spend, usd_nanos=price.cost(spend) if price else None)
+        yield from self._settle(reservation.id, spend, reply.request_id)
         return replace(reply, spend=spend)
+
+
+class _RetryAfter(wait_base):
+    """What the server asks for, up to a cap; else the fallback."""
+
+    def __init__(self, fallback: wait_base, most_seconds: float) -> None:
+        self._fallback, self._most_seconds = fallback, most_seconds
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        error = retry_state.outcome.exception() if retry_state.outcome else None
+        asked = retry_after_seconds(error) if error is not None else None
+        return self._fallback(retry_state) if asked is None else min(asked, self._most_seconds)
+
+
+def _longest(price: Price | None) -> float:
+    """How long a call may take by its price; 0: the price doesn't care."""
+    return (price and price.most_seconds) or 0.0
 
 
 def _pause(seconds: float) -> Effect:

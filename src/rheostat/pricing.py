@@ -18,9 +18,14 @@ from rheostat.usage import Spend, usd_nanos
 __all__ = ["FREE", "Price", "listed_price"]
 
 
+_RATES = (
+    "input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million", "per_hour",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars for a million tokens, by kind."""
+    """US dollars for a million tokens, by kind; or for the model's time."""
 
     input_per_million: Decimal
     output_per_million: Decimal
@@ -29,11 +34,17 @@ class Price:
     """`None`: like other input."""
     cache_write_per_million: Decimal | None = None
     """Some providers charge more than the input price for what they put into their cache; a bound assumes it."""
+    per_hour: Decimal | None = None
+    """US dollars for an hour of the model's time: for a GPU of your own, charged by the seconds that a call took."""
+    most_seconds: float | None = None
+    """With `per_hour`: no call may take longer; it is cut there, so that the most that it can cost is known."""
     listed: tuple[str, str] | None = None
     """(provider, model) in genai-prices: what `cost` asks for tiers and cache rules that the fields don't show."""
 
     def __post_init__(self) -> None:
-        for name in ("input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million"):
+        if (self.per_hour is None) != (self.most_seconds is None) or (self.most_seconds or 1) <= 0:
+            raise BadInput("per_hour and most_seconds (above zero) go together: a price by time needs a longest call")
+        for name in _RATES:
             value = getattr(self, name)
             if value is None:
                 continue
@@ -54,7 +65,7 @@ class Price:
             self.input_per_million * (spend.input_tokens - spend.cached_input_tokens)
             + cached_rate * spend.cached_input_tokens
             + self.output_per_million * spend.output_tokens
-        ) / 1_000_000
+        ) / 1_000_000 + (self.per_hour or Decimal(0)) * spend.milliseconds / 3_600_000
         return usd_nanos(dollars)
 
     def bound(self, spend: Spend) -> int:

@@ -35,7 +35,9 @@ class SolverOutput(TypedDict, total=False):
     confidence: float | None
     """1.0 when verified; the share of the votes; None when nothing can say."""
     spend: Reading
-    """The meter reading."""
+    """The meter reading of the thread: all its runs so far, this one included."""
+    run: Reading
+    """The same of this run alone: what its budget is compared with."""
 
 
 class SolverState(TypedDict, total=False):
@@ -61,4 +63,8 @@ class SolverState(TypedDict, total=False):
     stopped: str
     confidence: float | None
     spend: Annotated[Reading, latest_reading]
-    """The meter reading: see `rheostat.ledger.Reading`."""
+    """The meter reading of the thread: see `rheostat.ledger.Reading`."""
+    run: Annotated[Reading, latest_reading]
+    """The same of this run alone: what its budget is compared with."""
+    budget: dict[str, Any]
+    """As `Budget.to_dict`: the limits of this run."""

@@ -14,11 +14,11 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from rheostat.ledger import Ledger
+from rheostat.ledger import Ledger, Reading
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.usage import Spend
 
-__all__ = ["Said", "ScriptedModel", "check_ledger", "scripted"]
+__all__ = ["Said", "ScriptedModel", "check_ledger", "scripted", "timeless"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +135,15 @@ def check_ledger(ledger: Ledger, account: str, truth: _Truth) -> None:
             got = reading[f"{prefix}{name}"]
             if got != value:
                 raise AssertionError(f"{prefix}{name}: the ledger says {got}, the truth is {value}")
+
+
+def timeless(reading: Reading) -> Reading:
+    """A reading without names and clock values: what must be the same in two runs that did the same."""
+    return {
+        name: timeless(value) if isinstance(value, dict) else value
+        for name, value in reading.items()
+        if name not in ("account", "parent", "opened_at") and "milliseconds" not in name
+    }
 
 
 Truth = _Truth

@@ -58,6 +58,8 @@ class Spend:
     """The part of `output_tokens` that was thinking; `None`: the provider doesn't say."""
     calls: int = 0
     """Requests sent."""
+    milliseconds: int = 0
+    """Time that they took."""
 
     @property
     def tokens(self) -> int:
@@ -72,6 +74,7 @@ class Spend:
             output_tokens=self.output_tokens + other.output_tokens,
             thinking_tokens=_add(self.thinking_tokens, other.thinking_tokens),
             calls=self.calls + other.calls,
+            milliseconds=self.milliseconds + other.milliseconds,
         )
 
     def to_dict(self) -> dict[str, Any]:

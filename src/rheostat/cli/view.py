@@ -50,8 +50,8 @@ class SolveView:
 
     def feed(self, event: dict[str, Any]) -> None:
         """Take one event of the graph's custom stream."""
-        if "spend" in event:
-            self._reading = event["spend"]
+        if "run" in event:
+            self._reading = event["run"]
         match event["type"]:
             case "difficulty":
                 reasons = "; ".join(event["reasons"])
@@ -79,8 +79,6 @@ class SolveView:
             case "decision":
                 self._decision = f"[bold]{event['action']}[/]: {escape(event['why'])}"
                 self.doing = "deciding"
-            case "spend":
-                self._reading = {key: value for key, value in event.items() if key != "type"}
 
     def __rich__(self) -> RenderableType:
         head = Table.grid(padding=(0, 1))

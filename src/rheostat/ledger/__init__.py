@@ -6,6 +6,18 @@ full: unknown is not zero.
 """
 
 from rheostat.ledger.memory import MemoryLedger
-from rheostat.ledger.protocol import Account, Ledger, Reading, Reservation, latest_reading
+from rheostat.ledger.protocol import Account, Ledger, Note, Reading, Reservation, latest_reading
+from rheostat.ledger.sqlite import SQLiteLedger
+from rheostat.ledger.window import Window
 
-__all__ = ["Account", "Ledger", "MemoryLedger", "Reading", "Reservation", "latest_reading"]
+__all__ = [
+    "Account",
+    "Ledger",
+    "MemoryLedger",
+    "Note",
+    "Reading",
+    "Reservation",
+    "SQLiteLedger",
+    "Window",
+    "latest_reading",
+]

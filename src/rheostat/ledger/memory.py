@@ -2,236 +2,188 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 
-from rheostat.budget import Room
-from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError
-from rheostat.ledger.protocol import Account, Reading, Reservation
+from rheostat.budget import Budget, Room
+from rheostat.errors import BadInput
+from rheostat.ledger.counts import counts_of
+from rheostat.ledger.law import Book
+from rheostat.ledger.protocol import Account, Note, Reading, Reservation
 from rheostat.usage import Spend
 
 __all__ = ["MemoryLedger"]
-
-_ZERO = Spend()
-
-
-def _covers(hold: Spend, actual: Spend) -> bool:
-    """Does the hold bound what the call really used, kind by kind?"""
-    return (
-        (actual.usd_nanos or 0) <= (hold.usd_nanos or 0)
-        and actual.tokens <= hold.tokens
-        and actual.output_tokens <= hold.output_tokens
-        and (actual.thinking_tokens or 0) <= (hold.thinking_tokens or 0)
-    )
-
-
-@dataclass(slots=True)
-class _Entry:
-    account: Account
-    opened_at: float
-    deadline: float | None
-    version: int = 0
-    settled: Spend = _ZERO
-    held: Spend = _ZERO
-    unknown: Spend = _ZERO
-    overrun_usd_nanos: int = 0
-    open: set[str] = field(default_factory=set)
 
 
 class MemoryLedger:
     """Accounts in a dict under one lock.
 
+    It stays bounded over any number of threads and runs: beyond `max_accounts`, those that were idle for longest
+    leave, and come back from the reading in their graph's state. Only such leave that were opened with a reading,
+    whose newest one was handed out, on which nothing is in the air, and which no other account names as its parent.
+
     Args:
+        max_accounts: How many accounts are kept before idle ones leave.
         clock: Monotonic seconds; for tests.
         wall: Seconds since the epoch; for tests.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        *,
+        max_accounts: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        if max_accounts < 1:
+            raise BadInput(f"max_accounts must be at least 1, not {max_accounts}")
+        self._max_accounts = max_accounts
         self._clock, self._wall = clock, wall
-        self._lock = threading.RLock()
-        self._entries: dict[str, _Entry] = {}
-        self._open: dict[str, tuple[Reservation, str]] = {}
-        """Reservation id → (reservation, "held" | "unknown"). Settled and voided ones leave."""
+        self._lock = threading.Lock()
+        self._book = Book()
+        self._of: dict[str, set[str]] = {}
+        """Account → its open reservations, for those that have any."""
+        self._read: dict[str, int] = {}
+        """Account → the version that was last handed out, the least recently read one first."""
+
+    def _now(self) -> Book:
+        book = self._book
+        book.mono_ms, book.wall_ms = int(self._clock() * 1000), int(self._wall() * 1000)
+        return book
 
     # --- accounts -------------------------------------------------------------------------------
 
     def open(self, account: Account, reading: Reading | None = None) -> None:
         with self._lock:
-            if account.id in self._entries:
-                return
-            now, opened_at = self._clock(), self._wall()
-            entry = _Entry(account, opened_at, None)
-            if reading and reading.get("account") == account.id:
-                entry.opened_at = min(opened_at, float(reading["opened_at"]))
-                entry.settled = Spend.from_dict(reading)
-                # what was in the air when the last process ended: nobody knows what it cost
-                entry.unknown = _part(reading, "unknown") + _part(reading, "held")
-                entry.overrun_usd_nanos = reading["overrun_usd_nanos"]
-            entry.version = (reading or {}).get("version", 0) + 1
-            if account.budget.seconds is not None:
-                entry.deadline = now + account.budget.seconds - (opened_at - entry.opened_at)
-            self._entries[account.id] = entry
+            book = self._now()
+            if book.open(account, reading):
+                if account.parent is not None:
+                    book.entries[account.parent].children += 1
+                if len(book.entries) > self._max_accounts:
+                    self._evict()
 
-    def _entry(self, account: str) -> _Entry:
-        try:
-            return self._entries[account]
-        except KeyError:
-            raise LedgerError(f"no account {account!r}: open it first") from None
-
-    def close(self, account: str) -> None:
-        """Forget an account that nothing is held on; it comes back from its reading."""
+    def amend(self, account: str, budget: Budget) -> None:
         with self._lock:
-            entry = self._entries.get(account)
-            if entry is not None and not any(self._open[r][1] == "held" for r in entry.open):
-                for reservation in entry.open:
-                    del self._open[reservation]
-                del self._entries[account]
+            self._now().amend(account, budget)
+
+    def _evict(self) -> None:
+        """Let the longest idle tenth go, so that the search for them costs little per account."""
+        entries = self._book.entries
+        wanted = max(1, self._max_accounts // 10)
+        for name, version in list(self._read.items()):
+            entry = entries[name]
+            if entry.version == version and not (entry.pinned or entry.children or self._in_the_air(name)):
+                del entries[name], self._read[name]
+                for reservation in self._of.pop(name, ()):
+                    del self._book.reservations[reservation]
+                if entry.parent is not None:
+                    entries[entry.parent].children -= 1
+                wanted -= 1
+                if not wanted:
+                    return
+
+    def _in_the_air(self, account: str) -> bool:
+        own = self._of.get(account, ())
+        return any(self._book.reservations[reservation].status != "unknown" for reservation in own)
 
     # --- hold, then pay -------------------------------------------------------------------------
 
-    def hold(self, account: str, amounts: Sequence[Spend], note: dict[str, str] | None = None) -> list[Reservation]:
+    def hold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
         with self._lock:
-            entry = self._entry(account)
-            total = sum(amounts, _ZERO)
-            shortage = self._room(entry).shortage(total)
-            if shortage is not None:
-                limit, asked, left = shortage
-                cap = entry.account.budget.limits.get(limit) or int(entry.account.budget.seconds or 0)
-                raise BudgetExceeded(account=account, limit=limit, asked=asked, left=left, cap=cap)
-            held = [Reservation(uuid.uuid4().hex, account, amount, dict(note or {})) for amount in amounts]
-            for reservation in held:
-                self._open[reservation.id] = (reservation, "held")
-                entry.open.add(reservation.id)
-            entry.held = entry.held + total
-            entry.version += 1
-            return held
+            self._now().hold(ids, account, counts, note or {})
+            self._of.setdefault(account, set()).update(ids)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
 
-    def _close(self, reservation_id: str) -> tuple[_Entry, Reservation] | None:
-        """Take an open reservation out of the held or unknown total; `None` if it is closed already."""
-        found = self._open.pop(reservation_id, None)
-        if found is None:
-            return None
-        reservation, status = found
-        entry = self._entry(reservation.account)
-        entry.open.discard(reservation_id)
-        if status == "held":
-            entry.held = _minus(entry.held, reservation.amount)
-        else:
-            entry.unknown = _minus(entry.unknown, reservation.amount)
-        entry.version += 1
-        return entry, reservation
+    def _forget(self, reservation: str) -> None:
+        """A closed reservation leaves: the totals have it."""
+        held = self._book.reservations.pop(reservation)
+        own = self._of[held.account]
+        own.discard(reservation)
+        if not own:
+            del self._of[held.account]
 
-    def settle(self, reservation: str, actual: Spend) -> None:
+    def begin(self, reservation: str) -> Room | None:
         with self._lock:
-            closed = self._close(reservation)
-            if closed is None:
-                return
-            entry, held = closed
-            entry.settled = entry.settled + actual
-            if _covers(held.amount, actual):
-                return
-            over = max(0, (actual.usd_nanos or 0) - (held.amount.usd_nanos or 0))
-            entry.overrun_usd_nanos += over
-            raise HoldExceeded(
-                account=held.account,
-                limit="hold (tokens)" if actual.tokens > held.amount.tokens else "hold (usd_nanos)",
-                asked=actual.tokens if actual.tokens > held.amount.tokens else actual.usd_nanos or 0,
-                left=0,
-                cap=held.amount.tokens if actual.tokens > held.amount.tokens else held.amount.usd_nanos or 0,
-                hint=f"The provider reported {actual} where at most {held.amount} was possible; it is posted in full.",
-            )
+            book = self._now()
+            if not book.begin(reservation):
+                return None
+            return book.room(book.reservations[reservation].account)
 
-    def void(self, reservation: str) -> None:
+    def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        counts = counts_of(actual)
         with self._lock:
-            self._close(reservation)
+            posted, overrun = self._now().settle(reservation, counts, request_id)
+            if posted:
+                self._forget(reservation)
+        if overrun is not None:
+            raise overrun
+        return posted
 
-    def lose(self, reservation: str) -> None:
+    def void(self, reservation: str) -> bool:
         with self._lock:
-            found = self._open.get(reservation)
-            if found is None or found[1] == "unknown":
-                return
-            entry = self._entry(found[0].account)
-            entry.held = _minus(entry.held, found[0].amount)
-            entry.unknown = entry.unknown + found[0].amount
-            entry.version += 1
-            self._open[reservation] = (found[0], "unknown")
+            given_back = self._now().void(reservation)
+            if given_back:
+                self._forget(reservation)
+            return given_back
 
-    def knows(self, reservation: str) -> bool:
+    def lose(self, reservation: str) -> bool:
         with self._lock:
-            return self._open.get(reservation, (None, ""))[1] == "held"
+            return self._now().lose(reservation)
+
+    def expire(self, older_than_seconds: float) -> int:
+        with self._lock:
+            book = self._now()
+            stale = book.stale(older_than_seconds)
+            for name in stale:
+                if book.expire(name) == "void":
+                    self._forget(name)
+            return len(stale)
 
     # --- reading --------------------------------------------------------------------------------
 
-    def _room(self, entry: _Entry) -> Room:
-        charged = entry.settled + entry.held + entry.unknown
-        left = {name: cap - (getattr(charged, name) or 0) for name, cap in entry.account.budget.limits.items()}
-        seconds = None if entry.deadline is None else entry.deadline - self._clock()
-        return Room(**left, seconds=seconds)
-
     def room(self, account: str) -> Room:
         with self._lock:
-            return self._room(self._entry(account))
+            return self._now().room(account)
 
     def reading(self, account: str) -> Reading:
         with self._lock:
-            entry = self._entry(account)
-            return {
-                "account": account,
-                "version": entry.version,
-                "opened_at": int(entry.opened_at),
-                **entry.settled.to_dict(),
-                **{f"held_{name}": value for name, value in entry.held.to_dict().items()},
-                **{f"unknown_{name}": value for name, value in entry.unknown.to_dict().items()},
-                "overrun_usd_nanos": entry.overrun_usd_nanos,
-            }
+            reading = self._now().entry(account).reading()
+            self._read.pop(account, None)
+            self._read[account] = reading["version"]
+            return reading
 
     # --- the same, awaitable: nothing here blocks -------------------------------------------------
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None:
         self.open(account, reading)
 
-    async def ahold(
-        self, account: str, amounts: Sequence[Spend], note: dict[str, str] | None = None
-    ) -> list[Reservation]:
+    async def aamend(self, account: str, budget: Budget) -> None:
+        self.amend(account, budget)
+
+    async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
         return self.hold(account, amounts, note)
 
-    async def asettle(self, reservation: str, actual: Spend) -> None:
-        self.settle(reservation, actual)
+    async def abegin(self, reservation: str) -> Room | None:
+        return self.begin(reservation)
 
-    async def avoid(self, reservation: str) -> None:
-        self.void(reservation)
+    async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        return self.settle(reservation, actual, request_id)
 
-    async def alose(self, reservation: str) -> None:
-        self.lose(reservation)
+    async def avoid(self, reservation: str) -> bool:
+        return self.void(reservation)
 
-    async def aknows(self, reservation: str) -> bool:
-        return self.knows(reservation)
+    async def alose(self, reservation: str) -> bool:
+        return self.lose(reservation)
+
+    async def aexpire(self, older_than_seconds: float) -> int:
+        return self.expire(older_than_seconds)
 
     async def aroom(self, account: str) -> Room:
         return self.room(account)
 
     async def areading(self, account: str) -> Reading:
         return self.reading(account)
-
-
-def _part(reading: Reading, prefix: str) -> Spend:
-    own = {key.removeprefix(f"{prefix}_"): value for key, value in reading.items() if key.startswith(f"{prefix}_")}
-    return Spend.from_dict(own)
-
-
-def _minus(total: Spend, amount: Spend) -> Spend:
-    def less(a: int | None, b: int | None) -> int | None:
-        return None if a is None or b is None else a - b
-
-    return replace(
-        total,
-        usd_nanos=less(total.usd_nanos, amount.usd_nanos),
-        input_tokens=total.input_tokens - amount.input_tokens,
-        cached_input_tokens=total.cached_input_tokens - amount.cached_input_tokens,
-        output_tokens=total.output_tokens - amount.output_tokens,
-        thinking_tokens=less(total.thinking_tokens, amount.thinking_tokens),
-        calls=total.calls - amount.calls,
-    )

@@ -1,29 +1,36 @@
-"""What every ledger is: accounts, reservations, readings and the law that they obey."""
+"""What every ledger is: accounts, reservations, readings, and the verbs that they obey."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from rheostat.budget import Budget, Room
+from rheostat.errors import BadInput
+from rheostat.ledger.window import Window
 from rheostat.usage import Spend
 
-__all__ = ["Account", "Ledger", "Reading", "Reservation", "latest_reading"]
+__all__ = ["Account", "Ledger", "Note", "Reading", "Reservation", "latest_reading"]
+
+Note = dict[str, str]
+"""What a reservation is for: `model`, `node`."""
 
 Reading = dict[str, Any]
-"""A meter reading: plain ints and strings that live in graph state under the key `spend`.
+"""A meter reading: plain data that lives in graph state under the key `spend`.
 
 ========================  ============================================================================
-`account`                 the account that was read
+`account`, `parent`       the account that was read, and the one above it (or an empty text)
 `version`                 rises with every change of the account; the highest one wins
 `usd_nanos`               settled, in nano-dollars (`None`: a model without a price was used)
-`input_tokens` …          settled tokens by kind, as in `Spend`; `calls`
+`input_tokens` …          settled, by kind, as in `Spend`; `calls`; `milliseconds` that the calls took
 `held_usd_nanos` …        held: calls that are in the air
 `unknown_usd_nanos` …     charged in full because nobody knows what they cost: cut, cancelled, killed
 `unknown_calls`           how many those are
 `overrun_usd_nanos`       what providers charged above a hold (posted in full)
-`opened_at`               wall-clock seconds since the epoch: the deadline counts from here
+`by_model`, `by_node`     settled, by name: the 20 largest, the rest under `others`
+`opened_at`               seconds since the epoch
+`elapsed_milliseconds`    since then, when the account last changed: the deadline counts it
 ========================  ============================================================================
 
 Keeping the highest version is commutative, associative and idempotent: replays, forks, retries, subgraphs and
@@ -32,20 +39,39 @@ parallel branches can neither count it twice nor lose it, and its size doesn't g
 
 
 def latest_reading(left: Reading | None, right: Reading | None) -> Reading:
-    """The reducer of the `spend` channel: the reading with the highest version."""
+    """The reducer of the `spend` channel: the reading with the highest version.
+
+    A reading of another account (from a cached node, say) never replaces one's own: its version counts other things.
+    """
     if not left or not right:
         return right or left or {}
+    if left["account"] != right["account"]:
+        return left
     return right if right["version"] >= left["version"] else left
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody's budget."""
+    """Somebody's budget: a tenant's, a user's, a thread's, a run's, a subagent's."""
 
     id: str
-    budget: Budget
+    budget: Budget | None = None
+    """Its hard limits; `None`: it only counts, and its parents bind."""
     parent: str | None = None
-    """The account whose limits bind as well. (Nesting: reserved for the durable ledgers.)"""
+    """The account whose limits bind as well, and its parents' in turn. It must be open, and never changes."""
+    window: Window | None = None
+    """The limits start anew each day or month; `None`: they hold for the account's whole life."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not self.id or len(self.id) > 500:
+            raise BadInput(f"an account's id is a text of 1 to 500 characters, not {self.id!r}")
+        if self.parent == self.id:
+            raise BadInput(f"account {self.id!r} can't be its own parent")
+        if self.window is not None and self.budget is not None and self.budget.seconds is not None:
+            raise BadInput(
+                f"account {self.id!r}: seconds={self.budget.seconds} is the deadline of one run; an account whose "
+                "limits start anew each day or month can't have one. Put it on the run's budget."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,57 +82,84 @@ class Reservation:
     account: str
     amount: Spend
     """The most that the request can cost."""
-    note: dict[str, str] = field(default_factory=dict)
-    """What it is for: model, node."""
 
 
 class Ledger(Protocol):
-    """Two-phase spending. Every method is atomic; the forms that begin with `a` do the same on an event loop."""
+    """Two-phase spending. Every method is atomic, at the account and at all its parents.
+
+    A reservation's life::
+
+        hold ──► held ──begin──► sent ──settle──► settled     charged what it cost
+                  │                │ ▲
+                  │               lose │ settle                late news
+                  │                ▼ │
+                  │             unknown ───────────────────    charged its full hold
+                  └────void────► void ◄──void── (sent, unknown: when somebody knows that it never left)
+
+    The forms that begin with `a` do the same on an event loop. `rheostat.testing.ledger_machine` tests a ledger of
+    your own against this law.
+    """
 
     def open(self, account: Account, reading: Reading | None = None) -> None:
         """Open an account; opening it again changes nothing.
 
-        `reading` is the last known reading (from a checkpoint). A ledger that doesn't know the account starts from
-        it: what was held then is unknown now, and stays charged in full.
-        """
-
-    def hold(self, account: str, amounts: Sequence[Spend], note: dict[str, str] | None = None) -> list[Reservation]:
-        """Hold all amounts or none.
+        `reading` is the last known reading (from a checkpoint; `{}` at first). A ledger that doesn't know the account
+        starts from it: what was held then is unknown now, and stays charged in full. One that knows it better ignores
+        it. Without one (`None`) nobody could bring the account back, so that no ledger may forget it.
 
         Raises:
-            BudgetExceeded: they don't fit; says which limit, asked, left.
-            LedgerError: no such account.
+            LedgerError: the parent isn't open, or the account is open under another parent; a damaged reading.
         """
 
-    def settle(self, reservation: str, actual: Spend) -> None:
-        """Post what the call did cost; the second settling of the same reservation changes nothing.
+    def amend(self, account: str, budget: Budget) -> None:
+        """Give an open account other limits, higher or lower: the next hold feels them."""
+
+    def hold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+        """Hold all amounts or none, here and at every parent.
+
+        Raises:
+            BudgetExceeded: they don't fit; says which account, which limit, asked, held, settled, left.
+            NoPrice: an amount without a price under a limit in money.
+            LedgerError: no such account.
+            LedgerUnavailable: the ledger can't be reached: nothing may be sent.
+        """
+
+    def begin(self, reservation: str) -> Room | None:
+        """The request is about to leave: returns the room (its seconds cut the request).
+
+        `None`: it must not be sent under this reservation, because somebody began it before (a process that died)
+        or it isn't known here. What was begun before stays charged in full, as unknown.
+        """
+
+    def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        """Post what the call did cost; False: it was settled or given back before, and nothing changed.
 
         Raises:
             HoldExceeded: it cost more than the hold. It is posted in full first.
         """
 
-    def void(self, reservation: str) -> None:
+    def void(self, reservation: str) -> bool:
         """Give the hold back: only when the request provably never left."""
 
-    def lose(self, reservation: str) -> None:
+    def lose(self, reservation: str) -> bool:
         """Nobody knows what the call cost: it stays charged in full, as unknown, until somebody settles it."""
 
-    def knows(self, reservation: str) -> bool:
-        """Is this reservation open here? After a restart from a reading it isn't."""
+    def expire(self, older_than_seconds: float) -> int:
+        """Reservations whose holder must be dead: begun ones become unknown, others are given back. How many."""
 
     def room(self, account: str) -> Room:
-        """What is left now."""
+        """What is left now: the least of the account and all its parents, limit by limit."""
 
     def reading(self, account: str) -> Reading:
         """The totals now, for graph state."""
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None: ...
-    async def ahold(
-        self, account: str, amounts: Sequence[Spend], note: dict[str, str] | None = None
-    ) -> list[Reservation]: ...
-    async def asettle(self, reservation: str, actual: Spend) -> None: ...
-    async def avoid(self, reservation: str) -> None: ...
-    async def alose(self, reservation: str) -> None: ...
-    async def aknows(self, reservation: str) -> bool: ...
+    async def aamend(self, account: str, budget: Budget) -> None: ...
+    async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]: ...
+    async def abegin(self, reservation: str) -> Room | None: ...
+    async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool: ...
+    async def avoid(self, reservation: str) -> bool: ...
+    async def alose(self, reservation: str) -> bool: ...
+    async def aexpire(self, older_than_seconds: float) -> int: ...
     async def aroom(self, account: str) -> Room: ...
     async def areading(self, account: str) -> Reading: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 from langgraph.types import Send
@@ -11,7 +10,7 @@ from rheostat.effort import ThinkingPlan
 from rheostat.errors import BudgetExceeded
 from rheostat.events import emit
 from rheostat.exchange import sample
-from rheostat.flow import Effect, Flow
+from rheostat.flow import Flow
 from rheostat.ledger import Reservation
 from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision
@@ -20,6 +19,9 @@ from rheostat.state import SolverState
 from rheostat.usage import Spend
 
 __all__ = ["call", "fan_out", "hold", "settle"]
+
+_SHARED = ("question", "difficulty", "plan", "model", "round", "spend", "run", "budget")
+"""What a branch needs of the state."""
 
 
 def hold(solver: Solver, state: SolverState) -> Flow[Update]:
@@ -34,14 +36,14 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
         return {"calls": [], "decision": Decision(action="stop", why=why).to_dict(), "stopped": why}
     ids = iter(held)
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
-    reading = yield from solver.meter.reading(account)
-    emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), spend=reading)
-    return {"calls": calls, "spend": reading}
+    readings = yield from solver.readings(account)
+    emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), **readings)
+    return {"calls": calls, **readings}
 
 
 def fan_out(state: SolverState) -> list[Send] | str:
     """One branch a sample; `decide` if nothing could be held."""
-    shared = {name: state[name] for name in ("question", "difficulty", "plan", "model", "round", "spend")}
+    shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]
     return [Send("call", {**shared, "call": call}) for call in state["calls"]] or "decide"
 
 
@@ -52,40 +54,20 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     plan = ThinkingPlan.from_dict(branch["plan"])
     note = {"model": endpoint.name, "node": "call"}
     amounts = [Spend.from_dict(amount) for amount in call["amounts"]]
-    held = [Reservation(r, account, a, note) for r, a in zip(call["reservations"], amounts, strict=True)]
-    error = None
-    known = yield from _known(solver, held)
-    if not known:  # the process that held this died: its call stays charged as unknown, this one is another
-        try:
-            held = yield from solver.meter.hold(account, amounts, note)
-        except BudgetExceeded as refused:
-            error = f"budget: {refused}"
+    held = [Reservation(r, account, a) for r, a in zip(call["reservations"], amounts, strict=True)]
     form = answer_form(branch["difficulty"]["kind"], solver.verifier)
-    if error is None:
-        drawn = yield from sample(
-            solver.meter, endpoint, account, plan, call["messages"], form, held,
-            temperature=call["temperature"], schema=solver.schema, note=note,
-        )  # fmt: skip
-    else:
-        drawn = {"model": endpoint.name, "answer": None, "text": "", "error": error, "cut": False}
-    reading = yield from solver.meter.reading(account)
-    emit("sample", id=call["id"], round=branch["round"], spend=reading, **drawn)
-    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], "spend": reading}
-
-
-def _known(solver: Solver, held: list[Reservation]) -> Flow[bool]:
-    ledger = solver.meter.ledger
-    for reservation in held:
-        name = reservation.id
-        known: bool = yield Effect(functools.partial(ledger.knows, name), functools.partial(ledger.aknows, name))
-        if not known:
-            return False
-    return True
+    drawn = yield from sample(
+        solver.meter, endpoint, account, plan, call["messages"], form, held,
+        temperature=call["temperature"], schema=solver.schema, note=note,
+    )  # fmt: skip
+    readings = yield from solver.readings(account)
+    emit("sample", id=call["id"], round=branch["round"], **readings, **drawn)
+    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], **readings}
 
 
 def settle(solver: Solver, state: SolverState) -> Flow[Update]:
     """All branches are in: publish what the round really cost."""
     account = yield from solver.open(state)
-    reading = yield from solver.meter.reading(account)
-    emit("spend", **reading)
-    return {"spend": reading, "calls": []}
+    readings = yield from solver.readings(account)
+    emit("spend", **readings)
+    return {**readings, "calls": []}

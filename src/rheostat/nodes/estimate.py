@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from langgraph.config import get_config
-from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from rheostat.difficulty import Agreement, check_question, heuristic
@@ -13,7 +11,6 @@ from rheostat.effort import Difficulty, Effort, ThinkingPlan
 from rheostat.events import emit
 from rheostat.exchange import bounds, sample
 from rheostat.flow import Flow
-from rheostat.ledger import Account
 from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision
 from rheostat.prompts import answer_form, answer_key, ask, votable
@@ -30,19 +27,16 @@ __all__ = ["estimate"]
 def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
     """Open the account and read how hard the question looks."""
     question = check_question(state.get("question"))
-    info = get_runtime().execution_info
-    thread = get_config().get("configurable", {}).get("thread_id") or "run"
-    account = f"{thread}/{info.task_id if info else id(state)}"
-    before = state.get("spend") or {}
-    fresh = before if before.get("account") == account else {"version": before.get("version", 0)}
-    yield from solver.meter.open(Account(account, solver.budget), fresh)
+    before = state.get("spend")
+    thread, account = yield from solver.start(before)
+    own = not before or before["account"] == thread  # else a state that was copied from another thread
     difficulty = heuristic(question)
     samples: list[dict[str, Any]] = []
     if solver.probe is not None and votable(difficulty.kind, answer_form(difficulty.kind, solver.verifier)):
         samples = yield from _probe(solver, account, question, difficulty, solver.probe)
         votes = Votes.count(s["key"] for s in samples if s["answer"] is not None)
         difficulty = solver.probe.read(difficulty, votes.share)
-    reading = yield from solver.meter.reading(account)
+    readings = yield from solver.readings(account)
     emit("difficulty", **difficulty.to_dict())
     return {
         "difficulty": difficulty.to_dict(),
@@ -56,7 +50,9 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         "status": "unsolved",
         "stopped": "",
         "confidence": None,
-        "spend": reading,
+        "budget": solver.budget.to_dict(),
+        "spend": readings["spend"] if own else Overwrite(readings["spend"]),
+        "run": Overwrite(readings["run"]),
     }
 
 

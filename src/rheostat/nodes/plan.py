@@ -127,7 +127,7 @@ def _wanted(
 
 def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update]:
     room = yield from solver.meter.room(account)
-    reading = yield from solver.meter.reading(account)
+    readings = yield from solver.readings(account)
     shortage = room.shortage(needed) or ("tokens", needed.tokens, room.tokens or 0)
     limit, asked, left = shortage
     if state["round"] == 0 and not state["samples"]:
@@ -143,5 +143,5 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
         "calls": [],
         "decision": Decision(action="stop", why=why).to_dict(),
         "stopped": why,
-        "spend": reading,
+        **readings,
     }

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.runnables import Runnable, RunnableLambda
+from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
 from rheostat.budget import Budget
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
 from rheostat.flow import Flow, adrive, drive
-from rheostat.ledger import Account
+from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
 from rheostat.policy import Caps, Policy
 from rheostat.prompts import ANSWER_TOKENS
@@ -54,13 +56,43 @@ class Solver:
     caps: Caps
     wish: Wish
     probe: Agreement | None
+    parent: str | None
+    """An account above every run: a user's, a tenant's."""
+
+    def start(self, spend: Reading | None) -> Flow[tuple[str, str]]:
+        """Open the thread's account and, beneath it, this run's; both names.
+
+        The thread's only counts: what all its runs, forks and subgraphs spend together. Its name comes from the
+        thread's id, never from state, so that nobody's input can point at another account.
+        """
+        info = get_runtime().execution_info
+        task = info.task_id if info else uuid.uuid4().hex
+        thread = get_config().get("configurable", {}).get("thread_id")
+        before = spend or {}
+        name = f"thread/{thread}" if thread else before.get("account") or f"run/{task}"
+        run = f"{name}/{task}"
+        yield from self.meter.open(Account(name, parent=self._above(before, name)), before)
+        yield from self.meter.open(Account(run, self.budget, name), {})
+        return name, run
+
+    def _above(self, before: Reading, name: str) -> str | None:
+        if before.get("account") == name:
+            return before["parent"] or None
+        context = get_runtime().context
+        return (context.get("account") if isinstance(context, dict) else None) or self.parent
 
     def open(self, state: SolverState) -> Flow[str]:
         """The run's account, known to the ledger again even after a restart."""
-        reading = state["spend"]
-        account: str = reading["account"]
-        yield from self.meter.open(Account(account, self.budget), reading)
+        spend, run = state["spend"], state["run"]
+        account: str = run["account"]
+        yield from self.meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
+        yield from self.meter.open(Account(account, Budget.from_dict(state["budget"]), spend["account"]), run)
         return account
+
+    def readings(self, account: str) -> Flow[Update]:
+        """The thread's and the run's reading, for state."""
+        run = yield from self.meter.reading(account)
+        return {"spend": (yield from self.meter.reading(run["parent"])), "run": run}
 
     def asked(self) -> Wish:
         """The wish of this run: its context's, else the builder's."""

@@ -50,6 +50,8 @@ class Reply:
     """Tokens by kind and one call, not yet priced; `None`: the provider didn't say."""
     cut: bool
     """Stopped by a length cap."""
+    request_id: str = ""
+    """The provider's own name for the request: a usage export is matched by it."""
 
 
 class Dial(Protocol):
@@ -135,4 +137,10 @@ def reply_from(
             thinking_tokens=thinking_tokens,
             calls=1,
         )
-    return Reply(text=text, thought=thought, spend=spend, cut=stop in ("length", "max_tokens", "incomplete"))
+    return Reply(
+        text=text,
+        thought=thought,
+        spend=spend,
+        cut=stop in ("length", "max_tokens", "incomplete"),
+        request_id=str(metadata.get("id") or message.id or ""),
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 
-__all__ = ["Failure", "failure", "retryable"]
+__all__ = ["Failure", "failure", "retry_after_seconds", "retryable"]
 
 Failure: TypeAlias = Literal["never left", "refused", "unknown"]
 
@@ -46,3 +48,21 @@ def retryable(error: BaseException) -> bool:
     return any(
         type(link).__name__ in (*_NEVER_LEFT, "APIConnectionError", "RemoteProtocolError") for link in _chain(error)
     )
+
+
+def retry_after_seconds(error: BaseException) -> float | None:
+    """How long the server asks us to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110)."""
+    for link in _chain(error):
+        headers = getattr(getattr(link, "response", None), "headers", None)
+        if headers is None:
+            continue
+        try:
+            if "retry-after-ms" in headers:
+                return max(0.0, float(headers["retry-after-ms"]) / 1000)
+            said = headers["retry-after"]
+            return max(
+                0.0, float(said) if said[:1].isdigit() else parsedate_to_datetime(said).timestamp() - time.time()
+            )
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None

@@ -7,6 +7,7 @@ First a scratchpad of at most N tokens, then the answer in a request of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
@@ -59,7 +60,7 @@ class GenericDial:
             return reply_from(message, settings, thinking_tokens=0)
         usage = message.usage_metadata
         reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
-        return Reply(text="", thought=reply.text, spend=reply.spend, cut=reply.cut)
+        return replace(reply, text="", thought=reply.text)
 
     def bound_input(self, messages: Messages) -> int:
         return byte_bound(messages)

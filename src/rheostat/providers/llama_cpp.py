@@ -133,7 +133,7 @@ class LlamaCppDial:
         if phase == "think":
             usage = message.usage_metadata
             reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
-            return Reply(text="", thought=reply.text, spend=reply.spend, cut=reply.cut)
+            return replace(reply, text="", thought=reply.text)
         counted: int | None = 0
         if settings.max_thinking_tokens:
             listed = (message.response_metadata.get("logprobs") or {}).get("content") or []

@@ -1,0 +1,343 @@
+"""What the ledgers in a database share: load what an operation touches, let the law work on it, write it back."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+from rheostat.budget import Budget, Room
+from rheostat.errors import LedgerError
+from rheostat.ledger.counts import counts_of, spend_of
+from rheostat.ledger.law import OPEN, Book, dump
+from rheostat.ledger.protocol import Account, Note, Reading, Reservation
+from rheostat.ledger.rows import ENTRY, HELD, entry_of, held_of, packed, row_of
+from rheostat.usage import Spend
+
+__all__ = ["DurableLedger", "Statement", "Transaction"]
+
+T = TypeVar("T")
+Statement = tuple[str, Sequence[Any]]
+"""SQL with `?` for each parameter, and the parameters."""
+
+_REMEMBERED = 10_000
+
+
+class Transaction(Protocol):
+    """One atomic piece of work in the database."""
+
+    def load(self, queries: Sequence[Statement]) -> tuple[int, list[list[tuple[Any, ...]]]]:
+        """The database's time in milliseconds since the epoch, and the rows of each query."""
+
+    def save(self, statements: Sequence[Statement]) -> None:
+        """Write, and commit."""
+
+
+class DurableLedger(abc.ABC):
+    """A ledger in an SQL database. Subclasses say how to connect, lock and commit; the law is `law.Book`."""
+
+    _lock_rows = ""
+    """What a SELECT needs so that nobody else changes its rows until the commit."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str | None] = {}
+        self._account_of: dict[str, str] = {}
+
+    @abc.abstractmethod
+    def _transaction(self, *, flush: bool) -> AbstractContextManager[Transaction]:
+        """Begin; roll back on an exception. `flush`: the commit must survive a power cut."""
+
+    @abc.abstractmethod
+    def _query(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """Read without a lock."""
+
+    @abc.abstractmethod
+    def _retrying(self, work: Callable[[bool], T]) -> T:
+        """Run `work(again)`; a second time (again = True) if the database went away and is back."""
+
+    @abc.abstractmethod
+    def _now_ms(self) -> int:
+        """The database's clock."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give the connections back."""
+
+    # --- load, change, save -----------------------------------------------------------------------
+
+    def _chain(self, account: str) -> list[str]:
+        """The account and all its parents: they never change, so that they are asked for once."""
+        chain: list[str] = []
+        name: str | None = account
+        while name is not None:
+            if name not in self._parents:
+                rows = self._query(("SELECT parent FROM rheostat_accounts WHERE id = ?", [name]))
+                if not rows:
+                    raise LedgerError(f"no account {name!r}: open it first")
+                _remember(self._parents, name, rows[0][0])
+            chain.append(name)
+            name = self._parents[name]
+        return chain
+
+    def _entries(self, names: Iterable[str], lock: str = "") -> Statement:
+        names = sorted(names)
+        marks = ", ".join("?" * len(names))
+        return f"SELECT {ENTRY} FROM rheostat_accounts WHERE id IN ({marks}) ORDER BY id {lock}", names
+
+    def _reservations(self, names: Sequence[str]) -> Statement:
+        marks = ", ".join("?" * len(names))
+        return f"SELECT {HELD} FROM rheostat_reservations WHERE id IN ({marks})", names
+
+    def _change(
+        self, account: str, op: Callable[[Book], T], *, reservations: Sequence[str] = (), flush: bool = False
+    ) -> T:
+        """Let `op` work on the account, its parents and these reservations, in one transaction."""
+        queries = [self._entries(self._chain(account), self._lock_rows)]
+        if reservations:
+            queries.append(self._reservations(reservations))
+        with self._transaction(flush=flush) as transaction:
+            now, rows = transaction.load(queries)
+            book = Book(mono_ms=now, wall_ms=now)
+            book.entries = {row[0]: entry_of(row) for row in rows[0]}
+            book.reservations = {row[0]: held_of(row) for row in (rows[1] if reservations else ())}
+            versions = {name: entry.version for name, entry in book.entries.items()}
+            statuses = {name: held.status for name, held in book.reservations.items()}
+            result = op(book)
+            transaction.save([*self._changed_entries(book, versions), *self._changed_reservations(book, statuses)])
+            return result
+
+    def _changed_entries(self, book: Book, versions: dict[str, int]) -> Iterator[Statement]:
+        for entry in sorted(book.entries.values(), key=lambda each: each.id):
+            if versions.get(entry.id) != entry.version:
+                text = "UPDATE rheostat_accounts SET budget = ?, version = ?, state = ? WHERE id = ?"
+                budget = None if entry.budget is None else json.dumps(entry.budget.to_dict())
+                yield text, [budget, entry.version, packed(dump(entry)), entry.id]
+
+    def _changed_reservations(self, book: Book, statuses: dict[str, Any]) -> Iterator[Statement]:
+        for held in book.reservations.values():
+            if held.id not in statuses:
+                text = f"INSERT INTO rheostat_reservations ({HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                yield text, row_of(held)
+            elif statuses[held.id] != held.status:
+                text = (
+                    "UPDATE rheostat_reservations SET status = ?, request_id = ?, begun_at_ms = ?, closed_at_ms = ?, "
+                    "actual = ? WHERE id = ?"
+                )
+                actual = None if held.actual is None else packed(held.actual)
+                yield text, [
+                    held.status, held.request_id, held.begun_at_ms, held.closed_at_ms, actual, held.id,
+                ]  # fmt: skip
+
+    def _on(self, reservation: str, op: Callable[[Book], T], *, flush: bool = False) -> T | None:
+        """Let `op` work on one reservation; `None` if there is no such."""
+
+        def work(again: bool) -> T | None:
+            account = self._account_of.get(reservation)
+            if account is None:
+                text = "SELECT account FROM rheostat_reservations WHERE id = ?"
+                rows = self._query((text, [reservation]))
+                if not rows:
+                    return None
+                account = rows[0][0]
+                _remember(self._account_of, reservation, account)
+            return self._change(account, op, reservations=[reservation], flush=flush)
+
+        return self._retrying(work)
+
+    # --- accounts -----------------------------------------------------------------------------------
+
+    def open(self, account: Account, reading: Reading | None = None) -> None:
+        def work(again: bool) -> None:
+            text = "SELECT parent, version FROM rheostat_accounts WHERE id = ?"
+            known = self._query((text, [account.id]))
+            seen = (reading or {}).get("version", 0) if (reading or {}).get("account") == account.id else 0
+            if known and known[0][0] == account.parent and known[0][1] >= seen:
+                return
+            if known:  # another parent is an error; a higher version was seen in some state
+                self._change(account.id, lambda book: _raise_version(book, account, reading))
+                return
+            self._insert(account, reading)
+
+        self._retrying(work)
+
+    def _insert(self, account: Account, reading: Reading | None) -> None:
+        parents = [] if account.parent is None else [account.parent]
+        with self._transaction(flush=True) as transaction:
+            now, rows = transaction.load([self._entries(parents, self._lock_rows)] if parents else [])
+            book = Book(mono_ms=now, wall_ms=now)
+            book.entries = {row[0]: entry_of(row) for row in (rows[0] if parents else ())}
+            book.open(account, reading)
+            entry, window = book.entries[account.id], account.window
+            text = (
+                f"INSERT INTO rheostat_accounts ({ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            )
+            transaction.save([(text, [
+                entry.id, entry.parent, None if entry.budget is None else json.dumps(entry.budget.to_dict()),
+                window and window.every, window and window.zone, entry.opened_at_ms, entry.version,
+                packed(dump(entry)),
+            ])])  # fmt: skip
+
+    def amend(self, account: str, budget: Budget) -> None:
+        self._retrying(lambda again: self._change(account, lambda book: book.amend(account, budget)))
+
+    # --- hold, then pay -------------------------------------------------------------------------
+
+    def hold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+
+        def work(again: bool) -> None:
+            def op(book: Book) -> None:
+                if not book.reservations:  # else the first try was committed, and only its reply was lost
+                    book.hold(ids, account, counts, note or {})
+
+            self._change(account, op, reservations=ids if again else ())
+
+        self._retrying(work)
+        for name in ids:
+            _remember(self._account_of, name, account)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def begin(self, reservation: str) -> Room | None:
+        def op(book: Book) -> Room | None:
+            return book.room(book.reservations[reservation].account) if book.begin(reservation) else None
+
+        return self._on(reservation, op, flush=True)
+
+    def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        counts = counts_of(actual)
+        posted, overrun = self._on(reservation, lambda book: book.settle(reservation, counts, request_id)) or (
+            False, None,
+        )  # fmt: skip
+        if overrun is not None:
+            raise overrun
+        return posted
+
+    def void(self, reservation: str) -> bool:
+        return bool(self._on(reservation, lambda book: book.void(reservation)))
+
+    def lose(self, reservation: str) -> bool:
+        return bool(self._on(reservation, lambda book: book.lose(reservation)))
+
+    def expire(self, older_than_seconds: float) -> int:
+        before = self._now_ms() - int(older_than_seconds * 1000)
+        text = (
+            "SELECT id FROM rheostat_reservations WHERE status IN ('held', 'sent')"
+            " AND COALESCE(begun_at_ms, held_at_ms) <= ?"
+        )
+        stale = [row[0] for row in self._retrying(lambda again: self._query((text, [before])))]
+
+        def expire(book: Book) -> int:
+            name = next(iter(book.stale(older_than_seconds)), None)
+            return 0 if name is None else bool(book.expire(name))
+
+        return sum(self._on(name, expire) or 0 for name in stale)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _snapshot(self, account: str) -> Book:
+        def work(again: bool) -> Book:
+            rows = self._query(self._entries(self._chain(account)))
+            now = self._now_ms()
+            return Book({row[0]: entry_of(row) for row in rows}, {}, now, now)
+
+        return self._retrying(work)
+
+    def room(self, account: str) -> Room:
+        return self._snapshot(account).room(account)
+
+    def reading(self, account: str) -> Reading:
+        return self._snapshot(account).entry(account).reading()
+
+    # --- for people -----------------------------------------------------------------------------
+
+    def accounts(self) -> list[tuple[Account, Reading]]:
+        """Every account with its reading, in the order of their ids."""
+        text = f"SELECT {ENTRY} FROM rheostat_accounts ORDER BY id"
+        entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
+        return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
+
+    def journal(self, *, account: str | None = None, open_only: bool = False) -> list[dict[str, Any]]:
+        """Every reservation, oldest first: `id`, `account`, `status`, `model`, `node`, `request_id`, times in
+        milliseconds since the epoch, `amount` (the hold) and `actual` (None until settled) as `Spend`.
+        """
+        where, values = ["1 = 1"], []
+        if account is not None:
+            where.append("account = ?")
+            values.append(account)
+        if open_only:
+            where.append(f"status IN ({', '.join(repr(status) for status in OPEN)})")
+        text = f"SELECT {HELD} FROM rheostat_reservations WHERE {' AND '.join(where)} ORDER BY held_at_ms, id"
+        rows = self._retrying(lambda again: self._query((text, values)))
+        names = HELD.split(", ")
+        journal = [dict(zip(names, row, strict=True)) for row in rows]
+        for line in journal:
+            for part in ("amount", "actual"):
+                line[part] = None if line[part] is None else spend_of(json.loads(line[part]))
+        return journal
+
+    # --- the same on an event loop, in a thread ----------------------------------------------------
+
+    async def aopen(self, account: Account, reading: Reading | None = None) -> None:
+        await _in_thread(lambda: self.open(account, reading))
+
+    async def aamend(self, account: str, budget: Budget) -> None:
+        await _in_thread(lambda: self.amend(account, budget))
+
+    async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+        def give_back(held: list[Reservation]) -> None:
+            for reservation in held:
+                self.void(reservation.id)
+
+        return await _in_thread(lambda: self.hold(account, amounts, note), give_back)
+
+    async def abegin(self, reservation: str) -> Room | None:
+        return await _in_thread(lambda: self.begin(reservation))
+
+    async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        return await _in_thread(lambda: self.settle(reservation, actual, request_id))
+
+    async def avoid(self, reservation: str) -> bool:
+        return await _in_thread(lambda: self.void(reservation))
+
+    async def alose(self, reservation: str) -> bool:
+        return await _in_thread(lambda: self.lose(reservation))
+
+    async def aexpire(self, older_than_seconds: float) -> int:
+        return await _in_thread(lambda: self.expire(older_than_seconds))
+
+    async def aroom(self, account: str) -> Room:
+        return await _in_thread(lambda: self.room(account))
+
+    async def areading(self, account: str) -> Reading:
+        return await _in_thread(lambda: self.reading(account))
+
+
+async def _in_thread(do: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
+    """Run in a thread. It can't be stopped there: a cancelled caller waits for its end and takes back what it did."""
+    running = asyncio.ensure_future(asyncio.to_thread(do))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            result = await running
+            if undo is not None:
+                await asyncio.to_thread(undo, result)
+        raise
+
+
+def _raise_version(book: Book, account: Account, reading: Reading | None) -> None:
+    book.open(account, reading)
+
+
+def _remember(cache: dict[str, Any], name: str, value: Any) -> None:
+    """Keep a fact that never changes, and not too many of them."""
+    if len(cache) >= _REMEMBERED:
+        with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was quicker
+            del cache[next(iter(cache))]
+    cache[name] = value

@@ -1,0 +1,369 @@
+"""The law that every ledger keeps, wherever it keeps its accounts: pure bookkeeping, no clock, no store, no lock.
+
+A `Book` is a set of accounts and reservations in memory. The memory ledger has one for its whole life; the durable
+ledgers load what an operation touches, let the same code work on it inside a transaction, and write it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from rheostat.budget import Budget, Room
+from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, NoPrice
+from rheostat.ledger.counts import (
+    LIMITS,
+    UNPRICED,
+    USD,
+    Counts,
+    amount_of,
+    counts_of,
+    minus,
+    plus,
+    spend_of,
+    tally,
+    zeros,
+)  # fmt: skip
+from rheostat.ledger.protocol import Account, Note, Reading
+from rheostat.ledger.window import Window
+from rheostat.usage import Spend
+
+__all__ = ["OPEN", "Book", "Entry", "Held", "Status"]
+
+Status: TypeAlias = Literal["held", "sent", "unknown", "settled", "void"]
+OPEN = ("held", "sent", "unknown")
+"""Statuses that still charge a reservation's full hold."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A reservation and what became of it."""
+
+    id: str
+    account: str
+    amount: Counts
+    model: str
+    node: str
+    held_at_ms: int
+    status: Status = "held"
+    begun_at_ms: int | None = None
+    closed_at_ms: int | None = None
+    actual: Counts | None = None
+    request_id: str = ""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An account and its totals."""
+
+    id: str
+    budget: Budget | None
+    parent: str | None
+    window: Window | None
+    opened_at_ms: int
+    seen_at_ms: int
+    """The ledger's clock when `elapsed_ms` was last brought up to date."""
+    elapsed_ms: int = 0
+    version: int = 0
+    settled: Counts = field(default_factory=zeros)
+    held: Counts = field(default_factory=zeros)
+    unknown: Counts = field(default_factory=zeros)
+    charged: Counts = field(default_factory=zeros)
+    """What counts against the limits: settled, held and unknown; with a window, only what was held within it."""
+    overrun_usd_nanos: int = 0
+    by_model: dict[str, Counts] = field(default_factory=dict)
+    by_node: dict[str, Counts] = field(default_factory=dict)
+    window_start_ms: int = 0
+    window_end_ms: int = 0
+    limits: tuple[tuple[str, int, int | None, int], ...] = ()
+    deadline_ms: int | None = None
+    children: int = 0
+    """How many open accounts name this one as their parent (kept by the memory ledger, for eviction)."""
+    pinned: bool = False
+    """Opened without a reading: nobody could bring it back."""
+
+    def __post_init__(self) -> None:
+        self.bind(self.budget)
+
+    def bind(self, budget: Budget | None) -> None:
+        """Let these limits hold from now on."""
+        self.budget = budget
+        self.limits = ()
+        self.deadline_ms = None
+        if budget is not None:
+            self.limits = tuple((name, *LIMITS[name], cap) for name, cap in budget.limits.items())
+            self.deadline_ms = None if budget.seconds is None else int(budget.seconds * 1000)
+
+    def tick(self, mono_ms: int, wall_ms: int) -> None:
+        """Let time pass. It never runs backwards, whatever the clocks do."""
+        self.elapsed_ms += max(0, mono_ms - self.seen_at_ms)
+        self.seen_at_ms = mono_ms
+        if self.window is not None and wall_ms >= self.window_end_ms:
+            self.window_start_ms, self.window_end_ms = self.window.around(wall_ms)
+            self.charged = zeros()
+
+    def counts_in_window(self, held: Held) -> bool:
+        """Does this reservation count against the limits now?"""
+        return held.held_at_ms >= self.window_start_ms
+
+    def shortage(self, asked: Counts) -> tuple[str, int, int, int] | None:
+        """The first limit that doesn't hold: (limit, asked, left, cap)."""
+        charged = self.charged
+        for name, one, two, cap in self.limits:
+            if name == "usd_nanos" and asked[UNPRICED]:
+                raise NoPrice(f"account {self.id!r} has a limit in money; a call without a price can't be held on it")
+            amount, used = asked[one], charged[one]
+            if two is not None:
+                amount, used = amount + asked[two], used + charged[two]
+            if used + amount > cap:
+                return name, amount, cap - used, cap
+        if self.deadline_ms is not None and self.elapsed_ms >= self.deadline_ms:
+            return "seconds", 0, 0, self.deadline_ms // 1000
+        return None
+
+    def room(self) -> dict[str, float]:
+        """What is left, by limit."""
+        left: dict[str, float] = {}
+        for name, one, two, cap in self.limits:
+            left[name] = cap - self.charged[one] - (0 if two is None else self.charged[two])
+        if self.deadline_ms is not None:
+            left["seconds"] = (self.deadline_ms - self.elapsed_ms) / 1000
+        return left
+
+    def reading(self) -> Reading:
+        """The totals as plain data."""
+        return {
+            "account": self.id,
+            "parent": self.parent or "",
+            "version": self.version,
+            "opened_at": self.opened_at_ms // 1000,
+            "elapsed_milliseconds": self.elapsed_ms,
+            **spend_of(self.settled).to_dict(),
+            **{f"held_{name}": value for name, value in spend_of(self.held).to_dict().items()},
+            **{f"unknown_{name}": value for name, value in spend_of(self.unknown).to_dict().items()},
+            "overrun_usd_nanos": self.overrun_usd_nanos,
+            "by_model": {name: spend_of(counts).to_dict() for name, counts in self.by_model.items()},
+            "by_node": {name: spend_of(counts).to_dict() for name, counts in self.by_node.items()},
+        }
+
+    def restore(self, reading: Reading, wall_ms: int) -> None:
+        """Start from the last reading; what was in the air when it was taken is unknown now.
+
+        Raises:
+            LedgerError: not a reading.
+        """
+        try:
+            self.settled = counts_of(Spend.from_dict(reading))
+            self.unknown = plus(*(counts_of(_part(reading, part)) for part in ("unknown", "held")))
+            self.overrun_usd_nanos = int(reading["overrun_usd_nanos"])
+            self.by_model, self.by_node = (
+                {name: counts_of(Spend.from_dict(spend)) for name, spend in reading[by].items()}
+                for by in ("by_model", "by_node")
+            )
+            opened_at_ms = int(reading["opened_at"]) * 1000
+            self.elapsed_ms = max(int(reading["elapsed_milliseconds"]), wall_ms - opened_at_ms)
+            self.opened_at_ms = min(self.opened_at_ms, opened_at_ms)
+            self.version = max(self.version, int(reading["version"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LedgerError(f"account {self.id!r}: the reading in state is damaged ({error!r})") from error
+        self.charged = plus(self.settled, self.unknown)
+
+
+def _part(reading: Reading, prefix: str) -> Spend:
+    own = {key.removeprefix(f"{prefix}_"): value for key, value in reading.items() if key.startswith(f"{prefix}_")}
+    return Spend.from_dict(own)
+
+
+@dataclass(slots=True)
+class Book:
+    """Accounts and reservations, and what may be done with them. The caller sees to it that each call is atomic."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    reservations: dict[str, Held] = field(default_factory=dict)
+    mono_ms: int = 0
+    """The ledger's clock: what deadlines count."""
+    wall_ms: int = 0
+    """The time of day: what windows and journals count."""
+
+    def entry(self, account: str) -> Entry:
+        """An account, brought up to date."""
+        try:
+            entry = self.entries[account]
+        except KeyError:
+            raise LedgerError(f"no account {account!r}: open it first") from None
+        entry.tick(self.mono_ms, self.wall_ms)
+        return entry
+
+    def chain(self, account: str) -> Iterator[Entry]:
+        """The account, its parent, its parent's parent …"""
+        name: str | None = account
+        while name is not None:
+            entry = self.entry(name)
+            yield entry
+            name = entry.parent
+
+    def open(self, account: Account, reading: Reading | None) -> bool:
+        """Open an account; False if it was open. The version never falls behind one that was seen in a state."""
+        known = self.entries.get(account.id)
+        pinned = reading is None
+        if reading is not None and reading.get("account") != account.id:
+            reading = None
+        if known is not None:
+            if known.parent != account.parent:
+                raise LedgerError(
+                    f"account {account.id!r} is open under {known.parent!r}, not under {account.parent!r}"
+                )
+            if reading is not None and isinstance(reading.get("version"), int):
+                known.version = max(known.version, reading["version"])
+            return False
+        if account.parent is not None and account.parent not in self.entries:
+            raise LedgerError(f"account {account.id!r}: its parent {account.parent!r} is not open: open it first")
+        entry = Entry(account.id, account.budget, account.parent, account.window, self.wall_ms, self.mono_ms)
+        if reading is not None:
+            entry.restore(reading, self.wall_ms)
+        if account.window is not None:
+            entry.window_start_ms, entry.window_end_ms = account.window.around(self.wall_ms)
+        entry.version += 1
+        entry.pinned = pinned
+        self.entries[account.id] = entry
+        return True
+
+    def amend(self, account: str, budget: Budget) -> None:
+        """Other limits from now on."""
+        entry = self.entry(account)
+        entry.bind(budget)
+        entry.version += 1
+
+    def hold(self, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note) -> None:
+        """Hold all amounts or none, at the account and all its parents."""
+        chain = list(self.chain(account))
+        total = amounts[0] if len(amounts) == 1 else [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
+        for entry in chain:
+            short = entry.shortage(total)
+            if short is not None:
+                limit, asked, left, cap = short
+                raise BudgetExceeded(
+                    account=entry.id, limit=limit, asked=asked, left=left, cap=cap,
+                    held=amount_of(limit, entry.held), settled=amount_of(limit, entry.settled),
+                    unknown=amount_of(limit, entry.unknown), child=account if entry.id != account else None,
+                )  # fmt: skip
+        for name, amount in zip(ids, amounts, strict=True):
+            self.reservations[name] = Held(
+                name, account, amount, note.get("model", ""), note.get("node", ""), self.wall_ms
+            )
+        for entry in chain:
+            entry.held = plus(entry.held, total)
+            entry.charged = plus(entry.charged, total)
+            entry.version += 1
+
+    def begin(self, reservation: str) -> bool:
+        """Held → sent, once. What was sent before becomes unknown."""
+        held = self.reservations.get(reservation)
+        if held is None or held.status != "held":
+            self.lose(reservation)
+            return False
+        held.status, held.begun_at_ms = "sent", self.wall_ms
+        return True
+
+    def settle(self, reservation: str, actual: Counts, request_id: str) -> tuple[bool, HoldExceeded | None]:
+        """Post what the call did cost, once; and the error to raise when it was more than the hold."""
+        held = self._release(reservation)
+        if held is None:
+            return False, None
+        over = _overrun(held, actual)
+        for entry in self.chain(held.account):
+            entry.settled = plus(entry.settled, actual)
+            if entry.counts_in_window(held):
+                entry.charged = plus(entry.charged, actual)
+            entry.overrun_usd_nanos += max(0, actual[USD] - held.amount[USD])
+            if held.model:
+                tally(entry.by_model, held.model, actual)
+            if held.node:
+                tally(entry.by_node, held.node, actual)
+        held.status, held.actual, held.request_id = "settled", actual, request_id
+        return True, over
+
+    def void(self, reservation: str) -> bool:
+        """Give the hold back."""
+        held = self._release(reservation)
+        if held is None:
+            return False
+        held.status = "void"
+        return True
+
+    def lose(self, reservation: str) -> bool:
+        """Held or sent → unknown: still charged in full."""
+        held = self.reservations.get(reservation)
+        if held is None or held.status not in ("held", "sent"):
+            return False
+        for entry in self.chain(held.account):
+            entry.held = minus(entry.held, held.amount)
+            entry.unknown = plus(entry.unknown, held.amount)
+            entry.version += 1
+        held.status = "unknown"
+        return True
+
+    def stale(self, older_than_seconds: float) -> list[str]:
+        """Held and sent reservations that nobody touched for so long."""
+        before = self.wall_ms - int(older_than_seconds * 1000)
+        return [
+            held.id
+            for held in self.reservations.values()
+            if held.status in ("held", "sent") and (held.begun_at_ms or held.held_at_ms) <= before
+        ]
+
+    def expire(self, reservation: str) -> Status:
+        """The holder is dead: what was sent is unknown, what wasn't is given back."""
+        if self.reservations[reservation].status == "sent":
+            self.lose(reservation)
+        else:
+            self.void(reservation)
+        return self.reservations[reservation].status
+
+    def _release(self, reservation: str) -> Held | None:
+        held = self.reservations.get(reservation)
+        if held is None or held.status not in OPEN:
+            return None
+        for entry in self.chain(held.account):
+            if held.status == "unknown":
+                entry.unknown = minus(entry.unknown, held.amount)
+            else:
+                entry.held = minus(entry.held, held.amount)
+            if entry.counts_in_window(held):
+                entry.charged = minus(entry.charged, held.amount)
+            entry.version += 1
+        held.closed_at_ms = self.wall_ms
+        return held
+
+    def room(self, account: str) -> Room:
+        """What is left: the least over the account and its parents."""
+        left: dict[str, float] = {}
+        for entry in self.chain(account):
+            for name, amount in entry.room().items():
+                left[name] = min(amount, left.get(name, amount))
+        return Room(**left)  # type: ignore[arg-type]
+
+
+def _overrun(held: Held, actual: Counts) -> HoldExceeded | None:
+    """Did the call cost more, of any kind that a limit can bind, than the most that it could?"""
+    for limit in LIMITS:
+        hold, did = amount_of(limit, held.amount), amount_of(limit, actual)
+        if did > hold:
+            return HoldExceeded(
+                account=held.account, limit=limit, asked=did, left=hold, cap=hold,
+                hint=f"The provider reported {did:,} {limit} where at most {hold:,} was possible. "
+                "It is posted in full.",
+            )  # fmt: skip
+    return None
+
+
+def dump(entry: Entry) -> dict[str, Any]:
+    """The changing part of an account, for a store."""
+    return {name: getattr(entry, name) for name in _STORED}
+
+
+_STORED = (
+    "seen_at_ms", "elapsed_ms", "settled", "held", "unknown", "charged", "overrun_usd_nanos", "by_model", "by_node",
+    "window_start_ms", "window_end_ms",
+)  # fmt: skip

@@ -1,0 +1,83 @@
+"""How accounts and reservations lie in tables: the same in SQLite and in Postgres."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rheostat.budget import Budget
+from rheostat.ledger.law import Entry, Held
+from rheostat.ledger.window import Window
+
+__all__ = ["ENTRY", "HELD", "SCHEMA", "SCHEMA_VERSION", "entry_of", "held_of", "packed", "row_of"]
+
+SCHEMA_VERSION = 1
+SCHEMA = (
+    """
+    CREATE TABLE rheostat_accounts (
+        id TEXT PRIMARY KEY,
+        parent TEXT REFERENCES rheostat_accounts(id),
+        budget TEXT,
+        window_every TEXT,
+        window_zone TEXT,
+        opened_at_ms BIGINT NOT NULL,
+        version BIGINT NOT NULL,
+        state TEXT NOT NULL
+    )""",
+    """
+    CREATE TABLE rheostat_reservations (
+        id TEXT PRIMARY KEY,
+        account TEXT NOT NULL REFERENCES rheostat_accounts(id),
+        status TEXT NOT NULL,
+        model TEXT NOT NULL,
+        node TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        held_at_ms BIGINT NOT NULL,
+        begun_at_ms BIGINT,
+        closed_at_ms BIGINT,
+        amount TEXT NOT NULL,
+        actual TEXT
+    )""",
+    "CREATE INDEX rheostat_reservations_open ON rheostat_reservations (status, held_at_ms)"
+    " WHERE status IN ('held', 'sent', 'unknown')",
+    "CREATE INDEX rheostat_reservations_account ON rheostat_reservations (account, held_at_ms)",
+)
+ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
+HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
+
+
+def packed(data: Any) -> str:
+    """Compact JSON."""
+    return json.dumps(data, separators=(",", ":"))
+
+
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """An account from the columns `ENTRY`."""
+    name, parent, budget, every, zone, opened_at_ms, version, state = row
+    return Entry(
+        id=name,
+        budget=None if budget is None else Budget.from_dict(json.loads(budget)),
+        parent=parent,
+        window=None if every is None else Window(every, zone),
+        opened_at_ms=opened_at_ms,
+        version=version,
+        **json.loads(state),
+    )
+
+
+def held_of(row: tuple[Any, ...]) -> Held:
+    """A reservation from the columns `HELD`."""
+    name, account, status, model, node, request_id, held_at, begun_at, closed_at, amount, actual = row
+    return Held(
+        id=name, account=account, status=status, model=model, node=node, request_id=request_id, held_at_ms=held_at,
+        begun_at_ms=begun_at, closed_at_ms=closed_at, amount=json.loads(amount),
+        actual=None if actual is None else json.loads(actual),
+    )  # fmt: skip
+
+
+def row_of(held: Held) -> list[Any]:
+    """The columns `HELD` of a reservation."""
+    return [
+        held.id, held.account, held.status, held.model, held.node, held.request_id, held.held_at_ms, held.begun_at_ms,
+        held.closed_at_ms, packed(held.amount), None if held.actual is None else packed(held.actual),
+    ]  # fmt: skip
