@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from postgres_server import PostgresServer, installation
 from rheostat import Endpoint, resolve
 from rheostat.local import DEFAULT_MODEL
 
@@ -32,6 +33,16 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def local() -> Endpoint:
     """The real embedded model (`rheostat models pull` fetched it)."""
     return resolve(DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres server on loopback."""
+    if installation() is None:
+        pytest.skip("Postgres isn't installed: the tests of PostgresLedger don't run")
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 _loop = asyncio.Runner()

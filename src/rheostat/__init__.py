@@ -10,7 +10,9 @@ from rheostat.errors import (
     BudgetInvalid,
     HoldExceeded,
     LedgerError,
+    LedgerUnavailable,
     LocalModelError,
+    LooseLimit,
     MissingExtra,
     ModelFileCorrupt,
     ModelUnknown,
@@ -20,7 +22,17 @@ from rheostat.errors import (
     ServerFailed,
     VerifierInvalid,
 )
-from rheostat.ledger import Account, Ledger, MemoryLedger, Reading
+from rheostat.ledger import (
+    Account,
+    Ledger,
+    MemoryLedger,
+    PostgresLedger,
+    Reading,
+    SQLiteLedger,
+    Window,
+    latest_reading,
+    open_ledger,
+)
 from rheostat.meter import Meter
 from rheostat.models import resolve
 from rheostat.policy import Caps, Policy
@@ -55,7 +67,9 @@ __all__ = [
     "JsonSchema",
     "Ledger",
     "LedgerError",
+    "LedgerUnavailable",
     "LocalModelError",
+    "LooseLimit",
     "Matches",
     "MathsAnswer",
     "MemoryLedger",
@@ -65,12 +79,14 @@ __all__ = [
     "ModelUnknown",
     "NoPrice",
     "Policy",
+    "PostgresLedger",
     "Price",
     "PullFailed",
     "PythonTests",
     "Reading",
     "RheostatError",
     "Room",
+    "SQLiteLedger",
     "ServerFailed",
     "SolverContext",
     "Spend",
@@ -78,8 +94,11 @@ __all__ = [
     "Verdict",
     "Verifier",
     "VerifierInvalid",
+    "Window",
     "as_verifier",
     "build_solver",
     "heuristic",
+    "latest_reading",
+    "open_ledger",
     "resolve",
 ]

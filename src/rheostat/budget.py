@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -154,6 +154,12 @@ class Room:
     def fits(self, amount: Spend) -> bool:
         """Would this amount cross no limit?"""
         return self.shortage(amount) is None
+
+    def keeping(self, reserve: Budget) -> Room:
+        """The room with a reserve kept back (never below zero)."""
+        kept = {name: max(0, left - reserve.limits.get(name, 0))
+                for name in _COUNTED if (left := getattr(self, name)) is not None}  # fmt: skip
+        return replace(self, **kept)
 
     def minus(self, amount: Spend) -> Room:
         """The room with `amount` taken out (never below zero)."""

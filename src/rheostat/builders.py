@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict
+from typing import Any, TypedDict, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
@@ -16,6 +16,7 @@ from rheostat.errors import BadInput
 from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.meter import Meter
 from rheostat.models import resolve
+from rheostat.nodes.solver import OnLimit
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.state import SolverInput, SolverOutput, SolverState
@@ -45,6 +46,8 @@ def build_solver(
     probe: Agreement | None = None,
     ledger: Ledger | None = None,
     account: str | None = None,
+    on_limit: OnLimit = "answer",
+    last_word: Budget | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
     """A graph that answers one question with as much thought as it deserves, under a hard budget.
@@ -64,6 +67,10 @@ def build_solver(
         ledger: Where the spend is kept; by default in this process's memory.
         account: The id of an account above every thread (a tenant's, a user's) that is open in this ledger: its limits
             bind as well. `context={"account": …}` names one for a single run.
+        on_limit: At the cap: `answer` ends with the best answer so far and says why; `raise` raises `BudgetExceeded`;
+            `interrupt` asks a human by a LangGraph interrupt, who resumes with `Command(resume="finish")` or with
+            `Command(resume={"budget": {"usd": "0.50"}})`: the new limits of the whole run.
+        last_word: What is kept back for a final answer until there is one; by default what the smallest call may cost.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
@@ -75,6 +82,8 @@ def build_solver(
     """
     if not isinstance(budget, Budget):
         raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {budget!r}')
+    if on_limit not in get_args(OnLimit):
+        raise BadInput(f"on_limit is one of {', '.join(get_args(OnLimit))}; not {on_limit!r}")
     if ledger is not None and meter is not None:
         raise BadInput("give a ledger or a meter, not both: a meter brings its own ledger")
     ladder = [resolve(one) for one in (model, *escalate_to)]
@@ -90,6 +99,8 @@ def build_solver(
         wish=parse_wish(str(effort)),
         probe=probe,
         parent=account,
+        on_limit=on_limit,
+        last_word=last_word,
     )
     graph = StateGraph(SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput)
     for flow in (nodes.estimate, nodes.plan, nodes.hold, nodes.call, nodes.settle, nodes.verify, nodes.decide):

@@ -18,6 +18,8 @@
         ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
         └── ServerFailed                 the model server didn't start, or died and didn't come back
 
+`LooseLimit` is a warning: an account's limit is looser than its parent's, which binds.
+
 `BudgetExceeded` inherits from `langchain_core.exceptions.ModelError` with `is_retryable = False` and from
 `RuntimeError`: this is the shape that neither LangGraph's default `RetryPolicy` nor LangChain's
 `ModelRetryMiddleware` retries or swallows.
@@ -35,6 +37,7 @@ __all__ = [
     "LedgerError",
     "LedgerUnavailable",
     "LocalModelError",
+    "LooseLimit",
     "MissingExtra",
     "ModelFileCorrupt",
     "ModelUnknown",
@@ -123,6 +126,10 @@ class LedgerError(RheostatError):
 
 class LedgerUnavailable(LedgerError):
     """The database of a ledger can't be reached. Fail closed: without a hold nothing is sent."""
+
+
+class LooseLimit(UserWarning):
+    """A limit of an account is looser than that of an account above it. Allowed: the one above binds."""
 
 
 class LocalModelError(RheostatError):

@@ -1,6 +1,6 @@
 """What a running graph tells on its `custom` stream: plain dicts, each with a `type`.
 
-`difficulty`, `plan`, `hold`, `sample`, `verdict`, `decision`, `spend`. Read them by
+`difficulty`, `wind_down`, `plan`, `hold`, `sample`, `verdict`, `decision`, `spend`. Read them by
 `graph.stream(inputs, stream_mode="custom")`; they cost nothing when nobody listens.
 """
 

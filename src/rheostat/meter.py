@@ -72,6 +72,10 @@ class Meter:
         """Open an account, from its last reading if the ledger has forgotten it."""
         yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
 
+    def amend(self, account: str, budget: Budget) -> Flow[None]:
+        """Give an open account other limits."""
+        yield Effect(lambda: self.ledger.amend(account, budget), lambda: self.ledger.aamend(account, budget))
+
     def reading(self, account: str) -> Flow[Reading]:
         """The totals now."""
         reading: Reading = yield Effect(lambda: self.ledger.reading(account), lambda: self.ledger.areading(account))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
 from rheostat.ledger import Reading, latest_reading
 
-__all__ = ["SolverInput", "SolverOutput", "SolverState", "merge_samples"]
+__all__ = ["SolverInput", "SolverOutput", "SolverState", "WindDown", "merge_samples"]
+
+
+WindDown: TypeAlias = Literal["", "less thought", "fewer samples", "last word", "end"]
+"""How far the run has wound down because of its budget; empty: the plan is what the policy wanted."""
 
 
 def merge_samples(left: list[dict[str, Any]] | None, right: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
@@ -68,3 +72,5 @@ class SolverState(TypedDict, total=False):
     """The same of this run alone: what its budget is compared with."""
     budget: dict[str, Any]
     """As `Budget.to_dict`: the limits of this run."""
+    wind_down: WindDown
+    """What the shrinking room took from the last plan."""

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rheostat.cli import bench, models, solve
+from rheostat.cli import bench, ledger, models, solve
 from rheostat.errors import BudgetExceeded, RheostatError
 
 __all__ = ["app", "run"]
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command(name="solve")(solve.solve)
 app.add_typer(models.app, name="models")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench.app, name="bench")
 
 

@@ -3,9 +3,14 @@
 Hold, then pay. A *reservation* holds the most that a call can cost before the request leaves; it is *settled* once
 with what the call did cost, or *voided* if the request provably never left. One that is neither stays charged in
 full: unknown is not zero.
+
+`law` says what may be done with accounts and reservations; `memory`, `sqlite` and `postgres` say where they are kept.
 """
 
+from rheostat.ledger.address import open_ledger
+from rheostat.ledger.journal import Line
 from rheostat.ledger.memory import MemoryLedger
+from rheostat.ledger.postgres import PostgresLedger
 from rheostat.ledger.protocol import Account, Ledger, Note, Reading, Reservation, latest_reading
 from rheostat.ledger.sqlite import SQLiteLedger
 from rheostat.ledger.window import Window
@@ -13,11 +18,14 @@ from rheostat.ledger.window import Window
 __all__ = [
     "Account",
     "Ledger",
+    "Line",
     "MemoryLedger",
     "Note",
+    "PostgresLedger",
     "Reading",
     "Reservation",
     "SQLiteLedger",
     "Window",
     "latest_reading",
+    "open_ledger",
 ]

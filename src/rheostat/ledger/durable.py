@@ -13,10 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 from rheostat.budget import Budget, Room
 from rheostat.errors import LedgerError
-from rheostat.ledger.counts import counts_of, spend_of
+from rheostat.ledger.counts import counts_of
+from rheostat.ledger.journal import Line
 from rheostat.ledger.law import OPEN, Book, dump
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
-from rheostat.ledger.rows import ENTRY, HELD, entry_of, held_of, packed, row_of
+from rheostat.ledger.rows import ENTRY, HELD, entry_of, held_of, line_of, packed, row_of
 from rheostat.usage import Spend
 
 __all__ = ["DurableLedger", "Statement", "Transaction"]
@@ -166,7 +167,10 @@ class DurableLedger(abc.ABC):
         self._retrying(work)
 
     def _insert(self, account: Account, reading: Reading | None) -> None:
-        parents = [] if account.parent is None else [account.parent]
+        try:
+            parents = [] if account.parent is None else self._chain(account.parent)
+        except LedgerError:
+            parents = []  # the law says what is wrong
         with self._transaction(flush=True) as transaction:
             now, rows = transaction.load([self._entries(parents, self._lock_rows)] if parents else [])
             book = Book(mono_ms=now, wall_ms=now)
@@ -262,10 +266,8 @@ class DurableLedger(abc.ABC):
         entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
         return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
 
-    def journal(self, *, account: str | None = None, open_only: bool = False) -> list[dict[str, Any]]:
-        """Every reservation, oldest first: `id`, `account`, `status`, `model`, `node`, `request_id`, times in
-        milliseconds since the epoch, `amount` (the hold) and `actual` (None until settled) as `Spend`.
-        """
+    def journal(self, *, account: str | None = None, open_only: bool = False) -> list[Line]:
+        """Every reservation, the oldest first; of one account, or only those that are still charged at their hold."""
         where, values = ["1 = 1"], []
         if account is not None:
             where.append("account = ?")
@@ -274,12 +276,7 @@ class DurableLedger(abc.ABC):
             where.append(f"status IN ({', '.join(repr(status) for status in OPEN)})")
         text = f"SELECT {HELD} FROM rheostat_reservations WHERE {' AND '.join(where)} ORDER BY held_at_ms, id"
         rows = self._retrying(lambda again: self._query((text, values)))
-        names = HELD.split(", ")
-        journal = [dict(zip(names, row, strict=True)) for row in rows]
-        for line in journal:
-            for part in ("amount", "actual"):
-                line[part] = None if line[part] is None else spend_of(json.loads(line[part]))
-        return journal
+        return [line_of(held_of(row)) for row in rows]
 
     # --- the same on an event loop, in a thread ----------------------------------------------------
 

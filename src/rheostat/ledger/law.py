@@ -6,12 +6,13 @@ ledgers load what an operation touches, let the same code work on it inside a tr
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from rheostat.budget import Budget, Room
-from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, NoPrice
+from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LooseLimit, NoPrice
 from rheostat.ledger.counts import (
     LIMITS,
     UNPRICED,
@@ -217,8 +218,10 @@ class Book:
             if reading is not None and isinstance(reading.get("version"), int):
                 known.version = max(known.version, reading["version"])
             return False
-        if account.parent is not None and account.parent not in self.entries:
-            raise LedgerError(f"account {account.id!r}: its parent {account.parent!r} is not open: open it first")
+        if account.parent is not None:
+            if account.parent not in self.entries:
+                raise LedgerError(f"account {account.id!r}: its parent {account.parent!r} is not open: open it first")
+            self._say_what_is_looser(account)
         entry = Entry(account.id, account.budget, account.parent, account.window, self.wall_ms, self.mono_ms)
         if reading is not None:
             entry.restore(reading, self.wall_ms)
@@ -228,6 +231,20 @@ class Book:
         entry.pinned = pinned
         self.entries[account.id] = entry
         return True
+
+    def _say_what_is_looser(self, account: Account) -> None:
+        """Allowed, since the account above binds anyway; but somebody may expect otherwise.
+
+        The text doesn't name the child: a warning's text is remembered for good, and children are many.
+        """
+        for above in self.chain(account.parent or ""):
+            theirs = above.budget.limits if above.budget else {}
+            for limit, cap in (account.budget.limits if account.budget else {}).items():
+                if cap > theirs.get(limit, cap):
+                    text = (
+                        f"a limit of {cap:,} {limit} is looser than that of {above.id!r} above it ({theirs[limit]:,})"
+                    )
+                    warnings.warn(f"{text}: the account above binds", LooseLimit, stacklevel=4)
 
     def amend(self, account: str, budget: Budget) -> None:
         """Other limits from now on."""
@@ -248,10 +265,10 @@ class Book:
                     held=amount_of(limit, entry.held), settled=amount_of(limit, entry.settled),
                     unknown=amount_of(limit, entry.unknown), child=account if entry.id != account else None,
                 )  # fmt: skip
+        # a clock that jumped back must not put what is held now into a window that has ended
+        at_ms = max(self.wall_ms, *(entry.window_start_ms for entry in chain))
         for name, amount in zip(ids, amounts, strict=True):
-            self.reservations[name] = Held(
-                name, account, amount, note.get("model", ""), note.get("node", ""), self.wall_ms
-            )
+            self.reservations[name] = Held(name, account, amount, note.get("model", ""), note.get("node", ""), at_ms)
         for entry in chain:
             entry.held = plus(entry.held, total)
             entry.charged = plus(entry.charged, total)

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 from rheostat.budget import Budget
+from rheostat.ledger.counts import spend_of
+from rheostat.ledger.journal import Line
 from rheostat.ledger.law import Entry, Held
 from rheostat.ledger.window import Window
 
-__all__ = ["ENTRY", "HELD", "SCHEMA", "SCHEMA_VERSION", "entry_of", "held_of", "packed", "row_of"]
+__all__ = ["ENTRY", "HELD", "SCHEMA", "SCHEMA_VERSION", "entry_of", "held_of", "line_of", "packed", "row_of"]
 
 SCHEMA_VERSION = 1
 SCHEMA = (
@@ -81,3 +83,13 @@ def row_of(held: Held) -> list[Any]:
         held.id, held.account, held.status, held.model, held.node, held.request_id, held.held_at_ms, held.begun_at_ms,
         held.closed_at_ms, packed(held.amount), None if held.actual is None else packed(held.actual),
     ]  # fmt: skip
+
+
+def line_of(held: Held) -> Line:
+    """A reservation for people."""
+    return Line(
+        id=held.id, account=held.account, status=held.status, model=held.model, node=held.node,
+        request_id=held.request_id, held_at_ms=held.held_at_ms, begun_at_ms=held.begun_at_ms,
+        closed_at_ms=held.closed_at_ms, amount=spend_of(held.amount),
+        actual=None if held.actual is None else spend_of(held.actual),
+    )  # fmt: skip

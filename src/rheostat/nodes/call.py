@@ -13,7 +13,6 @@ from rheostat.exchange import sample
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
 from rheostat.nodes.solver import Solver, Update
-from rheostat.policy import Decision
 from rheostat.prompts import answer_form
 from rheostat.state import SolverState
 from rheostat.usage import Spend
@@ -32,8 +31,8 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
     try:
         held = yield from solver.meter.hold(account, amounts, note)
     except BudgetExceeded as refused:  # somebody else took the room between plan and hold
-        why = f"budget: {refused}"
-        return {"calls": [], "decision": Decision(action="stop", why=why).to_dict(), "stopped": why}
+        emit("refused", why=str(refused))
+        return {"calls": [], **(yield from solver.readings(account))}
     ids = iter(held)
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
     readings = yield from solver.readings(account)

@@ -49,6 +49,7 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         "answer": None,
         "status": "unsolved",
         "stopped": "",
+        "wind_down": "",
         "confidence": None,
         "budget": solver.budget.to_dict(),
         "spend": readings["spend"] if own else Overwrite(readings["spend"]),

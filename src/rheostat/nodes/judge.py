@@ -52,8 +52,6 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
     answers = [s for s in samples if s["answer"] is not None]
     best, confidence, status = _best(solver, state, answers)
     update: Update = {"answer": best, "confidence": confidence, "status": status}
-    if state["decision"]["action"] == "stop":  # the room ran out between plan and hold
-        return update
     decision = _decision(solver, state, samples, answers)
     emit("decision", **decision)
     if decision["action"] in ("accept", "stop"):
@@ -85,8 +83,8 @@ def _decision(
     facts = solver.endpoint(state).dial.facts
     latest = [s for s in samples if s["round"] == state["round"]]
     refused = next((s["error"] for s in latest if (s.get("error") or "").startswith("budget: ")), None)
-    if refused:
-        return Decision(action="stop", why=refused).to_dict()
+    if refused and not any(s["answer"] is not None for s in latest) and state["round"] < solver.caps.max_rounds:
+        return Decision(action="sample", why=refused).to_dict()  # the next plan finds what still fits, if anything does
     verdicts = [s["verdict"]["passed"] for s in answers]
     progress = Progress(
         rounds=state["round"],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
+from langgraph.types import interrupt
+
+from rheostat.budget import Budget
 from rheostat.effort import Difficulty, Effort, ThinkingPlan
-from rheostat.errors import BudgetExceeded
+from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.exchange import bounds
 from rheostat.flow import Flow
@@ -14,7 +18,7 @@ from rheostat.policy import Decision, ModelFacts
 from rheostat.prompts import answer_form, ask, votable
 from rheostat.providers import Endpoint
 from rheostat.providers.dial import Messages
-from rheostat.state import SolverState
+from rheostat.state import SolverState, WindDown
 from rheostat.usage import Spend
 from rheostat.verifiers import AnswerForm
 
@@ -60,16 +64,21 @@ def plan(solver: Solver, state: SolverState) -> Flow[Update]:
     answered = any(s["answer"] is not None for s in state["samples"])
     lowest = facts.nearest(Effort.none)
     last_word = bound(wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1))
-    plan = solver.policy.fit(wanted, room if answered else room.minus(last_word), facts, bound)
+    reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(last_word)
+    plan = solver.policy.fit(wanted, room if answered else reserved, facts, bound)
     if plan is None and not answered:
         alone = wanted.because("the last word: all that is left", by="operator", samples=1, purpose="last word")
         plan = solver.policy.fit(alone, room, facts, bound)
     if plan is None:
         return (yield from _no_room(solver, state, account, last_word))
+    stage = _stage(wanted, plan)
+    if stage:
+        emit("wind_down", stage=stage, room=asdict(room))
     emit("plan", round=state["round"] + 1, **plan.to_dict())
     before = len(state["samples"])
     return {
         "plan": plan.to_dict(),
+        "wind_down": stage,
         "model": number,
         "round": state["round"] + 1,
         "calls": [
@@ -125,23 +134,59 @@ def _wanted(
     return solver.policy.set_effort(plan, effort, solver.caps, facts)
 
 
+def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
+    """What the room took from the plan."""
+    if plan.purpose == "last word":
+        return "last word"
+    if plan.samples < wanted.samples:
+        return "fewer samples"
+    return "less thought" if plan.effort < wanted.effort else ""
+
+
 def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update]:
+    """Not even the last word fits: end, raise, or ask for more."""
     room = yield from solver.meter.room(account)
     readings = yield from solver.readings(account)
-    shortage = room.shortage(needed) or ("tokens", needed.tokens, room.tokens or 0)
-    limit, asked, left = shortage
-    if state["round"] == 0 and not state["samples"]:
-        cap = solver.budget.limits.get(limit, int(solver.budget.seconds or 0))
+    limit, asked, left = room.shortage(needed) or ("tokens", needed.tokens, room.tokens or 0)
+    why = f"budget: the next call may need {asked:,} {limit}, {left:,} left"
+    budget = Budget.from_dict(state["budget"])
+    if solver.on_limit == "interrupt":
+        more = _more(interrupt({"type": "budget", "why": why, "budget": budget.to_dict(), "spend": readings["run"]}))
+        if more is not None:
+            yield from solver.meter.amend(account, more)
+            amended: SolverState = {**state, "budget": more.to_dict()}
+            update = yield from plan(solver, amended)
+            return {"budget": more.to_dict(), **update}
+    nothing_yet = state["round"] == 0 and not state["samples"]
+    if nothing_yet or solver.on_limit == "raise":
+        cap = budget.limits.get(limit, int(budget.seconds or 0))
+        said = "The smallest call on this question" if nothing_yet else "The next call"
         raise BudgetExceeded(
             account=account, limit=limit, asked=asked, left=left, cap=cap,
-            hint=f"The smallest call on this question may need {asked:,} {limit}; nothing was spent. "
+            hint=f"{said} may need {asked:,} {limit}; {'nothing was spent' if nothing_yet else 'it was not sent'}. "
             "Raise the budget, shorten the question, or lower Caps(answer_tokens=…).",
         )  # fmt: skip
-    why = f"budget: the next call may need {asked:,} {limit}, {left:,} left"
+    emit("wind_down", stage="end", room=asdict(room))
     emit("decision", action="stop", why=why)
     return {
         "calls": [],
         "decision": Decision(action="stop", why=why).to_dict(),
         "stopped": why,
+        "wind_down": "end",
         **readings,
     }
+
+
+def _more(said: Any) -> Budget | None:
+    """What the human answered: other limits for the run, or `None` for "finish".
+
+    Raises:
+        BadInput: neither.
+    """
+    if said == "finish":
+        return None
+    if isinstance(said, dict) and isinstance(said.get("budget"), dict):
+        return Budget.from_dict(said["budget"])
+    raise BadInput(
+        f'answer "finish", or {{"budget": {{"usd": "0.50"}}}} with the new limits of the whole run; not {said!r}'
+    )

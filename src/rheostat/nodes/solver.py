@@ -6,7 +6,7 @@ import functools
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.config import get_config
@@ -24,9 +24,11 @@ from rheostat.providers import Endpoint
 from rheostat.state import SolverState
 from rheostat.verifiers import AnswerForm, JsonSchema, Verifier
 
-__all__ = ["Solver", "Update", "as_node"]
+__all__ = ["OnLimit", "Solver", "Update", "as_node"]
 
 Update = dict[str, Any]
+OnLimit: TypeAlias = Literal["answer", "raise", "interrupt"]
+"""At the cap: end with the best answer so far; raise `BudgetExceeded`; ask a human by a LangGraph interrupt."""
 
 
 def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runnable[Any, Any]:
@@ -58,6 +60,9 @@ class Solver:
     probe: Agreement | None
     parent: str | None
     """An account above every run: a user's, a tenant's."""
+    on_limit: OnLimit
+    last_word: Budget | None
+    """What is kept back for the final answer, if the operator says so; else what the smallest call may cost."""
 
     def start(self, spend: Reading | None) -> Flow[tuple[str, str]]:
         """Open the thread's account and, beneath it, this run's; both names.

@@ -1,10 +1,10 @@
-"""For the tests of those who build on Rheostat: a scripted chat model, and the law that every ledger must keep."""
+"""A scripted chat model that bills what it says."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -14,11 +14,10 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from rheostat.ledger import Ledger, Reading
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.usage import Spend
 
-__all__ = ["Said", "ScriptedModel", "check_ledger", "scripted", "timeless"]
+__all__ = ["Said", "ScriptedModel", "scripted"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,42 +107,3 @@ def scripted(*script: Said | str, **kwargs: Any) -> tuple[Endpoint, ScriptedMode
     """An endpoint on a scripted model, and the model itself to ask what it billed."""
     model = ScriptedModel(script=list(script), **kwargs)
     return endpoint_for(model), model
-
-
-@dataclass(slots=True)
-class _Truth:
-    """What a ledger must agree with, kept beside it."""
-
-    open: dict[str, Spend] = field(default_factory=dict)
-    lost: dict[str, Spend] = field(default_factory=dict)
-    settled: Spend = field(default_factory=Spend)
-
-
-def check_ledger(ledger: Ledger, account: str, truth: _Truth) -> None:
-    """Assert that an account's reading and room say exactly what the truth says.
-
-    Raises:
-        AssertionError: with the difference.
-    """
-    reading = ledger.reading(account)
-    for prefix, amount in (
-        ("", truth.settled),
-        ("held_", sum(truth.open.values(), Spend())),
-        ("unknown_", sum(truth.lost.values(), Spend())),
-    ):
-        for name, value in amount.to_dict().items():
-            got = reading[f"{prefix}{name}"]
-            if got != value:
-                raise AssertionError(f"{prefix}{name}: the ledger says {got}, the truth is {value}")
-
-
-def timeless(reading: Reading) -> Reading:
-    """A reading without names and clock values: what must be the same in two runs that did the same."""
-    return {
-        name: timeless(value) if isinstance(value, dict) else value
-        for name, value in reading.items()
-        if name not in ("account", "parent", "opened_at") and "milliseconds" not in name
-    }
-
-
-Truth = _Truth

@@ -1,0 +1,277 @@
+"""`rheostat ledger`: look into a ledger, and set right what nobody knows."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rheostat.errors import BadInput
+from rheostat.ledger import Account, Line, Reading, open_ledger
+from rheostat.ledger.durable import DurableLedger
+from rheostat.ledger.journal import By, as_row, read_export, totals
+from rheostat.ledger.journal import reconcile as match
+from rheostat.usage import Spend, usd
+
+app = typer.Typer(
+    help="Look into a ledger, and set right what nobody knows.\n\n"
+    "LEDGER is the path of an SQLite file or postgresql://USER@HOST/DATABASE.",
+    no_args_is_help=True,
+)
+
+Where = Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")]
+Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+Csv = Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")]
+
+
+@contextlib.contextmanager
+def _opened(address: str) -> Iterator[DurableLedger]:
+    ledger = open_ledger(address, must_exist=True)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
+    """Machine-readable output, if that was asked for."""
+    if as_json and as_csv:
+        raise BadInput("--json or --csv, not both")
+    if as_json:
+        typer.echo(json.dumps(rows))
+    if as_csv:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["empty"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return as_json or as_csv
+
+
+def _tokens(spend: Spend) -> str:
+    return f"{spend.tokens:,}" if spend.calls else "-"
+
+
+@app.command()
+def show(
+    ledger: Where,
+    by: Annotated[str, typer.Option(help="account, model, node, day or status; without: model and day.")] = "",
+    account: Annotated[str | None, typer.Option(help="This account's own calls only.")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """What was spent: totals by account, model, node, day or status."""
+    kinds: tuple[By, ...] = ("account", "model", "node", "day", "status")
+    if by and by not in kinds:
+        raise BadInput(f"--by {by}: there is {', '.join(kinds)}")
+    with _opened(ledger) as opened:
+        journal = opened.journal(account=account)
+    asked = [kind for kind in kinds if kind == by] or ["model", "day"]
+    rows = [
+        {"by": kind, "name": name} | {f"{part}_{key}": value for part, spend in parts.items()
+                                       for key, value in spend.to_dict().items()}
+        for kind in asked for name, parts in totals(journal, kind).items()
+    ]  # fmt: skip
+    if _put(rows, as_json=as_json, as_csv=as_csv):
+        return
+    console = Console()
+    for kind in asked:
+        table = Table(kind, "calls", "tokens", "thought", "settled", "in the air", "unknown")
+        found = totals(journal, kind)
+        for name, parts in found.items():
+            table.add_row(escape(name), *_cells(parts))
+        table.add_section()
+        every = {
+            part: sum((parts[part] for parts in found.values()), Spend()) for part in ("settled", "held", "unknown")
+        }
+        table.add_row("all", *_cells(every))
+        console.print(table)
+
+
+def _cells(parts: dict[str, Spend]) -> list[str]:
+    settled, held, unknown = parts["settled"], parts["held"], parts["unknown"]
+    return [
+        f"{settled.calls:,}", f"{settled.tokens:,}", f"{settled.thinking_tokens or 0:,}", usd(settled.usd_nanos),
+        f"{usd(held.usd_nanos)} / {_tokens(held)}" if held.calls else "-",
+        f"{usd(unknown.usd_nanos)} / {_tokens(unknown)}" if unknown.calls else "-",
+    ]  # fmt: skip
+
+
+@app.command()
+def accounts(ledger: Where, as_json: Json = False, as_csv: Csv = False) -> None:
+    """Every account: its limits, who binds it from above, what is spent and what is left."""
+    with _opened(ledger) as opened:
+        found = opened.accounts()
+        left = {account.id: opened.room(account.id) for account, _ in found}
+    rows = [
+        {"account": account.id, "parent": account.parent, "budget": account.budget and str(account.budget),
+         "window": account.window and f"{account.window.every} {account.window.zone}"}
+        | {key: value for key, value in reading.items()
+           if not isinstance(value, dict) and key not in ("account", "parent")}
+        for account, reading in found
+    ]  # fmt: skip
+    if _put(rows, as_json=as_json, as_csv=as_csv):
+        return
+    table = Table("account", "limits", "calls", "settled", "in the air", "unknown", "left")
+    for account, reading in _tree(found):
+        depth = _depth(account, dict((a.id, a) for a, _ in found))
+        limits = str(account.budget) if account.budget else "-"
+        limits += f" a {account.window.every} ({account.window.zone})" if account.window else ""
+        room = left[account.id]
+        parts = [usd(room.usd_nanos)] if room.usd_nanos is not None else []
+        parts += [f"{getattr(room, name):,} {name.replace('_', ' ')}"
+                  for name in ("tokens", "output_tokens", "thinking_tokens", "calls")
+                  if getattr(room, name) is not None]  # fmt: skip
+        parts += [f"{max(0.0, room.seconds):.0f} s"] if room.seconds is not None else []
+        table.add_row(
+            "  " * depth + escape(account.id), limits, f"{reading['calls']:,}", _sum(reading, ""),
+            _sum(reading, "held_"), _sum(reading, "unknown_"), " · ".join(parts) or "-",
+        )  # fmt: skip
+    Console().print(table)
+
+
+def _sum(reading: Reading, part: str) -> str:
+    calls = reading[f"{part}calls"]
+    tokens = reading[f"{part}input_tokens"] + reading[f"{part}output_tokens"]
+    return f"{usd(reading[f'{part}usd_nanos'])} / {tokens:,}" if calls else "-"
+
+
+def _depth(account: Account, by_id: dict[str, Account]) -> int:
+    return 0 if account.parent is None else 1 + _depth(by_id[account.parent], by_id)
+
+
+def _tree(found: list[tuple[Account, Reading]], parent: str | None = None) -> Iterator[tuple[Account, Reading]]:
+    for account, reading in found:
+        if account.parent == parent:
+            yield account, reading
+            yield from _tree(found, account.id)
+
+
+def _table(lines: list[Line]) -> Table:
+    table = Table("reservation", "status", "account", "model", "held at (UTC)", "age", "charged")
+    now = time.time()
+    for line in lines:
+        at = line.held_at_ms / 1000
+        table.add_row(
+            line.id, line.status, escape(line.account), escape(line.model or "-"),
+            time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at)), f"{max(0, now - at):,.0f} s",
+            f"{usd(line.charge.usd_nanos)} / {line.charge.tokens:,} tokens",
+        )  # fmt: skip
+    return table
+
+
+@app.command()
+def unknown(
+    ledger: Where,
+    expire: Annotated[
+        float | None,
+        typer.Option(help="First: calls older than so many seconds have nobody who waits for them any more. Those "
+                          "that were sent become unknown, those that never left are given back."),
+    ] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:  # fmt: skip
+    """What is charged in full because nobody knows what it cost, and what is in the air."""
+    with _opened(ledger) as opened:
+        if expire is not None:
+            if expire < 0:
+                raise BadInput(f"--expire {expire}: seconds, zero or more")
+            typer.echo(f"{opened.expire(expire)} expired", err=True)
+        lines = opened.journal(open_only=True)
+    if _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv):
+        return
+    if not lines:
+        typer.echo("nothing is unknown, nothing in the air")
+        return
+    Console().print(_table(lines))
+    typer.echo("look them up in the provider's usage export: rheostat ledger reconcile")
+
+
+@app.command()
+def reconcile(
+    ledger: Where,
+    export_file: Annotated[Path, typer.Argument(metavar="EXPORT", help="The provider's usage export, a CSV file.")],
+    within: Annotated[
+        float, typer.Option(help="A call without a request id matches a row so many seconds later.")
+    ] = 120.0,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Settle what was unknown; without it nothing is changed.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare with what the provider says that it billed, by request id and time; settle what was unknown.
+
+    Columns that are understood: request_id, time, model, input_tokens, cached_input_tokens, output_tokens,
+    thinking_tokens, usd; and the names that OpenAI and Anthropic use for them.
+    """
+    if not export_file.is_file():
+        raise BadInput(f"no file {export_file}")
+    export_rows = read_export(export_file)
+    with _opened(ledger) as opened:
+        found = match(opened.journal(), export_rows, within_seconds=within)
+        if apply:
+            for one in found.news:
+                opened.settle(one.line.id, one.billed.spend, one.billed.request_id)
+    if as_json:
+        typer.echo(json.dumps({
+            "matched": len(found.matched),
+            "settled" if apply else "could_be_settled": [m.line.id for m in found.news],
+            "wrong": [{"reservation": m.line.id, "row": m.billed.row, "why": m.difference} for m in found.wrong],
+            "billed_only": [billed.row for billed in found.billed_only],
+            "ledger_only": [line.id for line in found.ledger_only],
+        }))  # fmt: skip
+        return
+    console = Console()
+    console.print(f"{len(found.matched)} of {len(export_rows)} rows match a call in the ledger")
+    for one in found.news:
+        done = "settled" if apply else "could be settled (--apply)"
+        console.print(f"  {one.line.id} ({one.how}, line {one.billed.row}): {done}: "
+                      f"{usd(one.billed.spend.usd_nanos)} / {one.billed.spend.tokens:,} tokens instead of "
+                      f"{usd(one.line.amount.usd_nanos)} / {one.line.amount.tokens:,}")  # fmt: skip
+    for one in found.wrong:
+        console.print(f"  [yellow]{one.line.id}, line {one.billed.row}: {one.difference}[/]")
+    if found.billed_only:
+        rows = ", ".join(str(billed.row) for billed in found.billed_only[:20])
+        console.print(f"[red]{len(found.billed_only)} billed, and not in this ledger[/] (lines {rows} …)")
+    if found.ledger_only:
+        console.print(f"[yellow]{len(found.ledger_only)} in this ledger, and not in the export[/]")
+        console.print(_table(found.ledger_only[:20]))
+
+
+@app.command()
+def void(
+    ledger: Where,
+    reservation: Annotated[str, typer.Argument(help="Its id, as `unknown` shows it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Give a charge back: only when you know that the provider never got the request."""
+    with _opened(ledger) as opened:
+        lines = [line for line in opened.journal(open_only=True) if line.id == reservation]
+        if not lines:
+            raise BadInput(f"no reservation {reservation!r} is held, sent or unknown: rheostat ledger unknown {ledger}")
+        Console(stderr=True).print(_table(lines))
+        if not yes:
+            typer.confirm("Are you sure that the request never reached the provider?", abort=True)
+        opened.void(reservation)
+    typer.echo(f"{reservation} given back")
+
+
+@app.command()
+def export(
+    ledger: Where,
+    account: Annotated[str | None, typer.Option(help="This account's own calls only.")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """The whole journal, one line a reservation: CSV, or JSON with --json."""
+    with _opened(ledger) as opened:
+        lines = opened.journal(account=account)
+    _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv or not as_json)

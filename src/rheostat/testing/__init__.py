@@ -1,0 +1,17 @@
+"""For the tests of those who build on Rheostat: a scripted chat model, and the law that every ledger must keep.
+
+`ledger_machine` needs hypothesis (`pip install hypothesis`); the rest needs nothing.
+"""
+
+from rheostat.testing.model import Said, ScriptedModel, scripted
+from rheostat.testing.truth import LedgerTruth, timeless
+
+__all__ = ["LedgerTruth", "Said", "ScriptedModel", "ledger_machine", "scripted", "timeless"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "ledger_machine":
+        from rheostat.testing.machine import ledger_machine
+
+        return ledger_machine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,234 @@
+"""Random histories for any ledger, with the truth beside it (needs hypothesis)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Protocol
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
+
+from rheostat.budget import Budget
+from rheostat.errors import BudgetExceeded, HoldExceeded, LooseLimit
+from rheostat.ledger import Account, Ledger, Reading, Window
+from rheostat.testing.truth import Event, LedgerTruth
+from rheostat.usage import Spend
+
+__all__ = ["Store", "ledger_machine"]
+
+START = 1_780_000_000.0
+
+_amounts = st.builds(
+    Spend,
+    usd_nanos=st.integers(0, 400),
+    input_tokens=st.integers(0, 200),
+    output_tokens=st.integers(0, 200),
+    thinking_tokens=st.integers(0, 100),
+    calls=st.just(1),
+)
+_limits = st.fixed_dictionaries(
+    {},
+    optional={
+        "usd": st.sampled_from(["0.0000004", "0.000002"]),
+        "tokens": st.integers(1, 2000),
+        "output_tokens": st.integers(1, 1000),
+        "thinking_tokens": st.integers(1, 500),
+        "calls": st.integers(1, 12),
+        "seconds": st.integers(5, 500),
+    },
+)
+_MOST_ACCOUNTS = 6
+
+
+class Store(Protocol):
+    """Where the ledger under test keeps its accounts."""
+
+    durable: bool
+    """True: a restarted ledger knows everything. False: it knows what the readings tell."""
+
+    def start(self, clock: Any) -> Ledger:
+        """A ledger over an empty store, with `clock()` as its seconds since the epoch."""
+
+    def restart(self, clock: Any) -> Ledger:
+        """A ledger as a new process sees it after the last one was killed."""
+
+    def stop(self) -> None:
+        """Clean up."""
+
+
+def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
+    """A hypothesis state machine for a ledger: hold, begin, settle, settle again, overrun, void, lose, expire, amend,
+    restart, time, nested accounts and windows in random order; after every step the ledger must equal the truth.
+
+    >>> TestMyLedger = ledger_machine(MyStore).TestCase  # doctest: +SKIP
+
+    Args:
+        make_store: Called for each history; returns a `Store`.
+    """
+
+    class LedgerMachine(RuleBasedStateMachine):
+        accounts = Bundle("accounts")
+        reservations = Bundle("reservations")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.now = START
+            self.store: Store = make_store()
+            self.ledger = self.store.start(lambda: self.now)
+            self.truth = LedgerTruth()
+            self.versions: dict[str, int] = {}
+
+        def teardown(self) -> None:
+            self.store.stop()
+
+        # --- accounts -----------------------------------------------------------------------------
+
+        def _open(self, parent: str | None, limits: dict[str, Any], every: Any) -> str:
+            name = f"a{len(self.truth.accounts)}"
+            if every is not None:
+                limits = {limit: cap for limit, cap in limits.items() if limit != "seconds"}
+            account = Account(name, Budget(**limits) if limits else None, parent, every and Window(every))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", LooseLimit)
+                self.ledger.open(account, {})
+            self.truth.open(account, self.now)
+            return name
+
+        @initialize(target=accounts, limits=_limits)
+        def first(self, limits: dict[str, Any]) -> str:
+            return self._open(None, limits, None)
+
+        @precondition(lambda self: len(self.truth.accounts) < _MOST_ACCOUNTS)
+        @rule(
+            target=accounts, parent=st.none() | accounts, limits=_limits, every=st.sampled_from([None, "day", "month"])
+        )
+        def open(self, parent: str | None, limits: dict[str, Any], every: Any) -> str:
+            return self._open(parent, limits, every if self.store.durable else None)
+
+        @rule(account=accounts)
+        def open_again(self, account: str) -> None:
+            self.ledger.open(self.truth.accounts[account], self.ledger.reading(account))
+
+        @rule(account=accounts, limits=_limits)
+        def amend(self, account: str, limits: dict[str, Any]) -> None:
+            limits = {limit: cap for limit, cap in limits.items() if limit != "seconds"}
+            if limits:
+                self.ledger.amend(account, Budget(**limits))
+                self.truth.budgets[account] = Budget(**limits)
+
+        # --- hold, then pay -----------------------------------------------------------------------
+
+        @rule(target=reservations, account=accounts, wanted=st.lists(_amounts, min_size=1, max_size=3))
+        def hold(self, account: str, wanted: list[Spend]) -> Any:
+            fits = self.truth.fits(account, wanted, self.now)
+            try:
+                held = self.ledger.hold(account, wanted, {"model": f"m{len(wanted)}", "node": "n"})
+            except BudgetExceeded as error:
+                assert not fits, f"refused, though it fits: {error}"
+                assert error.account in self.truth.chain(account)
+                assert error.asked > error.left or error.limit == "seconds"
+                return multiple()
+            assert fits, "held, though it doesn't fit"
+            for one in held:
+                self.truth.events[one.id] = Event(account, one.amount, self.now, f"m{len(wanted)}")
+            return multiple(*(one.id for one in held))
+
+        def _known(self, name: str, *statuses: str) -> Event | None:
+            event = self.truth.events[name]
+            return event if event.status in statuses and not event.forgotten else None
+
+        @rule(name=reservations)
+        def begin(self, name: str) -> None:
+            event, sent = self._known(name, "held"), self._known(name, "sent")
+            room = self.ledger.begin(name)
+            assert (room is not None) == (event is not None)
+            if event is not None:
+                event.status, event.begun_at = "sent", self.now
+            if sent is not None:
+                sent.status = "unknown"
+
+        @rule(name=reservations, share=st.sampled_from([0.0, 0.3, 1.0]))
+        def settle(self, name: str, share: float) -> None:
+            """Also a second time: it must change nothing."""
+            event = self._known(name, "held", "sent", "unknown")
+            amount = self.truth.events[name].amount
+            actual = Spend(
+                usd_nanos=int((amount.usd_nanos or 0) * share),
+                input_tokens=int(amount.input_tokens * share),
+                output_tokens=int(amount.output_tokens * share),
+                calls=1,
+            )
+            assert self.ledger.settle(name, actual, "r") == (event is not None)
+            if event is not None:
+                event.status, event.actual = "settled", actual
+
+        @rule(name=reservations)
+        def overrun(self, name: str) -> None:
+            """Posted in full, though the provider said that it couldn't be."""
+            event = self._known(name, "held", "sent", "unknown")
+            amount = self.truth.events[name].amount
+            actual = Spend(usd_nanos=(amount.usd_nanos or 0) + 7, output_tokens=amount.output_tokens + 1, calls=1)
+            try:
+                assert not self.ledger.settle(name, actual)
+                assert event is None
+            except HoldExceeded:
+                assert event is not None
+                event.status, event.actual = "settled", actual
+
+        @rule(name=reservations)
+        def void(self, name: str) -> None:
+            event = self._known(name, "held", "sent", "unknown")
+            assert self.ledger.void(name) == (event is not None)
+            if event is not None:
+                event.status = "void"
+
+        @rule(name=reservations)
+        def lose(self, name: str) -> None:
+            event = self._known(name, "held", "sent")
+            assert self.ledger.lose(name) == (event is not None)
+            if event is not None:
+                event.status = "unknown"
+
+        # --- time and death -----------------------------------------------------------------------
+
+        @rule(seconds=st.sampled_from([1, 100, 40_000, 3_000_000]))
+        def time_passes(self, seconds: int) -> None:
+            self.now += seconds
+
+        @rule(seconds=st.sampled_from([50, 50_000]))
+        def expire(self, seconds: int) -> None:
+            open_ = [e for e in self.truth.events.values() if e.status in ("held", "sent") and not e.forgotten]
+            stale = [e for e in open_ if (e.begun_at or e.at) <= self.now - seconds]
+            assert self.ledger.expire(seconds) == len(stale)
+            for event in stale:
+                event.status = "unknown" if event.status == "sent" else "void"
+
+        @rule()
+        def restart(self) -> None:
+            readings: dict[str, Reading] = {name: self.ledger.reading(name) for name in self.truth.accounts}
+            self.ledger = self.store.restart(lambda: self.now)
+            if self.store.durable:
+                return
+            for name, account in self.truth.accounts.items():
+                amended = Account(name, self.truth.budgets[name], account.parent)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", LooseLimit)
+                    self.ledger.open(amended, readings[name])
+            for event in self.truth.events.values():
+                if event.status in ("held", "sent"):
+                    event.status = "unknown"
+                event.forgotten = True
+
+        @invariant()
+        def agrees(self) -> None:
+            for account in self.truth.accounts:
+                self.truth.check(self.ledger, account, self.now)
+
+        @invariant()
+        def version_only_rises(self) -> None:
+            for account in self.truth.accounts:
+                version = self.ledger.reading(account)["version"]
+                assert version >= self.versions.get(account, 0)
+                self.versions[account] = version
+
+    return LedgerMachine

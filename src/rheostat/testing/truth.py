@@ -1,0 +1,146 @@
+"""The truth that a ledger is compared with: a list of everything that happened, added up afresh each time.
+
+It shares no code with the ledgers: no totals that are kept up to date, nothing that could drift.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from rheostat.budget import Budget
+from rheostat.ledger import Account, Ledger, Reading
+from rheostat.usage import Spend
+
+__all__ = ["Event", "LedgerTruth", "timeless"]
+
+_LIMITED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
+
+
+def timeless(reading: Reading) -> Reading:
+    """A reading without names and clock values: what must be the same in two runs that did the same."""
+    return {
+        name: timeless(value) if isinstance(value, dict) else value
+        for name, value in reading.items()
+        if name not in ("account", "parent", "opened_at") and "milliseconds" not in name
+    }
+
+
+@dataclass(slots=True)
+class Event:
+    """One reservation and what became of it."""
+
+    account: str
+    amount: Spend
+    at: float
+    """Seconds since the epoch when it was held."""
+    model: str = ""
+    status: str = "held"
+    begun_at: float | None = None
+    actual: Spend | None = None
+    forgotten: bool = False
+    """Its id was lost in a restart: it can't be closed any more."""
+
+    @property
+    def charge(self) -> Spend:
+        """What it counts against the limits."""
+        if self.status == "void":
+            return Spend()
+        return self.actual if self.actual is not None else self.amount
+
+
+@dataclass(slots=True)
+class LedgerTruth:
+    """Accounts, their budgets, and every reservation ever made."""
+
+    accounts: dict[str, Account] = field(default_factory=dict)
+    budgets: dict[str, Budget | None] = field(default_factory=dict)
+    events: dict[str, Event] = field(default_factory=dict)
+    opened_at: dict[str, float] = field(default_factory=dict)
+
+    def open(self, account: Account, now: float) -> None:
+        """An account was opened."""
+        self.accounts[account.id] = account
+        self.budgets[account.id] = account.budget
+        self.opened_at[account.id] = now
+
+    def chain(self, account: str) -> list[str]:
+        """The account and all its parents."""
+        chain, name = [], account
+        while name:
+            chain.append(name)
+            name = self.accounts[name].parent or ""
+        return chain
+
+    def under(self, account: str) -> list[Event]:
+        """Every reservation at the account or beneath it."""
+        return [event for event in self.events.values() if account in self.chain(event.account)]
+
+    def total(self, account: str, *statuses: str) -> Spend:
+        """What the reservations with these statuses amount to."""
+        return sum((event.charge for event in self.under(account) if event.status in statuses), Spend())
+
+    def charged(self, account: str, now: float) -> Spend:
+        """What counts against the account's limits now."""
+        window = self.accounts[account].window
+        counted = self.under(account)
+        if window is not None:
+            today = _period(now, window.every)
+            counted = [event for event in counted if _period(event.at, window.every) == today]
+        return sum((event.charge for event in counted), Spend())
+
+    def left(self, account: str, now: float) -> dict[str, float]:
+        """The room: what is left of every limit, the least over the account and its parents."""
+        left: dict[str, float] = {}
+        for name in self.chain(account):
+            budget = self.budgets[name]
+            if budget is None:
+                continue
+            charged = self.charged(name, now)
+            own: dict[str, float] = {limit: cap - getattr(charged, limit) for limit, cap in budget.limits.items()}
+            if budget.seconds is not None:
+                own["seconds"] = budget.seconds - (now - self.opened_at[name])
+            for limit, amount in own.items():
+                left[limit] = min(amount, left.get(limit, amount))
+        return left
+
+    def fits(self, account: str, amounts: list[Spend], now: float) -> bool:
+        """May these be held?"""
+        total = sum(amounts, Spend())
+        left = self.left(account, now)
+        return all(getattr(total, limit) <= left[limit] for limit in _LIMITED if limit in left) and (
+            left.get("seconds", 1) > 0
+        )
+
+    def check(self, ledger: Ledger, account: str, now: float) -> None:
+        """Assert that an account's reading and room say exactly what the truth says.
+
+        Raises:
+            AssertionError: with the difference.
+        """
+        reading = ledger.reading(account)
+        by_status = {"": ("settled",), "held_": ("held", "sent"), "unknown_": ("unknown",)}
+        for prefix, statuses in by_status.items():
+            for name, value in self.total(account, *statuses).to_dict().items():
+                _same(f"{account}: {prefix}{name}", reading[prefix + name], value)
+        models = sum((Spend.from_dict(spend) for spend in reading["by_model"].values()), Spend())
+        named = [e.charge for e in self.under(account) if e.status == "settled" and e.model]
+        _same(f"{account}: by model", models, sum(named, Spend()))
+        room = ledger.room(account)
+        left = self.left(account, now)
+        for limit in (*_LIMITED, "seconds"):
+            _same(f"{account}: room {limit}", getattr(room, limit), left.get(limit))
+
+
+def _same(what: str, got: object, wanted: object) -> None:
+    if isinstance(got, float) and isinstance(wanted, float):
+        if abs(got - wanted) < 0.01:
+            return
+    elif got == wanted:
+        return
+    raise AssertionError(f"{what}: the ledger says {got}, the truth is {wanted}")
+
+
+def _period(at: float, every: str) -> tuple[int, ...]:
+    date = datetime.fromtimestamp(at, UTC)
+    return (date.year, date.month, date.day if every == "day" else 0)
