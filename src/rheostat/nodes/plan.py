@@ -151,7 +151,7 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
     why = f"budget: the next call may need {asked:,} {limit}, {left:,} left"
     budget = Budget.from_dict(state["budget"])
     if solver.on_limit == "interrupt":
-        more = _more(interrupt({"type": "budget", "why": why, "budget": budget.to_dict(), "spend": readings["run"]}))
+        more = _ask({"type": "budget", "why": why, "budget": budget.to_dict(), "spend": readings["run"]})
         if more is not None:
             yield from solver.meter.amend(account, more)
             amended: SolverState = {**state, "budget": more.to_dict()}
@@ -175,6 +175,15 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
         "wind_down": "end",
         **readings,
     }
+
+
+def _ask(question: dict[str, Any]) -> Budget | None:
+    """Ask a human until there is an answer: one that can't be used is asked about again, not lost in an error."""
+    while True:
+        try:
+            return _more(interrupt(question))
+        except BadInput as error:
+            question = {**question, "problem": str(error)}
 
 
 def _more(said: Any) -> Budget | None:

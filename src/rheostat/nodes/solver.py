@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import functools
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from langchain_core.runnables import Runnable, RunnableLambda
-from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
 from rheostat.budget import Budget
@@ -18,6 +16,7 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
+from rheostat.nodes.identity import task_name, thread_account
 from rheostat.policy import Caps, Policy
 from rheostat.prompts import ANSWER_TOKENS
 from rheostat.providers import Endpoint
@@ -67,15 +66,11 @@ class Solver:
     def start(self, spend: Reading | None) -> Flow[tuple[str, str]]:
         """Open the thread's account and, beneath it, this run's; both names.
 
-        The thread's only counts: what all its runs, forks and subgraphs spend together. Its name comes from the
-        thread's id, never from state, so that nobody's input can point at another account.
+        The thread's only counts: what all its runs, forks and subgraphs spend together.
         """
-        info = get_runtime().execution_info
-        task = info.task_id if info else uuid.uuid4().hex
-        thread = get_config().get("configurable", {}).get("thread_id")
         before = spend or {}
-        name = f"thread/{thread}" if thread else before.get("account") or f"run/{task}"
-        run = f"{name}/{task}"
+        name = thread_account()
+        run = f"{name}/{task_name()}"
         yield from self.meter.open(Account(name, parent=self._above(before, name)), before)
         yield from self.meter.open(Account(run, self.budget, name), {})
         return name, run

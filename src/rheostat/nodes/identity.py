@@ -1,0 +1,48 @@
+"""Whose money is it: the account of the running thread."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections import OrderedDict
+from typing import Any
+
+from langgraph.config import get_config
+from langgraph.runtime import get_runtime
+
+__all__ = ["task_name", "thread_account"]
+
+_lock = threading.Lock()
+_invocations: OrderedDict[int, tuple[Any, str]] = OrderedDict()
+_REMEMBERED = 10_000
+
+
+def thread_account() -> str:
+    """The name of the account that all runs, forks and subgraphs of this thread share.
+
+    It comes from the thread's id, never from state, so that nobody's input can point at another account. A run
+    without a thread is known by the control object that LangGraph makes for each invocation and hands to its
+    subgraphs; it is kept here for a while, so that no other can take its address.
+    """
+    thread = get_config().get("configurable", {}).get("thread_id")
+    if thread:
+        return f"thread/{thread}"
+    control = get_runtime().control
+    if control is None:
+        return f"run/{task_name()}"
+    with _lock:
+        known = _invocations.get(id(control))
+        if known is not None and known[0] is control:
+            _invocations.move_to_end(id(control))
+            return known[1]
+        name = f"run/{uuid.uuid4().hex}"
+        _invocations[id(control)] = (control, name)
+        while len(_invocations) > _REMEMBERED:
+            _invocations.popitem(last=False)
+        return name
+
+
+def task_name() -> str:
+    """The running task: the same when it is resumed or tried again, another in every run."""
+    info = get_runtime().execution_info
+    return info.task_id if info else uuid.uuid4().hex
