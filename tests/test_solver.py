@@ -122,7 +122,7 @@ def test_a_broken_verifier_abstains(run: Runner) -> None:
 
 def test_a_budget_below_one_call_says_what_would_be_needed_and_nothing_leaves(run: Runner) -> None:
     at, model = scripted("The answer is 29.")
-    with pytest.raises(BudgetExceeded, match=r"may need [\d,]+ tokens; nothing was spent"):
+    with pytest.raises(BudgetExceeded, match=r"may need [\d,]+ tokens and was not sent"):
         run(build_solver(at, budget=Budget(tokens=50)).compile(), {"question": QUESTION})
     assert model.calls == []
 

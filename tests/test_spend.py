@@ -220,8 +220,13 @@ def test_a_tenant_binds_all_its_threads(run: Runner) -> None:
     graph = solver(asked, ledger=ledger, account="tenant").compile(checkpointer=InMemorySaver())
     for number in range(3):
         run(graph, {"question": QUESTION}, config={"configurable": {"thread_id": str(number)}})
-    with pytest.raises(BudgetExceeded, match="calls"):
-        run(graph, {"question": QUESTION}, config={"configurable": {"thread_id": "late"}})
+    late = run(graph, {"question": QUESTION}, config={"configurable": {"thread_id": "late"}})
+    assert late["answer"] is None
+    assert "account 'tenant' (above 'thread/late" in late["stopped"]
+    assert late["stopped"].count("calls: asked 1, left 0 of 3 (settled 3)") == 1
+    strict = solver(asked, ledger=ledger, account="tenant", on_limit="raise").compile()
+    with pytest.raises(BudgetExceeded, match="tenant"):
+        run(strict, {"question": QUESTION})
     config = {"configurable": {"thread_id": "another"}}
     result = run(graph, {"question": QUESTION}, config=config, context={"account": "other"})
     assert result["answer"] == "29"
@@ -234,10 +239,7 @@ def test_many_at_once_under_one_tenant_never_pass_its_cap() -> None:
     graph = solver(asked, ledger=ledger, account="tenant").compile()
 
     async def one(number: int) -> str:
-        try:
-            result = await graph.ainvoke({"question": QUESTION}, {"configurable": {"thread_id": str(number)}})
-        except BudgetExceeded:
-            return "refused"
+        result = await graph.ainvoke({"question": QUESTION}, {"configurable": {"thread_id": str(number)}})
         return str(result["answer"])
 
     async def all_() -> list[str]:

@@ -101,6 +101,8 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         """Name of the limit with its unit; the amount that was asked, left, and the whole limit."""
         self.settled, self.held, self.unknown = settled, held, unknown
         """Where the rest of it went, in the same unit."""
+        self.hint = hint
+        """What to do next."""
         who = f"account {account!r}" + (f" (above {child!r})" if child else "")
         if limit == "seconds":
             text = f"{who}: seconds: the deadline of {cap:,} s has passed"
@@ -110,6 +112,11 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
             went = ", ".join(f"{name} {amount:,}" for name, amount in parts.items() if amount)
             text += f" ({went})" if went else ""
         super().__init__(f"{text}. {hint}" if hint else text)
+
+    def because(self, hint: str) -> BudgetExceeded:
+        """The same with a hint."""
+        names = ("account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "child")
+        return BudgetExceeded(**{name: getattr(self, name) for name in names}, hint=hint)
 
 
 class HoldExceeded(BudgetExceeded):

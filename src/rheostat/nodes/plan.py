@@ -144,28 +144,25 @@ def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
 
 
 def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update]:
-    """Not even the last word fits: end, raise, or ask for more."""
+    """Not even the last word fits: end, raise, or ask for more.
+
+    A run whose own budget can't hold the smallest call was asked for in vain: that is an error. Where an account above
+    it is used up, the refusal is a value: raised inside a fan-out it would cancel the branches beside it.
+    """
+    refused = yield from _refusal(solver, account, needed)
     room = yield from solver.meter.room(account)
     readings = yield from solver.readings(account)
-    limit, asked, left = room.shortage(needed) or ("tokens", needed.tokens, room.tokens or 0)
-    why = f"budget: the next call may need {asked:,} {limit}, {left:,} left"
-    budget = Budget.from_dict(state["budget"])
+    why = f"budget: {refused}"
     if solver.on_limit == "interrupt":
-        more = _ask({"type": "budget", "why": why, "budget": budget.to_dict(), "spend": readings["run"]})
+        more = _ask({"type": "budget", "why": why, "budget": state["budget"], "spend": readings["run"]})
         if more is not None:
             yield from solver.meter.amend(account, more)
             amended: SolverState = {**state, "budget": more.to_dict()}
             update = yield from plan(solver, amended)
             return {"budget": more.to_dict(), **update}
     nothing_yet = state["round"] == 0 and not state["samples"]
-    if nothing_yet or solver.on_limit == "raise":
-        cap = budget.limits.get(limit, int(budget.seconds or 0))
-        said = "The smallest call on this question" if nothing_yet else "The next call"
-        raise BudgetExceeded(
-            account=account, limit=limit, asked=asked, left=left, cap=cap,
-            hint=f"{said} may need {asked:,} {limit}; {'nothing was spent' if nothing_yet else 'it was not sent'}. "
-            "Raise the budget, shorten the question, or lower Caps(answer_tokens=…).",
-        )  # fmt: skip
+    if solver.on_limit == "raise" or (nothing_yet and refused.account == account):
+        raise refused
     emit("wind_down", stage="end", room=asdict(room))
     emit("decision", action="stop", why=why)
     return {
@@ -175,6 +172,19 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
         "wind_down": "end",
         **readings,
     }
+
+
+def _refusal(solver: Solver, account: str, needed: Spend) -> Flow[BudgetExceeded]:
+    """What the ledger says about one more call: it knows which account and which limit binds."""
+    try:
+        held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
+    except BudgetExceeded as error:
+        need = f"may need {error.asked:,} {error.limit} and was not sent" if error.asked else "was not sent"
+        hint = f"The smallest call on this question {need}: raise the budget, shorten the question, or lower "
+        return error.because(f"{hint}Caps(answer_tokens=…)")
+    for reservation in held:  # somebody gave room back in this very moment: too late for this plan
+        yield from solver.meter.void(reservation.id)
+    return BudgetExceeded(account=account, limit="room", asked=0, left=0, cap=0)
 
 
 def _ask(question: dict[str, Any]) -> Budget | None:
