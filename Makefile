@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-overhead bench-caps clean
+.PHONY: help demo test check format bench-live bench-overhead bench-caps bench-ledger ledger-scenarios soak clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -57,6 +57,15 @@ bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against t
 bench-caps: $(VENV)/.demo ## 200 runs under random token caps, against the server's own counts
 	$(BIN)/rheostat models pull
 	$(BIN)/python -m rheostat.bench.caps
+
+bench-ledger: $(VENV)/.dev ## how fast the three ledgers are (starts a Postgres of its own, if one is installed)
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.ledger
+
+ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/ledger.md
+	$(BIN)/python tests/scenarios.py
+
+soak: $(VENV)/.dev ## a million random steps on every ledger against the truth; hours
+	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
 
 clean: ## remove what was made here (not the model)
 	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .coverage build dist

@@ -8,7 +8,8 @@ from rheostat.errors import LedgerError
 from rheostat.usage import Spend
 
 __all__ = [
-    "LIMITS", "UNPRICED", "USD", "Counts", "amount_of", "counts_of", "minus", "plus", "spend_of", "tally", "zeros",
+    "LIMITS", "OUTPUT", "THINKING", "UNPRICED", "USD", "Counts",
+    "amount_of", "counts_of", "minus", "plus", "spend_of", "tally", "zeros",
 ]  # fmt: skip
 
 Counts: TypeAlias = list[int]

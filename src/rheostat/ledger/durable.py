@@ -214,8 +214,8 @@ class DurableLedger(abc.ABC):
         return self._on(reservation, op, flush=True)
 
     def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
-        counts = counts_of(actual)
-        posted, overrun = self._on(reservation, lambda book: book.settle(reservation, counts, request_id)) or (
+        counts_of(actual)  # says what is wrong with it, whether the reservation is known or not
+        posted, overrun = self._on(reservation, lambda book: book.settle(reservation, actual, request_id)) or (
             False, None,
         )  # fmt: skip
         if overrun is not None:

@@ -15,6 +15,8 @@ from rheostat.budget import Budget, Room
 from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LooseLimit, NoPrice
 from rheostat.ledger.counts import (
     LIMITS,
+    OUTPUT,
+    THINKING,
     UNPRICED,
     USD,
     Counts,
@@ -283,11 +285,14 @@ class Book:
         held.status, held.begun_at_ms = "sent", self.wall_ms
         return True
 
-    def settle(self, reservation: str, actual: Counts, request_id: str) -> tuple[bool, HoldExceeded | None]:
+    def settle(self, reservation: str, spend: Spend, request_id: str) -> tuple[bool, HoldExceeded | None]:
         """Post what the call did cost, once; and the error to raise when it was more than the hold."""
+        actual = counts_of(spend)
         held = self._release(reservation)
         if held is None:
             return False, None
+        if spend.thinking_tokens is None:  # not told: as much as could be
+            actual[THINKING] = min(actual[OUTPUT], held.amount[THINKING])
         over = _overrun(held, actual)
         for entry in self.chain(held.account):
             entry.settled = plus(entry.settled, actual)

@@ -114,9 +114,8 @@ class MemoryLedger:
             return book.room(book.reservations[reservation].account)
 
     def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
-        counts = counts_of(actual)
         with self._lock:
-            posted, overrun = self._now().settle(reservation, counts, request_id)
+            posted, overrun = self._now().settle(reservation, actual, request_id)
             if posted:
                 self._forget(reservation)
         if overrun is not None:

@@ -62,6 +62,8 @@ def _without_retries(chat: BaseChatModel) -> BaseChatModel:
         return chat.model_copy(
             update={
                 "max_retries": 0,
+                # a stream is settled from its last chunk: it must be asked for, unless the caller knows better
+                "stream_usage": chat.stream_usage if "stream_usage" in chat.model_fields_set else True,
                 "root_client": sync,
                 "client": sync.chat.completions,
                 "root_async_client": asynchronous,

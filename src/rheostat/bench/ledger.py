@@ -1,0 +1,132 @@
+"""How fast the ledgers are, and how large `spend` is in a checkpoint.
+
+`python -m rheostat.bench.ledger [postgresql://…]`: reserve + settle pairs a second (two transactions each) for 1 and
+16 writers on one account: threads for the memory ledger, processes for the others. Then the bytes of `spend` after 10,
+1,000 and 10,000 steps of a LangGraph loop.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, StateGraph
+
+from rheostat.budget import Budget
+from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading, open_ledger
+from rheostat.usage import Spend
+
+__all__ = ["main"]
+
+_SECONDS = 3.0
+_AMOUNT = Spend(usd_nanos=100, input_tokens=10, output_tokens=10, calls=1)
+_NOTE = {"model": "m", "node": "n"}
+_ROOMY = Budget(usd=100_000)
+
+
+def _spend(ledger: Ledger, account: str, seconds: float) -> int:
+    """Pairs that one writer makes in so many seconds."""
+    pairs, end = 0, time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        [held] = ledger.hold(account, [_AMOUNT], _NOTE)
+        ledger.settle(held.id, _AMOUNT)
+        pairs += 1
+    return pairs
+
+
+def _threads(ledger: Ledger, writers: int) -> float:
+    counts: list[int] = []
+    threads = [threading.Thread(target=lambda: counts.append(_spend(ledger, "a", _SECONDS))) for _ in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(counts) / _SECONDS
+
+
+def _processes(address: str, writers: int) -> float:
+    """All start together, when the last one is ready."""
+    command = [sys.executable, "-m", "rheostat.bench.ledger", "--writer", address]
+    running = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
+        for _ in range(writers)
+    ]
+    for process in running:
+        if process.stdout is not None:
+            process.stdout.readline()
+    for process in running:
+        if process.stdin is not None:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+    return sum(int(process.communicate()[0]) for process in running) / _SECONDS
+
+
+def _writer(address: str) -> None:
+    ledger = open_ledger(address)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    sys.stdin.readline()
+    sys.stdout.write(f"{_spend(ledger, 'a', _SECONDS)}\n")
+    ledger.close()
+
+
+class _State(TypedDict, total=False):
+    step: int
+    spend: Annotated[Reading, latest_reading]
+
+
+def _bytes_after(steps: int) -> int:
+    ledger = MemoryLedger()
+    ledger.open(Account("a", _ROOMY))
+
+    def node(state: _State) -> _State:
+        [held] = ledger.hold("a", [_AMOUNT], {"model": f"m{state.get('step', 0) % 3}", "node": "node"})
+        ledger.settle(held.id, _AMOUNT)
+        return {"step": state.get("step", 0) + 1, "spend": ledger.reading("a")}
+
+    graph = StateGraph(_State)
+    graph.add_node("node", node)
+    graph.add_edge(START, "node")
+    graph.add_conditional_edges("node", lambda state: END if state["step"] >= steps else "node", ["node", END])
+    saver = InMemorySaver()
+    config: Any = {"configurable": {"thread_id": "t"}, "recursion_limit": steps + 5}
+    result = graph.compile(checkpointer=saver).invoke({}, config, durability="exit")
+    return len(saver.serde.dumps_typed(result["spend"])[1])
+
+
+def main(postgres: str | None = None) -> None:
+    """Measure and print."""
+    write = sys.stdout.write
+    write("reserve + settle a second        1 writer   16 writers\n")
+    memory = MemoryLedger()
+    memory.open(Account("a", _ROOMY))
+    write(f"memory (threads)              {_threads(memory, 1):11,.0f} {_threads(memory, 16):12,.0f}\n")
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "ledger.db")
+        ledger = open_ledger(path)
+        ledger.open(Account("a", _ROOMY))
+        write(f"SQLite (processes)            {_processes(path, 1):11,.0f} {_processes(path, 16):12,.0f}\n")
+        write(f"SQLite (threads)              {_threads(ledger, 1):11,.0f} {_threads(ledger, 16):12,.0f}\n")
+        ledger.close()
+    if postgres is None:
+        write("Postgres: give its address as an argument\n")
+    else:
+        ledger = open_ledger(postgres)
+        ledger.open(Account("a", _ROOMY))
+        write(f"Postgres (processes)          {_processes(postgres, 1):11,.0f} {_processes(postgres, 16):12,.0f}\n")
+        ledger.close()
+    sizes = ", ".join(f"{_bytes_after(steps):,} after {steps:,}" for steps in (10, 1_000, 10_000))
+    write(f"bytes of `spend` in the checkpoint: {sizes} steps\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--writer"]:
+        _writer(sys.argv[2])
+    else:
+        main(*sys.argv[1:])
