@@ -22,7 +22,7 @@ from rheostat.cli.view import SolveView, spend_line
 from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish
 from rheostat.errors import BadInput
-from rheostat.ledger import MemoryLedger
+from rheostat.ledger import MemoryLedger, open_ledger
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
@@ -54,6 +54,10 @@ def solve(
     equals: Annotated[str | None, typer.Option(help="The answer must equal this number or expression.")] = None,
     exact: Annotated[str | None, typer.Option(help="The answer must be this text.")] = None,
     matches: Annotated[str | None, typer.Option(help="The answer must match this regular expression.")] = None,
+    ledger_at: Annotated[
+        str | None, typer.Option("--ledger", help="Keep the books in this SQLite file or postgresql://… database.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(help="An account in that ledger whose limits bind as well.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
 ) -> None:
@@ -79,9 +83,11 @@ def solve(
     for name in names:
         ensure_model(name, quiet=quiet or as_json)
     ladder = [resolve(name) for name in names]
-    ledger = MemoryLedger()
+    if account is not None and ledger_at is None:
+        raise BadInput("--account names an account in a ledger: give --ledger FILE as well")
+    ledger = open_ledger(ledger_at) if ledger_at is not None else MemoryLedger()
     graph = build_solver(
-        ladder[0], escalate_to=ladder[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger
+        ladder[0], escalate_to=ladder[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger, account=account
     ).compile()
     view = SolveView(asked, model, budget)
     console = Console(stderr=True)
