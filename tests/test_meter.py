@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,20 @@ from tenacity import wait_none
 
 from conftest import in_loop
 from openai_server import Plan, openai_server
-from rheostat import Account, Budget, BudgetExceeded, MemoryLedger, Meter, NoPrice, Price, Spend, build_solver
+from rheostat import (
+    Account,
+    BadInput,
+    Budget,
+    BudgetExceeded,
+    Ledger,
+    MemoryLedger,
+    Meter,
+    NoPrice,
+    Price,
+    Spend,
+    SQLiteLedger,
+    build_solver,
+)
 from rheostat.flow import adrive, drive
 from rheostat.providers import Endpoint, endpoint_for
 
@@ -23,11 +37,11 @@ def endpoint(url: str) -> Endpoint:
     return endpoint_for(ChatOpenAI(model="tiny", base_url=url, api_key=SecretStr("k"), timeout=5))
 
 
-def spend_once(at: Endpoint, budget: Budget, *, asynchronous: bool) -> tuple[MemoryLedger, Any]:
+def spend_once(at: Endpoint, budget: Budget, *, asynchronous: bool, meter: Meter | None = None) -> tuple[Ledger, Any]:
     """Hold and call once; returns the ledger and the reply or the error."""
-    ledger = MemoryLedger()
+    meter = meter or Meter(MemoryLedger(), wait=wait_none())
+    ledger = meter.ledger
     ledger.open(Account("a", budget))
-    meter = Meter(ledger, wait=wait_none())
 
     def flow() -> Any:
         from rheostat.effort import Effort, ThinkingPlan
@@ -160,3 +174,95 @@ def test_a_bound_covers_what_can_come() -> None:
     dear = Price(input_per_million="4", output_per_million="20", cache_write_per_million="8")  # type: ignore[arg-type]
     assert dear.bound(spend) == 1000 * 8000 + 500 * 20_000
     assert dear.cost(spend) == 1000 * 4000 + 500 * 20_000
+
+
+@both
+def test_retry_after_is_honoured_up_to_a_cap(asynchronous: bool) -> None:
+    with openai_server(Plan(status=429, retry_after="0.4"), Plan(status=503, retry_after="3600"), Plan()) as server:
+        at = endpoint(server.url)
+        meter = Meter(MemoryLedger(), wait=wait_none(), most_retry_after_seconds=0.6)
+        ledger, result = spend_once(at, Budget(tokens=10_000), asynchronous=asynchronous, meter=meter)
+        assert not isinstance(result, Exception)
+        first, second, third = server.bill.times
+        assert 0.35 < second - first < 0.6
+        assert 0.55 < third - second < 1.2
+        assert ledger.reading("a")["calls"] == 2
+
+
+@both
+def test_nothing_waits_beyond_the_deadline(asynchronous: bool) -> None:
+    with openai_server(Plan(status=429, retry_after="30")) as server:
+        ledger, error = spend_once(endpoint(server.url), Budget(seconds=3), asynchronous=asynchronous)
+        assert "429" in str(error)
+        assert server.bill.requests == 1
+        assert ledger.room("a").seconds > 1
+
+
+@both
+def test_a_model_priced_by_the_hour(asynchronous: bool) -> None:
+    """Held at the longest call that the price allows, charged by the time that it took, cut at the longest."""
+    price = Price(input_per_million="0", output_per_million="0", per_hour="3.60", most_seconds=1.0)  # type: ignore[arg-type]
+    with openai_server(Plan(delay=0.3), Plan(delay=5.0)) as server:
+        chat = ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k"), timeout=20)
+        at = endpoint_for(chat, price=price)
+        ledger, _ = spend_once(at, Budget(usd="0.0019"), asynchronous=asynchronous)
+        reading = ledger.reading("a")
+        assert 300_000 <= reading["usd_nanos"] < 900_000  # a thousandth of a dollar a second
+        assert reading["usd_nanos"] == reading["milliseconds"] * 1000
+        ledger, error = spend_once(at, Budget(usd="0.0019"), asynchronous=asynchronous)
+        assert isinstance(error, Exception)
+        assert ledger.reading("a")["unknown_usd_nanos"] == 1_000_000
+
+
+def test_a_price_by_the_hour_needs_a_longest_call() -> None:
+    with pytest.raises(BadInput, match="go together"):
+        Price(input_per_million=0, output_per_million=0, per_hour=2)  # type: ignore[arg-type]
+
+
+@both
+def test_a_stream_is_settled_from_its_last_chunk(asynchronous: bool) -> None:
+    with openai_server(Plan(text="The answer is 4.")) as server:
+        ledger = MemoryLedger()
+        graph = build_solver(endpoint(server.url), budget=Budget(tokens=10_000), effort="none", ledger=ledger).compile()
+        config: Any = {"configurable": {"thread_id": "t"}}
+        inputs: Any = {"question": "What is 2 + 2?"}
+
+        async def run() -> None:
+            async for _ in graph.astream(inputs, config, stream_mode="messages"):
+                pass
+
+        in_loop(run()) if asynchronous else list(graph.stream(inputs, config, stream_mode="messages"))
+        assert server.bill.bodies[0]["stream"] is True
+        reading = ledger.reading("thread/t")
+        assert reading["input_tokens"] + reading["output_tokens"] == server.bill.tokens
+        assert reading["unknown_calls"] == 0
+
+
+@both
+@pytest.mark.parametrize("plan", [Plan(cut=True), Plan(usage=False)], ids=["cut", "no usage"])
+def test_a_stream_that_ends_without_usage_stays_charged(plan: Plan, asynchronous: bool) -> None:
+    with openai_server(plan) as server:
+        ledger = MemoryLedger()
+        graph = build_solver(
+            endpoint(server.url), budget=Budget(calls=1), effort="none", meter=Meter(ledger, wait=wait_none())
+        ).compile()
+        config: Any = {"configurable": {"thread_id": "t"}}
+        inputs: Any = {"question": "What is 2 + 2?"}
+
+        async def run() -> None:
+            async for _ in graph.astream(inputs, config, stream_mode="messages"):
+                pass
+
+        in_loop(run()) if asynchronous else list(graph.stream(inputs, config, stream_mode="messages"))
+        reading = ledger.reading("thread/t")
+        assert (reading["calls"], reading["unknown_calls"], reading["held_calls"]) == (0, 1, 0)
+        assert server.bill.tokens <= reading["unknown_input_tokens"] + reading["unknown_output_tokens"]
+
+
+def test_the_providers_request_id_is_in_the_journal(tmp_path: Path) -> None:
+    with openai_server(Plan()) as server:
+        ledger = SQLiteLedger(tmp_path / "ledger.db")
+        graph = build_solver(endpoint(server.url), budget=Budget(calls=1), effort="none", ledger=ledger).compile()
+        graph.invoke({"question": "What is 2 + 2?"})
+        assert [line.request_id for line in ledger.journal()] == ["r0"]
+        ledger.close()
