@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,11 +23,21 @@ MODULES = [
 
 def test_all_is_complete_and_documented() -> None:
     names = rheostat.__all__  # its order is ruff's to check (RUF022)
-    exported = {name for name in vars(rheostat) if not name.startswith("_") and name[0].isupper()}
-    modules = {"build_solver", "heuristic", "resolve", "as_verifier"}
-    assert exported | modules == set(names)
+    assert sorted(names) == sorted(rheostat._ROOM_OF)
+    assert set(names) <= set(dir(rheostat))
     for name in names:
         assert getattr(rheostat, name).__doc__, name
+
+
+def test_a_ledger_needs_neither_langgraph_nor_an_sdk() -> None:
+    heavy = "{'langgraph', 'openai', 'anthropic', 'genai_prices', 'psycopg'}"
+    program = f"import sys; from rheostat import Account, SQLiteLedger; assert not {heavy} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Bugdet'"):
+        _ = rheostat.Bugdet
 
 
 @pytest.mark.parametrize("name", MODULES)

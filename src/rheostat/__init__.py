@@ -1,54 +1,60 @@
 """Rheostat: adaptive thinking under a hard budget, for LangGraph and LangChain."""
 
-from rheostat.budget import Budget, Room
-from rheostat.builders import SolverContext, build_solver
-from rheostat.difficulty import Agreement, heuristic
-from rheostat.effort import Difficulty, Effort, ThinkingPlan
-from rheostat.errors import (
-    BadInput,
-    BudgetExceeded,
-    BudgetInvalid,
-    HoldExceeded,
-    LedgerError,
-    LedgerUnavailable,
-    LocalModelError,
-    LooseLimit,
-    MissingExtra,
-    ModelFileCorrupt,
-    ModelUnknown,
-    NoPrice,
-    PullFailed,
-    RheostatError,
-    ServerFailed,
-    VerifierInvalid,
-)
-from rheostat.ledger import (
-    Account,
-    Ledger,
-    MemoryLedger,
-    PostgresLedger,
-    Reading,
-    SQLiteLedger,
-    Window,
-    latest_reading,
-    open_ledger,
-)
-from rheostat.meter import Meter
-from rheostat.models import resolve
-from rheostat.policy import Caps, Policy
-from rheostat.pricing import FREE, Price
-from rheostat.providers import Endpoint
-from rheostat.usage import Spend
-from rheostat.verifiers import (
-    Exact,
-    JsonSchema,
-    Matches,
-    MathsAnswer,
-    PythonTests,
-    Verdict,
-    Verifier,
-    as_verifier,
-)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rheostat.budget import Budget, Room
+    from rheostat.builders import SolverContext, build_solver
+    from rheostat.difficulty import Agreement, heuristic
+    from rheostat.effort import Difficulty, Effort, ThinkingPlan
+    from rheostat.errors import (
+        BadInput,
+        BudgetExceeded,
+        BudgetInvalid,
+        HoldExceeded,
+        LedgerError,
+        LedgerUnavailable,
+        LocalModelError,
+        LooseLimit,
+        MissingExtra,
+        ModelFileCorrupt,
+        ModelUnknown,
+        NoPrice,
+        PullFailed,
+        RheostatError,
+        ServerFailed,
+        VerifierInvalid,
+    )
+    from rheostat.ledger import (
+        Account,
+        Ledger,
+        MemoryLedger,
+        PostgresLedger,
+        Reading,
+        SQLiteLedger,
+        Window,
+        latest_reading,
+        open_ledger,
+    )
+    from rheostat.meter import Meter
+    from rheostat.models import resolve
+    from rheostat.policy import Caps, Policy
+    from rheostat.pricing import FREE, Price
+    from rheostat.providers import Endpoint
+    from rheostat.usage import Spend
+    from rheostat.verifiers import (
+        Exact,
+        JsonSchema,
+        Matches,
+        MathsAnswer,
+        PythonTests,
+        Verdict,
+        Verifier,
+        as_verifier,
+    )
 
 __all__ = [
     "FREE",
@@ -102,3 +108,87 @@ __all__ = [
     "open_ledger",
     "resolve",
 ]
+
+_ROOMS = {
+    "rheostat.budget": (
+        "Budget",
+        "Room",
+    ),
+    "rheostat.builders": (
+        "SolverContext",
+        "build_solver",
+    ),
+    "rheostat.difficulty": (
+        "Agreement",
+        "heuristic",
+    ),
+    "rheostat.effort": (
+        "Difficulty",
+        "Effort",
+        "ThinkingPlan",
+    ),
+    "rheostat.errors": (
+        "BadInput",
+        "BudgetExceeded",
+        "BudgetInvalid",
+        "HoldExceeded",
+        "LedgerError",
+        "LedgerUnavailable",
+        "LocalModelError",
+        "LooseLimit",
+        "MissingExtra",
+        "ModelFileCorrupt",
+        "ModelUnknown",
+        "NoPrice",
+        "PullFailed",
+        "RheostatError",
+        "ServerFailed",
+        "VerifierInvalid",
+    ),
+    "rheostat.ledger": (
+        "Account",
+        "Ledger",
+        "MemoryLedger",
+        "PostgresLedger",
+        "Reading",
+        "SQLiteLedger",
+        "Window",
+        "latest_reading",
+        "open_ledger",
+    ),
+    "rheostat.meter": ("Meter",),
+    "rheostat.models": ("resolve",),
+    "rheostat.policy": (
+        "Caps",
+        "Policy",
+    ),
+    "rheostat.pricing": (
+        "FREE",
+        "Price",
+    ),
+    "rheostat.providers": ("Endpoint",),
+    "rheostat.usage": ("Spend",),
+    "rheostat.verifiers": (
+        "Exact",
+        "JsonSchema",
+        "Matches",
+        "MathsAnswer",
+        "PythonTests",
+        "Verdict",
+        "Verifier",
+        "as_verifier",
+    ),
+}
+"""Where each name lives. Loaded when it is first asked for: a ledger needs neither LangGraph nor an SDK."""
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'rheostat' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_ROOM_OF[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
