@@ -8,8 +8,8 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from postgres_server import PostgresServer, installation
 from rheostat import Account, Budget, LedgerError, LedgerUnavailable, Meter, PostgresLedger, Spend, build_solver
 from rheostat.ledger import open_ledger
 from rheostat.providers import endpoint_for
+from rheostat.testing import timeless
 from stores import PostgresStore
 
 WORKER = str(Path(__file__).parent / "ledger_worker.py")
@@ -38,7 +39,9 @@ def start(address: str, seed: int, rounds: int) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def run_together(workers: list[subprocess.Popen[str]]) -> list[dict[str, int]]:
+def run_together(
+    workers: list[subprocess.Popen[str]], meanwhile: Callable[[], None] = lambda: None
+) -> list[dict[str, int]]:
     for worker in workers:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "ready\n"
@@ -46,6 +49,7 @@ def run_together(workers: list[subprocess.Popen[str]]) -> list[dict[str, int]]:
         assert worker.stdin is not None
         worker.stdin.write("go\n")
         worker.stdin.flush()
+    meanwhile()
     said = [worker.communicate()[0] for worker in workers]
     return [json.loads(line) for line, worker in zip(said, workers, strict=True) if worker.returncode == 0]
 
@@ -100,10 +104,7 @@ def test_workers_that_are_killed_leave_nothing_but_unknown(
             time.sleep(dice.random() * 0.1)
             os.kill(worker.pid, signal.SIGKILL)
 
-    killer = threading.Thread(target=kill)
-    killer.start()
-    assert run_together(workers) == []
-    killer.join()
+    assert run_together(workers, kill) == []
     open_calls = len(ledger.journal(open_only=True))
     assert open_calls <= 6
     assert ledger.expire(0) == open_calls
@@ -172,7 +173,7 @@ def test_a_crash_inside_a_transaction_changes_nothing(tmp_path: Path, monkeypatc
     ledger.open(Account("t", Budget(calls=3)))
     ledger.open(Account("a", Budget(calls=3), "t"))
     [held] = ledger.hold("a", [Spend(output_tokens=5, calls=1)])
-    before = (ledger.reading("a"), ledger.reading("t"), ledger.journal())
+    before = (timeless(ledger.reading("a")), timeless(ledger.reading("t")), ledger.journal())
 
     def explode(*_: Any) -> None:
         raise OSError("no space left on device")
@@ -189,7 +190,7 @@ def test_a_crash_inside_a_transaction_changes_nothing(tmp_path: Path, monkeypatc
         with pytest.raises(LedgerError):
             change()
     monkeypatch.undo()
-    assert (ledger.reading("a"), ledger.reading("t"), ledger.journal()) == before
+    assert (timeless(ledger.reading("a")), timeless(ledger.reading("t")), ledger.journal()) == before
     ledger.close()
 
 
