@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 from tenacity import wait_none
@@ -28,7 +30,9 @@ from rheostat import (
     build_solver,
 )
 from rheostat.flow import adrive, drive
-from rheostat.providers import Endpoint, endpoint_for
+from rheostat.pricing import listed_price
+from rheostat.providers import Endpoint, Settings, endpoint_for
+from rheostat.providers.dial import reply_from
 
 PRICE = Price(input_per_million="1", output_per_million="2")  # type: ignore[arg-type]
 
@@ -266,3 +270,25 @@ def test_the_providers_request_id_is_in_the_journal(tmp_path: Path) -> None:
         graph.invoke({"question": "What is 2 + 2?"})
         assert [line.request_id for line in ledger.journal()] == ["r0"]
         ledger.close()
+
+
+def test_what_is_written_to_a_cache_costs_more() -> None:
+    written = Spend(input_tokens=1000, cache_write_tokens=400, cached_input_tokens=100, output_tokens=10)
+    own = Price(
+        input_per_million="4", output_per_million="20", cached_input_per_million="1", cache_write_per_million="8"
+    )  # type: ignore[arg-type]
+    assert own.cost(written) == 500 * 4000 + 400 * 8000 + 100 * 1000 + 10 * 20_000
+    listed = listed_price("anthropic", "claude-opus-4-5")
+    assert listed is not None
+    plain = Spend(input_tokens=1000, output_tokens=10)
+    assert listed.cost(plain) < listed.cost(replace(plain, cache_write_tokens=1000)) <= listed.bound(plain)
+
+
+def test_cache_writes_are_read_from_usage() -> None:
+    usage: Any = {
+        "input_tokens": 100, "output_tokens": 5, "total_tokens": 105,
+        "input_token_details": {"cache_read": 20, "cache_creation": 0, "ephemeral_5m_input_tokens": 30},
+    }  # fmt: skip
+    reply = reply_from(AIMessage("hi", usage_metadata=usage), Settings({}, 10, 0))
+    assert reply.spend is not None
+    assert (reply.spend.cached_input_tokens, reply.spend.cache_write_tokens) == (20, 30)

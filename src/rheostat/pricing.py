@@ -62,15 +62,16 @@ class Price:
             return usd_nanos(_listed_cost(self.listed, spend))
         cached_rate = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
         dollars = (
-            self.input_per_million * (spend.input_tokens - spend.cached_input_tokens)
+            self.input_per_million * (spend.input_tokens - spend.cached_input_tokens - spend.cache_write_tokens)
             + cached_rate * spend.cached_input_tokens
+            + (self.cache_write_per_million or self.input_per_million) * spend.cache_write_tokens
             + self.output_per_million * spend.output_tokens
         ) / 1_000_000 + (self.per_hour or Decimal(0)) * spend.milliseconds / 3_600_000
         return usd_nanos(dollars)
 
     def bound(self, spend: Spend) -> int:
         """The most nano-dollars that these tokens can cost: nothing cached, everything written to the cache."""
-        uncached = replace(spend, cached_input_tokens=0)
+        uncached = replace(spend, cached_input_tokens=0, cache_write_tokens=0)
         surcharge = (self.cache_write_per_million or Decimal(0)) - self.input_per_million
         written = usd_nanos(max(surcharge, Decimal(0)) * spend.input_tokens / 1_000_000)
         return self.cost(uncached) + written
@@ -86,6 +87,7 @@ def _listed_cost(listed: tuple[str, str], spend: Spend) -> Decimal:
         input_tokens=spend.input_tokens,
         output_tokens=spend.output_tokens,
         cache_read_tokens=spend.cached_input_tokens or None,
+        cache_write_tokens=spend.cache_write_tokens or None,
     )
     return calc_price(usage, model_ref=model, provider_id=provider).total_price
 

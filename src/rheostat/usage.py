@@ -52,6 +52,8 @@ class Spend:
     """All tokens sent, cached ones included."""
     cached_input_tokens: int = 0
     """The part of `input_tokens` that came from a prompt cache."""
+    cache_write_tokens: int = 0
+    """The part of `input_tokens` that was written to a prompt cache: some providers charge more for it."""
     output_tokens: int = 0
     """All tokens generated, thinking included."""
     thinking_tokens: int | None = 0
@@ -71,6 +73,7 @@ class Spend:
             usd_nanos=_add(self.usd_nanos, other.usd_nanos),
             input_tokens=self.input_tokens + other.input_tokens,
             cached_input_tokens=self.cached_input_tokens + other.cached_input_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
             output_tokens=self.output_tokens + other.output_tokens,
             thinking_tokens=_add(self.thinking_tokens, other.thinking_tokens),
             calls=self.calls + other.calls,

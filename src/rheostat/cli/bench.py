@@ -128,9 +128,14 @@ def _measure(
         new = [o for o in everything if (o.setting, o.problem) not in recorded]
         ours = (sum(o.input_tokens - o.cached_input_tokens for o in new), sum(o.output_tokens for o in new))
         theirs = (after[0] - before[0], after[1] - before[1])
+        cut = sum(o.unknown_calls for o in new)
+        more = (theirs[0] - ours[0], theirs[1] - ours[1])
+        verdict = "equal" if not any(more) else "NOT EQUAL"
+        if cut and min(more) >= 0:
+            verdict = f"the rest ({more[0]:,} and {more[1]:,}) is of {cut} cut call(s), charged in full as unknown"
         console.print(
             f"server's own count in this run: {theirs[0]:,} prompt tokens processed, {theirs[1]:,} generated; "
-            f"our ledger: {ours[0]:,} and {ours[1]:,}: {'equal' if ours == theirs else 'NOT EQUAL'}"
+            f"our ledger: {ours[0]:,} and {ours[1]:,}: {verdict}"
         )
     return everything
 

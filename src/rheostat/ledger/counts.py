@@ -14,7 +14,7 @@ __all__ = [
 
 Counts: TypeAlias = list[int]
 """Amounts by kind, in the order of the constants below: plain ints, quick to add and to store."""
-USD, INPUT, CACHED, OUTPUT, THINKING, CALLS, MILLISECONDS, UNPRICED = range(8)
+USD, INPUT, CACHED, OUTPUT, THINKING, CALLS, MILLISECONDS, WRITTEN, UNPRICED = range(9)
 
 TOP = 20
 """So many models and nodes are listed by name in a reading; the rest is `others`."""
@@ -31,7 +31,7 @@ LIMITS: dict[str, tuple[int, int | None]] = {
 
 def zeros() -> Counts:
     """Nothing of any kind."""
-    return [0] * 8
+    return [0] * 9
 
 
 def counts_of(spend: Spend) -> Counts:
@@ -39,7 +39,7 @@ def counts_of(spend: Spend) -> Counts:
     thinking = spend.output_tokens if spend.thinking_tokens is None else spend.thinking_tokens
     counts = [
         spend.usd_nanos or 0, spend.input_tokens, spend.cached_input_tokens, spend.output_tokens, thinking,
-        spend.calls, spend.milliseconds, int(spend.usd_nanos is None),
+        spend.calls, spend.milliseconds, spend.cache_write_tokens, int(spend.usd_nanos is None),
     ]  # fmt: skip
     if min(counts) < 0:
         raise LedgerError(f"an amount can't be negative: {spend}")
@@ -56,6 +56,7 @@ def spend_of(counts: Counts) -> Spend:
         thinking_tokens=counts[THINKING],
         calls=counts[CALLS],
         milliseconds=counts[MILLISECONDS],
+        cache_write_tokens=counts[WRITTEN],
     )
 
 

@@ -108,6 +108,10 @@ def byte_bound(messages: Messages, *, overhead: int = 64) -> int:
     return text + _MESSAGE_OVERHEAD * len(messages) + overhead
 
 
+_CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+"""LangChain's names; where the lifetimes are told apart, the first one is zero."""
+
+
 def _detail(details: Any, name: str) -> int | None:
     """A usage detail by name; on some service tiers the key carries a prefix (`flex_reasoning`)."""
     for key, value in (details or {}).items():
@@ -133,6 +137,7 @@ def reply_from(
         spend = Spend(
             input_tokens=usage["input_tokens"],
             cached_input_tokens=_detail(usage.get("input_token_details"), "cache_read") or 0,
+            cache_write_tokens=sum(_detail(usage.get("input_token_details"), name) or 0 for name in _CACHE_WRITES),
             output_tokens=usage["output_tokens"],
             thinking_tokens=thinking_tokens,
             calls=1,
