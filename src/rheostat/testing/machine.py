@@ -226,8 +226,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 self._check(names[self.steps % len(names)])
 
         def _check(self, account: str) -> None:
-            self.truth.check(self.ledger, account, self.now)
-            version = self.ledger.reading(account)["version"]
+            version = self.truth.check(self.ledger, account, self.now)["version"]
             assert version >= self.versions.get(account, 0)
             self.versions[account] = version
 

@@ -112,8 +112,8 @@ class LedgerTruth:
             left.get("seconds", 1) > 0
         )
 
-    def check(self, ledger: Ledger, account: str, now: float) -> None:
-        """Assert that an account's reading and room say exactly what the truth says.
+    def check(self, ledger: Ledger, account: str, now: float) -> Reading:
+        """Assert that an account's reading and room say exactly what the truth says; returns the reading.
 
         Raises:
             AssertionError: with the difference.
@@ -130,6 +130,7 @@ class LedgerTruth:
         left = self.left(account, now)
         for limit in (*_LIMITED, "seconds"):
             _same(f"{account}: room {limit}", getattr(room, limit), left.get(limit))
+        return reading
 
 
 def _same(what: str, got: object, wanted: object) -> None:
