@@ -1,6 +1,6 @@
 """Random histories drive every ledger, with a model of the truth beside it: overspent = lost = counted twice = 0.
 
-2,000 histories of 100 steps each time; `make soak` does ten thousand on every ledger, `HISTORIES=…` as many as you like.
+2,000 histories of 100 steps; `make soak` does ten thousand on every ledger, or `HISTORIES=…` as many as you like.
 """
 
 from __future__ import annotations
