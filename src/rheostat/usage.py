@@ -6,7 +6,7 @@ only where a person reads it. Unknown is not zero: `None` is absorbing under `+`
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
@@ -82,9 +82,12 @@ class Spend:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain ints (and None): safe in any checkpoint."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in _NAMES}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Spend:
         """The inverse of `to_dict`; unknown keys are ignored."""
-        return cls(**{field.name: data[field.name] for field in fields(cls) if field.name in data})
+        return cls(**{name: data[name] for name in _NAMES if name in data})
+
+
+_NAMES = tuple(field.name for field in fields(Spend))

@@ -25,8 +25,21 @@ from rheostat.verifiers import AnswerForm
 __all__ = ["plan"]
 
 
+_TRIES = 5
+"""Others may give room back, or take it, between a look at the room and the ledger's refusal: then look again."""
+
+
 def plan(solver: Solver, state: SolverState) -> Flow[Update]:
     """Difficulty, wish, caps and room → how the next round thinks."""
+    for _ in range(_TRIES - 1):
+        update = yield from _plan(solver, state)
+        if update is not None:
+            return update
+    return (yield from _end(solver, state, "budget: others take the room as soon as it is there"))
+
+
+def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
+    """One try; `None`: there was too little room, and now there is more."""
     account = yield from solver.open(state)
     difficulty = Difficulty.from_dict(state["difficulty"])
     decision = state["decision"]
@@ -143,14 +156,15 @@ def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
     return "less thought" if plan.effort < wanted.effort else ""
 
 
-def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update]:
+def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update | None]:
     """Not even the last word fits: end, raise, or ask for more.
 
     A run whose own budget can't hold the smallest call was asked for in vain: that is an error. Where an account above
     it is used up, the refusal is a value: raised inside a fan-out it would cancel the branches beside it.
     """
     refused = yield from _refusal(solver, account, needed)
-    room = yield from solver.meter.room(account)
+    if refused is None:
+        return None
     readings = yield from solver.readings(account)
     why = f"budget: {refused}"
     if solver.on_limit == "interrupt":
@@ -163,6 +177,14 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
     nothing_yet = state["round"] == 0 and not state["samples"]
     if solver.on_limit == "raise" or (nothing_yet and refused.account == account):
         raise refused
+    return (yield from _end(solver, state, why))
+
+
+def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
+    """Stop here: the best answer so far is in state."""
+    account = state["run"]["account"]
+    readings = yield from solver.readings(account)
+    room = yield from solver.meter.room(account)
     emit("wind_down", stage="end", room=asdict(room))
     emit("decision", action="stop", why=why)
     return {
@@ -174,17 +196,17 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
     }
 
 
-def _refusal(solver: Solver, account: str, needed: Spend) -> Flow[BudgetExceeded]:
-    """What the ledger says about one more call: it knows which account and which limit binds."""
+def _refusal(solver: Solver, account: str, needed: Spend) -> Flow[BudgetExceeded | None]:
+    """What the ledger says about one more call: it knows which account and which limit binds. `None`: it fits now."""
     try:
         held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
     except BudgetExceeded as error:
         need = f"may need {error.asked:,} {error.limit} and was not sent" if error.asked else "was not sent"
         hint = f"The smallest call on this question {need}: raise the budget, shorten the question, or lower "
         return error.because(f"{hint}Caps(answer_tokens=…)")
-    for reservation in held:  # somebody gave room back in this very moment: too late for this plan
+    for reservation in held:
         yield from solver.meter.void(reservation.id)
-    return BudgetExceeded(account=account, limit="room", asked=0, left=0, cap=0)
+    return None
 
 
 def _ask(question: dict[str, Any]) -> Budget | None:
