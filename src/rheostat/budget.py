@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -64,7 +65,7 @@ class Budget:
         """The money limit in nano-dollars."""
         return None if self.usd is None else usd_nanos(self.usd)
 
-    @property
+    @functools.cached_property
     def limits(self) -> dict[str, int]:
         """The limits that a ledger counts, by the name of their unit (`seconds` is a deadline, not a count)."""
         named = {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -95,7 +94,13 @@ class DurableLedger(abc.ABC):
         return f"SELECT {HELD} FROM rheostat_reservations WHERE id IN ({marks})", names
 
     def _change(
-        self, account: str, op: Callable[[Book], T], *, reservations: Sequence[str] = (), flush: bool = False
+        self,
+        account: str,
+        op: Callable[[Book], T],
+        *,
+        reservations: Sequence[str] = (),
+        also: Sequence[Statement] = (),
+        flush: bool = False,
     ) -> T:
         """Let `op` work on the account, its parents and these reservations, in one transaction."""
         queries = [self._entries(self._chain(account), self._lock_rows)]
@@ -109,15 +114,15 @@ class DurableLedger(abc.ABC):
             versions = {name: entry.version for name, entry in book.entries.items()}
             statuses = {name: held.status for name, held in book.reservations.items()}
             result = op(book)
-            transaction.save([*self._changed_entries(book, versions), *self._changed_reservations(book, statuses)])
+            changes = [*self._changed_entries(book, versions), *self._changed_reservations(book, statuses)]
+            transaction.save([*changes, *also])
             return result
 
     def _changed_entries(self, book: Book, versions: dict[str, int]) -> Iterator[Statement]:
         for entry in sorted(book.entries.values(), key=lambda each: each.id):
             if versions.get(entry.id) != entry.version:
-                text = "UPDATE rheostat_accounts SET budget = ?, version = ?, state = ? WHERE id = ?"
-                budget = None if entry.budget is None else json.dumps(entry.budget.to_dict())
-                yield text, [budget, entry.version, packed(dump(entry)), entry.id]
+                text = "UPDATE rheostat_accounts SET version = ?, state = ? WHERE id = ?"
+                yield text, [entry.version, packed(dump(entry)), entry.id]
 
     def _changed_reservations(self, book: Book, statuses: dict[str, Any]) -> Iterator[Statement]:
         for held in book.reservations.values():
@@ -181,13 +186,15 @@ class DurableLedger(abc.ABC):
                 f"INSERT INTO rheostat_accounts ({ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             )
             transaction.save([(text, [
-                entry.id, entry.parent, None if entry.budget is None else json.dumps(entry.budget.to_dict()),
+                entry.id, entry.parent, None if entry.budget is None else packed(entry.budget.to_dict()),
                 window and window.every, window and window.zone, entry.opened_at_ms, entry.version,
                 packed(dump(entry)),
             ])])  # fmt: skip
 
     def amend(self, account: str, budget: Budget) -> None:
-        self._retrying(lambda again: self._change(account, lambda book: book.amend(account, budget)))
+        text = "UPDATE rheostat_accounts SET budget = ? WHERE id = ?"
+        also = (text, [packed(budget.to_dict()), account])
+        self._retrying(lambda again: self._change(account, lambda book: book.amend(account, budget), also=[also]))
 
     # --- hold, then pay -------------------------------------------------------------------------
 

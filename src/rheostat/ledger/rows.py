@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -48,9 +49,18 @@ ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, s
 HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` with options makes a new one each time
+
+
+@functools.lru_cache(maxsize=1000)
+def _budget(text: str) -> Budget:
+    """Most accounts share a few budgets, and reading one checks it."""
+    return Budget.from_dict(json.loads(text))
+
+
 def packed(data: Any) -> str:
     """Compact JSON."""
-    return json.dumps(data, separators=(",", ":"))
+    return _encode(data)
 
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
@@ -58,7 +68,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
     name, parent, budget, every, zone, opened_at_ms, version, state = row
     return Entry(
         id=name,
-        budget=None if budget is None else Budget.from_dict(json.loads(budget)),
+        budget=None if budget is None else _budget(budget),
         parent=parent,
         window=None if every is None else Window(every, zone),
         opened_at_ms=opened_at_ms,
