@@ -27,6 +27,7 @@ from rheostat import (
     Ledger,
     LedgerError,
     LedgerUnavailable,
+    LimitWarning,
     MemoryLedger,
     NoPrice,
     PostgresLedger,
@@ -283,6 +284,14 @@ def test_a_childs_looser_limit_is_allowed_and_said(ledger: Ledger) -> None:
     ledger.open(Account("t", Budget(usd="0.50", calls=10)))
     with pytest.warns(UserWarning, match=r"looser than that of 't' above it .*the account above binds"):
         ledger.open(Account("a", Budget(usd="5"), "t"))
+
+
+def test_opening_again_with_other_limits_changes_nothing_and_says_so(ledger: Ledger) -> None:
+    ledger.open(Account("a", Budget(usd=1)))
+    ledger.open(Account("a", Budget(usd="1.00")))
+    with pytest.warns(LimitWarning, match=r"keeps its limits \(\$1\), not \$5: ledger.amend\('a', …\)"):
+        ledger.open(Account("a", Budget(usd=5)))
+    assert ledger.room("a").usd_nanos == 10**9
 
 
 def test_more_budget_for_an_open_account(ledger: Ledger) -> None:

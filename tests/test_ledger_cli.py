@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from rheostat import Account, Budget, Spend, SQLiteLedger
 from rheostat.cli.app import app
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, BudgetInvalid, LedgerError
 
 NOW = 1_780_000_000.0
 
@@ -62,6 +62,30 @@ def test_accounts(file: Path) -> None:
     assert rows["tenant"]["usd_nanos"] == 5_000_000
     text = rheostat("accounts", str(file))
     assert text.index("tenant") < text.index("run")
+
+
+def test_open_and_amend(tmp_path: Path) -> None:
+    file = str(tmp_path / "new.db")
+    assert "team: $5" in rheostat("open", file, "team", "--usd", "5", "--each", "day", "--zone", "Europe/Berlin")
+    rheostat("open", file, "user", "--calls", "3", "--parent", "team")
+    assert "new limits" in rheostat("open", file, "team", "--usd", "7")
+    rows = {row["account"]: row for row in json.loads(rheostat("accounts", file, "--json"))}
+    assert (rows["team"]["budget"], rows["team"]["window"], rows["user"]["parent"]) == (
+        "$7",
+        "day Europe/Berlin",
+        "team",
+    )
+    with pytest.raises(BudgetInvalid, match="at least one limit"):
+        rheostat("open", file, "nothing")
+    with pytest.raises(LedgerError, match="'nobody' is not open"):
+        rheostat("open", file, "x", "--calls", "1", "--parent", "nobody")
+
+
+def test_of_an_account_means_with_all_beneath_it(file: Path) -> None:
+    [row] = json.loads(rheostat("show", str(file), "--by", "model", "--account", "tenant", "--json"))
+    assert row["settled_calls"] == 2
+    with pytest.raises(BadInput, match="no account 'nobody'"):
+        rheostat("show", str(file), "--account", "nobody")
 
 
 def test_unknown_and_void(file: Path) -> None:

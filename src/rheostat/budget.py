@@ -77,6 +77,10 @@ class Budget:
         }
         return {name: value for name, value in named.items() if value is not None}
 
+    def same(self, other: Budget | None) -> bool:
+        """The same limits, however they were written."""
+        return other is not None and (self.limits, self.seconds) == (other.limits, other.seconds)
+
     def to_dict(self) -> dict[str, str | int | float]:
         """The limits that are set, as plain data; money as text."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}

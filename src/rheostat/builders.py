@@ -12,7 +12,7 @@ from rheostat import nodes
 from rheostat.budget import Budget
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, BudgetInvalid
 from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.meter import Meter
 from rheostat.models import resolve
@@ -89,6 +89,12 @@ def build_solver(
     ladder = [resolve(one) for one in (model, *escalate_to)]
     for endpoint in ladder:
         Meter.check_price(endpoint, budget)
+    all_free = all(endpoint.price is not None and endpoint.price.free for endpoint in ladder)
+    if all_free and set(budget.to_dict()) == {"usd"}:
+        raise BudgetInvalid(
+            f"{ladder[0].name} is free, so ${budget.usd} limits nothing: limit tokens, calls or seconds, "
+            "or declare a price (rheostat.Price)"
+        )
     solver = nodes.Solver(
         ladder=ladder,
         meter=meter or Meter(ledger or MemoryLedger()),

@@ -18,7 +18,7 @@
         ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
         └── ServerFailed                 the model server didn't start, or died and didn't come back
 
-`LooseLimit` is a warning: an account's limit is looser than its parent's, which binds.
+`LimitWarning` is a warning: a limit that doesn't bind as somebody may expect.
 
 `BudgetExceeded` inherits from `langchain_core.exceptions.ModelError` with `is_retryable = False` and from
 `RuntimeError`: this is the shape that neither LangGraph's default `RetryPolicy` nor LangChain's
@@ -36,8 +36,8 @@ __all__ = [
     "HoldExceeded",
     "LedgerError",
     "LedgerUnavailable",
+    "LimitWarning",
     "LocalModelError",
-    "LooseLimit",
     "MissingExtra",
     "ModelFileCorrupt",
     "ModelUnknown",
@@ -88,11 +88,12 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         limit: str,
         asked: int,
         left: int,
-        cap: int,
+        cap: float,
         settled: int = 0,
         held: int = 0,
         unknown: int = 0,
         child: str | None = None,
+        who: str = "",
         hint: str = "",
     ) -> None:
         self.account, self.child = account, child
@@ -103,9 +104,9 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         """Where the rest of it went, in the same unit."""
         self.hint = hint
         """What to do next."""
-        who = f"account {account!r}" + (f" (above {child!r})" if child else "")
+        who = who or f"account {account!r}" + (f" (above {child!r})" if child else "")
         if limit == "seconds":
-            text = f"{who}: seconds: the deadline of {cap:,} s has passed"
+            text = f"{who}: seconds: the deadline of {cap:g} s has passed"
         else:
             text = f"{who}: {limit}: asked {asked:,}, left {left:,} of {cap:,}"
             parts = {"settled": settled, "held": held, "unknown": unknown}
@@ -113,10 +114,10 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
             text += f" ({went})" if went else ""
         super().__init__(f"{text}. {hint}" if hint else text)
 
-    def because(self, hint: str) -> BudgetExceeded:
-        """The same with a hint."""
+    def because(self, hint: str, *, who: str = "") -> BudgetExceeded:
+        """The same with a hint, and the account called by another name."""
         names = ("account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "child")
-        return BudgetExceeded(**{name: getattr(self, name) for name in names}, hint=hint)
+        return BudgetExceeded(**{name: getattr(self, name) for name in names}, who=who, hint=hint)
 
 
 class HoldExceeded(BudgetExceeded):
@@ -135,8 +136,10 @@ class LedgerUnavailable(LedgerError):
     """The database of a ledger can't be reached. Fail closed: without a hold nothing is sent."""
 
 
-class LooseLimit(UserWarning):
-    """A limit of an account is looser than that of an account above it. Allowed: the one above binds."""
+class LimitWarning(UserWarning):
+    """A limit that doesn't bind as somebody may expect: an account above has a tighter one, or an account that is open
+    already keeps the limits that it has.
+    """
 
 
 class LocalModelError(RheostatError):

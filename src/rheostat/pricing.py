@@ -56,6 +56,11 @@ class Price:
                 raise BadInput(f"{name} must be US dollars, zero or more, not {value!r}")
             object.__setattr__(self, name, exact)
 
+    @property
+    def free(self) -> bool:
+        """Nothing that is done with the model costs anything."""
+        return not (self.listed or self.per_hour or self.input_per_million or self.output_per_million)
+
     def cost(self, spend: Spend) -> int:
         """Nano-dollars for these tokens, rounded up."""
         if self.listed is not None:

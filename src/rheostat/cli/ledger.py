@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rheostat.budget import Budget
 from rheostat.errors import BadInput
-from rheostat.ledger import Account, Line, Reading, open_ledger
+from rheostat.ledger import Account, Line, Reading, Window, open_ledger
 from rheostat.ledger.durable import DurableLedger
 from rheostat.ledger.journal import By, as_row, read_export, totals
 from rheostat.ledger.journal import reconcile as match
@@ -56,6 +57,23 @@ def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
     return as_json or as_csv
 
 
+def _beneath(ledger: DurableLedger, account: str | None) -> list[Line]:
+    """The journal of an account and all beneath it; of everybody without one."""
+    journal = ledger.journal()
+    if account is None:
+        return journal
+    parents = {each.id: each.parent for each, _ in ledger.accounts()}
+    if account not in parents:
+        raise BadInput(f"no account {account!r} in this ledger: rheostat ledger accounts")
+
+    def within(name: str | None) -> bool:
+        while name is not None and name != account:
+            name = parents[name]
+        return name is not None
+
+    return [line for line in journal if within(line.account)]
+
+
 def _tokens(spend: Spend) -> str:
     return f"{spend.tokens:,}" if spend.calls else "-"
 
@@ -64,16 +82,20 @@ def _tokens(spend: Spend) -> str:
 def show(
     ledger: Where,
     by: Annotated[str, typer.Option(help="account, model, node, day or status; without: model and day.")] = "",
-    account: Annotated[str | None, typer.Option(help="This account's own calls only.")] = None,
+    account: Annotated[str | None, typer.Option(help="This account, and all beneath it, only.")] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """What was spent: totals by account, model, node, day or status."""
+    """What was spent: totals by account, model, node, day or status.
+
+    in the air: held for calls that have not come back. unknown: cut or killed; nobody knows what they cost, so they
+    stay charged in full. Amounts are money / tokens.
+    """
     kinds: tuple[By, ...] = ("account", "model", "node", "day", "status")
     if by and by not in kinds:
         raise BadInput(f"--by {by}: there is {', '.join(kinds)}")
     with _opened(ledger) as opened:
-        journal = opened.journal(account=account)
+        journal = _beneath(opened, account)
     asked = [kind for kind in kinds if kind == by] or ["model", "day"]
     rows = [
         {"by": kind, "name": name} | {f"{part}_{key}": value for part, spend in parts.items()
@@ -105,9 +127,46 @@ def _cells(parts: dict[str, Spend]) -> list[str]:
     ]  # fmt: skip
 
 
+@app.command(name="open")
+def open_(
+    ledger: Annotated[
+        str, typer.Argument(metavar="LEDGER", help="An SQLite file (made if it isn't there), or Postgres.")
+    ],
+    account: Annotated[str, typer.Argument(help="Its id, such as team or user-7.")],
+    usd_limit: Annotated[str | None, typer.Option("--usd", help="Most US dollars.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Most tokens, input and output together.")] = None,
+    calls: Annotated[int | None, typer.Option(help="Most calls.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The account above it, whose limits bind as well.")] = None,
+    each: Annotated[str | None, typer.Option(help="day or month: the limits start anew.")] = None,
+    zone: Annotated[str, typer.Option(help="Time zone of the day or month.")] = "UTC",
+) -> None:
+    """Open an account; or give one that is open other limits."""
+    budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
+    window = Window(each, zone) if each is not None else None  # type: ignore[arg-type]
+    opened = open_ledger(ledger)
+    try:
+        known = {one.id: one for one, _ in opened.accounts()}
+        if account in known:
+            opened.amend(account, budget)
+        else:
+            opened.open(Account(account, budget, parent, window))
+    finally:
+        opened.close()
+    typer.echo(f"{account}: {budget}" + (" (it was open: new limits)" if account in known else ""))
+
+
 @app.command()
-def accounts(ledger: Where, as_json: Json = False, as_csv: Csv = False) -> None:
-    """Every account: its limits, who binds it from above, what is spent and what is left."""
+def accounts(
+    ledger: Where,
+    every: Annotated[bool, typer.Option("--all", help="Also the threads and runs that solvers opened.")] = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Accounts: their limits, who binds them from above, what is spent and what is left.
+
+    in the air: held for calls that have not come back. unknown: cut or killed; nobody knows what they cost, so they
+    stay charged in full. Amounts are money / tokens.
+    """
     with _opened(ledger) as opened:
         found = opened.accounts()
         left = {account.id: opened.room(account.id) for account, _ in found}
@@ -120,6 +179,11 @@ def accounts(ledger: Where, as_json: Json = False, as_csv: Csv = False) -> None:
     ]  # fmt: skip
     if _put(rows, as_json=as_json, as_csv=as_csv):
         return
+    made = [account.id for account, _ in found if account.id.startswith(("thread/", "run/"))]
+    if not every and len(made) < len(found):
+        found = [(account, reading) for account, reading in found if account.id not in set(made)]
+    else:
+        made = []
     table = Table("account", "limits", "calls", "settled", "in the air", "unknown", "left")
     for account, reading in _tree(found):
         depth = _depth(account, dict((a.id, a) for a, _ in found))
@@ -136,6 +200,8 @@ def accounts(ledger: Where, as_json: Json = False, as_csv: Csv = False) -> None:
             _sum(reading, "held_"), _sum(reading, "unknown_"), " · ".join(parts) or "-",
         )  # fmt: skip
     Console().print(table)
+    if made:
+        typer.echo(f"and {len(made)} threads and runs beneath them: --all")
 
 
 def _sum(reading: Reading, part: str) -> str:
@@ -267,11 +333,11 @@ def void(
 @app.command()
 def export(
     ledger: Where,
-    account: Annotated[str | None, typer.Option(help="This account's own calls only.")] = None,
+    account: Annotated[str | None, typer.Option(help="This account, and all beneath it, only.")] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """The whole journal, one line a reservation: CSV, or JSON with --json."""
     with _opened(ledger) as opened:
-        lines = opened.journal(account=account)
+        lines = _beneath(opened, account)
     _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv or not as_json)

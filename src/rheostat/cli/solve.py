@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ from rheostat.cli.files import ensure_model, read_text
 from rheostat.cli.view import SolveView, spend_line
 from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, LimitWarning
 from rheostat.ledger import MemoryLedger, open_ledger
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
@@ -89,6 +90,8 @@ def solve(
     graph = build_solver(
         ladder[0], escalate_to=ladder[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger, account=account
     ).compile()
+    if account is not None:  # our own defaults may well be looser than the account
+        warnings.simplefilter("ignore", LimitWarning)
     view = SolveView(asked, model, budget)
     console = Console(stderr=True)
     result, interrupted = _watch(graph, asked, view, None if quiet or as_json or not console.is_terminal else console)
@@ -173,9 +176,10 @@ def _print(result: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
             typer.echo(answer)
         return
     console = Console()
-    title = f"{shown['status']}" + (
-        f", confidence {shown['confidence']:.0%}" if shown["confidence"] is not None else ""
-    )
+    share = shown["confidence"]
+    title = f"{shown['status']}, verified" if shown["status"] == "solved" else f"{shown['status']}"
+    if shown["status"] == "answered":
+        title += ", not verified" if share is None else f", not verified: {share:.0%} of the votes"
     body = escape(str(answer)) if answer is not None else "[red]no answer[/]"
     console.print(Panel(body, title=title, border_style="green" if shown["status"] == "solved" else "yellow"))
     console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)

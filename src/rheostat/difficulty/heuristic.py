@@ -81,6 +81,8 @@ def check_question(question: object) -> str:
     Raises:
         BadInput: not text, empty, or longer than `MAX_QUESTION_CHARS`.
     """
+    if question is None:
+        raise BadInput('there is no question: invoke({"question": "…"})')
     if not isinstance(question, str):
         raise BadInput(f"the question must be text, not {type(question).__name__}")
     if not question.strip():

@@ -13,10 +13,11 @@ from typing import Any, Protocol, TypeVar
 from rheostat.budget import Budget, Room
 from rheostat.errors import LedgerError
 from rheostat.ledger.counts import counts_of
+from rheostat.ledger.entry import OPEN, dump
 from rheostat.ledger.journal import Line
-from rheostat.ledger.law import OPEN, Book, dump
+from rheostat.ledger.law import Book, say_what_is_kept
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
-from rheostat.ledger.rows import ENTRY, HELD, entry_of, held_of, line_of, packed, row_of
+from rheostat.ledger.rows import ENTRY, HELD, budget_of, entry_of, held_of, line_of, packed, row_of
 from rheostat.usage import Spend
 
 __all__ = ["DurableLedger", "Statement", "Transaction"]
@@ -159,10 +160,12 @@ class DurableLedger(abc.ABC):
 
     def open(self, account: Account, reading: Reading | None = None) -> None:
         def work(again: bool) -> None:
-            text = "SELECT parent, version FROM rheostat_accounts WHERE id = ?"
+            text = "SELECT parent, version, budget FROM rheostat_accounts WHERE id = ?"
             known = self._query((text, [account.id]))
             seen = (reading or {}).get("version", 0) if (reading or {}).get("account") == account.id else 0
             if known and known[0][0] == account.parent and known[0][1] >= seen:
+                if reading is None:
+                    say_what_is_kept(account, None if known[0][2] is None else budget_of(known[0][2]))
                 return
             if known:  # another parent is an error; a higher version was seen in some state
                 self._change(account.id, lambda book: _raise_version(book, account, reading))

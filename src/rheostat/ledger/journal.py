@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput
-from rheostat.ledger.law import OPEN, Status
+from rheostat.ledger.entry import OPEN, Status
 from rheostat.usage import Spend, usd_nanos
 
 __all__ = ["Billed", "By", "Line", "Match", "Reconciliation", "read_export", "reconcile", "totals"]

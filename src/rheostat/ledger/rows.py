@@ -8,11 +8,22 @@ from typing import Any
 
 from rheostat.budget import Budget
 from rheostat.ledger.counts import spend_of
+from rheostat.ledger.entry import Entry, Held
 from rheostat.ledger.journal import Line
-from rheostat.ledger.law import Entry, Held
 from rheostat.ledger.window import Window
 
-__all__ = ["ENTRY", "HELD", "SCHEMA", "SCHEMA_VERSION", "entry_of", "held_of", "line_of", "packed", "row_of"]
+__all__ = [
+    "ENTRY",
+    "HELD",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "budget_of",
+    "entry_of",
+    "held_of",
+    "line_of",
+    "packed",
+    "row_of",
+]
 
 SCHEMA_VERSION = 1
 SCHEMA = (
@@ -53,7 +64,7 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` with op
 
 
 @functools.lru_cache(maxsize=1000)
-def _budget(text: str) -> Budget:
+def budget_of(text: str) -> Budget:
     """Most accounts share a few budgets, and reading one checks it."""
     return Budget.from_dict(json.loads(text))
 
@@ -68,7 +79,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
     name, parent, budget, every, zone, opened_at_ms, version, state = row
     return Entry(
         id=name,
-        budget=None if budget is None else _budget(budget),
+        budget=None if budget is None else budget_of(budget),
         parent=parent,
         window=None if every is None else Window(every, zone),
         opened_at_ms=opened_at_ms,

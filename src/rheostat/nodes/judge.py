@@ -18,6 +18,8 @@ from rheostat.voting import Votes
 
 __all__ = ["decide", "verify"]
 
+_BROKEN = "the verifier failed"
+
 
 def verify(solver: Solver, state: SolverState) -> Flow[Update]:
     """Evidence on the new answers: the verifier's verdicts, and which answers are equal."""
@@ -41,7 +43,7 @@ def _judge(solver: Solver, answer: str) -> Flow[Verdict]:
     try:
         verdict: Verdict = yield Effect(check, lambda: asyncio.to_thread(check))
     except Exception as error:  # a broken check says nothing about the answer
-        return Verdict(None, f"the verifier failed: {type(error).__name__}: {error}")
+        return Verdict(None, f"{_BROKEN}: {type(error).__name__}: {error}")
     return verdict
 
 
@@ -55,7 +57,8 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
     decision = _decision(solver, state, samples, answers)
     emit("decision", **decision)
     if decision["action"] in ("accept", "stop"):
-        update["stopped"] = decision["why"]
+        broken = next((s["verdict"]["reason"] for s in answers if s["verdict"]["reason"].startswith(_BROKEN)), None)
+        update["stopped"] = f"{decision['why']} ({broken})" if broken else decision["why"]
     return {**update, "decision": decision}
 
 

@@ -201,9 +201,13 @@ def _refusal(solver: Solver, account: str, needed: Spend) -> Flow[BudgetExceeded
     try:
         held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
     except BudgetExceeded as error:
-        need = f"may need {error.asked:,} {error.limit} and was not sent" if error.asked else "was not sent"
-        hint = f"The smallest call on this question {need}: raise the budget, shorten the question, or lower "
-        return error.because(f"{hint}Caps(answer_tokens=…)")
+        hint = (
+            f"The next call on this question may need {error.asked:,} {error.limit} and was not sent: "
+            "raise the budget, shorten the question, or lower Caps(answer_tokens=…)"
+        )
+        if error.limit == "seconds":
+            hint = "What was in the air then was cut and stays charged in full. Allow more seconds"
+        return error.because(hint, who="this run's budget" if error.account == account else "")
     for reservation in held:
         yield from solver.meter.void(reservation.id)
     return None

@@ -13,6 +13,7 @@ from langgraph.runtime import get_runtime
 from rheostat.budget import Budget
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
+from rheostat.errors import BadInput
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
@@ -96,7 +97,11 @@ class Solver:
 
     def asked(self) -> Wish:
         """The wish of this run: its context's, else the builder's."""
-        context = get_runtime().context
+        context: Any = get_runtime().context
+        if isinstance(context, dict) and not context.keys() <= {"effort", "account"}:
+            raise BadInput(
+                f"the context has effort and account; not {', '.join(context.keys() - {'effort', 'account'})}"
+            )
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_wish(asked) if asked else self.wish
 

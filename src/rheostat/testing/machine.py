@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, precondition, rule
 
 from rheostat.budget import Budget
-from rheostat.errors import BudgetExceeded, HoldExceeded, LooseLimit
+from rheostat.errors import BudgetExceeded, HoldExceeded, LimitWarning
 from rheostat.ledger import Account, Ledger, Reading, Window
 from rheostat.testing.truth import Event, LedgerTruth
 from rheostat.usage import Spend
@@ -87,7 +87,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 limits = {limit: cap for limit, cap in limits.items() if limit != "seconds"}
             account = Account(name, Budget(**limits) if limits else None, parent, every and Window(every))
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", LooseLimit)
+                warnings.simplefilter("ignore", LimitWarning)
                 self.ledger.open(account, {})
             self.truth.open(account, self.now)
             return name
@@ -210,7 +210,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             for name, account in self.truth.accounts.items():
                 amended = Account(name, self.truth.budgets[name], account.parent)
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", LooseLimit)
+                    warnings.simplefilter("ignore", LimitWarning)
                     self.ledger.open(amended, readings[name])
             for event in self.truth.events.values():
                 if event.status in ("held", "sent"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
@@ -54,10 +55,12 @@ class _Function:
         if isinstance(said, Verdict):
             return said
         if isinstance(said, str):
-            return Verdict(False, said)
+            return Verdict(False, said or "the check refused it")
         if said is None:
             return Verdict(None, "the check abstained")
-        return Verdict(bool(said), "" if said else "the check refused it")
+        if isinstance(said, bool):
+            return Verdict(said, "" if said else "the check refused it")
+        raise TypeError(f"the check returned {said!r}; it may return True, False, a reason, None or a Verdict")
 
 
 def as_verifier(check: Verifier | Check | None) -> Verifier | None:
@@ -71,5 +74,15 @@ def as_verifier(check: Verifier | Check | None) -> Verifier | None:
     if check is None or isinstance(check, Verifier):
         return check
     if callable(check):
+        _takes_one_argument(check)
         return _Function(check)
     raise VerifierInvalid(f"a verifier is an object with check(answer), or a function of the answer; not {check!r}")
+
+
+def _takes_one_argument(check: Check) -> None:
+    try:
+        inspect.signature(check).bind("an answer")
+    except TypeError as error:
+        raise VerifierInvalid(f"a check is called with one argument, the answer; {check!r}: {error}") from None
+    except ValueError:  # some builtins have no signature: they are tried out when the time comes
+        return
