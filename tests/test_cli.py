@@ -111,7 +111,7 @@ def test_solve_answers_in_json(tmp_path: Path) -> None:
 def test_solve_says_what_a_budget_would_need() -> None:
     ran = rheostat("solve", QUESTION, "--budget-tokens", "50")
     assert ran.returncode == 3
-    assert "nothing was spent" in " ".join(ran.stderr.decode().split())
+    assert "was not sent" in " ".join(ran.stderr.decode().split())
 
 
 @pytest.mark.model
