@@ -26,7 +26,7 @@ _CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 class PostgresLedger(DurableLedger):
     """Accounts in a Postgres database; time is the server's, so that machines needn't agree on theirs.
 
-    One transaction takes two round trips: lock and read the account and its parents, write and commit. A commit that
+    One transaction takes two round trips: lock and read the account and its parents; write and commit. A commit that
     lets a request leave is flushed to disk; the others needn't be: what a server loses in a crash is then still held.
 
     Args:
@@ -71,6 +71,8 @@ class PostgresLedger(DurableLedger):
             min_size=1,
             max_size=connections,
             timeout=wait_seconds,
+            kwargs={"autocommit": True},
+            configure=_configure,
             open=False,
         )
         try:
@@ -82,7 +84,7 @@ class PostgresLedger(DurableLedger):
             raise
 
     def _migrate(self) -> None:
-        with self._pool.connection() as connection:
+        with self._pool.connection() as connection, connection.transaction():
             connection.execute("SELECT pg_advisory_xact_lock(%s)", [_MIGRATION_LOCK])
             connection.execute("CREATE TABLE IF NOT EXISTS rheostat_meta (version INTEGER NOT NULL)")
             row = connection.execute("SELECT version FROM rheostat_meta").fetchone()
@@ -136,25 +138,35 @@ class PostgresLedger(DurableLedger):
 
 
 class _Transaction:
+    """Each half is one message: the statements in a row, their values put in by psycopg on our side."""
+
     def __init__(self, connection: psycopg.Connection[Any], clock: Callable[[], float] | None, *, flush: bool) -> None:
         self._connection, self._clock, self._flush = connection, clock, flush
 
+    def _send(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
+        from psycopg import ClientCursor
+
+        text = "; ".join(statement[0] for statement in statements)
+        values = [value for statement in statements for value in statement[1]]
+        with ClientCursor(self._connection) as cursor:
+            cursor.execute(*_translated((text, values)))
+            rows = [cursor.fetchall()] if cursor.description else []
+            while cursor.nextset():
+                if cursor.description:
+                    rows.append(cursor.fetchall())
+        return rows
+
     def load(self, queries: Sequence[Statement]) -> tuple[int, list[list[tuple[Any, ...]]]]:
-        connection = self._connection
-        with connection.pipeline():
-            if not self._flush:
-                connection.execute("SET LOCAL synchronous_commit = off")
-            loaded = [connection.execute(*_translated(query)) for query in queries]
-            clock = connection.execute(_CLOCK)  # after the locks were granted
-        now = int(self._clock() * 1000) if self._clock else int(clock.fetchall()[0][0])
-        return now, [cursor.fetchall() for cursor in loaded]
+        begin = "BEGIN; SET LOCAL synchronous_commit = on" if self._flush else "BEGIN"
+        *loaded, clock = self._send([(begin, []), *queries, (_CLOCK, [])])  # the time after the locks were granted
+        return int(self._clock() * 1000) if self._clock else int(clock[0][0]), loaded
 
     def save(self, statements: Sequence[Statement]) -> None:
-        connection = self._connection
-        with connection.pipeline():
-            for statement in statements:
-                connection.execute(*_translated(statement))
-            connection.commit()
+        self._send([*statements, ("COMMIT", [])])
+
+
+def _configure(connection: psycopg.Connection[Any]) -> None:
+    connection.execute("SET synchronous_commit = off")
 
 
 def _translated(statement: Statement) -> tuple[Any, Sequence[Any]]:
