@@ -26,16 +26,19 @@ def histories(number: int) -> settings:
     )  # fmt: skip
 
 
+@pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_memory_ledger_keeps_the_law() -> None:
     run_state_machine_as_test(ledger_machine(MemoryStore), settings=histories(1500))
 
 
+@pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_sqlite_ledger_keeps_the_law() -> None:
     run_state_machine_as_test(ledger_machine(SQLiteStore), settings=histories(400))
 
 
+@pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_postgres_ledger_keeps_the_law(postgres: PostgresServer) -> None:
     run_state_machine_as_test(ledger_machine(lambda: PostgresStore(postgres)), settings=histories(100))

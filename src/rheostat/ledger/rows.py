@@ -52,9 +52,8 @@ SCHEMA = (
         amount TEXT NOT NULL,
         actual TEXT
     )""",
-    "CREATE INDEX rheostat_reservations_open ON rheostat_reservations (status, held_at_ms)"
+    "CREATE INDEX rheostat_reservations_open ON rheostat_reservations (held_at_ms)"
     " WHERE status IN ('held', 'sent', 'unknown')",
-    "CREATE INDEX rheostat_reservations_account ON rheostat_reservations (account, held_at_ms)",
 )
 ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
 HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
