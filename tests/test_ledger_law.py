@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from postgres_server import PostgresServer
+from rheostat.ledger import entry, law
 from rheostat.testing import ledger_machine
 from stores import MemoryStore, PostgresStore, SQLiteStore
 
@@ -42,3 +45,43 @@ def test_the_sqlite_ledger_keeps_the_law() -> None:
 @pytest.mark.timeout(0)
 def test_the_postgres_ledger_keeps_the_law(postgres: PostgresServer) -> None:
     run_state_machine_as_test(ledger_machine(lambda: PostgresStore(postgres)), settings=histories(100))
+
+
+def _twice(settle: Any) -> Any:
+    def mutant(book: law.Book, reservation: str, spend: Any, request_id: str) -> Any:
+        held = book.reservations.get(reservation)
+        posted = settle(book, reservation, spend, request_id)
+        if held is not None:
+            held.status = "held"
+        return posted
+
+    return mutant
+
+
+MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
+    "what is lost is given back": (law.Book, "lose", lambda _: lambda book, name: book.void(name), MemoryStore),
+    "a request may leave twice": (
+        law.Book, "begin", lambda _: lambda book, name: name in book.reservations, MemoryStore
+    ),
+    "everything fits": (entry.Entry, "shortage", lambda _: lambda account, asked: None, MemoryStore),
+    "parents don't bind": (
+        law.Book, "chain", lambda chain: lambda book, name: iter([next(iter(chain(book, name)))]), MemoryStore
+    ),
+    "a window never ends": (entry.Entry, "counts_in_window", lambda _: lambda account, held: True, SQLiteStore),
+    "settling again counts": (law.Book, "settle", _twice, SQLiteStore),
+    "what was sent is given back when its holder dies": (
+        law.Book, "expire", lambda _: lambda book, name: (book.void(name), "void")[1], MemoryStore
+    ),
+    "models aren't counted": (law, "tally", lambda _: lambda *_: None, MemoryStore),
+}  # fmt: skip
+
+
+@pytest.mark.no_cover
+@pytest.mark.parametrize("name", MUTANTS)
+def test_the_machine_notices_a_broken_law(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without this, a machine whose histories never come to the point would look like a proof."""
+    where, attribute, mutant, store = MUTANTS[name]
+    monkeypatch.setattr(where, attribute, mutant(getattr(where, attribute)))
+    quick = settings(histories(300), phases=[Phase.generate], database=None, derandomize=True)
+    with pytest.raises((AssertionError, ExceptionGroup)):
+        run_state_machine_as_test(ledger_machine(store), settings=quick)
