@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import operator
+import os
+import subprocess
+import sys
 import threading
 from typing import Annotated, Any, TypedDict
 
@@ -211,6 +214,64 @@ def test_a_timeout_and_a_cancel_leave_the_call_unknown(tmp_path: Any) -> None:
     reading = ledger.reading("thread/t")
     assert (reading["calls"], reading["held_calls"], reading["unknown_calls"]) == (0, 0, 1)
     ledger.close()
+
+
+def test_a_node_timeout_leaves_the_call_unknown_and_the_retry_pays_for_itself() -> None:
+    """LangGraph cuts the node by cancelling it, and tries again: two calls were made, one of them has no bill."""
+    delays = iter([1.0, 0.0])
+
+    def slow(*_: Any) -> Said:
+        delay = next(delays)
+        return Said(text="The answer is 29.", wait=lambda: threading.Event().wait(delay) and None)
+
+    ledger = MemoryLedger()
+    graph = StateGraph(Shared)
+    graph.add_node(
+        "solve", solver(ScriptedModel(script=slow), ledger=ledger).compile(),
+        timeout=0.4, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01),
+    )  # fmt: skip
+    graph.add_edge(START, "solve")
+    graph.add_edge("solve", END)
+    result = in_loop(graph.compile().ainvoke({"question": QUESTION}, {"configurable": {"thread_id": "t"}}))
+    assert (result["spend"]["calls"], result["spend"]["unknown_calls"], result["spend"]["held_calls"]) == (1, 1, 0)
+
+
+def test_an_error_handler_beside_it_changes_nothing(run: Runner) -> None:
+    asked, ledger = model(), MemoryLedger()
+    inner = solver(asked, ledger=ledger).compile()
+
+    def fails(state: Shared) -> Shared:
+        inner.invoke({"question": QUESTION})
+        raise ConnectionError("after paying")
+
+    def handler(state: Shared) -> Command[Any]:
+        return Command(update={"answers": ["handled"]}, goto="last")
+
+    graph = StateGraph(Shared)
+    graph.add_node("fails", fails, error_handler=handler)
+    graph.add_node("last", inner)
+    graph.add_edge(START, "fails")
+    graph.add_edge("last", END)
+    result = run(graph.compile(), {"question": QUESTION})
+    assert result["answers"] == ["handled"]
+    assert total(result["spend"]) == truth(asked)
+    assert truth(asked)[0] == 2
+
+
+def test_it_survives_strict_checkpoints() -> None:
+    program = """
+from langgraph.checkpoint.memory import InMemorySaver
+from rheostat import Budget, build_solver
+from rheostat.testing import ScriptedModel
+graph = build_solver(ScriptedModel(script=["The answer is 29."]), budget=Budget(tokens=9000), effort="none")
+config = {"configurable": {"thread_id": "t"}}
+compiled = graph.compile(checkpointer=InMemorySaver(), interrupt_before=["settle"])
+compiled.invoke({"question": "What is 30 - 1?"}, config, durability="sync")
+result = compiled.invoke(None, config)
+assert result["spend"]["calls"] == 1 and type(result["spend"]) is dict, result
+"""
+    environment = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"}
+    subprocess.run([sys.executable, "-W", "error", "-c", program], env=environment, check=True)
 
 
 def test_a_tenant_binds_all_its_threads(run: Runner) -> None:
