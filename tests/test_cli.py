@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -176,3 +177,13 @@ def test_models_are_listed_and_found() -> None:
     assert {row["name"] for row in rows} == {"qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"}
     path = rheostat("models", "path").stdout.decode().strip()
     assert Path(path).stat().st_size == 491_400_064
+
+
+def test_an_error_is_json_where_json_was_asked_for() -> None:
+    ran = rheostat("solve", "--json", "x", "--budget-tokens", "-5")
+    assert ran.returncode == 2
+    assert json.loads(ran.stdout)["error"] == "BudgetInvalid"
+
+
+def test_version() -> None:
+    assert rheostat("--version").stdout.decode().strip() == importlib.metadata.version("rheostat")

@@ -54,10 +54,19 @@ def run_together(
     return [json.loads(line) for line, worker in zip(said, workers, strict=True) if worker.returncode == 0]
 
 
-def many_processes(address: str, number: int, rounds: int) -> None:
+def many_processes(address: str, number: int, rounds: int, capsys: pytest.CaptureFixture[str]) -> None:
     ledger = open_ledger(address)
     ledger.open(Account("shared", Budget(usd=f"{CAP_NANOS / 1e9:.9f}")))
-    results = run_together([start(address, seed, rounds) for seed in range(number)])
+    started = 0.0
+
+    def begin() -> None:
+        nonlocal started
+        started = time.monotonic()
+
+    results = run_together([start(address, seed, rounds) for seed in range(number)], begin)
+    pairs = number * rounds / (time.monotonic() - started)
+    with capsys.disabled():
+        print(f"\n{number} processes on one {type(ledger).__name__} account: {pairs:,.0f} holds a second")
     assert len(results) == number
     reading = ledger.reading("shared")
     assert reading["usd_nanos"] == sum(result["settled"] for result in results) <= CAP_NANOS
@@ -69,16 +78,18 @@ def many_processes(address: str, number: int, rounds: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_eight_processes_on_one_file(tmp_path: Path) -> None:
-    many_processes(str(tmp_path / "ledger.db"), 8, 60)
+def test_eight_processes_on_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    many_processes(str(tmp_path / "ledger.db"), 8, 60, capsys)
 
 
 @pytest.mark.timeout(300)
-def test_thirty_two_processes_on_one_postgres_account(postgres: PostgresServer) -> None:
+def test_thirty_two_processes_on_one_postgres_account(
+    postgres: PostgresServer, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = PostgresStore(postgres)
     store.start(time.time)
     store.stop()
-    many_processes(postgres.address, 32, 20)
+    many_processes(postgres.address, 32, 20, capsys)
 
 
 @pytest.mark.timeout(300)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -15,7 +18,6 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="rheostat",
-    help="Adaptive thinking under a hard budget: how hard is it, how much may the model think, what may it cost.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -24,6 +26,21 @@ app.command(name="solve")(solve.solve)
 app.add_typer(models.app, name="models")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench.app, name="bench")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(version("rheostat"))
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Which version this is.")
+    ] = False,
+) -> None:
+    """Adaptive thinking under a hard budget: how hard is it, how much may the model think, what may it cost."""
 
 
 def run() -> None:
@@ -41,4 +58,6 @@ def run() -> None:
 
 
 def _say(what: str, error: Exception) -> None:
+    if "--json" in sys.argv:  # whoever reads JSON gets JSON
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n")
     Console(stderr=True).print(f"[bold red]{what}:[/] {escape(str(error))}", highlight=False)
