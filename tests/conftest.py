@@ -35,14 +35,24 @@ def local() -> Endpoint:
     return resolve(DEFAULT_MODEL)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A real Postgres server on loopback."""
+def _postgres() -> Iterator[PostgresServer]:
     if installation() is None:
         pytest.skip("Postgres isn't installed: the tests of PostgresLedger don't run")
     server = PostgresServer()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real Postgres server on loopback."""
+    yield from _postgres()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[PostgresServer]:
+    """One that a test may crash."""
+    yield from _postgres()
 
 
 _loop = asyncio.Runner()
@@ -80,4 +90,4 @@ RUNNERS = [by_invoke, by_ainvoke, by_stream, by_astream]
 @pytest.fixture(params=RUNNERS, ids=lambda runner: runner.__name__.removeprefix("by_"))
 def run(request: pytest.FixtureRequest) -> Runner:
     """A graph run in each of the four ways; what a test asserts on answer and ledger then holds in all of them."""
-    return request.param  # type: ignore[no-any-return]
+    return request.param

@@ -261,7 +261,7 @@ def test_accounts_and_windows_that_make_no_sense() -> None:
     with pytest.raises(BadInput, match="deadline of one run"):
         Account("a", Budget(seconds=5), window=Window("day"))
     with pytest.raises(BadInput, match="'day' or 'month'"):
-        Window("week")  # type: ignore[arg-type]
+        Window("week")
     with pytest.raises(BadInput, match="no time zone 'Mars/Olympus'"):
         Window("day", "Mars/Olympus")
 
@@ -301,6 +301,13 @@ def test_more_budget_for_an_open_account(ledger: Ledger) -> None:
     ledger.hold("a", [out(1)])
     ledger.amend("a", Budget(calls=1))
     assert ledger.room("a").calls == -1
+
+
+def test_a_window_takes_no_deadline_later_either(ledger: Ledger) -> None:
+    ledger.open(Account("a", Budget(calls=1), window=Window("day")))
+    with pytest.raises(BadInput, match="deadline of one run"):
+        ledger.amend("a", Budget(seconds=5))
+    assert ledger.room("a").calls == 1
 
 
 def test_whose_holder_died_expires(ledger: Ledger, time: Time) -> None:

@@ -21,7 +21,7 @@ from tenacity import wait_none
 import scenarios
 from conftest import in_loop
 from openai_server import Plan, openai_server
-from postgres_server import PostgresServer, installation
+from postgres_server import PostgresServer
 from rheostat import Account, Budget, LedgerError, LedgerUnavailable, Meter, PostgresLedger, Spend, build_solver
 from rheostat.ledger import open_ledger
 from rheostat.providers import endpoint_for
@@ -131,10 +131,8 @@ def test_workers_that_are_killed_leave_nothing_but_unknown(
 
 
 @pytest.mark.timeout(200)
-def test_a_database_that_goes_away_fails_closed_and_comes_back() -> None:
-    if installation() is None:
-        pytest.skip("Postgres isn't installed: the tests of PostgresLedger don't run")
-    server = PostgresServer()
+def test_a_database_that_goes_away_fails_closed_and_comes_back(own_postgres: PostgresServer) -> None:
+    server = own_postgres
     ledger = PostgresLedger(server.address, wait_seconds=1.0)
     with openai_server(Plan()) as api:
         chat = ChatOpenAI(model="tiny", base_url=api.url, api_key=SecretStr("k"))
@@ -150,15 +148,12 @@ def test_a_database_that_goes_away_fails_closed_and_comes_back() -> None:
         assert graph.invoke({"question": "What is 2 + 2?"})["answer"] == "4"
         assert api.bill.requests == 2
     ledger.close()
-    server.close()
 
 
 @pytest.mark.timeout(200)
-def test_a_database_that_goes_away_while_a_call_is_in_the_air() -> None:
+def test_a_database_that_goes_away_while_a_call_is_in_the_air(own_postgres: PostgresServer) -> None:
     """The answer came, its cost can't be posted: it stays charged in full, and shows when the database is back."""
-    if installation() is None:
-        pytest.skip("Postgres isn't installed: the tests of PostgresLedger don't run")
-    server = PostgresServer()
+    server = own_postgres
     ledger = PostgresLedger(server.address, wait_seconds=0.5)
     with openai_server(Plan(delay=0.5), on_request=lambda number: server.kill()) as api:
         chat = ChatOpenAI(model="tiny", base_url=api.url, api_key=SecretStr("k"))
@@ -175,7 +170,6 @@ def test_a_database_that_goes_away_while_a_call_is_in_the_air() -> None:
         assert ledger.expire(0) == 1
         assert ledger.reading("thread/t")["unknown_calls"] == 1
     ledger.close()
-    server.close()
 
 
 def test_a_crash_inside_a_transaction_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from rheostat.pricing import listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for
 from rheostat.providers.dial import reply_from
 
-PRICE = Price(input_per_million="1", output_per_million="2")  # type: ignore[arg-type]
+PRICE = Price(input_per_million="1", output_per_million="2")
 
 
 def endpoint(url: str) -> Endpoint:
@@ -175,7 +175,7 @@ def test_a_money_limit_over_an_unpriced_model_is_refused_at_construction() -> No
 
 def test_a_bound_covers_what_can_come() -> None:
     spend = Spend(input_tokens=1000, output_tokens=500)
-    dear = Price(input_per_million="4", output_per_million="20", cache_write_per_million="8")  # type: ignore[arg-type]
+    dear = Price(input_per_million="4", output_per_million="20", cache_write_per_million="8")
     assert dear.bound(spend) == 1000 * 8000 + 500 * 20_000
     assert dear.cost(spend) == 1000 * 4000 + 500 * 20_000
 
@@ -205,7 +205,7 @@ def test_nothing_waits_beyond_the_deadline(asynchronous: bool) -> None:
 @both
 def test_a_model_priced_by_the_hour(asynchronous: bool) -> None:
     """Held at the longest call that the price allows, charged by the time that it took, cut at the longest."""
-    price = Price(input_per_million="0", output_per_million="0", per_hour="3.60", most_seconds=1.0)  # type: ignore[arg-type]
+    price = Price(input_per_million="0", output_per_million="0", per_hour="3.60", most_seconds=1.0)
     with openai_server(Plan(delay=0.3), Plan(delay=5.0)) as server:
         chat = ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k"), timeout=20)
         at = endpoint_for(chat, price=price)
@@ -220,7 +220,17 @@ def test_a_model_priced_by_the_hour(asynchronous: bool) -> None:
 
 def test_a_price_by_the_hour_needs_a_longest_call() -> None:
     with pytest.raises(BadInput, match="go together"):
-        Price(input_per_million=0, output_per_million=0, per_hour=2)  # type: ignore[arg-type]
+        Price(input_per_million=0, output_per_million=0, per_hour=2)
+
+
+def stream(graph: Any, inputs: Any, config: Any, *, asynchronous: bool) -> None:
+    """Run it as a chat window does: the model is streamed."""
+
+    async def run() -> None:
+        async for _ in graph.astream(inputs, config, stream_mode="messages"):
+            pass
+
+    in_loop(run()) if asynchronous else list(graph.stream(inputs, config, stream_mode="messages"))
 
 
 @both
@@ -231,11 +241,7 @@ def test_a_stream_is_settled_from_its_last_chunk(asynchronous: bool) -> None:
         config: Any = {"configurable": {"thread_id": "t"}}
         inputs: Any = {"question": "What is 2 + 2?"}
 
-        async def run() -> None:
-            async for _ in graph.astream(inputs, config, stream_mode="messages"):
-                pass
-
-        in_loop(run()) if asynchronous else list(graph.stream(inputs, config, stream_mode="messages"))
+        stream(graph, inputs, config, asynchronous=asynchronous)
         assert server.bill.bodies[0]["stream"] is True
         reading = ledger.reading("thread/t")
         assert reading["input_tokens"] + reading["output_tokens"] == server.bill.tokens
@@ -253,11 +259,7 @@ def test_a_stream_that_ends_without_usage_stays_charged(plan: Plan, asynchronous
         config: Any = {"configurable": {"thread_id": "t"}}
         inputs: Any = {"question": "What is 2 + 2?"}
 
-        async def run() -> None:
-            async for _ in graph.astream(inputs, config, stream_mode="messages"):
-                pass
-
-        in_loop(run()) if asynchronous else list(graph.stream(inputs, config, stream_mode="messages"))
+        stream(graph, inputs, config, asynchronous=asynchronous)
         reading = ledger.reading("thread/t")
         assert (reading["calls"], reading["unknown_calls"], reading["held_calls"]) == (0, 1, 0)
         assert server.bill.tokens <= reading["unknown_input_tokens"] + reading["unknown_output_tokens"]
@@ -276,7 +278,7 @@ def test_what_is_written_to_a_cache_costs_more() -> None:
     written = Spend(input_tokens=1000, cache_write_tokens=400, cached_input_tokens=100, output_tokens=10)
     own = Price(
         input_per_million="4", output_per_million="20", cached_input_per_million="1", cache_write_per_million="8"
-    )  # type: ignore[arg-type]
+    )
     assert own.cost(written) == 500 * 4000 + 400 * 8000 + 100 * 1000 + 10 * 20_000
     listed = listed_price("anthropic", "claude-opus-4-5")
     assert listed is not None

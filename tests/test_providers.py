@@ -114,8 +114,8 @@ def test_usage_by_kind_whatever_the_tier_is_called() -> None:
         content="x",
         usage_metadata={
             "input_tokens": 100, "output_tokens": 50, "total_tokens": 150,
-            "input_token_details": {"flex_cache_read": 30},  # type: ignore[typeddict-unknown-key]
-            "output_token_details": {"flex_reasoning": 40},  # type: ignore[typeddict-unknown-key]
+            "input_token_details": {"flex_cache_read": 30},
+            "output_token_details": {"flex_reasoning": 40},
         },
         response_metadata={"finish_reason": "length"},
     )  # fmt: skip

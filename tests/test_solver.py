@@ -181,7 +181,7 @@ def test_a_bad_question_is_refused_before_anything_is_spent(question: Any, run: 
 def test_bad_arguments_are_refused_at_construction() -> None:
     at, _ = scripted("hm")
     for build in (
-        lambda: build_solver(at, budget=5),  # type: ignore[arg-type]
+        lambda: build_solver(at, budget=5),
         lambda: build_solver(at, budget=ROOMY, effort="enormous"),
         lambda: build_solver("no-such-model", budget=ROOMY),
         lambda: build_solver(at, budget=ROOMY, ledger=MemoryLedger(), meter=Meter(MemoryLedger())),

@@ -410,4 +410,19 @@ def test_a_last_word_of_ones_own() -> None:
 
 def test_bad_on_limit() -> None:
     with pytest.raises(BadInput, match="answer, raise, interrupt; not 'stop'"):
-        build_solver(model(), budget=ROOMY, on_limit="stop")  # type: ignore[arg-type]
+        build_solver(model(), budget=ROOMY, on_limit="stop")
+
+
+def test_room_that_others_took_between_plan_and_hold_is_planned_anew(run: Runner) -> None:
+    class Contended(MemoryLedger):
+        refusals = 1
+
+        def hold(self, account: str, amounts: Any, note: Any = None) -> Any:
+            if self.refusals:
+                self.refusals -= 1
+                raise BudgetExceeded(account="tenant", limit="calls", asked=1, left=0, cap=1)
+            return super().hold(account, amounts, note)
+
+    asked = model()
+    result = run(solver(asked, budget=Budget(calls=1), ledger=Contended()).compile(), {"question": QUESTION})
+    assert (result["answer"], result["spend"]["calls"], len(asked.calls)) == ("29", 1, 1)

@@ -60,7 +60,7 @@ def test_tests_that_loop_for_ever_end_too() -> None:
         (lambda: JsonSchema({"type": "strnig"}), "not a valid JSON Schema"),
         (lambda: Matches("("), "regular expression"),
         (lambda: MathsAnswer(" "), "needs a value"),
-        (lambda: as_verifier(3), "a function of the answer"),  # type: ignore[arg-type]
+        (lambda: as_verifier(3), "a function of the answer"),
     ],
 )
 def test_a_bad_verifier_is_refused_at_once(build: Any, says: str) -> None:

@@ -142,7 +142,7 @@ def open_(
 ) -> None:
     """Open an account; or give one that is open other limits."""
     budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
-    window = Window(each, zone) if each is not None else None  # type: ignore[arg-type]
+    window = Window(each, zone) if each is not None else None  # type: ignore[arg-type]  # Window says what it may be
     opened = open_ledger(ledger)
     try:
         known = {one.id: one for one, _ in opened.accounts()}

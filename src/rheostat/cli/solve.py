@@ -24,6 +24,7 @@ from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish
 from rheostat.errors import BadInput, LimitWarning
 from rheostat.ledger import MemoryLedger, open_ledger
+from rheostat.ledger.durable import DurableLedger
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
@@ -98,6 +99,8 @@ def solve(
     spend = result.get("spend") or {}
     if spend:
         result["spend"] = spend = ledger.reading(spend["account"])
+    if isinstance(ledger, DurableLedger):
+        ledger.close()
     if interrupted:
         result["stopped"] = "interrupted by the user"
     _print(result, as_json=as_json, quiet=quiet)

@@ -168,7 +168,7 @@ class DurableLedger(abc.ABC):
                     say_what_is_kept(account, None if known[0][2] is None else budget_of(known[0][2]))
                 return
             if known:  # another parent is an error; a higher version was seen in some state
-                self._change(account.id, lambda book: _raise_version(book, account, reading))
+                self._change(account.id, lambda book: book.open(account, reading))
                 return
             self._insert(account, reading)
 
@@ -197,7 +197,9 @@ class DurableLedger(abc.ABC):
     def amend(self, account: str, budget: Budget) -> None:
         text = "UPDATE rheostat_accounts SET budget = ? WHERE id = ?"
         also = (text, [packed(budget.to_dict()), account])
-        self._retrying(lambda again: self._change(account, lambda book: book.amend(account, budget), also=[also]))
+        self._retrying(
+            lambda again: self._change(account, lambda book: book.amend(account, budget), also=[also], flush=True)
+        )
 
     # --- hold, then pay -------------------------------------------------------------------------
 
@@ -276,16 +278,11 @@ class DurableLedger(abc.ABC):
         entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
         return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
 
-    def journal(self, *, account: str | None = None, open_only: bool = False) -> list[Line]:
-        """Every reservation, the oldest first; of one account, or only those that are still charged at their hold."""
-        where, values = ["1 = 1"], []
-        if account is not None:
-            where.append("account = ?")
-            values.append(account)
-        if open_only:
-            where.append(f"status IN ({', '.join(repr(status) for status in OPEN)})")
-        text = f"SELECT {HELD} FROM rheostat_reservations WHERE {' AND '.join(where)} ORDER BY held_at_ms, id"
-        rows = self._retrying(lambda again: self._query((text, values)))
+    def journal(self, *, open_only: bool = False) -> list[Line]:
+        """Every reservation, the oldest first; or only those that are still charged at their hold."""
+        where = f"WHERE status IN ({', '.join(repr(status) for status in OPEN)})" if open_only else ""
+        text = f"SELECT {HELD} FROM rheostat_reservations {where} ORDER BY held_at_ms, id"
+        rows = self._retrying(lambda again: self._query((text, [])))
         return [line_of(held_of(row)) for row in rows]
 
     # --- the same on an event loop, in a thread ----------------------------------------------------
@@ -336,10 +333,6 @@ async def _in_thread(do: Callable[[], T], undo: Callable[[T], None] | None = Non
             if undo is not None:
                 await asyncio.to_thread(undo, result)
         raise
-
-
-def _raise_version(book: Book, account: Account, reading: Reading | None) -> None:
-    book.open(account, reading)
 
 
 def _remember(cache: dict[str, Any], name: str, value: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from rheostat.budget import Budget, Room
 from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LimitWarning
@@ -107,6 +108,7 @@ class Book:
     def amend(self, account: str, budget: Budget) -> None:
         """Other limits from now on."""
         entry = self.entry(account)
+        Account(account, budget, entry.parent, entry.window)  # says what doesn't go together
         entry.bind(budget)
         entry.version += 1
 
@@ -216,11 +218,11 @@ class Book:
 
     def room(self, account: str) -> Room:
         """What is left: the least over the account and its parents."""
-        left: dict[str, float] = {}
+        left: dict[str, Any] = {}
         for entry in self.chain(account):
             for name, amount in entry.room().items():
                 left[name] = min(amount, left.get(name, amount))
-        return Room(**left)  # type: ignore[arg-type]
+        return Room(**left)
 
 
 def say_what_is_kept(account: Account, kept: Budget | None) -> None:

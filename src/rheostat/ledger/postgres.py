@@ -71,6 +71,7 @@ class PostgresLedger(DurableLedger):
             min_size=1,
             max_size=connections,
             timeout=wait_seconds,
+            reconnect_timeout=wait_seconds,  # or the pool tries again ever more rarely, for minutes after an outage
             kwargs={"autocommit": True},
             configure=_configure,
             open=False,

@@ -42,7 +42,7 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
 
 def fan_out(state: SolverState) -> list[Send] | str:
     """One branch a sample; `decide` if nothing could be held."""
-    shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]
+    shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]  # the names of channels, from a tuple
     return [Send("call", {**shared, "call": call}) for call in state["calls"]] or "decide"
 
 

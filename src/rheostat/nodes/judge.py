@@ -86,6 +86,8 @@ def _decision(
     facts = solver.endpoint(state).dial.facts
     latest = [s for s in samples if s["round"] == state["round"]]
     refused = next((s["error"] for s in latest if (s.get("error") or "").startswith("budget: ")), None)
+    if not latest:
+        refused = "budget: others took the room between plan and hold"
     if refused and not any(s["answer"] is not None for s in latest) and state["round"] < solver.caps.max_rounds:
         return Decision(action="sample", why=refused).to_dict()  # the next plan finds what still fits, if anything does
     verdicts = [s["verdict"]["passed"] for s in answers]
