@@ -18,9 +18,13 @@ class MemoryStore:
     durable = False
 
     def start(self, clock: Clock) -> Ledger:
-        return MemoryLedger(clock=clock, wall=clock)
+        self._ledger = MemoryLedger(clock=clock, wall=clock)
+        return self._ledger
 
     restart = start
+
+    def another(self, clock: Clock) -> Ledger:
+        return self._ledger
 
     def stop(self) -> None:
         pass
@@ -40,6 +44,8 @@ class SQLiteStore:
         self._ledgers.append(SQLiteLedger(self.path, wall=clock))
         return self._ledgers[-1]
 
+    another = restart
+
     def stop(self) -> None:
         for ledger in self._ledgers:
             ledger.close()
@@ -51,7 +57,7 @@ class PostgresStore:
 
     def __init__(self, server: PostgresServer) -> None:
         self.address = server.address
-        self._ledger: PostgresLedger | None = None
+        self._ledgers: list[PostgresLedger] = []
 
     def start(self, clock: Clock) -> PostgresLedger:
         ledger = self.restart(clock)
@@ -61,10 +67,12 @@ class PostgresStore:
 
     def restart(self, clock: Clock) -> PostgresLedger:
         self.stop()
-        self._ledger = PostgresLedger(self.address, clock=clock, connections=4)
-        return self._ledger
+        return self.another(clock)
+
+    def another(self, clock: Clock) -> PostgresLedger:
+        self._ledgers.append(PostgresLedger(self.address, clock=clock, connections=4))
+        return self._ledgers[-1]
 
     def stop(self) -> None:
-        if self._ledger is not None:
-            self._ledger.close()
-            self._ledger = None
+        while self._ledgers:
+            self._ledgers.pop().close()

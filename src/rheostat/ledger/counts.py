@@ -16,6 +16,9 @@ Counts: TypeAlias = list[int]
 """Amounts by kind, in the order of the constants below: plain ints, quick to add and to store."""
 USD, INPUT, CACHED, OUTPUT, THINKING, CALLS, MILLISECONDS, WRITTEN, UNPRICED = range(9)
 
+_ABSURD = 10**17
+"""No call costs a hundred million dollars: sums of what is less fit into a database's 64 bits."""
+
 TOP = 20
 """So many models and nodes are listed by name in a reading; the rest is `others`."""
 
@@ -43,6 +46,8 @@ def counts_of(spend: Spend) -> Counts:
     ]  # fmt: skip
     if min(counts) < 0:
         raise LedgerError(f"an amount can't be negative: {spend}")
+    if max(counts) > _ABSURD:
+        raise LedgerError(f"an amount can't be above {_ABSURD:,}: {spend}")
     return counts
 
 

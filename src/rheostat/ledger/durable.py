@@ -6,7 +6,7 @@ import abc
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -16,16 +16,14 @@ from rheostat.ledger.counts import counts_of
 from rheostat.ledger.entry import OPEN, dump
 from rheostat.ledger.journal import Line
 from rheostat.ledger.law import Book, say_what_is_kept
+from rheostat.ledger.page import Page
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
-from rheostat.ledger.rows import ENTRY, HELD, budget_of, entry_of, held_of, line_of, packed, row_of
+from rheostat.ledger.rows import ENTRY, HELD, Statement, budget_of, entry_of, held_of, line_of, packed
 from rheostat.usage import Spend
 
 __all__ = ["DurableLedger", "Statement", "Transaction"]
 
 T = TypeVar("T")
-Statement = tuple[str, Sequence[Any]]
-"""SQL with `?` for each parameter, and the parameters."""
-
 _REMEMBERED = 10_000
 
 
@@ -109,36 +107,14 @@ class DurableLedger(abc.ABC):
             queries.append(self._reservations(reservations))
         with self._transaction(flush=flush) as transaction:
             now, rows = transaction.load(queries)
-            book = Book(mono_ms=now, wall_ms=now)
-            book.entries = {row[0]: entry_of(row) for row in rows[0]}
-            book.reservations = {row[0]: held_of(row) for row in (rows[1] if reservations else ())}
-            versions = {name: entry.version for name, entry in book.entries.items()}
-            statuses = {name: held.status for name, held in book.reservations.items()}
-            result = op(book)
-            changes = [*self._changed_entries(book, versions), *self._changed_reservations(book, statuses)]
-            transaction.save([*changes, *also])
-            return result
+            page = Page(map(entry_of, rows[0]), map(held_of, rows[1] if reservations else ()), now)
+            result = op(page.book)
+            transaction.save([*page.changes(), *also])
+        self._written(page)
+        return result
 
-    def _changed_entries(self, book: Book, versions: dict[str, int]) -> Iterator[Statement]:
-        for entry in sorted(book.entries.values(), key=lambda each: each.id):
-            if versions.get(entry.id) != entry.version:
-                text = "UPDATE rheostat_accounts SET version = ?, state = ? WHERE id = ?"
-                yield text, [entry.version, packed(dump(entry)), entry.id]
-
-    def _changed_reservations(self, book: Book, statuses: dict[str, Any]) -> Iterator[Statement]:
-        for held in book.reservations.values():
-            if held.id not in statuses:
-                text = f"INSERT INTO rheostat_reservations ({HELD}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-                yield text, row_of(held)
-            elif statuses[held.id] != held.status:
-                text = (
-                    "UPDATE rheostat_reservations SET status = ?, request_id = ?, begun_at_ms = ?, closed_at_ms = ?, "
-                    "actual = ? WHERE id = ?"
-                )
-                actual = None if held.actual is None else packed(held.actual)
-                yield text, [
-                    held.status, held.request_id, held.begun_at_ms, held.closed_at_ms, actual, held.id,
-                ]  # fmt: skip
+    def _written(self, page: Page) -> None:  # noqa: B027 - only who remembers pages cares
+        """The tables are like this page now."""
 
     def _on(self, reservation: str, op: Callable[[Book], T], *, flush: bool = False) -> T | None:
         """Let `op` work on one reservation; `None` if there is no such."""

@@ -141,6 +141,7 @@ class Book:
             self.lose(reservation)
             return False
         held.status, held.begun_at_ms = "sent", self.wall_ms
+        self.entries[held.account].version += 1  # nothing changes without a version: stores rely on it
         return True
 
     def settle(self, reservation: str, spend: Spend, request_id: str) -> tuple[bool, HoldExceeded | None]:

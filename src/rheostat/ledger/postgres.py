@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from rheostat.errors import LedgerError, LedgerUnavailable, MissingExtra
-from rheostat.ledger.durable import DurableLedger, Statement, Transaction
-from rheostat.ledger.rows import SCHEMA, SCHEMA_VERSION
+from rheostat.ledger.durable import DurableLedger, Transaction
+from rheostat.ledger.entry import OPEN, Entry, Held
+from rheostat.ledger.law import Book
+from rheostat.ledger.page import Page
+from rheostat.ledger.rows import SCHEMA, SCHEMA_VERSION, Statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -20,14 +26,19 @@ __all__ = ["PostgresLedger"]
 T = TypeVar("T")
 _MIGRATION_LOCK = 0x5268656F
 """Key of the advisory lock under which the schema is made: several processes may start at once."""
-_CLOCK = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+_CLOCK_TOLERANCE_MS = 100
+"""So far may our idea of the server's clock be off; beyond, the server is asked."""
+_REMEMBERED = 1_000
 
 
 class PostgresLedger(DurableLedger):
     """Accounts in a Postgres database; time is the server's, so that machines needn't agree on theirs.
 
-    One transaction takes two round trips: lock and read the account and its parents; write and commit. A commit that
-    lets a request leave is flushed to disk; the others needn't be: what a server loses in a crash is then still held.
+    An operation takes one round trip when nobody else touched the account since our last one: it is worked out on
+    what we remember, and written on condition that the versions are still the same. Else it takes two: lock and read
+    the account and its parents; write and commit. A commit that lets a request leave is flushed to disk; the others
+    needn't be: what a server loses in a crash is then still held.
 
     Args:
         address: A libpq connection string or URL, such as `postgresql://user@host/database`.
@@ -52,6 +63,8 @@ class PostgresLedger(DurableLedger):
         clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__()
+        self._memory = _Memory()
+        self._server_ahead_ms = 0
         try:
             import psycopg
             from psycopg_pool import ConnectionPool, PoolTimeout
@@ -112,12 +125,66 @@ class PostgresLedger(DurableLedger):
     def close(self) -> None:
         self._pool.close()
 
+    # --- one round trip, if what we remember is still true ---------------------------------------------
+
+    def _change(
+        self,
+        account: str,
+        op: Callable[[Book], T],
+        *,
+        reservations: Sequence[str] = (),
+        also: Sequence[Statement] = (),
+        flush: bool = False,
+    ) -> T:
+        remembered = None if also else self._memory.take(self._chain(account), reservations)
+        if remembered is not None:
+            page = Page(*remembered, self._clock_ms())
+            try:
+                result = op(page.book)
+            except Exception:  # what we remember may be old: let the tables decide
+                remembered = None
+            if remembered is not None and self._write_if_true(page, flush=flush):
+                self._memory.keep(page)
+                return result
+        return super()._change(account, op, reservations=reservations, also=also, flush=flush)
+
+    def _write_if_true(self, page: Page, *, flush: bool) -> bool:
+        """Make the tables like the page in one statement, unless they, or the time, differ from what it began with."""
+        names = sorted(page.versions)
+        marks = ", ".join("?" * len(names))
+        pairs = ", ".join(["(?, ?)"] * len(names))
+        true = ["count(*) = ?"]
+        values: list[Any] = [*names, *(value for name in names for value in (name, page.versions[name])), len(names)]
+        if self._clock is None:
+            true.append(f"abs({_CLOCK} - ?) <= {_CLOCK_TOLERANCE_MS}")
+            values.append(page.book.wall_ms)
+        if flush:
+            true.append("set_config('synchronous_commit', 'on', true) IS NOT NULL")
+        parts = [
+            f"seen AS MATERIALIZED (SELECT id FROM rheostat_accounts WHERE id IN ({marks})"  # noqa: S608 - only marks
+            f" AND (id, version) IN ({pairs}) ORDER BY id FOR NO KEY UPDATE)",
+            f"still AS MATERIALIZED (SELECT {' AND '.join(true)} AS true FROM seen)",  # noqa: S608 - only marks
+        ]
+        for number, (text, given) in enumerate(page.changes("(SELECT still.true FROM still)")):
+            parts.append(f"change_{number} AS ({text})")
+            values.extend(given)
+        return bool(self._query((f"WITH {', '.join(parts)} SELECT still.true FROM still", values))[0][0])  # noqa: S608
+
+    def _written(self, page: Page) -> None:
+        self._memory.keep(page)
+
+    def _clock_ms(self) -> int:
+        """What the server's clock shows, without asking it."""
+        return int(self._clock() * 1000) if self._clock else int(time.monotonic() * 1000) + self._server_ahead_ms
+
     # --- what DurableLedger asks for ------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _transaction(self, *, flush: bool) -> Iterator[Transaction]:
         with self._errors(), self._pool.connection() as connection:
-            yield _Transaction(connection, self._clock, flush=flush)
+            transaction = _Transaction(connection, self._clock, flush=flush)
+            yield transaction
+            self._server_ahead_ms = transaction.server_ahead_ms
 
     def _query(self, statement: Statement) -> list[tuple[Any, ...]]:
         with self._errors(), self._pool.connection() as connection:
@@ -135,7 +202,55 @@ class PostgresLedger(DurableLedger):
         return result
 
     def _now_ms(self) -> int:
-        return int(self._clock() * 1000) if self._clock else int(self._query((_CLOCK, []))[0][0])
+        return int(self._clock() * 1000) if self._clock else int(self._query((f"SELECT {_CLOCK}", []))[0][0])
+
+
+@dataclass(slots=True)
+class _Known:
+    """An account as it was at a version, and some of its open reservations at the same version."""
+
+    version: int
+    entry: Entry | None = None
+    reservations: dict[str, Held] = field(default_factory=dict)
+
+
+class _Memory:
+    """Accounts as we wrote them, while nobody else writes to them. Whoever takes something has it alone."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._accounts: dict[str, _Known] = {}
+
+    def take(self, chain: Sequence[str], reservations: Sequence[str]) -> tuple[list[Entry], list[Held]] | None:
+        """The account, all its parents and these reservations of it; or `None`."""
+        entries: list[Entry] = []
+        taken: list[Held] = []
+        with self._lock:
+            for name in chain:
+                known = self._accounts.get(name)
+                if known is not None and known.entry is not None:
+                    entries.append(known.entry)
+                    known.entry = None
+            own = self._accounts.get(chain[0])
+            if own is not None:
+                taken.extend(own.reservations.pop(name) for name in reservations if name in own.reservations)
+        whole = len(entries) == len(chain) and len(taken) == len(reservations)
+        return (entries, taken) if whole else None
+
+    def keep(self, page: Page) -> None:
+        """The tables are like this page now. What somebody else touched since we last wrote it is forgotten."""
+        with self._lock:
+            for name, entry in page.book.entries.items():
+                known = self._accounts.pop(name, None)
+                untouched = known is not None and known.version == page.versions[name]
+                known = known if known is not None and untouched else _Known(entry.version)
+                known.version, known.entry = entry.version, entry if untouched else None
+                self._accounts[name] = known  # last in the row, and so the last to be forgotten
+            for held in page.book.reservations.values():
+                if held.status in OPEN:
+                    self._accounts[held.account].reservations[held.id] = held
+            while len(self._accounts) > _REMEMBERED:
+                del self._accounts[next(iter(self._accounts))]
 
 
 class _Transaction:
@@ -143,6 +258,7 @@ class _Transaction:
 
     def __init__(self, connection: psycopg.Connection[Any], clock: Callable[[], float] | None, *, flush: bool) -> None:
         self._connection, self._clock, self._flush = connection, clock, flush
+        self.server_ahead_ms = 0
 
     def _send(self, statements: Sequence[Statement]) -> list[list[tuple[Any, ...]]]:
         from psycopg import ClientCursor
@@ -159,7 +275,10 @@ class _Transaction:
 
     def load(self, queries: Sequence[Statement]) -> tuple[int, list[list[tuple[Any, ...]]]]:
         begin = "BEGIN; SET LOCAL synchronous_commit = on" if self._flush else "BEGIN"
-        *loaded, clock = self._send([(begin, []), *queries, (_CLOCK, [])])  # the time after the locks were granted
+        *loaded, clock = self._send(
+            [(begin, []), *queries, (f"SELECT {_CLOCK}", [])]
+        )  # the time after the locks were granted
+        self.server_ahead_ms = int(clock[0][0]) - int(time.monotonic() * 1000)
         return int(self._clock() * 1000) if self._clock else int(clock[0][0]), loaded
 
     def save(self, statements: Sequence[Statement]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
-import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import orjson
 
 from rheostat.budget import Budget
 from rheostat.ledger.counts import spend_of
@@ -17,6 +19,7 @@ __all__ = [
     "HELD",
     "SCHEMA",
     "SCHEMA_VERSION",
+    "Statement",
     "budget_of",
     "entry_of",
     "held_of",
@@ -24,6 +27,9 @@ __all__ = [
     "packed",
     "row_of",
 ]
+
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""SQL with `?` for each parameter, and the parameters."""
 
 SCHEMA_VERSION = 1
 SCHEMA = (
@@ -59,18 +65,15 @@ ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, s
 HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode  # `json.dumps` with options makes a new one each time
-
-
 @functools.lru_cache(maxsize=1000)
 def budget_of(text: str) -> Budget:
     """Most accounts share a few budgets, and reading one checks it."""
-    return Budget.from_dict(json.loads(text))
+    return Budget.from_dict(orjson.loads(text))
 
 
 def packed(data: Any) -> str:
     """Compact JSON."""
-    return _encode(data)
+    return orjson.dumps(data).decode()
 
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
@@ -83,7 +86,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
         window=None if every is None else Window(every, zone),
         opened_at_ms=opened_at_ms,
         version=version,
-        **json.loads(state),
+        **orjson.loads(state),
     )
 
 
@@ -92,8 +95,8 @@ def held_of(row: tuple[Any, ...]) -> Held:
     name, account, status, model, node, request_id, held_at, begun_at, closed_at, amount, actual = row
     return Held(
         id=name, account=account, status=status, model=model, node=node, request_id=request_id, held_at_ms=held_at,
-        begun_at_ms=begun_at, closed_at_ms=closed_at, amount=json.loads(amount),
-        actual=None if actual is None else json.loads(actual),
+        begun_at_ms=begun_at, closed_at_ms=closed_at, amount=orjson.loads(amount),
+        actual=None if actual is None else orjson.loads(actual),
     )  # fmt: skip
 
 

@@ -52,7 +52,10 @@ class Store(Protocol):
         """A ledger over an empty store, with `clock()` as its seconds since the epoch."""
 
     def restart(self, clock: Any) -> Ledger:
-        """A ledger as a new process sees it after the last one was killed."""
+        """A ledger as a new process sees it after all others were killed."""
+
+    def another(self, clock: Any) -> Ledger:
+        """A ledger as a second process sees it while the first one lives; without a store, the same ledger."""
 
     def stop(self) -> None:
         """Clean up."""
@@ -60,7 +63,8 @@ class Store(Protocol):
 
 def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
     """A hypothesis state machine for a ledger: hold, begin, settle, settle again, overrun, void, lose, expire, amend,
-    restart, time, nested accounts and windows in random order; after every step the ledger must equal the truth.
+    two processes, restart, time, nested accounts and windows in random order; after every step the ledger must equal
+    the truth.
 
     >>> TestMyLedger = ledger_machine(MyStore).TestCase  # doctest: +SKIP
 
@@ -76,6 +80,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             self.now = START
             self.store: Store = make_store()
             self.ledger = self.store.start(lambda: self.now)
+            self.other: Ledger | None = None
             self.truth = LedgerTruth()
             self.versions: dict[str, int] = {}
             self.steps = 0
@@ -236,10 +241,17 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             self.time_passes(100)
             self.expire(50)
 
+        @rule()
+        def another_process(self) -> None:
+            """The next steps are somebody else's; each must see what the other did."""
+            other = self.other or self.store.another(lambda: self.now)
+            self.ledger, self.other = other, self.ledger
+
         @precondition(lambda self: self.rested > 20)
         @rule()
         def restart(self) -> None:
             self.rested = 0
+            self.other = None
             readings: dict[str, Reading] = {name: self.ledger.reading(name) for name in self.truth.accounts}
             self.ledger = self.store.restart(lambda: self.now)
             if self.store.durable:
