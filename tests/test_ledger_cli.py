@@ -115,6 +115,14 @@ def test_export(file: Path) -> None:
     assert len(json.loads(rheostat("export", str(file), "--json"))) == 5
 
 
+def test_prune(file: Path) -> None:
+    before = rheostat("accounts", str(file), "--json")
+    assert "0 lines" in rheostat("prune", str(file), "--days", "100000")
+    assert "3 lines" in rheostat("prune", str(file))
+    assert len(json.loads(rheostat("unknown", str(file), "--json"))) == 2  # what is still charged stays
+    assert rheostat("accounts", str(file), "--json") == before
+
+
 def test_reconcile(file: Path, tmp_path: Path) -> None:
     """One row agrees, one disagrees, one settles what was unknown (by time), one is nobody's."""
     usage = tmp_path / "usage.csv"

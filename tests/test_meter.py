@@ -29,8 +29,8 @@ from rheostat import (
     SQLiteLedger,
     build_solver,
 )
-from rheostat.flow import adrive, drive
-from rheostat.pricing import listed_price
+from rheostat.flow import Effect, adrive, drive
+from rheostat.pricing import Terms, listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for
 from rheostat.providers.dial import reply_from
 
@@ -272,6 +272,107 @@ def test_the_providers_request_id_is_in_the_journal(tmp_path: Path) -> None:
         graph.invoke({"question": "What is 2 + 2?"})
         assert [line.request_id for line in ledger.journal()] == ["r0"]
         ledger.close()
+
+
+@both
+def test_a_tool_with_a_declared_price(asynchronous: bool) -> None:
+    """Held before, charged after, also when it fails; not begun when it doesn't fit."""
+    ledger = MemoryLedger()
+    ledger.open(Account("a", Budget(usd="0.025")))
+    meter, done = Meter(ledger), []
+    price = Spend(usd_nanos=10_000_000)
+
+    def pay(fails: bool = False) -> Any:
+        def work() -> str:
+            done.append(ledger.reading("a")["held_usd_nanos"])
+            if fails:
+                raise RuntimeError("the tool's server is down")
+            return "found"
+
+        async def awork() -> str:
+            return work()
+
+        flow = meter.pay("a", price, {"node": "search"}, Effect(work, awork))
+        return in_loop(adrive(flow)) if asynchronous else drive(flow)
+
+    assert pay() == "found"
+    with pytest.raises(RuntimeError, match="down"):
+        pay(fails=True)
+    with pytest.raises(BudgetExceeded, match="usd"):
+        pay()
+    assert done == [10_000_000, 10_000_000]
+    reading = ledger.reading("a")
+    assert (reading["usd_nanos"], reading["held_usd_nanos"], reading["by_node"]["search"]["calls"]) == (
+        20_000_000,
+        0,
+        0,
+    )
+
+
+def test_holds_of_the_dead_are_swept_up_when_an_account_is_opened() -> None:
+    now = 1_000_000.0
+    ledger = MemoryLedger(clock=lambda: now, wall=lambda: now)
+    ledger.open(Account("a", Budget(calls=2)))
+    sent, _ = ledger.hold("a", [Spend(calls=1), Spend(calls=1)])
+    ledger.begin(sent.id)
+    now += 4000
+    drive(Meter(ledger).open(Account("b", None), {}))
+    reading = ledger.reading("a")
+    assert (reading["held_calls"], reading["unknown_calls"]) == (0, 1)
+    assert ledger.room("a").calls == 1
+    assert ledger.settle(sent.id, Spend(calls=1))  # late, and it counts
+
+
+def test_the_tier_that_was_used_is_the_price_that_is_paid() -> None:
+    price = listed_price("openai", "gpt-5.1")
+    assert price is not None
+    spend = Spend(input_tokens=1_000_000)
+    at = {tier: price.cost(spend, Terms(service_tier=tier)) for tier in ("", "default", "flex", "priority")}
+    assert at == {"": 1_250_000_000, "default": 1_250_000_000, "flex": 625_000_000, "priority": 2_500_000_000}
+    assert price.bound(spend, Terms(service_tier="auto")) == at["priority"]
+    assert price.bound(spend, Terms(service_tier="flex")) == at["flex"]
+    claude = listed_price("anthropic", "claude-opus-5-5")
+    assert claude is not None
+    written = Spend(input_tokens=1_000_000, cache_write_tokens=1_000_000)
+    assert claude.cost(written) == 5_000_000_000
+    assert claude.cost(written, Terms(cache_write_1h_tokens=1_000_000)) == 8_000_000_000 == claude.bound(spend)
+    assert claude.cost(Spend(), Terms(web_searches=3)) == 30_000_000
+    assert claude.bound(spend, Terms(speed="fast")) == 16_000_000_000
+
+
+def test_prices_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text('["openai:gpt-5.1"]\ninput_per_million = 1.10\noutput_per_million = 8\n')
+    monkeypatch.setenv("RHEOSTAT_PRICES", str(file))
+    chat = ChatOpenAI(model="gpt-5.1", api_key=SecretStr("k"))
+    price = endpoint_for(chat).price
+    assert price is not None
+    assert price.cost(Spend(input_tokens=1_000_000, output_tokens=1_000_000)) == 9_100_000_000
+    other = endpoint_for(ChatOpenAI(model="gpt-5.2", api_key=SecretStr("k"))).price
+    assert other is not None
+    assert other.listed == ("openai", "gpt-5.2")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[broken", "not TOML"),
+        ('["gpt-5.1"]\ninput_per_million = 1', "PROVIDER:MODEL"),
+        ('["openai:x"]\ninput = 1', "no such rate: input"),
+        ('["openai:x"]\ninput_per_million = 1', "output_per_million"),
+        ('["openai:x"]\ninput_per_million = -1\noutput_per_million = 2', "zero or more"),
+        (None, "can't be read"),
+    ],
+)
+def test_a_bad_price_file_is_refused(
+    text: str | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "prices.toml"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("RHEOSTAT_PRICES", str(file))
+    with pytest.raises(BadInput, match=says):
+        endpoint_for(ChatOpenAI(model="gpt-5.1", api_key=SecretStr("k")))
 
 
 def test_what_is_written_to_a_cache_costs_more() -> None:

@@ -38,6 +38,9 @@ from rheostat.usage import Spend
 __all__ = ["Meter"]
 
 
+_SWEEP_SECONDS = 600.0
+
+
 class Meter:
     """Calls models under a ledger. All methods are flows: run them by `rheostat.flow.drive` or `adrive`.
 
@@ -46,6 +49,9 @@ class Meter:
         attempts: How often one request may be sent, the first time included.
         wait: Pause between attempts (a tenacity wait), if the server doesn't ask for a longer one.
         most_retry_after_seconds: How long a `Retry-After` is honoured. Nothing waits beyond the deadline.
+        stale_after_seconds: A hold that nobody touched for so long has lost its holder: what was sent is charged as
+            unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
+            account is opened; `None`: never.
     """
 
     def __init__(
@@ -55,10 +61,13 @@ class Meter:
         attempts: int = 3,
         wait: wait_base | None = None,
         most_retry_after_seconds: float = 60.0,
+        stale_after_seconds: float | None = 3600.0,
     ) -> None:
         if attempts < 1:
             raise BadInput(f"attempts must be at least 1, not {attempts}")
         self.ledger = ledger
+        self._stale_after_seconds = stale_after_seconds
+        self._swept_at = float("-inf")
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=_RetryAfter(wait or wait_exponential_jitter(multiplier=0.5, max=8), most_retry_after_seconds),
@@ -71,6 +80,10 @@ class Meter:
     def open(self, account: Account, reading: Reading | None) -> Flow[None]:
         """Open an account, from its last reading if the ledger has forgotten it."""
         yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
+        stale = self._stale_after_seconds
+        if stale is not None and time.monotonic() - self._swept_at > _SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            yield Effect(lambda: self.ledger.expire(stale), lambda: self.ledger.aexpire(stale))
 
     def amend(self, account: str, budget: Budget) -> Flow[None]:
         """Give an open account other limits."""
@@ -148,7 +161,7 @@ class Meter:
             calls=1,
             milliseconds=int(1000 * _longest(endpoint.price)),
         )
-        return replace(spend, usd_nanos=endpoint.price.bound(spend) if endpoint.price else None)
+        return replace(spend, usd_nanos=endpoint.price.bound(spend, settings.terms) if endpoint.price else None)
 
     @staticmethod
     def check_price(endpoint: Endpoint, budget: Budget) -> None:
@@ -162,6 +175,30 @@ class Meter:
                 f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
                 "Give a price (rheostat.Price), or limit tokens, calls or seconds instead."
             )
+
+    # --- what isn't a model ---------------------------------------------------------------------------
+
+    def pay(self, account: str, price: Spend, note: dict[str, str], work: Effect) -> Flow[Any]:
+        """Do something that has a declared price, such as a tool on somebody else's API: hold, do, settle.
+
+        It is charged whether it succeeds or raises: who declared the price didn't say that failures are free.
+
+        Raises:
+            BudgetExceeded: it doesn't fit; `work` wasn't begun.
+            Exception: what `work` raised.
+        """
+        [held] = yield from self.hold(account, [price], note)
+        reservation, _ = yield from self._begun(account, held, price, note)
+        try:
+            result = yield work
+        except Exception:
+            yield from self._settle(reservation.id, price)
+            raise
+        except BaseException:  # cut in the middle
+            yield from self._lose(reservation.id)
+            raise
+        yield from self._settle(reservation.id, price)
+        return result
 
     # --- the call ---------------------------------------------------------------------------------
 
@@ -263,7 +300,7 @@ class Meter:
         if price is not None and price.most_seconds is not None:  # what took longer was cut, give or take a moment
             milliseconds = min(milliseconds, reservation.amount.milliseconds)
         spend = replace(reply.spend, milliseconds=milliseconds)
-        spend = replace(spend, usd_nanos=price.cost(spend) if price else None)
+        spend = replace(spend, usd_nanos=price.cost(spend, reply.terms) if price else None)
         yield from self._settle(reservation.id, spend, reply.request_id)
         return replace(reply, spend=spend)
 

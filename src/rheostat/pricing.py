@@ -1,26 +1,57 @@
 """What a call costs, and the most that it can cost.
 
-Prices come from genai-prices (offline table); a `Price` of your own overrides it. A local model has the price
-that you declare: `FREE`, or so much for each million tokens. An unknown price is `None`, never zero.
+Prices come from genai-prices (offline table). A `Price` of your own goes before it: as an argument, or for many
+models in a TOML file that the environment variable `RHEOSTAT_PRICES` names. A local model has the price that you
+declare: `FREE`, or so much for each million tokens. An unknown price is `None`, never zero.
 """
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+import os
+import tomllib
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 from genai_prices import Usage, calc_price
 
 from rheostat.errors import BadInput
 from rheostat.usage import Spend, usd_nanos
 
-__all__ = ["FREE", "Price", "listed_price"]
+__all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "listed_price", "own_prices", "price_of"]
 
+
+PRICES = "RHEOSTAT_PRICES"
+"""Environment variable: the path of a TOML file with prices of your own."""
 
 _RATES = (
     "input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million", "per_hour",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On what terms a call is billed, beside its tokens. Only list prices know them."""
+
+    service_tier: str = ""
+    """`default`, `flex`, `priority` …, as the reply names it; `auto`, in a bound: whatever the provider may choose."""
+    speed: str = ""
+    """`fast`: Anthropic's fast mode."""
+    cache_write_1h_tokens: int = 0
+    """The part of `cache_write_tokens` that is kept for an hour and not for five minutes."""
+    web_searches: int = 0
+    """Searches that the provider ran on its own side."""
+
+    @property
+    def context(self) -> dict[str, str]:
+        """For genai-prices: what selects a price."""
+        named = {"service_tier": self.service_tier, "speed": self.speed}
+        return {name: value for name, value in named.items() if value}
+
+
+LIST = Terms()
+"""The plain list price."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +92,10 @@ class Price:
         """Nothing that is done with the model costs anything."""
         return not (self.listed or self.per_hour or self.input_per_million or self.output_per_million)
 
-    def cost(self, spend: Spend) -> int:
+    def cost(self, spend: Spend, terms: Terms = LIST) -> int:
         """Nano-dollars for these tokens, rounded up."""
         if self.listed is not None:
-            return usd_nanos(_listed_cost(self.listed, spend))
+            return usd_nanos(_listed_cost(self.listed, spend, terms))
         cached_rate = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
         dollars = (
             self.input_per_million * (spend.input_tokens - spend.cached_input_tokens - spend.cache_write_tokens)
@@ -74,50 +105,95 @@ class Price:
         ) / 1_000_000 + (self.per_hour or Decimal(0)) * spend.milliseconds / 3_600_000
         return usd_nanos(dollars)
 
-    def bound(self, spend: Spend) -> int:
-        """The most nano-dollars that these tokens can cost: nothing cached, everything written to the cache."""
-        uncached = replace(spend, cached_input_tokens=0, cache_write_tokens=0)
-        surcharge = (self.cache_write_per_million or Decimal(0)) - self.input_per_million
-        written = usd_nanos(max(surcharge, Decimal(0)) * spend.input_tokens / 1_000_000)
-        return self.cost(uncached) + written
+    def bound(self, spend: Spend, terms: Terms = LIST) -> int:
+        """The most nano-dollars that these tokens can cost: nothing cached, or everything written to the cache."""
+        plain = replace(spend, cached_input_tokens=0, cache_write_tokens=0)
+        written = replace(plain, cache_write_tokens=spend.input_tokens)
+        tiers = ("default", "priority") if terms.service_tier == "auto" else (terms.service_tier,)
+        at = [replace(terms, service_tier=tier, cache_write_1h_tokens=0) for tier in tiers]
+        kept = [replace(tier, cache_write_1h_tokens=spend.input_tokens) for tier in at]
+        return max(
+            *(self.cost(plain, tier) for tier in at),
+            *(self.cost(written, tier) for tier in [*at, *kept]),
+        )
 
 
 FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
 """For a model that runs on your own machine, said out loud."""
 
 
-def _listed_cost(listed: tuple[str, str], spend: Spend) -> Decimal:
+def price_of(provider: str, model: str) -> Price | None:
+    """What a hosted model costs: your own price before the list's; `None` if neither knows it."""
+    return own_prices().get(f"{provider}:{model}") or listed_price(provider, model)
+
+
+def own_prices() -> dict[str, Price]:
+    """The prices in the file that `RHEOSTAT_PRICES` names; empty without one.
+
+    A table for each model, in US dollars for a million tokens:
+
+    .. code-block:: toml
+
+        ["openai:gpt-5.1"]
+        input_per_million = 1.00
+        output_per_million = 8.00
+        cached_input_per_million = 0.10
+
+    Raises:
+        BadInput: the file isn't there, isn't TOML, or says something else.
+    """
+    path = os.environ.get(PRICES)
+    if not path:
+        return {}
+    try:
+        return _prices_in(path, Path(path).stat().st_mtime_ns)
+    except OSError as error:
+        raise BadInput(f"{PRICES} names {path}, which can't be read: {error.strerror}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _prices_in(path: str, changed_ns: int) -> dict[str, Price]:
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
+    except ValueError as error:
+        raise BadInput(f"{path} is not TOML: {error}") from error
+    known = {field.name for field in fields(Price)} - {"listed"}
+    prices = {}
+    for model, table in tables.items():
+        if not isinstance(table, dict) or ":" not in model:
+            raise BadInput(f'{path}: {model!r} should be a table named "PROVIDER:MODEL"')
+        if unknown := set(table) - known:
+            raise BadInput(
+                f"{path}: {model}: no such rate: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}"
+            )
+        try:
+            prices[model] = Price(**table)
+        except (TypeError, BadInput) as error:
+            raise BadInput(f"{path}: {model}: {error}") from error
+    return prices
+
+
+def _listed_cost(listed: tuple[str, str], spend: Spend, terms: Terms = LIST) -> Decimal:
     provider, model = listed
     usage = Usage(
         input_tokens=spend.input_tokens,
         output_tokens=spend.output_tokens,
         cache_read_tokens=spend.cached_input_tokens or None,
         cache_write_tokens=spend.cache_write_tokens or None,
+        cache_write_1h_tokens=terms.cache_write_1h_tokens or None,
+        web_searches=terms.web_searches or None,
     )
-    return calc_price(usage, model_ref=model, provider_id=provider).total_price
+    return calc_price(usage, model_ref=model, provider_id=provider, price_context=terms.context or None).total_price
 
 
 @functools.cache
 def listed_price(provider: str, model: str) -> Price | None:
     """The list price of a hosted model, or `None` if genai-prices doesn't know it."""
-    million = Spend(input_tokens=1_000_000)
     try:
-        rates = calc_price(Usage(input_tokens=1), model_ref=model, provider_id=provider).model_price
         return Price(
-            input_per_million=_listed_cost((provider, model), million),
+            input_per_million=_listed_cost((provider, model), Spend(input_tokens=1_000_000)),
             output_per_million=_listed_cost((provider, model), Spend(output_tokens=1_000_000)),
-            cache_write_per_million=_flat(getattr(rates, "cache_write_1h_mtok", None))
-            or _flat(getattr(rates, "cache_write_mtok", None)),
             listed=(provider, model),
         )
     except LookupError:
         return None
-
-
-def _flat(rate: object) -> Decimal | None:
-    """A rate as one number; a tiered one by its dearest tier."""
-    if rate is None or isinstance(rate, Decimal):
-        return rate
-    tiers = getattr(rate, "tiers", ())
-    dearest: Decimal = max([getattr(rate, "base", Decimal(0)), *(tier.price for tier in tiers)])
-    return dearest

@@ -76,6 +76,17 @@ def _writer(address: str) -> None:
     ledger.close()
 
 
+def _selects(address: str) -> float:
+    import psycopg
+
+    with psycopg.connect(address, autocommit=True) as connection:
+        end, count = time.perf_counter() + 1, 0
+        while time.perf_counter() < end:
+            connection.execute("SELECT 1")
+            count += 1
+    return count
+
+
 class _State(TypedDict, total=False):
     step: int
     spend: Annotated[Reading, latest_reading]
@@ -121,6 +132,7 @@ def main(postgres: str | None = None) -> None:
         ledger.open(Account("a", _ROOMY))
         write(f"Postgres (processes)          {_processes(postgres, 1):11,.0f} {_processes(postgres, 16):12,.0f}\n")
         ledger.close()
+        write(f"  (this server answers {_selects(postgres):,.0f} times `SELECT 1` a second)\n")
     sizes = ", ".join(f"{_bytes_after(steps):,} after {steps:,}" for steps in (10, 1_000, 10_000))
     write(f"bytes of `spend` in the checkpoint: {sizes} steps\n")
 

@@ -331,6 +331,16 @@ def void(
 
 
 @app.command()
+def prune(
+    ledger: Where,
+    days: Annotated[float, typer.Option(help="Keep the lines of so many days.", min=0)] = 90.0,
+) -> None:
+    """Delete old lines of the journal that are settled or given back. Accounts and totals stay as they are."""
+    with _opened(ledger) as opened:
+        typer.echo(f"{opened.prune(days * 86_400):,} lines deleted")
+
+
+@app.command()
 def export(
     ledger: Where,
     account: Annotated[str | None, typer.Option(help="This account, and all beneath it, only.")] = None,

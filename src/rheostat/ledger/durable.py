@@ -230,6 +230,14 @@ class DurableLedger(abc.ABC):
 
         return sum(self._on(name, expire) or 0 for name in stale)
 
+    def prune(self, older_than_seconds: float) -> int:
+        """Delete the journal's lines that were settled or given back so long ago; how many. No total changes."""
+        before = self._now_ms() - int(older_than_seconds * 1000)
+        text = (
+            "DELETE FROM rheostat_reservations WHERE status IN ('settled', 'void') AND closed_at_ms <= ? RETURNING id"
+        )
+        return len(self._retrying(lambda again: self._query((text, [before]))))
+
     # --- reading --------------------------------------------------------------------------------
 
     def _snapshot(self, account: str) -> Book:

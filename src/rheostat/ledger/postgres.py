@@ -75,7 +75,7 @@ class PostgresLedger(DurableLedger):
         self._database_error = psycopg.DatabaseError
         self._again = Retrying(
             retry=retry_if_exception_type(LedgerUnavailable),
-            stop=stop_after_attempt(3),
+            stop=stop_after_attempt(2),
             wait=wait_fixed(0.2),
             reraise=True,
         )
@@ -191,15 +191,11 @@ class PostgresLedger(DurableLedger):
             return connection.execute(*_translated(statement)).fetchall()
 
     def _retrying(self, work: Callable[[bool], T]) -> T:
-        again = False
-
-        def attempt() -> T:
-            nonlocal again
-            first, again = not again, True
-            return work(not first)
-
-        result: T = self._again(attempt)
-        return result
+        try:
+            return work(False)
+        except LedgerUnavailable:
+            result: T = self._again(work, True)
+            return result
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000) if self._clock else int(self._query((f"SELECT {_CLOCK}", []))[0][0])

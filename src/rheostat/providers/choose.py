@@ -8,7 +8,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
 from rheostat.errors import ModelUnknown
-from rheostat.pricing import Price, listed_price
+from rheostat.pricing import Price, price_of
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.dial import Dial, Endpoint
 from rheostat.providers.generic import GenericDial
@@ -42,7 +42,7 @@ def endpoint_for(chat: BaseChatModel, *, name: str | None = None, price: Price |
     else:
         dial = GenericDial(name or model)
     if price is None and provider is not None:
-        price = listed_price(provider, model)
+        price = price_of(provider, model)
     context = (chat.profile or {}).get("max_input_tokens")
     return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context)
 

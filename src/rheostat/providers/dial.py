@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage
 from rheostat.effort import ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.pricing import Price
+from rheostat.pricing import LIST, Price, Terms
 from rheostat.usage import Spend
 
 __all__ = ["Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "byte_bound", "reply_from"]
@@ -34,6 +34,8 @@ class Settings:
     """The clamp that was sent: the reply can't be longer."""
     max_thinking_tokens: int
     """The most of it that can be thought."""
+    terms: Terms = LIST
+    """The dearest terms on which it can be billed."""
     notes: tuple[str, ...] = ()
     """What was changed on the way, and why: nothing is dropped in silence."""
 
@@ -50,6 +52,8 @@ class Reply:
     """Tokens by kind and one call, not yet priced; `None`: the provider didn't say."""
     cut: bool
     """Stopped by a length cap."""
+    terms: Terms = LIST
+    """The terms on which it was billed."""
     request_id: str = ""
     """The provider's own name for the request: a usage export is matched by it."""
 
@@ -147,5 +151,6 @@ def reply_from(
         thought=thought,
         spend=spend,
         cut=stop in ("length", "max_tokens", "incomplete"),
+        terms=Terms(service_tier=str(metadata.get("service_tier") or "")),
         request_id=str(metadata.get("id") or message.id or ""),
     )

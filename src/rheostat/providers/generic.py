@@ -53,7 +53,7 @@ class GenericDial:
         if temperature is not None:
             kwargs["temperature"] = temperature
         notes = ("two-phase thinking: the model has no dial of its own",) if phase == "think" else ()
-        return Settings(kwargs, most, most if phase == "think" else 0, notes)
+        return Settings(kwargs, most, most if phase == "think" else 0, notes=notes)
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
         if phase != "think":

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
+from rheostat.pricing import LIST, Terms
 from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
 
 __all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels"]
@@ -48,6 +49,10 @@ class HostedDial:
         """The provider's own arguments for this much thinking, and notes on what was changed."""
         raise NotImplementedError
 
+    def terms(self, kwargs: dict[str, Any]) -> Terms:
+        """The dearest terms on which the request can be billed; may settle them by an argument of its own."""
+        return LIST
+
     length_argument = "max_tokens"
 
     @property
@@ -62,7 +67,8 @@ class HostedDial:
         if temperature is not None:
             notes = (*notes, "temperature not sent: reasoning models reject it or fix it")
         kwargs[self.length_argument] = plan.max_output_tokens
-        return Settings(kwargs, plan.max_output_tokens, plan.max_output_tokens, notes)
+        terms = self.terms(kwargs)
+        return Settings(kwargs, plan.max_output_tokens, plan.max_output_tokens, terms, notes)
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
         thought = "".join(
