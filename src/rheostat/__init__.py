@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PullFailed,
         RheostatError,
         ServerFailed,
+        SettingWarning,
         VerifierInvalid,
     )
     from rheostat.ledger import (
@@ -94,6 +95,7 @@ __all__ = [
     "Room",
     "SQLiteLedger",
     "ServerFailed",
+    "SettingWarning",
     "SolverContext",
     "Spend",
     "ThinkingPlan",
@@ -143,6 +145,8 @@ _ROOMS = {
         "PullFailed",
         "RheostatError",
         "ServerFailed",
+        "SettingWarning",
+        "SettingWarning",
         "VerifierInvalid",
     ),
     "rheostat.ledger": (

@@ -18,7 +18,8 @@
         ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
         └── ServerFailed                 the model server didn't start, or died and didn't come back
 
-`LimitWarning` is a warning: a limit that doesn't bind as somebody may expect.
+Two warnings: `LimitWarning`, a limit that doesn't bind as somebody may expect; `SettingWarning`, a setting of the model
+object that the plan replaces.
 
 `BudgetExceeded` inherits from `langchain_core.exceptions.ModelError` with `is_retryable = False` and from
 `RuntimeError`: this is the shape that neither LangGraph's default `RetryPolicy` nor LangChain's
@@ -45,6 +46,7 @@ __all__ = [
     "PullFailed",
     "RheostatError",
     "ServerFailed",
+    "SettingWarning",
     "VerifierInvalid",
 ]
 
@@ -140,6 +142,10 @@ class LimitWarning(UserWarning):
     """A limit that doesn't bind as somebody may expect: an account above has a tighter one, or an account that is open
     already keeps the limits that it has.
     """
+
+
+class SettingWarning(UserWarning):
+    """The model object has thinking settings of its own, or settings that thinking refuses: the plan replaces them."""
 
 
 class LocalModelError(RheostatError):

@@ -54,6 +54,8 @@ class ModelFacts:
     """Sampling can be made more or less varied."""
     takes_stop: bool = False
     """Stop sequences are honoured."""
+    strict: bool = False
+    """A level that the model doesn't have is an error, not the nearest one that it has."""
     floor: dict[Kind, Effort] = field(default_factory=dict)
     """Kinds of task that this model was measured to fail below a level, whatever the question looks like."""
 
@@ -196,6 +198,11 @@ class Policy:
             plan = plan.because(f"the operator allows {effort.value} at most", by="operator")
         sent = model.nearest(effort)
         if sent != effort:
+            if model.strict and plan.decided_by == "user":
+                has = ", ".join(level.value for level in model.levels)
+                raise BadInput(
+                    f"{model.name} has no level {effort.value}, and strict=True was asked for; it has: {has}"
+                )
             plan = plan.because(f"{model.name} has no level {effort.value}: {sent.value} instead", by="model")
         return plan.because(
             f"{sent.value} = {model.levels[sent]} thinking tokens on {model.name}",

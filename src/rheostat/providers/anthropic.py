@@ -1,24 +1,72 @@
 """Anthropic's dial: effort with adaptive thinking on newer models, `budget_tokens` on older ones.
 
-Source: docstrings of anthropic 2.12 and langchain-anthropic 1.7 (November 2026): `budget_tokens` is at least 1024
-and below `max_tokens`; newer models refuse it and take `output_config.effort` with adaptive thinking.
+Sources (read November 2026): the docstrings of anthropic 2.12 and langchain-anthropic 1.7; platform.claude.com/docs:
+build-with-claude/adaptive-thinking, build-with-claude/thinking-tool-workflows, build-with-claude/effort.
+
+- `thinking: enabled` takes 1024 ≤ `budget_tokens` < `max_tokens`; models from Opus 4.7 on refuse it.
+- Models that can't be told not to think (`disabled` is refused) have no level `none`: the nearest is `low`.
+- Manual thinking refuses a forced tool and a temperature; adaptive thinking takes a forced tool, on most models.
+- A tool loop is one turn: its thinking can't be switched on or off in the middle.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 
 from rheostat.effort import Effort, ThinkingPlan
-from rheostat.providers.hosted import HostedDial, profile_levels
+from rheostat.errors import BadInput
+from rheostat.pricing import Terms
+from rheostat.providers.dial import SEAM, Reply, Settings, Step
+from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels
 
-__all__ = ["AnthropicDial"]
+__all__ = ["GENERATIONS", "AnthropicDial", "Generation", "generation_of"]
 
-_LEAST_BUDGET_TOKENS = 1024
-_BUDGETED = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")
-"""Models that take a number of tokens rather than a level, and have no adaptive thinking."""
-_FALLBACK = (Effort.low, Effort.medium, Effort.high)
+LEAST_BUDGET_TOKENS = 1024
+_BUDGETS = {
+    Effort.none: 0, Effort.low: 1024, Effort.medium: 4096, Effort.high: 16384, Effort.xhigh: 32768, Effort.max: 60000,
+}  # fmt: skip
+"""Levels on the models that take a number: ours, between Anthropic's least and what their output leaves."""
+_UNLISTED = (Effort.low, Effort.medium, Effort.high)
+"""Levels of a model whose profile lists none: those that every model with an effort has."""
+_LEAST_TASK_BUDGET_TOKENS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """What models of one generation can be told."""
+
+    models: tuple[str, ...]
+    """How their names begin; the first row that fits counts."""
+    adaptive: bool = True
+    """False: thinking is set by `budget_tokens`."""
+    off: bool = True
+    """`thinking: disabled` is taken."""
+    forced_tools: bool = True
+    """`tool_choice` any or tool is taken (with manual thinking it never is)."""
+    source: str = "langchain-anthropic 1.7.7"
+
+
+GENERATIONS = (
+    Generation(models=("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5"), adaptive=False),
+    Generation(models=("claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-4-7", "claude-opus-4-8")),
+    Generation(models=("claude-opus-5-5", "claude-sonnet-5-5"), off=False, forced_tools=False),
+    Generation(models=("claude-opus-5", "claude-sonnet-5")),
+    Generation(models=("claude-fable-5-1", "claude-fable-5-2"), off=False, forced_tools=False),
+    Generation(
+        models=("claude-fable-", "claude-mythos-"), off=False,
+        source="docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html",
+    ),
+    Generation(models=("claude-",), off=False, source="unknown to us: nothing is sent that some model refuses"),
+)  # fmt: skip
+
+
+def generation_of(model: str) -> Generation:
+    """The row for a model."""
+    return next(row for row in GENERATIONS if model.startswith(row.models) or row is GENERATIONS[-1])
 
 
 class AnthropicDial(HostedDial):
@@ -26,21 +74,99 @@ class AnthropicDial(HostedDial):
 
     input_overhead = 512
 
-    def __init__(self, name: str, chat: BaseChatModel) -> None:
-        model = str(getattr(chat, "model", name))
-        self._budgeted = model.startswith(_BUDGETED)
-        if self._budgeted:
-            levels = {Effort.none: 0, Effort.low: 1024, Effort.medium: 4096, Effort.high: 16384}
+    def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
+        self._generation = generation_of(str(getattr(chat, "model", name)))
+        profile = chat.profile or {}
+        self._most_output_tokens = profile.get("max_output_tokens")
+        self._takes_temperature = bool(profile.get("temperature"))
+        self._speed = str((getattr(chat, "model_kwargs", None) or {}).get("speed") or "")
+        if self._generation.adaptive:
+            levels = profile_levels(chat, _UNLISTED)
+            if self._generation.off:
+                levels = {Effort.none: 0, **levels}
         else:
-            levels = profile_levels(chat, _FALLBACK)
-        super().__init__(name, levels)
+            most = (self._most_output_tokens or 64_000) - 4000
+            levels = {level: tokens for level, tokens in _BUDGETS.items() if tokens <= most}
+        super().__init__(name, levels, strict=strict)
 
-    def thinking_kwargs(self, plan: ThinkingPlan) -> tuple[dict[str, Any], tuple[str, ...]]:
-        if not self._budgeted:
-            return {"thinking": {"type": "adaptive"}, "output_config": {"effort": plan.effort.value}}, ()
-        if plan.thinking_tokens == 0:
-            return {"thinking": {"type": "disabled"}}, ()
-        if plan.thinking_tokens < _LEAST_BUDGET_TOKENS:
-            note = f"{plan.thinking_tokens} thinking tokens are below Anthropic's least ({_LEAST_BUDGET_TOKENS}): off"
-            return {"thinking": {"type": "disabled"}}, (note,)
-        return {"thinking": {"type": "enabled", "budget_tokens": plan.thinking_tokens}}, ()
+    def encode(
+        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+    ) -> Settings:
+        notes: list[str] = []
+        tokens, effort = self._within_the_loop(plan, step, notes)
+        kwargs: dict[str, Any] = {}
+        if step.forced_tool:
+            tokens = self._forced(tokens, step, kwargs, notes)
+        kwargs["max_tokens"] = most = self.clamp(tokens, plan.answer_tokens, notes)
+        config: dict[str, Any] = {}
+        if not tokens:
+            kwargs["thinking"] = {"type": "disabled"}
+        elif self._generation.adaptive:
+            kwargs["thinking"] = {"type": "adaptive"}
+            config["effort"] = effort.value
+        else:
+            room = max(LEAST_BUDGET_TOKENS, most - plan.answer_tokens)
+            kwargs["thinking"] = {"type": "enabled", "budget_tokens": min(tokens, room)}
+        if step.task_tokens is not None:
+            config.update(self._task_budget(step.task_tokens, kwargs, notes))
+        if config:
+            kwargs["output_config"] = config
+        if temperature is not None:
+            if not tokens and self._takes_temperature:
+                kwargs["temperature"] = temperature
+            else:
+                notes.append("temperature not sent: thinking refuses it")
+        return Settings(kwargs, most, most if tokens else 0, Terms(speed=self._speed), tuple(notes))
+
+    def _forced(self, tokens: int, step: Step, kwargs: dict[str, Any], notes: list[str]) -> int:
+        """The thinking tokens beside a forced tool."""
+        if not self._generation.forced_tools:
+            notes.append(f"{self.facts.name} refuses a forced tool_choice: auto is sent")
+            kwargs["tool_choice"] = {"type": "auto"}
+            return tokens
+        if self._generation.adaptive or not tokens:
+            return tokens
+        if step.loop == "thinking":
+            raise BadInput(
+                f"{self.facts.name} can't be forced to call a tool in a loop that began with thinking: "
+                "leave tool_choice at auto until the loop ends"
+            )
+        notes.append("no thinking: a forced tool refuses it on this model")
+        return 0
+
+    def _task_budget(self, task_tokens: int, kwargs: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+        if not self._generation.adaptive or task_tokens < _LEAST_TASK_BUDGET_TOKENS:
+            notes.append(
+                f"no task budget sent: it takes a newer model and {_LEAST_TASK_BUDGET_TOKENS:,} tokens or more"
+            )
+            return {}
+        kwargs["betas"] = ["task-budgets-2026-03-13"]
+        return {"task_budget": {"type": "tokens", "total": task_tokens}}
+
+    def _within_the_loop(self, plan: ThinkingPlan, step: Step, notes: list[str]) -> tuple[int, Effort]:
+        """Thinking tokens and effort that may be sent now."""
+        tokens, effort = plan.thinking_tokens, plan.effort
+        if not self._generation.adaptive and 0 < tokens < LEAST_BUDGET_TOKENS:
+            notes.append(f"{tokens} thinking tokens are below Anthropic's least ({LEAST_BUDGET_TOKENS}): off")
+            tokens = 0
+        if step.loop == "direct" and tokens:
+            notes.append("no thinking: this tool loop began without, and can't be switched in the middle")
+            return 0, Effort.none
+        if step.loop == "thinking" and not tokens:
+            effort = min((level for level, room in self.facts.levels.items() if room), key=lambda level: level.rank)
+            notes.append(f"{effort.value}, not none: this tool loop began with thinking, and can't be switched")
+            return self.facts.levels[effort], effort
+        if not tokens and not self._generation.off:  # a plan made by hand: the dial has no such level
+            effort = min(self.facts.levels, key=lambda level: level.rank)
+            notes.append(f"{self.facts.name} can't be told not to think: {effort.value}")
+            return ROOM_TO_THINK[effort], effort
+        return tokens, effort
+
+    def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
+        reply = super().decode(message, settings, phase)
+        usage = message.response_metadata.get("usage") or {}
+        return reply.billed(
+            cache_write_1h_tokens=(usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
+            web_searches=(usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
+            speed="fast" if usage.get("speed") == "fast" else "",
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
@@ -15,13 +15,30 @@ from rheostat.policy import ModelFacts
 from rheostat.pricing import LIST, Price, Terms
 from rheostat.usage import Spend
 
-__all__ = ["Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "byte_bound", "reply_from"]
+__all__ = [
+    "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Step", "Stop", "byte_bound",
+    "reply_from",
+]  # fmt: skip
 
 Messages: TypeAlias = list[dict[str, Any]]
 """Role and content, as plain data."""
 
 Phase: TypeAlias = Literal["whole", "think", "answer"]
 """Thought and answer in one request; a scratchpad alone; the answer after a thought."""
+
+
+Stop: TypeAlias = Literal["end", "length", "context", "tool", "refusal", "pause", "filter"]
+"""Why a reply ended: by itself, at its length cap, at the end of the context, to call a tool, because the model
+refused, in the middle of the provider's own tools (send it back to go on), or by a content filter."""
+
+STOPS: dict[str, Stop] = {
+    "stop": "end", "end_turn": "end", "stop_sequence": "end", "completed": "end",
+    "length": "length", "max_tokens": "length", "max_output_tokens": "length", "incomplete": "length",
+    "model_context_window_exceeded": "context",
+    "tool_calls": "tool", "tool_use": "tool", "function_call": "tool",
+    "refusal": "refusal", "pause_turn": "pause", "content_filter": "filter",
+}  # fmt: skip
+"""By the providers' names for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,33 @@ class Reply:
     """The terms on which it was billed."""
     request_id: str = ""
     """The provider's own name for the request: a usage export is matched by it."""
+    stop: Stop = "end"
+    """Why it ended."""
+
+    @property
+    def starved(self) -> bool:
+        """The tokens ran out while it was thinking: the same call again would only pay for it again."""
+        return self.cut and not self.text
+
+    def billed(self, **terms: Any) -> Reply:
+        """The same, with more known about the terms on which it was billed."""
+        return replace(self, terms=replace(self.terms, **terms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Where in a conversation a request stands: providers have rules about it."""
+
+    loop: Literal["", "thinking", "direct"] = ""
+    """In the middle of a tool loop that began with or without thinking; empty: at a seam."""
+    forced_tool: bool = False
+    """The model must call a tool (`tool_choice` any, required, or a name)."""
+    task_tokens: int | None = None
+    """What is left for the whole task: told to models that pace themselves by it. Advisory; our own cap holds."""
+
+
+SEAM = Step()
+"""A request that follows from nothing: a new question, a new turn of the user."""
 
 
 class Dial(Protocol):
@@ -70,7 +114,9 @@ class Dial(Protocol):
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         """The requests that make one sample. An `answer` after a `whole` is only sent if the whole had none."""
 
-    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
+    def encode(
+        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+    ) -> Settings:
         """The settings of one request."""
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
@@ -130,7 +176,9 @@ def reply_from(
     """Read LangChain's standard usage. Thinking that isn't reported is assumed at its most."""
     text = message.text
     metadata = message.response_metadata
-    stop = metadata.get("finish_reason") or metadata.get("stop_reason") or metadata.get("status")
+    incomplete = metadata.get("incomplete_details") or {}
+    named = incomplete.get("reason") or metadata.get("finish_reason") or metadata.get("stop_reason")
+    stop = STOPS.get(str(named or metadata.get("status") or "stop"), "end")
     usage = message.usage_metadata
     spend = None
     if usage is not None:
@@ -150,7 +198,8 @@ def reply_from(
         text=text,
         thought=thought,
         spend=spend,
-        cut=stop in ("length", "max_tokens", "incomplete"),
+        cut=stop in ("length", "context"),
+        stop=stop,
         terms=Terms(service_tier=str(metadata.get("service_tier") or "")),
         request_id=str(metadata.get("id") or message.id or ""),
     )

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, byte_bound, reply_from
 
 __all__ = ["LEVELS", "GenericDial"]
 
@@ -47,7 +47,9 @@ class GenericDial:
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         return ("think", "answer") if plan.thinking_tokens else ("whole",)
 
-    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
+    def encode(
+        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+    ) -> Settings:
         most = plan.thinking_tokens if phase == "think" else plan.answer_tokens
         kwargs: dict[str, Any] = {self._length_argument: most}
         if temperature is not None:

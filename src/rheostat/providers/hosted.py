@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -11,7 +10,6 @@ from langchain_core.messages import AIMessage
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.pricing import LIST, Terms
 from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
 
 __all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels"]
@@ -29,11 +27,19 @@ ROOM_TO_THINK = {
 Ours: providers don't publish what a level uses. A thought that hits it shows as starvation, and the policy reacts."""
 
 
-def profile_levels(chat: BaseChatModel, fallback: tuple[Effort, ...]) -> dict[Effort, int]:
-    """The levels that LangChain's model profile lists, else our own."""
-    listed = (chat.profile or {}).get("reasoning_effort_levels") or ()
-    known = [Effort(level) for level in listed if level in Effort.__members__]
-    return {level: ROOM_TO_THINK[level] for level in (known or fallback)}
+_LEAST_ANSWER_TOKENS = 1024
+
+
+def profile_levels(
+    chat: BaseChatModel, unlisted: tuple[Effort, ...], own: tuple[Effort, ...] | None = None
+) -> dict[Effort, int]:
+    """Our own levels where we know better, else those that LangChain's model profile lists, else `unlisted`; each with
+    its room to think, as far as the model's output goes.
+    """
+    profile = chat.profile or {}
+    listed = [Effort(level) for level in profile.get("reasoning_effort_levels") or () if level in Effort.__members__]
+    most = (profile.get("max_output_tokens") or 128_000) - _LEAST_ANSWER_TOKENS
+    return {level: min(ROOM_TO_THINK[level], most) for level in sorted(own or listed or unlisted, key=lambda e: e.rank)}
 
 
 class HostedDial:
@@ -41,19 +47,11 @@ class HostedDial:
 
     input_overhead = 64
     """Tokens that the provider adds and that are not in our text."""
+    _most_output_tokens: int | None
 
-    def __init__(self, name: str, levels: dict[Effort, int]) -> None:
-        self.facts = ModelFacts(name=name, levels=levels, evidence_effort=min(levels, key=lambda level: level.rank))
-
-    def thinking_kwargs(self, plan: ThinkingPlan) -> tuple[dict[str, Any], tuple[str, ...]]:
-        """The provider's own arguments for this much thinking, and notes on what was changed."""
-        raise NotImplementedError
-
-    def terms(self, kwargs: dict[str, Any]) -> Terms:
-        """The dearest terms on which the request can be billed; may settle them by an argument of its own."""
-        return LIST
-
-    length_argument = "max_tokens"
+    def __init__(self, name: str, levels: dict[Effort, int], *, strict: bool) -> None:
+        lowest = min(levels, key=lambda level: level.rank)
+        self.facts = ModelFacts(name=name, levels=levels, evidence_effort=lowest, strict=strict)
 
     @property
     def example(self) -> Callable[[str, str], str] | None:
@@ -62,15 +60,15 @@ class HostedDial:
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         return ("whole",)
 
-    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
-        kwargs, notes = self.thinking_kwargs(plan)
-        if temperature is not None:
-            notes = (*notes, "temperature not sent: reasoning models reject it or fix it")
-        kwargs[self.length_argument] = plan.max_output_tokens
-        terms = self.terms(kwargs)
-        return Settings(kwargs, plan.max_output_tokens, plan.max_output_tokens, terms, notes)
+    def clamp(self, thinking_tokens: int, answer_tokens: int, notes: list[str]) -> int:
+        """The length cap of a request: thought and answer, as far as the model's output goes."""
+        wanted = thinking_tokens + answer_tokens
+        if self._most_output_tokens is None or wanted <= self._most_output_tokens:
+            return wanted
+        notes.append(f"{wanted:,} tokens of output are above the model's {self._most_output_tokens:,}: cut to that")
+        return self._most_output_tokens
 
-    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
         thought = "".join(
             str(block.get("reasoning", "")) for block in message.content_blocks if block["type"] == "reasoning"
         )

@@ -26,7 +26,7 @@ from langchain_openai import ChatOpenAI
 from rheostat.effort import Effort, Kind, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, byte_bound, reply_from
 from rheostat.providers.generic import LEVELS
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
@@ -104,7 +104,9 @@ class LlamaCppDial:
             return ("whole",)
         return ("think", "answer") if schema else ("whole", "answer")
 
-    def encode(self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None) -> Settings:
+    def encode(
+        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+    ) -> Settings:
         body: dict[str, Any] = {}
         kwargs: dict[str, Any] = {"extra_body": body}
         thinking = plan.thinking_tokens if phase in ("whole", "think") else 0

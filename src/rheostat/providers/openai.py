@@ -1,41 +1,106 @@
-"""OpenAI's dial: `reasoning_effort`, with the thought inside `max_completion_tokens`.
+"""OpenAI's dial: `reasoning_effort`, or `reasoning.effort` on the Responses API; the thought is inside the length cap.
 
-Source: openai 3.54's docstrings (November 2026). The parameter is named differently on the Responses API, and both
-together raise: the chat model's own route decides which is sent.
+Sources (read November 2026): the docstrings of openai 3.54 and langchain-openai 1.7. The two parameters together raise:
+the chat model's own route decides which is sent. What the profiles get wrong is in `LEVELS`.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.pricing import Terms
+from rheostat.providers.dial import SEAM, Reply, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels
 
-__all__ = ["OpenAIDial"]
+__all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update"]
 
-_FALLBACK = (Effort.low, Effort.medium, Effort.high)
+_UNLISTED = (Effort.low, Effort.medium, Effort.high)
+"""Levels of a model whose profile lists none: those that every reasoning model has."""
+_REASONING_EFFORT = (
+    "learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/reasoningeffort (the API's own docstring)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the model profiles of langchain-openai 1.7.3 don't list, or list wrongly."""
+
+    models: tuple[str, ...]
+    """Names without their date; the first row that fits counts."""
+    levels: tuple[Effort, ...]
+    source: str = _REASONING_EFFORT
+
+
+LEVELS = (
+    Row(models=("gpt-5-pro",), levels=(Effort.high,)),  # "defaults to (and only supports) high"
+    Row(models=("gpt-5-codex",), levels=_UNLISTED),  # "all models before gpt-5.1 … do not support none"
+    Row(models=("gpt-5.1", "gpt-5.1-codex", "gpt-5.1-codex-mini"), levels=(Effort.none, *_UNLISTED)),
+)
+_DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
+
+
+def _row(model: str) -> Row | None:
+    undated = _DATED.sub("", model)
+    return next((row for row in LEVELS if undated in row.models), None)
 
 
 class OpenAIDial(HostedDial):
     """GPT and o-series reasoning models."""
 
-    length_argument = "max_completion_tokens"
-
-    def __init__(self, name: str, chat: BaseChatModel) -> None:
-        super().__init__(name, profile_levels(chat, _FALLBACK))
+    def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
+        self._responses = uses_responses(chat)
+        self._own = dict(getattr(chat, "reasoning", None) or {})
         self._service_tier = str(getattr(chat, "service_tier", None) or "")
-        self._responses = bool(getattr(chat, "use_responses_api", False) or getattr(chat, "reasoning", None))
+        self._most_output_tokens = (chat.profile or {}).get("max_output_tokens")
+        row = _row(str(getattr(chat, "model_name", name)))
+        super().__init__(name, profile_levels(chat, _UNLISTED, row.levels if row else None), strict=strict)
 
-    def thinking_kwargs(self, plan: ThinkingPlan) -> tuple[dict[str, Any], tuple[str, ...]]:
+    def encode(
+        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+    ) -> Settings:
+        notes: list[str] = []
+        effort = plan.effort
+        kwargs: dict[str, Any] = {}
         if self._responses:
-            return {"reasoning": {"effort": plan.effort.value}}, ()
-        return {"reasoning_effort": plan.effort.value}, ()
-
-    def terms(self, kwargs: dict[str, Any]) -> Terms:
+            kwargs["reasoning"] = {**self._own, "effort": effort.value}
+        else:
+            kwargs["reasoning_effort"] = effort.value
+        if temperature is not None:
+            notes.append("temperature not sent: reasoning models refuse it or fix it")
         if not self._service_tier:  # left out, the tier is what the project's settings say: nobody here knows its price
             kwargs["service_tier"] = "default"
-        tier = {"fast": "priority"}.get(self._service_tier, self._service_tier)
-        return Terms(service_tier=tier or "default")
+        if step.task_tokens is not None:
+            notes.append("no task budget sent: the API has none; our own cap holds")
+        most = self.clamp(plan.thinking_tokens, plan.answer_tokens, notes)
+        kwargs["max_tokens" if self._responses else "max_completion_tokens"] = most
+        tier = {"fast": "priority"}.get(self._service_tier, self._service_tier) or "default"
+        thought = most if plan.thinking_tokens else 0
+        return Settings(kwargs, most, thought, Terms(service_tier=tier), tuple(notes))
+
+    def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
+        reply = super().decode(message, settings, phase)
+        used = message.response_metadata.get("tool_usage") or {}
+        searches = (used.get("web_search") or {}).get("num_requests")
+        if searches is None:  # LangChain may leave it out; the calls themselves are in the content
+            blocks = message.content if isinstance(message.content, list) else []
+            searches = sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "web_search_call")
+        return reply.billed(web_searches=searches)
+
+
+def uses_responses(chat: BaseChatModel) -> bool:
+    """Does this `ChatOpenAI` talk to the Responses API?"""
+    return bool(getattr(chat, "use_responses_api", False) or getattr(chat, "reasoning", None))
+
+
+def configuration_update(effort: Effort) -> dict[str, Any]:
+    """A content block that changes the effort from its message on and keeps the prompt cache, on GPT-6.
+
+    Source: `ChatOpenAI.reasoning_effort` of langchain-openai 1.7.3.
+    """
+    return {"type": "configuration_update", "reasoning": {"effort": effort.value}}
