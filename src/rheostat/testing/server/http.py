@@ -1,0 +1,189 @@
+"""The server itself: routes, faults, streams."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from rheostat.testing.server.anthropic import Messages
+from rheostat.testing.server.bill import Bill
+from rheostat.testing.server.openai import Chat, Responses
+from rheostat.testing.server.rules import Cache, Refused
+from rheostat.testing.server.turn import Fault, Turn
+
+__all__ = ["ProviderServer", "provider_server"]
+
+_ROUTES: dict[str, type[Messages] | type[Chat] | type[Responses]] = {
+    "/v1/messages": Messages, "/v1/chat/completions": Chat, "/v1/responses": Responses,
+}  # fmt: skip
+_COUNTS: dict[str, type[Messages] | type[Responses]] = {
+    "/v1/messages/count_tokens": Messages, "/v1/responses/input_tokens": Responses,
+}  # fmt: skip
+_OVERLOADED = 529
+
+
+class ProviderServer:
+    """A running simulator."""
+
+    def __init__(self, *turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None) -> None:
+        self.bill = Bill()
+        self.turns = list(turns) or [Turn()]
+        """Taken one by one; the last one repeats."""
+        self._planned = planned
+        self._cache = Cache()
+        self._number = itertools.count()
+        self._http = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"simulator": self}))
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    @property
+    def url(self) -> str:
+        """For Anthropic's SDK (`base_url`); OpenAI's wants `openai_url`."""
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    @property
+    def openai_url(self) -> str:
+        """The same with `/v1`."""
+        return f"{self.url}/v1"
+
+    def next_turn(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, Turn]:
+        """Note a request, and say what the model does with it."""
+        with self.bill.lock:
+            number = next(self._number)
+            self.bill.bodies.append(body)
+            self.bill.headers.append(headers)
+            if self._planned is not None:
+                return number, self._planned(number, body)
+            return number, self.turns[min(number, len(self.turns) - 1)]
+
+    def check(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Messages | Chat | Responses:
+        """A request, or `Refused`."""
+        return _ROUTES[path](body, headers, self._cache)
+
+    def count(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
+        """The input tokens, for nothing."""
+        return _COUNTS[path](body, {**headers, "counting": "1"}, self._cache).input_tokens()
+
+    def __enter__(self) -> ProviderServer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@contextmanager
+def provider_server(
+    *turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None
+) -> Iterator[ProviderServer]:
+    """Serve on a free port of this machine.
+
+    Args:
+        turns: What the model does, request by request; the last one repeats.
+        planned: Instead: `planned(number, body)` says it.
+    """
+    with ProviderServer(*turns, planned=planned) as server:
+        yield server
+
+
+class _Quiet(ThreadingHTTPServer):
+    def handle_error(self, *args: Any) -> None:
+        """A client that went away in the middle is what some tests want."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    simulator: ProviderServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+    def _send(self, status: int, data: bytes, *, cut: bool = False, retry_after: str = "") -> None:
+        self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
+        self.send_header("request-id", "req_1")
+        self.send_header("x-request-id", "req_1")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+        self.wfile.flush()
+        if cut:
+            self.close_connection = True
+
+    def _json(self, status: int, body: Any, **how: Any) -> None:
+        self._send(status, json.dumps(body).encode(), **how)
+
+    def do_GET(self) -> None:
+        path = self.path.split("?")[0]
+        if path.startswith("/v1/models"):
+            self._json(200, {"data": [{"id": "gpt-5.1", "object": "model"}], "object": "list", "has_more": False})
+        else:
+            self._json(404, {"error": {"message": f"no such path {path}"}})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        path = self.path.split("?")[0]
+        try:
+            if path in _COUNTS:
+                body.pop("betas", None)
+                return self._json(200, {"input_tokens": self.simulator.count(path, body, headers), "object": "count"})
+            if path not in _ROUTES:
+                return self._json(404, {"error": {"message": f"no such path {path}"}})
+            number, turn = self.simulator.next_turn(body, headers)
+            fault = turn.fault
+            time.sleep(fault.seconds)
+            request = self.simulator.check(path, body, headers)
+        except Refused as refused:
+            with self.simulator.bill.lock:
+                self.simulator.bill.refusals.append(str(refused))
+            kind = {"error": {"message": str(refused), "type": refused.kind, "param": refused.param}}
+            wrapped = {"type": "error", "request_id": "req_1"} if "messages" in path else {}
+            return self._json(refused.status, {**wrapped, **kind})
+        if 0 < fault.status < 500 or fault.status == _OVERLOADED:
+            return self._fail(fault)
+        with self.simulator.bill.lock:  # the cache is looked up once per request, in order
+            done, line = request.do(turn)
+            self.simulator.bill.lines.append(line)
+        if fault.status:
+            return self._fail(fault)
+        reply = request.reply(turn, done, line, str(number))
+        if fault.garbage:
+            return self._send(200, b'{"id": 1, "choices": null, "content": null, "output": null}')
+        if body.get("stream"):
+            return self._stream(request, reply, fault)
+        return self._json(200, reply, cut=fault.cut)
+
+    def _fail(self, fault: Fault) -> None:
+        error = {"type": "overloaded_error" if fault.status == _OVERLOADED else "api_error", "message": "planned"}
+        self._json(fault.status, {"type": "error", "error": error}, retry_after=fault.retry_after)
+
+    def _stream(self, request: Messages | Chat | Responses, reply: dict[str, Any], fault: Fault) -> None:
+        """Server-sent events. A cut one ends in the middle; one without usage ends early, but cleanly."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        events = list(request.events(reply, usage=not fault.no_usage))
+        if fault.cut:
+            events = events[: max(1, len(events) // 2)]
+        for name, data in events:
+            text = json.dumps(data) if data else "[DONE]"
+            event = (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+            self.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        if fault.cut:
+            self.wfile.write(b"ffff\r\ndata: {")
+            self.wfile.flush()
+            self.close_connection = True
+            return
+        self.wfile.write(b"0\r\n\r\n")
