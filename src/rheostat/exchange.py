@@ -12,6 +12,7 @@ from rheostat.ledger import Reservation
 from rheostat.meter import Meter
 from rheostat.prompts import FINISH, STOP, extract
 from rheostat.providers import Endpoint, Settings
+from rheostat.providers.bounds import input_bound
 from rheostat.providers.dial import Messages
 from rheostat.usage import Spend
 from rheostat.verifiers import AnswerForm
@@ -38,8 +39,8 @@ def bounds(
         settings = dial.encode(plan, phase, temperature=None, schema=schema)
         tokens = input_tokens
         if number:  # the thought is read back, byte for byte at the most what was written
-            finish = dial.bound_input([{"role": "user", "content": FINISH[form]}])
-            tokens += plan.thinking_tokens + _THOUGHT_OVERHEAD + finish
+            finish = input_bound([{"role": "user", "content": FINISH[form]}], {}, dial.overhead).tokens
+            tokens += plan.thinking_tokens + _THOUGHT_OVERHEAD + (finish or 0)
         amounts.append(meter.bound(endpoint, tokens, settings))
     return amounts
 

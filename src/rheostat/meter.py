@@ -31,6 +31,7 @@ from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading, Reservation
 from rheostat.pricing import Price
 from rheostat.providers import Endpoint, Reply, Settings, failure
+from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retry_after_seconds, retryable
 from rheostat.usage import Spend
@@ -39,6 +40,7 @@ __all__ = ["Meter"]
 
 
 _SWEEP_SECONDS = 600.0
+_ABSURD_TOKENS = 4_000_000
 
 
 class Meter:
@@ -128,18 +130,38 @@ class Meter:
 
     # --- bounds -----------------------------------------------------------------------------------
 
-    def input_bound(self, endpoint: Endpoint, messages: Messages, settings: Settings) -> Flow[int]:
-        """The input tokens: exact where the provider counts for nothing, else bounded from above by the text."""
-        bound = endpoint.dial.bound_input(messages)
-        if bound > 4 * 1_000_000:
+    def input_bound(
+        self, endpoint: Endpoint, messages: Messages, settings: Settings, *, exact: bool = False
+    ) -> Flow[int]:
+        """The most input tokens: bounded by what is in the request, or counted by the provider.
+
+        Args:
+            exact: Ask the provider also where that takes a request of its own.
+
+        Raises:
+            BadInput: nothing bounds it: a tool on the provider's side without a most, a file and no known context.
+        """
+        found = input_bound(messages, settings.kwargs, endpoint.dial.overhead)
+        bound = found.tokens
+        if bound is None and endpoint.context_tokens is not None:
+            bound = found.rounds * (endpoint.context_tokens - settings.max_output_tokens)
+        if bound is not None and bound > _ABSURD_TOKENS * found.rounds:
             raise BadInput(f"a request of {bound:,} bytes is more than any model reads")
-        counting = endpoint.dial.count_input(messages, settings)
-        if counting is None:
-            return bound
-        try:
-            return int((yield counting))
-        except Exception:  # a server that can't count now: the bound is sound anyway
-            return bound
+        if found.rounds == 1 and (exact or bound is None or endpoint.dial.counts_at_once):
+            counting = endpoint.dial.count_input(messages, settings)
+            if counting is not None:
+                counted: int | None
+                try:
+                    counted = int((yield counting))
+                except Exception:  # a server that can't count now: the bound is sound anyway
+                    counted = bound
+                bound = counted if bound is None else min(bound, counted or bound)
+        if bound is None:
+            raise BadInput(
+                f"what is in this request can't be bounded for {endpoint.name}: its context is unknown. "
+                "Send text, or give the chat model a profile with max_input_tokens"
+            )
+        return bound
 
     @staticmethod
     def bound(endpoint: Endpoint, input_tokens: int, settings: Settings) -> Spend:
@@ -148,8 +170,9 @@ class Meter:
         Raises:
             BadInput: the request is larger than the model's context.
         """
+        terms = replace(settings.terms, web_searches=searches(settings.kwargs))
         total = input_tokens + settings.max_output_tokens
-        if endpoint.context_tokens is not None and total > endpoint.context_tokens:
+        if not terms.web_searches and endpoint.context_tokens is not None and total > endpoint.context_tokens:
             raise BadInput(
                 f"{endpoint.name} holds {endpoint.context_tokens:,} tokens; this request may need {total:,} "
                 f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question."
@@ -161,7 +184,7 @@ class Meter:
             calls=1,
             milliseconds=int(1000 * _longest(endpoint.price)),
         )
-        return replace(spend, usd_nanos=endpoint.price.bound(spend, settings.terms) if endpoint.price else None)
+        return replace(spend, usd_nanos=endpoint.price.bound(spend, terms) if endpoint.price else None)
 
     @staticmethod
     def check_price(endpoint: Endpoint, budget: Budget) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from langgraph.types import interrupt
 
-from rheostat.budget import Budget
+from rheostat.budget import Budget, Room
 from rheostat.effort import Difficulty, Effort, ThinkingPlan
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
@@ -52,36 +52,18 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     wanted = _wanted(solver, state, difficulty, facts, form)
     correct = wanted.purpose == "correct"
 
-    # what a sample can cost with and without thought: asked for once, then every smaller plan is arithmetic
-    cost: dict[tuple[int, int], Spend] = {}
-    inputs: dict[bool, int] = {}
-    prompts: dict[bool, Messages] = {}
-    for thinking in (False, True):
-        prompts[thinking] = _messages(solver, state, difficulty, endpoint, thinking=thinking, correct=correct)
-        probe = wanted.because("", thinking_tokens=wanted.thinking_tokens if thinking else 0)
-        phase = endpoint.dial.phases(probe, schema=solver.schema is not None)[0]
-        settings = endpoint.dial.encode(probe, phase, temperature=None, schema=solver.schema)
-        inputs[thinking] = yield from solver.meter.input_bound(endpoint, prompts[thinking], settings)
-
-    def per_sample(plan: ThinkingPlan) -> list[Spend]:
-        tokens = inputs[plan.thinking_tokens > 0]
-        return bounds(solver.meter, endpoint, plan, tokens, form, schema=solver.schema)
-
-    def bound(plan: ThinkingPlan) -> Spend:
-        key = (plan.thinking_tokens, plan.samples)
-        if key not in cost:
-            cost[key] = sum(per_sample(plan) * plan.samples, Spend())
-        return cost[key]
-
+    prompts = {
+        thinking: _messages(solver, state, difficulty, endpoint, thinking=thinking, correct=correct)
+        for thinking in (False, True)
+    }
     room = yield from solver.meter.room(account)
     answered = any(s["answer"] is not None for s in state["samples"])
-    lowest = facts.nearest(Effort.none)
-    last_word = bound(wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1))
-    reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(last_word)
-    plan = solver.policy.fit(wanted, room if answered else reserved, facts, bound)
-    if plan is None and not answered:
-        alone = wanted.because("the last word: all that is left", by="operator", samples=1, purpose="last word")
-        plan = solver.policy.fit(alone, room, facts, bound)
+    costs = yield from _costs(solver, endpoint, wanted, prompts, form, exact=False)
+    plan = _fitting(solver, wanted, room, facts, costs, answered=answered)
+    if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose: here it matters
+        costs = yield from _costs(solver, endpoint, wanted, prompts, form, exact=True)
+        plan = _fitting(solver, wanted, room, facts, costs, answered=answered)
+    last_word = costs.bound(_least(wanted, facts))
     if plan is None:
         return (yield from _no_room(solver, state, account, last_word))
     stage = _stage(wanted, plan)
@@ -98,12 +80,71 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
             {
                 "id": f"r{state['round'] + 1}s{i}",
                 "messages": prompts[plan.thinking_tokens > 0],
-                "amounts": [amount.to_dict() for amount in per_sample(plan)],
+                "amounts": [amount.to_dict() for amount in costs.per_sample(plan)],
                 "temperature": solver.temperature(endpoint, before + i),
             }
             for i in range(plan.samples)
         ],
     }
+
+
+@dataclass(slots=True)
+class _Costs:
+    """What a plan can cost at the most: the input is asked for once, then every smaller plan is arithmetic."""
+
+    solver: Solver
+    endpoint: Endpoint
+    form: AnswerForm
+    inputs: dict[bool, int]
+    """Input tokens of a request with and without thought."""
+    known: dict[tuple[int, int], Spend] = field(default_factory=dict)
+
+    def per_sample(self, plan: ThinkingPlan) -> list[Spend]:
+        """Each request of one sample."""
+        tokens = self.inputs[plan.thinking_tokens > 0]
+        return bounds(self.solver.meter, self.endpoint, plan, tokens, self.form, schema=self.solver.schema)
+
+    def bound(self, plan: ThinkingPlan) -> Spend:
+        """All samples."""
+        key = (plan.thinking_tokens, plan.samples)
+        if key not in self.known:
+            self.known[key] = sum(self.per_sample(plan) * plan.samples, Spend())
+        return self.known[key]
+
+
+def _costs(
+    solver: Solver,
+    endpoint: Endpoint,
+    wanted: ThinkingPlan,
+    prompts: dict[bool, Messages],
+    form: AnswerForm,
+    *,
+    exact: bool,
+) -> Flow[_Costs]:
+    inputs: dict[bool, int] = {}
+    for thinking, messages in prompts.items():
+        probe = wanted.because("", thinking_tokens=wanted.thinking_tokens if thinking else 0)
+        phase = endpoint.dial.phases(probe, schema=solver.schema is not None)[0]
+        settings = endpoint.dial.encode(probe, phase, temperature=None, schema=solver.schema)
+        inputs[thinking] = yield from solver.meter.input_bound(endpoint, messages, settings, exact=exact)
+    return _Costs(solver, endpoint, form, inputs)
+
+
+def _least(wanted: ThinkingPlan, facts: ModelFacts) -> ThinkingPlan:
+    lowest = facts.nearest(Effort.none)
+    return wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1)
+
+
+def _fitting(
+    solver: Solver, wanted: ThinkingPlan, room: Room, facts: ModelFacts, costs: _Costs, *, answered: bool
+) -> ThinkingPlan | None:
+    """As much of the plan as fits; until there is an answer, the last word is kept back, and used when all is gone."""
+    reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(costs.bound(_least(wanted, facts)))
+    plan = solver.policy.fit(wanted, room if answered else reserved, facts, costs.bound)
+    if plan is None and not answered:
+        alone = wanted.because("the last word: all that is left", by="operator", samples=1, purpose="last word")
+        plan = solver.policy.fit(alone, room, facts, costs.bound)
+    return plan
 
 
 def _messages(

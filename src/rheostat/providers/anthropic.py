@@ -11,17 +11,20 @@ build-with-claude/adaptive-thinking, build-with-claude/thinking-tool-workflows, 
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, convert_to_messages
 
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.errors import BadInput
+from rheostat.flow import Effect
 from rheostat.pricing import Terms
-from rheostat.providers.dial import SEAM, Reply, Settings, Step
-from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels
+from rheostat.providers.bounds import Overhead
+from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
+from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels, with_margin
 
 __all__ = ["GENERATIONS", "AnthropicDial", "Generation", "generation_of"]
 
@@ -72,13 +75,15 @@ def generation_of(model: str) -> Generation:
 class AnthropicDial(HostedDial):
     """Claude."""
 
-    input_overhead = 512
+    overhead = Overhead(request=128, message=16, tools=1024, image=5000)
+    """An image is scaled to at most 2,576 pixels a side first: 4,784 tokens (platform.claude.com, vision)."""
 
     def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
         self._generation = generation_of(str(getattr(chat, "model", name)))
         profile = chat.profile or {}
         self._most_output_tokens = profile.get("max_output_tokens")
         self._takes_temperature = bool(profile.get("temperature"))
+        self._chat = chat
         self._speed = str((getattr(chat, "model_kwargs", None) or {}).get("speed") or "")
         if self._generation.adaptive:
             levels = profile_levels(chat, _UNLISTED)
@@ -161,6 +166,16 @@ class AnthropicDial(HostedDial):
             notes.append(f"{self.facts.name} can't be told not to think: {effort.value}")
             return ROOM_TO_THINK[effort], effort
         return tokens, effort
+
+    def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
+        """`/v1/messages/count_tokens`: free; "may differ by a small amount", so a little is added."""
+        shared = {name: settings.kwargs[name] for name in ("tools", "thinking") if name in settings.kwargs}
+        counted = list(messages)
+
+        def do() -> int:
+            return with_margin(self._chat.get_num_tokens_from_messages(convert_to_messages(counted), **shared))
+
+        return Effect(do, lambda: asyncio.to_thread(do))
 
     def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
         reply = super().decode(message, settings, phase)

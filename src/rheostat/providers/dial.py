@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
 from rheostat.effort import ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.pricing import LIST, Price, Terms
+from rheostat.providers.bounds import Overhead
 from rheostat.usage import Spend
 
 __all__ = [
-    "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Step", "Stop", "byte_bound",
-    "reply_from",
+    "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Step", "Stop", "reply_from",
 ]  # fmt: skip
 
-Messages: TypeAlias = list[dict[str, Any]]
-"""Role and content, as plain data."""
+Messages: TypeAlias = Sequence[dict[str, Any] | BaseMessage]
+"""Role and content as plain data, or LangChain's messages."""
 
 Phase: TypeAlias = Literal["whole", "think", "answer"]
 """Thought and answer in one request; a scratchpad alone; the answer after a thought."""
@@ -122,11 +122,14 @@ class Dial(Protocol):
     def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
         """Read a reply."""
 
-    def bound_input(self, messages: Messages) -> int:
-        """A sound upper bound of the input tokens, from the text alone."""
+    overhead: Overhead
+    """What the provider adds to our bytes."""
+
+    counts_at_once: bool
+    """Counting is as good as free (a server of our own): always count. Else only where the bound doesn't fit."""
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
-        """The provider's own exact count, if asking costs nothing."""
+        """The provider's own count, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,16 +149,6 @@ class Endpoint:
     def name(self) -> str:
         """The model's name."""
         return self.dial.facts.name
-
-
-_MESSAGE_OVERHEAD = 16
-"""Template tokens around each message and at the ends, generously."""
-
-
-def byte_bound(messages: Messages, *, overhead: int = 64) -> int:
-    """Byte-level BPE never makes more tokens than bytes; templates add some around each message."""
-    text = sum(len(str(message["content"]).encode()) for message in messages)
-    return text + _MESSAGE_OVERHEAD * len(messages) + overhead
 
 
 _CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")

@@ -15,7 +15,8 @@ from langchain_core.messages import AIMessage
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, byte_bound, reply_from
+from rheostat.providers.bounds import Overhead
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
 
 __all__ = ["LEVELS", "GenericDial"]
 
@@ -33,6 +34,9 @@ LEVELS = {
 
 class GenericDial:
     """Two requests for a sample that thinks, one for a sample that doesn't."""
+
+    overhead = Overhead()
+    counts_at_once = False
 
     def __init__(self, name: str, *, length_argument: str = "max_tokens") -> None:
         self.facts = ModelFacts(
@@ -63,9 +67,6 @@ class GenericDial:
         usage = message.usage_metadata
         reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
         return replace(reply, text="", thought=reply.text)
-
-    def bound_input(self, messages: Messages) -> int:
-        return byte_bound(messages)
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
         return None

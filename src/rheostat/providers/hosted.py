@@ -10,9 +10,10 @@ from langchain_core.messages import AIMessage
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.providers.dial import Messages, Phase, Reply, Settings, byte_bound, reply_from
+from rheostat.providers.bounds import Overhead
+from rheostat.providers.dial import Messages, Phase, Reply, Settings, reply_from
 
-__all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels"]
+__all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels", "with_margin"]
 
 ROOM_TO_THINK = {
     Effort.none: 0,
@@ -42,11 +43,16 @@ def profile_levels(
     return {level: min(ROOM_TO_THINK[level], most) for level in sorted(own or listed or unlisted, key=lambda e: e.rank)}
 
 
+def with_margin(counted_tokens: int) -> int:
+    """A provider's count and a little more: it calls it an estimate."""
+    return counted_tokens + counted_tokens // 50 + 32
+
+
 class HostedDial:
     """Base of the hosted dials: subclasses say how the thinking is set."""
 
-    input_overhead = 64
-    """Tokens that the provider adds and that are not in our text."""
+    overhead: Overhead
+    counts_at_once = False
     _most_output_tokens: int | None
 
     def __init__(self, name: str, levels: dict[Effort, int], *, strict: bool) -> None:
@@ -73,9 +79,6 @@ class HostedDial:
             str(block.get("reasoning", "")) for block in message.content_blocks if block["type"] == "reasoning"
         )
         return reply_from(message, settings, thought=thought)
-
-    def bound_input(self, messages: Messages) -> int:
-        return byte_bound(messages, overhead=self.input_overhead)
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
         return None

@@ -26,7 +26,8 @@ from langchain_openai import ChatOpenAI
 from rheostat.effort import Effort, Kind, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, byte_bound, reply_from
+from rheostat.providers.bounds import Overhead
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
 from rheostat.providers.generic import LEVELS
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
@@ -83,6 +84,9 @@ def _without_markers(text: str) -> str:
 
 class LlamaCppDial:
     """The dial of a llama.cpp server that runs one of our chat templates."""
+
+    overhead = Overhead()
+    counts_at_once = True
 
     def __init__(self, name: str, *, client: ChatOpenAI | None = None, floor: dict[Kind, Effort] | None = None) -> None:
         self.facts = ModelFacts(
@@ -143,9 +147,6 @@ class LlamaCppDial:
             counted = thinking_tokens_of([str(entry["token"]) for entry in listed]) if listed else None
         reply = reply_from(message, settings, thought=thought, thinking_tokens=counted)
         return replace(reply, text=_without_markers(reply.text))
-
-    def bound_input(self, messages: Messages) -> int:
-        return byte_bound(messages)
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
         if self._client is None:

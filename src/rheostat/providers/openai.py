@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, convert_to_messages
 
 from rheostat.effort import Effort, ThinkingPlan
+from rheostat.flow import Effect
 from rheostat.pricing import Terms
-from rheostat.providers.dial import SEAM, Reply, Settings, Step
-from rheostat.providers.hosted import HostedDial, profile_levels
+from rheostat.providers.bounds import Overhead
+from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
+from rheostat.providers.hosted import HostedDial, profile_levels, with_margin
 
 __all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update"]
 
@@ -53,8 +55,12 @@ def _row(model: str) -> Row | None:
 class OpenAIDial(HostedDial):
     """GPT and o-series reasoning models."""
 
+    overhead = Overhead(request=64, message=16, tools=256, image=12_000)
+    """An image in its original size takes at most 10,000 patches (openai 3.54, `detail`)."""
+
     def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
         self._responses = uses_responses(chat)
+        self._chat = chat
         self._own = dict(getattr(chat, "reasoning", None) or {})
         self._service_tier = str(getattr(chat, "service_tier", None) or "")
         self._most_output_tokens = (chat.profile or {}).get("max_output_tokens")
@@ -83,13 +89,29 @@ class OpenAIDial(HostedDial):
         thought = most if plan.thinking_tokens else 0
         return Settings(kwargs, most, thought, Terms(service_tier=tier), tuple(notes))
 
+    def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
+        """`/v1/responses/input_tokens`: free. Chat Completions has no count of its own."""
+        if not self._responses:
+            return None
+        chat: Any = self._chat
+        named = ("model", "input", "instructions", "tools", "text", "reasoning", "tool_choice")
+
+        def asked() -> dict[str, Any]:
+            payload = chat._get_request_payload(convert_to_messages(list(messages)), **settings.kwargs)
+            return {name: payload[name] for name in named if name in payload}
+
+        def do() -> int:
+            return with_margin(chat.root_client.responses.input_tokens.count(**asked()).input_tokens)
+
+        async def ado() -> int:
+            return with_margin((await chat.root_async_client.responses.input_tokens.count(**asked())).input_tokens)
+
+        return Effect(do, ado)
+
     def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
         reply = super().decode(message, settings, phase)
-        used = message.response_metadata.get("tool_usage") or {}
-        searches = (used.get("web_search") or {}).get("num_requests")
-        if searches is None:  # LangChain may leave it out; the calls themselves are in the content
-            blocks = message.content if isinstance(message.content, list) else []
-            searches = sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "web_search_call")
+        blocks = message.content if isinstance(message.content, list) else []  # LangChain drops `tool_usage`
+        searches = sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "web_search_call")
         return reply.billed(web_searches=searches)
 
 

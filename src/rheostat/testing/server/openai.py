@@ -20,8 +20,9 @@ __all__ = ["Chat", "Responses"]
 _SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _CHAT = {
     "model", "messages", "max_completion_tokens", "max_tokens", "reasoning_effort", "temperature", "top_p", "n",
-    "stream", "stream_options", "tools", "tool_choice", "parallel_tool_calls", "response_format", "service_tier", "stop",
-    "seed", "user", "metadata", "store", "verbosity", "logprobs", "top_logprobs", "prompt_cache_key", "modalities",
+    "stream", "stream_options", "tools", "tool_choice", "parallel_tool_calls", "response_format", "service_tier",
+    "stop", "seed", "user", "metadata", "store", "verbosity", "logprobs", "top_logprobs", "prompt_cache_key",
+    "modalities",
 }  # fmt: skip
 _RESPONSES = {
     "model", "input", "instructions", "max_output_tokens", "reasoning", "temperature", "top_p", "stream",

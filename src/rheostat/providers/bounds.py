@@ -1,0 +1,134 @@
+"""The most input tokens that a request can have, from what is in it.
+
+Byte-level BPE never makes more tokens than bytes. What isn't in our bytes is added: template tokens around each message,
+the hidden prompt that comes with tools, thoughts that the provider keeps and reads again. An image has a known most; a
+file may unpack to anything, up to the model's whole context.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+from rheostat.errors import BadInput
+
+__all__ = ["InputBound", "Overhead", "input_bound", "searches"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """Tokens that a provider adds and that are not in our text, generously."""
+
+    request: int = 64
+    message: int = 16
+    tools: int = 64
+    """The hidden prompt that comes with any tools (Anthropic documents up to 700)."""
+    image: int | None = None
+    """The most that one image can take; `None`: unknown, so that the whole context is assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputBound:
+    """The most input tokens of a request."""
+
+    tokens: int | None
+    """`None`: as many as the model's context holds."""
+    rounds: int = 1
+    """How often the provider may read it, with what its own tools brought in between."""
+
+
+_TEXT = {
+    "text", "input_text", "output_text", "tool_use", "tool_result", "tool_call", "function_call", "reasoning",
+    "thinking", "redacted_thinking", "configuration_update", "web_search_call", "refusal", "non_standard",
+}  # fmt: skip
+_IMAGES = {"image", "image_url", "input_image"}
+
+
+def _bytes(data: Any) -> int:
+    return len((data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)).encode())
+
+
+def _content(content: Any, overhead: Overhead) -> int | None:
+    if content is None or isinstance(content, str):
+        return _bytes(content or "")
+    total = 0
+    for block in content:
+        kind = block.get("type") if isinstance(block, dict) else "text"
+        if kind in _IMAGES:
+            if overhead.image is None:
+                return None
+            total += overhead.image
+        elif kind in _TEXT and not _holds_media(block):
+            total += _bytes(block)
+        else:  # a file, sound, video, or something new
+            return None
+    return total
+
+
+def _holds_media(block: Any) -> bool:
+    inner = block.get("content") if isinstance(block, dict) else None
+    return isinstance(inner, list) and any(isinstance(part, dict) and part.get("type") not in _TEXT for part in inner)
+
+
+def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> int | None:
+    if not isinstance(message, BaseMessage):
+        return _content(message["content"], overhead)
+    total = _content(message.content, overhead)
+    if total is None or not isinstance(message, AIMessage):
+        return total
+    total += sum(_bytes(call) for call in message.tool_calls)
+    # a thought may come back shortened, omitted or encrypted, and is read again at its full length
+    usage: Mapping[str, Any] = message.usage_metadata or {}
+    details = usage.get("output_token_details") or {}
+    return total + sum(count for name, count in details.items() if "reasoning" in name and isinstance(count, int))
+
+
+def input_bound(
+    messages: Sequence[Mapping[str, Any] | BaseMessage], kwargs: Mapping[str, Any], overhead: Overhead
+) -> InputBound:
+    """Bound the input of a request.
+
+    Args:
+        messages: Plain dicts or LangChain messages.
+        kwargs: What goes to the chat model with them: `tools` and schemas are input too.
+        overhead: What this provider adds.
+
+    Raises:
+        BadInput: a tool on the provider's own side without a most: its results are input too, without an end.
+    """
+    tokens: int | None = overhead.request
+    for message in messages:
+        more = _message(message, overhead)
+        tokens = None if tokens is None or more is None else tokens + more + overhead.message
+    tools = kwargs.get("tools") or []
+    if tokens is not None:
+        tokens += _bytes(tools) + overhead.tools if tools else 0
+        for name in ("response_format", "text", "output_config"):
+            tokens += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # said once in the request, once as a prompt
+    rounds = 1 + searches(kwargs)
+    return InputBound(tokens if rounds == 1 else None, rounds)
+
+
+def searches(kwargs: Mapping[str, Any]) -> int:
+    """How often tools on the provider's own side may run.
+
+    Raises:
+        BadInput: nobody says how often.
+    """
+    most = 0
+    for tool in kwargs.get("tools") or []:
+        kind = str(tool.get("type") or "") if isinstance(tool, dict) else ""
+        if kind in ("", "function", "custom"):
+            continue
+        uses = tool.get("max_uses") or kwargs.get("max_tool_calls")
+        if not isinstance(uses, int):
+            raise BadInput(
+                f"the tool {kind!r} runs on the provider's side as often as it likes, and what it finds is billed as "
+                "input: give it max_uses (Anthropic) or the request max_tool_calls (OpenAI), so that it has an end"
+            )
+        most += uses
+    return most
