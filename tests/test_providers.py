@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -18,6 +19,7 @@ from rheostat.pricing import listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for, failure, hosted_endpoint
 from rheostat.providers.dial import reply_from
 from rheostat.providers.llama_cpp import thinking_tokens_of
+from rheostat.providers.table import page
 
 KEY = SecretStr("k")
 
@@ -166,3 +168,11 @@ def test_a_failure_is_sorted_by_what_it_means_for_the_money() -> None:
     assert failure(wrapped) == "never left"
     assert failure(TimeoutError()) == "unknown"
     assert failure(ValueError("can't read the reply")) == "unknown"
+
+
+def test_the_page_of_every_model_is_up_to_date() -> None:
+    """`python -m rheostat.providers.table` writes it anew."""
+    text = Path("docs/providers.md").read_text(encoding="utf-8")
+    assert page(text) == text
+    assert text.count("\n| claude-") >= 17
+    assert text.count("\n| gpt-") + text.count("\n| o") >= 38

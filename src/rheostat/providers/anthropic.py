@@ -99,7 +99,7 @@ class AnthropicDial(HostedDial):
     ) -> Settings:
         notes: list[str] = []
         tokens, effort = self._within_the_loop(plan, step, notes)
-        kwargs: dict[str, Any] = {}
+        kwargs = self.schema_kwargs(schema)
         if step.forced_tool:
             tokens = self._forced(tokens, step, kwargs, notes)
         kwargs["max_tokens"] = most = self.clamp(tokens, plan.answer_tokens, notes)

@@ -1,8 +1,8 @@
 """The most input tokens that a request can have, from what is in it.
 
-Byte-level BPE never makes more tokens than bytes. What isn't in our bytes is added: template tokens around each message,
-the hidden prompt that comes with tools, thoughts that the provider keeps and reads again. An image has a known most; a
-file may unpack to anything, up to the model's whole context.
+Byte-level BPE never makes more tokens than bytes. What isn't in our bytes is added: template tokens around each
+message, the hidden prompt that comes with tools, thoughts that the provider keeps and reads again. An image has a known
+most; a file may unpack to anything, up to the model's whole context.
 """
 
 from __future__ import annotations

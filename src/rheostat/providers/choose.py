@@ -14,8 +14,9 @@ from rheostat.pricing import Price, price_of
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.dial import Dial, Endpoint
 from rheostat.providers.generic import GenericDial
+from rheostat.providers.hosted import takes_effort
 from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
-from rheostat.providers.openai import OpenAIDial
+from rheostat.providers.openai import OpenAIDial, has_dial
 
 if TYPE_CHECKING:
     from langchain_anthropic import ChatAnthropic
@@ -51,14 +52,14 @@ def endpoint_for(
     chat = _for_the_meter(chat)
     model = str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or type(chat).__name__)
     name = name or model
-    reasoning = bool((chat.profile or {}).get("reasoning_output"))
+    reasoning = takes_effort(chat)
     dial: Dial = GenericDial(name)
     provider = provider or _provider(chat)
     if isinstance(chat, ChatLlamaCpp):
         dial = LlamaCppDial(name, client=chat)
     elif reasoning and _is_anthropic(chat):
         dial = AnthropicDial(name, chat, strict=strict)
-    elif reasoning and isinstance(chat, ChatOpenAI) and provider == "openai":
+    elif reasoning and isinstance(chat, ChatOpenAI) and provider == "openai" and has_dial(chat):
         dial = OpenAIDial(name, chat, strict=strict)
     if price is None and provider is not None:
         price = price_of(provider, model)
@@ -118,7 +119,7 @@ def _for_the_meter(chat: BaseChatModel) -> BaseChatModel:
         if "effort" in config:
             own["output_config"] = {"effort": config.pop("effort")}
         sampling = [name for name in ("temperature", "top_p", "top_k") if getattr(chat, name) is not None]
-        if (chat.profile or {}).get("reasoning_output"):
+        if takes_effort(chat):
             own.update((name, getattr(chat, name)) for name in sampling)
         _tell(chat, own)
         update: dict[str, object] = dict.fromkeys(own)

@@ -174,7 +174,8 @@ def reply_from(
     stop = STOPS.get(str(named or metadata.get("status") or "stop"), "end")
     usage = message.usage_metadata
     spend = None
-    if usage is not None:
+    # no request has no input: a client that finds no usage may say zero (langchain-anthropic does), and so may a server
+    if usage is not None and usage["input_tokens"] > 0 and (usage["output_tokens"] > 0 or not message.content):
         if thinking_tokens is None:
             thinking_tokens = _detail(usage.get("output_token_details"), "reasoning")
         if thinking_tokens is None:

@@ -63,7 +63,7 @@ class GenericDial:
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
         if phase != "think":
-            return reply_from(message, settings, thinking_tokens=0)
+            return reply_from(message, settings)  # whoever thinks unasked says so in its usage
         usage = message.usage_metadata
         reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
         return replace(reply, text="", thought=reply.text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -13,7 +14,7 @@ from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import Messages, Phase, Reply, Settings, reply_from
 
-__all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels", "with_margin"]
+__all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels", "takes_effort", "with_margin"]
 
 ROOM_TO_THINK = {
     Effort.none: 0,
@@ -43,6 +44,12 @@ def profile_levels(
     return {level: min(ROOM_TO_THINK[level], most) for level in sorted(own or listed or unlisted, key=lambda e: e.rank)}
 
 
+def takes_effort(chat: BaseChatModel) -> bool:
+    """Is it a reasoning model, by its profile? Some profiles list levels and forget to say so."""
+    profile = chat.profile or {}
+    return bool(profile.get("reasoning_output") or profile.get("reasoning_effort_levels"))
+
+
 def with_margin(counted_tokens: int) -> int:
     """A provider's count and a little more: it calls it an estimate."""
     return counted_tokens + counted_tokens // 50 + 32
@@ -65,6 +72,13 @@ class HostedDial:
 
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         return ("whole",)
+
+    @staticmethod
+    def schema_kwargs(schema: Any | None) -> dict[str, Any]:
+        """An answer in this JSON Schema: both integrations translate this to their provider's own."""
+        if schema is None:
+            return {}
+        return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
 
     def clamp(self, thinking_tokens: int, answer_tokens: int, notes: list[str]) -> int:
         """The length cap of a request: thought and answer, as far as the model's output goes."""

@@ -20,7 +20,7 @@ from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels, with_margin
 
-__all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update"]
+__all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update", "has_dial"]
 
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
 """Levels of a model whose profile lists none: those that every reasoning model has."""
@@ -42,6 +42,11 @@ class Row:
 LEVELS = (
     Row(models=("gpt-5-pro",), levels=(Effort.high,)),  # "defaults to (and only supports) high"
     Row(models=("gpt-5-codex",), levels=_UNLISTED),  # "all models before gpt-5.1 … do not support none"
+    Row(
+        models=("gpt-5-chat-latest", "gpt-5.1-chat-latest", "gpt-5.2-chat-latest"),
+        levels=(),
+        source="github.com/chatgpt-web-dev/chatgpt-web/pull/662: they refuse the parameter",
+    ),
     Row(models=("gpt-5.1", "gpt-5.1-codex", "gpt-5.1-codex-mini"), levels=(Effort.none, *_UNLISTED)),
 )
 _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
@@ -50,6 +55,12 @@ _DATED = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 def _row(model: str) -> Row | None:
     undated = _DATED.sub("", model)
     return next((row for row in LEVELS if undated in row.models), None)
+
+
+def has_dial(chat: BaseChatModel) -> bool:
+    """False: a model of OpenAI's that lets nobody set its thinking."""
+    row = _row(str(getattr(chat, "model_name", "")))
+    return row is None or bool(row.levels)
 
 
 class OpenAIDial(HostedDial):
@@ -72,7 +83,7 @@ class OpenAIDial(HostedDial):
     ) -> Settings:
         notes: list[str] = []
         effort = plan.effort
-        kwargs: dict[str, Any] = {}
+        kwargs = self.schema_kwargs(schema)
         if self._responses:
             kwargs["reasoning"] = {**self._own, "effort": effort.value}
         else:

@@ -32,15 +32,19 @@ class ProviderServer:
     """A running simulator."""
 
     def __init__(self, *turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None) -> None:
+        self.reset(*turns, planned=planned)
+        self._http = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"simulator": self}))
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+
+    def reset(self, *turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None) -> None:
+        """Start anew at the same address: an empty bill, cold caches, other turns."""
         self.bill = Bill()
         self.turns = list(turns) or [Turn()]
         """Taken one by one; the last one repeats."""
         self._planned = planned
         self._cache = Cache()
         self._number = itertools.count()
-        self._http = _Quiet(("127.0.0.1", 0), type("Handler", (_Handler,), {"simulator": self}))
-        self._http.daemon_threads = True
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     @property
     def url(self) -> str:
@@ -134,6 +138,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
         path = self.path.split("?")[0]
+        bill = self.simulator.bill  # of now: a slow reply belongs on the bill that was open when it was asked for
         try:
             if path in _COUNTS:
                 body.pop("betas", None)
@@ -145,16 +150,16 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(fault.seconds)
             request = self.simulator.check(path, body, headers)
         except Refused as refused:
-            with self.simulator.bill.lock:
-                self.simulator.bill.refusals.append(str(refused))
+            with bill.lock:
+                bill.refusals.append(str(refused))
             kind = {"error": {"message": str(refused), "type": refused.kind, "param": refused.param}}
             wrapped = {"type": "error", "request_id": "req_1"} if "messages" in path else {}
             return self._json(refused.status, {**wrapped, **kind})
         if 0 < fault.status < 500 or fault.status == _OVERLOADED:
             return self._fail(fault)
-        with self.simulator.bill.lock:  # the cache is looked up once per request, in order
+        with bill.lock:  # the cache is looked up once per request, in order
             done, line = request.do(turn)
-            self.simulator.bill.lines.append(line)
+            bill.lines.append(line)
         if fault.status:
             return self._fail(fault)
         reply = request.reply(turn, done, line, str(number))
