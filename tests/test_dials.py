@@ -36,6 +36,7 @@ from rheostat.flow import adrive, drive
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.providers.dial import SEAM, Reply, Step
+from rheostat.providers.failures import read_failure
 from rheostat.testing.server import Fault, ProviderServer, Turn
 
 
@@ -337,6 +338,30 @@ def test_a_refusal_isnt_tried_again(api: Api, status: int, way: Way) -> None:
         with pytest.raises(Exception, match=str(status)):
             caller.call()
         assert (server.bill.requests, caller.spent["calls"], caller.spent["usd_nanos"]) == (1, 1, 0)
+
+
+@on_every_api
+@pytest.mark.parametrize(
+    ("status", "reason", "money", "again"),
+    [
+        (400, "bad request", "refused", False),
+        (401, "authentication", "refused", False),
+        (404, "not found", "refused", False),
+        (429, "rate limit", "refused", True),
+        (500, "server", "unknown", True),
+        (503, "overloaded", "unknown", True),
+        (529, "overloaded", "unknown", True),
+    ],
+)
+def test_failures_read_the_same(api: Api, status: int, reason: str, money: str, again: bool, way: Way) -> None:
+    with simulated(Turn(fault=Fault(status=status))) as server:
+        caller = Caller(api, server, way)
+        caller.meter = Meter(caller.ledger, attempts=1)
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - each client has exceptions of its own
+            caller.call(Effort.low)
+        failed = read_failure(caught.value)
+        assert (failed.reason, failed.money, failed.retryable, failed.status) == (reason, money, again, status)
+        assert failed.request_id == "req_1"
 
 
 @on_every_api

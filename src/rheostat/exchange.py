@@ -14,6 +14,7 @@ from rheostat.prompts import FINISH, STOP, extract
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.bounds import input_bound
 from rheostat.providers.dial import Messages
+from rheostat.providers.failures import read_failure
 from rheostat.usage import Spend
 from rheostat.verifiers import AnswerForm
 
@@ -109,7 +110,7 @@ def sample(
     except BudgetExceeded as refused:
         drawn["error"] = f"budget: {refused}"
     except Exception as error:
-        drawn["error"] = f"{type(error).__name__}: {str(error)[:500]}"
+        drawn["error"] = f"{read_failure(error)}: {type(error).__name__}: {str(error)[:500]}"
     finally:
         for reservation in waiting:
             yield from meter.void(reservation.id)

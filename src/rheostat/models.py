@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
@@ -19,6 +16,7 @@ from rheostat.local.server import shared_server
 from rheostat.pricing import FREE, Price
 from rheostat.providers import Endpoint, endpoint_for, hosted_endpoint
 from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
+from rheostat.providers.servers import SERVERS, ChatServer, ServerDial, inspect_server
 
 __all__ = ["local_endpoint", "resolve", "served_endpoint"]
 
@@ -101,17 +99,12 @@ def _client(kind: type[ChatOpenAI], url: str, key: str, name: str) -> ChatOpenAI
 
 def _url_endpoint(url: str, price: Price | None) -> Endpoint:
     key = os.environ.get("OPENAI_API_KEY") or "none"
-    request = urllib.request.Request(f"{url}/models", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - http(s), the model's own server
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the user's own address
-            listed = json.load(response)["data"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        hint = "" if url.endswith("/v1") else " Most servers want the address to end in /v1."
-        raise ModelUnknown(f"no OpenAI-compatible server answers at {url}: {error}.{hint}") from error
-    if not listed:
-        raise ModelUnknown(f"the server at {url} offers no model")
-    name = str(listed[0]["id"])
-    if listed[0].get("owned_by") == "llamacpp":
-        return served_endpoint(url, key, name=name, price=price)
-    chat = _client(ChatOpenAI, url, key, name)
-    return endpoint_for(chat, name=name, price=price)
+    found = inspect_server(url, key)
+    name = found.models[0]
+    if found.kind == "llama.cpp":
+        return served_endpoint(url, key, name=name, price=price, context_tokens=found.context_tokens)
+    if found.kind not in SERVERS:
+        return endpoint_for(_client(ChatOpenAI, url, key, name), name=name, price=price)
+    chat = _client(ChatServer, url, key, name)
+    dial = ServerDial(name, SERVERS[found.kind])
+    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=found.context_tokens)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +18,7 @@ from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, model_path, re
 from rheostat.local.catalogue import local_model
 from rheostat.local.server import announce
 from rheostat.local.store import verified
+from rheostat.providers.servers import inspect_server
 
 app = typer.Typer(help="Small real models that run on your own machine.", no_args_is_help=True)
 
@@ -61,6 +64,21 @@ def pull_(
 def path(name: Name = DEFAULT_MODEL) -> None:
     """Where the file is (an error if it isn't here or is damaged)."""
     typer.echo(require_model(local_model(name)))
+
+
+@app.command()
+def inspect(
+    url: Annotated[str, typer.Argument(help="Its address, such as http://localhost:8000/v1.", metavar="URL")],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """Which server answers there, what it offers, and how its thinking is set. A key: OPENAI_API_KEY."""
+    found = inspect_server(url, os.environ.get("OPENAI_API_KEY") or "none")
+    if as_json:
+        typer.echo(json.dumps(asdict(found)))
+        return
+    context = f"{found.context_tokens:,} tokens" if found.context_tokens else "not told"
+    typer.echo(f"{found.kind} {found.version}\nmodels: {', '.join(found.models)}\ncontext: {context}")
+    typer.echo(f"thinking: {found.thinking}")
 
 
 @app.command()

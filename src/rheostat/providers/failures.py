@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Literal, TypeAlias
 
-__all__ = ["Failure", "failure", "retry_after_seconds", "retryable"]
+__all__ = ["CallFailure", "Failure", "failure", "read_failure", "retry_after_seconds", "retryable"]
 
 Failure: TypeAlias = Literal["never left", "refused", "unknown"]
 
@@ -14,6 +15,57 @@ _NEVER_LEFT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProt
 """Class names that httpx and httpx2 share: no byte of the request reached the server."""
 _REFUSED = {400, 401, 402, 403, 404, 405, 409, 413, 422, 429}
 """The server answered that it did no work."""
+
+
+Reason: TypeAlias = Literal[
+    "rate limit", "overloaded", "authentication", "not found", "bad request", "server", "timeout", "connection", "other"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailure:
+    """A failed request of any client, in our own words."""
+
+    reason: Reason
+    """What went wrong."""
+    money: Failure
+    """What it means for the ledger: voided, settled at zero tokens, or charged in full as unknown."""
+    retryable: bool
+    """The same request may succeed if it is sent again."""
+    status: int | None
+    """The HTTP status, if the server answered."""
+    request_id: str
+    """The provider's name for the request, for its support; empty if it gave none."""
+
+    def __str__(self) -> str:
+        status = f" (HTTP {self.status})" if self.status else ""
+        return f"{self.reason}{status}{f', request {self.request_id}' if self.request_id else ''}"
+
+
+_REASONS: dict[int, Reason] = {
+    401: "authentication", 402: "authentication", 403: "authentication", 404: "not found", 408: "timeout",
+    429: "rate limit", 503: "overloaded", 529: "overloaded",
+}  # fmt: skip
+_CLIENT, _SERVER = 400, 500
+
+
+def read_failure(error: BaseException) -> CallFailure:
+    """Read an error of the SDKs or of the integrations around them."""
+    chain = _chain(error)
+    status = next((code for link in chain if isinstance(code := getattr(link, "status_code", None), int)), None)
+    request_id = next((str(name) for link in chain if (name := getattr(link, "request_id", None))), "")
+    money = failure(error)
+    reason: Reason = "other"
+    if status is not None:
+        default: Reason = "server" if status >= _SERVER else "bad request" if status >= _CLIENT else "other"
+        reason = _REASONS.get(status, default)
+    elif any("Timeout" in type(link).__name__ for link in chain):
+        reason = "timeout"
+    elif money == "never left" or retryable(error):
+        reason = "connection"
+    return CallFailure(
+        reason=reason, money=money, retryable=retryable(error), status=status, request_id=request_id
+    )  # fmt: skip
 
 
 def _chain(error: BaseException) -> list[BaseException]:

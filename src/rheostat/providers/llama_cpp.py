@@ -18,9 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import openai
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
 from rheostat.effort import Effort, Kind, ThinkingPlan
@@ -29,6 +27,7 @@ from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
 from rheostat.providers.generic import LEVELS
+from rheostat.providers.servers import ChatServer
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
 
@@ -37,30 +36,8 @@ _CLOSE_TOKENS = 8
 """The close marker is generated too: four tokens on Qwen's vocabulary, one where it is a token of its own."""
 
 
-class ChatLlamaCpp(ChatOpenAI):
-    """`ChatOpenAI` that keeps the thought (`reasoning_content`), which the base class drops."""
-
-    def _create_chat_result(
-        self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
-    ) -> ChatResult:
-        result = super()._create_chat_result(response, generation_info)
-        raw = response if isinstance(response, dict) else response.model_dump(warnings=False)
-        for generation, choice in zip(result.generations, raw["choices"], strict=True):
-            thought = choice["message"].get("reasoning_content")
-            if thought:
-                generation.message.additional_kwargs["reasoning_content"] = thought
-        return result
-
-    def _convert_chunk_to_generation_chunk(
-        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
-    ) -> ChatGenerationChunk | None:
-        converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
-        choices = chunk.get("choices") or []
-        if converted is not None and choices and isinstance(converted.message, AIMessageChunk):
-            thought = (choices[0].get("delta") or {}).get("reasoning_content")
-            if thought:
-                converted.message.additional_kwargs["reasoning_content"] = thought
-        return converted
+class ChatLlamaCpp(ChatServer):
+    """A chat model on a llama.cpp server."""
 
 
 def thinking_tokens_of(tokens: list[str]) -> int:

@@ -1,0 +1,237 @@
+"""OpenAI-compatible model servers: what each takes to set the thinking, and how to tell which one answers.
+
+Sources, tried or read in November 2026: vLLM 0.33 (`thinking_token_budget`, enforced with `--reasoning-parser`), SGLang
+0.5.23 (`custom_params.thinking_budget`, enforced with `--enable-strict-thinking`), the documentation of Ollama
+(`reasoning_effort`), NIM (`nvext.max_thinking_tokens`) and TensorRT-LLM (`thinking_token_budget`).
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import openai
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_openai import ChatOpenAI
+
+from rheostat.effort import Effort, ThinkingPlan
+from rheostat.errors import ModelUnknown
+from rheostat.flow import Effect
+from rheostat.policy import ModelFacts
+from rheostat.providers.bounds import Overhead
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
+from rheostat.providers.generic import LEVELS
+
+__all__ = ["SERVERS", "ChatServer", "Found", "Server", "ServerDial", "inspect_server"]
+
+_CLOSE_TOKENS = 8
+"""The end of a thought is generated too."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """How one kind of server is told how much to think."""
+
+    name: str
+    on: Callable[[int, Effort], dict[str, Any]]
+    """The body's extra fields for so many thinking tokens at this level."""
+    off: dict[str, Any]
+    """And for none."""
+    enforced: str
+    """What it takes for the server to keep to the number; empty: it never does, and our length cap alone holds."""
+    levels: dict[Effort, int]
+
+
+def _template(on: bool) -> dict[str, Any]:
+    return {"chat_template_kwargs": {"enable_thinking": on}}
+
+
+_NAMED = {level: LEVELS[level] for level in (Effort.none, Effort.low, Effort.medium, Effort.high)}
+SERVERS = {
+    server.name: server
+    for server in (
+        Server(
+            name="vllm", on=lambda tokens, _: {"thinking_token_budget": tokens, **_template(True)},
+            off=_template(False), enforced="started with --reasoning-parser", levels=LEVELS,
+        ),
+        Server(
+            name="sglang", on=lambda tokens, _: {"custom_params": {"thinking_budget": tokens}, **_template(True)},
+            off=_template(False), enforced="started with --enable-strict-thinking", levels=LEVELS,
+        ),
+        Server(
+            name="tensorrt-llm", on=lambda tokens, _: {"thinking_token_budget": tokens, **_template(True)},
+            off=_template(False), enforced="a reasoning parser is set", levels=LEVELS,
+        ),
+        Server(
+            name="nim", on=lambda tokens, _: {"nvext": {"max_thinking_tokens": tokens}}, off=_template(False),
+            enforced="the model's NIM supports it", levels=LEVELS,
+        ),
+        Server(
+            name="ollama", on=lambda _, effort: {"reasoning_effort": effort.value}, off={"reasoning_effort": "none"},
+            enforced="", levels=_NAMED,
+        ),
+    )
+}  # fmt: skip
+"""By name. llama.cpp has a dial of its own (`llama_cpp`), which counts the thought exactly."""
+
+
+class ChatServer(ChatOpenAI):
+    """`ChatOpenAI` that keeps the thought (`reasoning_content` or `reasoning`), which the base class drops."""
+
+    def _create_chat_result(
+        self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        result = super()._create_chat_result(response, generation_info)
+        raw = response if isinstance(response, dict) else response.model_dump(warnings=False)
+        for generation, choice in zip(result.generations, raw["choices"], strict=True):
+            _keep(generation.message.additional_kwargs, choice["message"])
+        return result
+
+    def _convert_chunk_to_generation_chunk(
+        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
+    ) -> ChatGenerationChunk | None:
+        converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
+        choices = chunk.get("choices") or []
+        if converted is not None and choices and isinstance(converted.message, AIMessageChunk):
+            _keep(converted.message.additional_kwargs, choices[0].get("delta") or {})
+        return converted
+
+
+def _keep(kept: dict[str, Any], said: dict[str, Any]) -> None:
+    thought = said.get("reasoning_content") or said.get("reasoning")
+    if isinstance(thought, str) and thought:
+        kept["reasoning_content"] = thought
+
+
+class ServerDial:
+    """The dial of a server in `SERVERS`."""
+
+    overhead = Overhead()
+    counts_at_once = False
+
+    def __init__(self, name: str, server: Server, *, strict: bool = False) -> None:
+        self._server = server
+        self.facts = ModelFacts(
+            name=name, levels=server.levels, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True,
+            strict=strict,
+        )  # fmt: skip
+
+    @property
+    def example(self) -> Callable[[str, str], str] | None:
+        return None
+
+    def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
+        return ("whole", "answer") if plan.thinking_tokens else ("whole",)
+
+    def encode(
+        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+    ) -> Settings:
+        tokens = plan.thinking_tokens if phase == "whole" else 0
+        body = self._server.on(tokens, plan.effort) if tokens else dict(self._server.off)
+        most = tokens + _CLOSE_TOKENS + plan.answer_tokens if tokens else plan.answer_tokens
+        kwargs: dict[str, Any] = {"extra_body": body, "max_tokens": most}
+        notes: tuple[str, ...] = ()
+        if tokens and not self._server.enforced:
+            notes = (f"{self._server.name} takes a level and no number: only the length cap holds the thought",)
+        elif tokens:
+            notes = (f"{self._server.name} keeps to the number if it was {self._server.enforced}",)
+        if temperature is not None:
+            kwargs["temperature"] = temperature
+        if schema is not None:
+            kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+        return Settings(kwargs, most, most if tokens else 0, notes=notes)
+
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+        thought = str(message.additional_kwargs.get("reasoning_content") or "")
+        reply = reply_from(message, settings, thought=thought)
+        return reply if not reply.text.startswith("<think>") else replace(reply, text="", thought=reply.text)
+
+    def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
+        return None
+
+
+# --- which one answers? --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A server that was looked at."""
+
+    kind: str
+    """A name in `SERVERS`, `llama.cpp`, or `unknown`."""
+    version: str
+    models: tuple[str, ...]
+    context_tokens: int | None
+    """Of the first model; `None`: it doesn't say."""
+    thinking: str
+    """How its thinking is set, for people."""
+
+
+def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Found:
+    """Ask a server what it is: `/v1/models` first, then what only one kind has.
+
+    Args:
+        url: Its address, with `/v1` at the end.
+        key: For `Authorization: Bearer`.
+
+    Raises:
+        ModelUnknown: nothing OpenAI-compatible answers there, or it offers no model.
+    """
+
+    def get(path: str) -> Any:
+        root = url.rstrip("/").removesuffix("/v1")
+        request = urllib.request.Request(f"{root}{path}", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - http(s), the model's own server
+        with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310 - the user's own address
+            return json.load(response)
+
+    def ask(path: str) -> dict[str, Any]:
+        try:
+            said = get(path)
+        except (OSError, ValueError):
+            return {}
+        return said if isinstance(said, dict) else {}
+
+    try:
+        listed = get("/v1/models")["data"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        hint = "" if url.rstrip("/").endswith("/v1") else " Most servers want the address to end in /v1."
+        raise ModelUnknown(f"no OpenAI-compatible server answers at {url}: {error}.{hint}") from error
+    if not listed:
+        raise ModelUnknown(f"the server at {url} offers no model")
+    first = listed[0]
+    owner = str(first.get("owned_by") or "").lower()
+    context: Any = first.get("max_model_len")
+    if owner == "llamacpp":
+        props = ask("/props")
+        slot = props.get("default_generation_settings") or {}
+        template = str(props.get("chat_template") or "")
+        thinks = "enable_thinking" in template or "<think>" in template
+        how = "thinking_budget_tokens, enforced to the token" if thinks else "its chat template doesn't think"
+        return _found("llama.cpp", props.get("build_info"), listed, slot.get("n_ctx"), how)
+    if owner == "sglang":
+        return _found("sglang", ask("/server_info").get("version"), listed, context)
+    if owner == "vllm" or context:
+        return _found("vllm", ask("/version").get("version"), listed, context)
+    version = ask("/api/version").get("version")
+    if version:
+        return _found("ollama", version, listed, context)
+    return _found("unknown", "", listed, context, "two requests: a scratchpad, then the answer")
+
+
+def _found(kind: str, version: Any, listed: list[Any], context: Any, thinking: str = "") -> Found:
+    if kind in SERVERS:
+        server = SERVERS[kind]
+        sent = ", ".join(name for name in server.on(1, Effort.low) if name != "chat_template_kwargs")
+        thinking = f"{sent}; enforced if {server.enforced}" if server.enforced else f"{sent}: levels, no number"
+    return Found(
+        kind=kind,
+        version=str(version or ""),
+        models=tuple(str(each.get("id")) for each in listed),
+        context_tokens=context if isinstance(context, int) else None,
+        thinking=thinking,
+    )
