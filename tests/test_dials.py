@@ -448,9 +448,8 @@ def test_a_cached_prompt_costs_less_until_the_effort_changes(api: Api, server: P
 
 @anthropic
 @pytest.mark.parametrize("ttl", ["5m", "1h"])
-def test_what_is_kept_for_an_hour_costs_more_to_write(api: Api, ttl: str, server: ProviderServer) -> None:
-    """Not as a stream: langchain-anthropic drops the lifetimes there."""
-    caller = Caller(api, server, Way(False, False))
+def test_what_is_kept_for_an_hour_costs_more_to_write(api: Api, ttl: str, server: ProviderServer, way: Way) -> None:
+    caller = Caller(api, server, way)
     marked = {"type": "text", "text": LONG, "cache_control": {"type": "ephemeral", "ttl": ttl}}
     messages = [SystemMessage([marked]), HumanMessage("What is 2 + 2?")]
     caller.call(Effort.low, messages)
@@ -461,8 +460,8 @@ def test_what_is_kept_for_an_hour_costs_more_to_write(api: Api, ttl: str, server
     caller.agrees()
 
 
-def test_fast_mode_is_dearer_and_paid_so(server: ProviderServer) -> None:
-    caller = Caller(ALWAYS, server, Way(False, False), model_kwargs={"speed": "fast"})
+def test_fast_mode_is_dearer_and_paid_so(server: ProviderServer, way: Way) -> None:
+    caller = Caller(ALWAYS, server, way, model_kwargs={"speed": "fast"})
     caller.call(Effort.low)
     assert server.bill.lines[0].speed == "fast"
     caller.agrees()
@@ -472,9 +471,9 @@ SEARCH = {"anthropic": {"type": "web_search_20250305", "name": "web_search"}, "o
 
 
 @pytest.mark.parametrize("api", [ADAPTIVE, RESPONSE], ids=["messages", "responses"])
-def test_searches_are_paid_and_need_a_most(api: Api) -> None:
+def test_searches_are_paid_and_need_a_most(api: Api, way: Way) -> None:
     with simulated(Turn(web_searches=2)) as server:
-        caller = Caller(api, server, Way(False, False))
+        caller = Caller(api, server, way)
         search = SEARCH[api.provider]
         with pytest.raises(BadInput, match="max_uses"):
             caller.call(Effort.low, tools=[search])

@@ -307,7 +307,7 @@ class Meter:
         try:
             message = yield _invoke(endpoint, messages, settings, min(limits, default=None))
             milliseconds = int(1000 * (time.monotonic() - started))
-            reply = endpoint.dial.decode(message, settings, phase)
+            reply = endpoint.dial.decode(message, settings, phase, messages)
         except BaseException as error:
             match failure(error) if isinstance(error, Exception) else "unknown":
                 case "never left":

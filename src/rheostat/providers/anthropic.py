@@ -12,11 +12,12 @@ build-with-claude/adaptive-thinking, build-with-claude/thinking-tool-workflows, 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, convert_to_messages
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.errors import BadInput
@@ -177,11 +178,25 @@ class AnthropicDial(HostedDial):
 
         return Effect(do, lambda: asyncio.to_thread(do))
 
-    def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: str, sent: Messages = ()) -> Reply:
         reply = super().decode(message, settings, phase)
-        usage = message.response_metadata.get("usage") or {}
+        usage = message.response_metadata.get("usage")
+        if usage is not None:
+            return reply.billed(
+                cache_write_1h_tokens=(usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
+                web_searches=(usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
+                speed="fast" if usage.get("speed") == "fast" else "",
+            )
+        # a stream: langchain-anthropic drops what the tokens were billed as, so it is read from what was asked for
+        written = reply.spend.cache_write_tokens if reply.spend else 0
+        blocks = message.content if isinstance(message.content, list) else []
         return reply.billed(
-            cache_write_1h_tokens=(usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
-            web_searches=(usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
-            speed="fast" if usage.get("speed") == "fast" else "",
+            cache_write_1h_tokens=written if written and _asked_for_an_hour(sent, settings) else 0,
+            web_searches=sum(isinstance(b, dict) and b.get("type") == "server_tool_use" for b in blocks),
+            speed=self._speed,
         )
+
+
+def _asked_for_an_hour(sent: Messages, settings: Settings) -> bool:
+    contents = [message.content if isinstance(message, BaseMessage) else message["content"] for message in sent]
+    return '"1h"' in json.dumps([contents, settings.kwargs.get("tools")], default=str)

@@ -43,7 +43,8 @@ class InputBound:
 
 _TEXT = {
     "text", "input_text", "output_text", "tool_use", "tool_result", "tool_call", "function_call", "reasoning",
-    "thinking", "redacted_thinking", "configuration_update", "web_search_call", "refusal", "non_standard",
+    "thinking", "redacted_thinking", "configuration_update", "web_search_call", "server_tool_use",
+    "web_search_tool_result", "refusal", "non_standard",
 }  # fmt: skip
 _IMAGES = {"image", "image_url", "input_image"}
 

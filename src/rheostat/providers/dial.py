@@ -119,8 +119,8 @@ class Dial(Protocol):
     ) -> Settings:
         """The settings of one request."""
 
-    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
-        """Read a reply."""
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
+        """Read a reply; `sent` is what it answers."""
 
     overhead: Overhead
     """What the provider adds to our bytes."""

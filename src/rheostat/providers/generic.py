@@ -61,7 +61,7 @@ class GenericDial:
         notes = ("two-phase thinking: the model has no dial of its own",) if phase == "think" else ()
         return Settings(kwargs, most, most if phase == "think" else 0, notes=notes)
 
-    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
         if phase != "think":
             return reply_from(message, settings)  # whoever thinks unasked says so in its usage
         usage = message.usage_metadata

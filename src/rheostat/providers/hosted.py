@@ -88,7 +88,7 @@ class HostedDial:
         notes.append(f"{wanted:,} tokens of output are above the model's {self._most_output_tokens:,}: cut to that")
         return self._most_output_tokens
 
-    def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: str, sent: Messages = ()) -> Reply:
         thought = "".join(
             str(block.get("reasoning", "")) for block in message.content_blocks if block["type"] == "reasoning"
         )

@@ -111,7 +111,7 @@ class LlamaCppDial:
             }
         return Settings(kwargs, most, thinking)
 
-    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
         thought = str(message.additional_kwargs.get("reasoning_content") or "")
         if phase == "think":
             usage = message.usage_metadata

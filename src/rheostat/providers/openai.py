@@ -119,7 +119,7 @@ class OpenAIDial(HostedDial):
 
         return Effect(do, ado)
 
-    def decode(self, message: AIMessage, settings: Settings, phase: str) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: str, sent: Messages = ()) -> Reply:
         reply = super().decode(message, settings, phase)
         blocks = message.content if isinstance(message.content, list) else []  # LangChain drops `tool_usage`
         searches = sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "web_search_call")

@@ -146,7 +146,7 @@ class ServerDial:
             kwargs["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
         return Settings(kwargs, most, most if tokens else 0, notes=notes)
 
-    def decode(self, message: AIMessage, settings: Settings, phase: Phase) -> Reply:
+    def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
         thought = str(message.additional_kwargs.get("reasoning_content") or "")
         reply = reply_from(message, settings, thought=thought)
         return reply if not reply.text.startswith("<think>") else replace(reply, text="", thought=reply.text)

@@ -206,6 +206,10 @@ class Messages:
                 if turn.redacted
                 else {"type": "thinking", "thinking": done.thought, "signature": signature}
             )
+        for number in range(turn.web_searches):
+            called = {"id": f"srvtoolu_{name}_{number}", "name": "web_search", "input": {"query": "q"}}
+            found = {"type": "web_search_tool_result", "tool_use_id": called["id"], "content": []}
+            content += [{"type": "server_tool_use", **called}, found]
         if done.text:
             content.append({"type": "text", "text": done.text})
         if done.tools:
