@@ -137,8 +137,9 @@ class PostgresLedger(DurableLedger):
         flush: bool = False,
     ) -> T:
         remembered = None if also else self._memory.take(self._chain(account), reservations)
-        if remembered is not None:
-            page = Page(*remembered, self._clock_ms())
+        now = self._clock_ms()
+        if remembered is not None and all(entry.seen_at_ms <= now for entry in remembered[0]):
+            page = Page(*remembered, now)
             try:
                 result = op(page.book)
             except Exception:  # what we remember may be old: let the tables decide
