@@ -10,13 +10,14 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
 from rheostat.errors import ModelUnknown, SettingWarning
-from rheostat.pricing import Price, price_of
+from rheostat.pricing import FREE, Price, price_of
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.dial import Dial, Endpoint
 from rheostat.providers.generic import GenericDial
 from rheostat.providers.hosted import takes_effort
 from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
 from rheostat.providers.openai import OpenAIDial, has_dial
+from rheostat.providers.transformers import ChatTransformers, TransformersDial
 
 if TYPE_CHECKING:
     from langchain_anthropic import ChatAnthropic
@@ -57,6 +58,8 @@ def endpoint_for(
     provider = provider or _provider(chat)
     if isinstance(chat, ChatLlamaCpp):
         dial = LlamaCppDial(name, client=chat)
+    elif isinstance(chat, ChatTransformers):
+        dial, price = TransformersDial(chat.name, chat), price or FREE
     elif reasoning and _is_anthropic(chat):
         dial = AnthropicDial(name, chat, strict=strict)
     elif reasoning and isinstance(chat, ChatOpenAI) and provider == "openai" and has_dial(chat):
