@@ -91,3 +91,20 @@ RUNNERS = [by_invoke, by_ainvoke, by_stream, by_astream]
 def run(request: pytest.FixtureRequest) -> Runner:
     """A graph run in each of the four ways; what a test asserts on answer and ledger then holds in all of them."""
     return request.param
+
+
+@pytest.fixture(params=["sync", "async", "stream", "astream"])
+def way(request: pytest.FixtureRequest) -> Any:
+    """How a request is sent: blocking or not, whole or as a stream."""
+    from wire import Way
+
+    return Way(request.param.startswith("a"), "stream" in request.param)
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """A provider simulator with an empty bill."""
+    from wire import simulated
+
+    with simulated() as running:
+        yield running
