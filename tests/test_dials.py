@@ -87,6 +87,14 @@ def test_no_more_is_asked_for_than_the_model_can_write(api: Api, server: Provide
 
 
 @on_every_api
+def test_a_very_short_answer_may_be_asked_for(api: Api, server: ProviderServer, way: Way) -> None:
+    caller = Caller(api, server, way)
+    caller.call(caller.at.dial.facts.nearest(Effort.none), answer_tokens=4)
+    assert not server.bill.refusals
+    caller.agrees()
+
+
+@on_every_api
 def test_an_answer_in_a_schema(api: Api, server: ProviderServer, way: Way) -> None:
     schema = {
         "type": "object",

@@ -24,6 +24,8 @@ __all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update", "has_dial"]
 
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
 """Levels of a model whose profile lists none: those that every reasoning model has."""
+_LEAST_OUTPUT_TOKENS = 16
+"""Of the Responses API (`max_output_tokens`)."""
 _REASONING_EFFORT = (
     "learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/reasoningeffort (the API's own docstring)"
 )
@@ -95,6 +97,9 @@ class OpenAIDial(HostedDial):
         if step.task_tokens is not None:
             notes.append("no task budget sent: the API has none; our own cap holds")
         most = self.clamp(plan.thinking_tokens, plan.answer_tokens, notes)
+        if self._responses and most < _LEAST_OUTPUT_TOKENS:
+            notes.append(f"{most} tokens of output are below the API's least: {_LEAST_OUTPUT_TOKENS}")
+            most = _LEAST_OUTPUT_TOKENS
         kwargs["max_tokens" if self._responses else "max_completion_tokens"] = most
         tier = {"fast": "priority"}.get(self._service_tier, self._service_tier) or "default"
         thought = most if plan.thinking_tokens else 0
