@@ -112,7 +112,7 @@ def multiply(a: int, b: int) -> int:
 
 
 def offered(at: Endpoint) -> list[Any]:
-    return at.chat.bind_tools([multiply]).kwargs["tools"]  # type: ignore[attr-defined]
+    return at.chat.bind_tools([multiply]).kwargs["tools"]
 
 
 class Loop:
@@ -128,7 +128,7 @@ class Loop:
             kept.last = message
             return message
 
-        class Kept(type(chat)):  # type: ignore[misc]
+        class Kept(type(chat)):
             def invoke(self, *args: Any, **kwargs: Any) -> AIMessage:
                 return keeping(invoke(*args, **kwargs))
 

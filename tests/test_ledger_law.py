@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable
 from typing import Any
@@ -99,7 +100,7 @@ def test_the_machine_notices_a_broken_law(
     where, attribute, mutant, store = MUTANTS[name]
     if store is PostgresStore:
         server = request.getfixturevalue("postgres")
-        store = lambda: PostgresStore(server)  # noqa: E731
+        store = functools.partial(PostgresStore, server)
     monkeypatch.setattr(where, attribute, mutant(getattr(where, attribute)))
     quick = settings(histories(300), phases=[Phase.generate], database=None, derandomize=True)
     with pytest.raises((AssertionError, ExceptionGroup)):

@@ -81,7 +81,7 @@ def test_samples_share_one_reading_of_the_prompt(chat: ChatTransformers, monkeyp
     alone = chat.invoke("2 + 2?", thinking_tokens=8, max_tokens=4)
     monkeypatch.setattr(type(chat.model), "forward", noting)
     result = chat.generate([[HumanMessage("2 + 2?")]], thinking_tokens=8, max_tokens=4, n=6)
-    messages = [generation.message for generation in result.generations[0]]  # type: ignore[union-attr]
+    messages = [generation.message for generation in result.generations[0]]
     assert len(messages) == 6
     assert shapes[0][0] == 1  # the prompt, once
     assert {shape for shape in shapes[1:]} == {(6, 1)}
@@ -100,6 +100,11 @@ def test_it_stops_when_asked(chat: ChatTransformers) -> None:
 def test_bad_caps_are_refused(chat: ChatTransformers, wrong: dict[str, int]) -> None:
     with pytest.raises(BadInput, match="caps are zero or more"):
         chat.invoke("2 + 2?", **wrong)
+
+
+def test_a_stop_sequence_isnt_dropped_in_silence(chat: ChatTransformers) -> None:
+    with pytest.raises(BadInput, match="takes no stop sequences"):
+        chat.invoke("2 + 2?", stop=["x"])
 
 
 def test_in_a_solver_the_ledger_counts_every_token(chat: ChatTransformers, run: Runner) -> None:

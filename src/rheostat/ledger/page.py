@@ -32,7 +32,7 @@ class Page:
                 yield f"INSERT INTO rheostat_reservations ({HELD}) SELECT {marks} WHERE {condition}", row_of(held)
             elif self._statuses[held.id] != held.status:
                 text = (
-                    "UPDATE rheostat_reservations SET status = ?, request_id = ?, begun_at_ms = ?, closed_at_ms = ?, "  # noqa: S608
+                    "UPDATE rheostat_reservations SET status = ?, request_id = ?, begun_at_ms = ?, closed_at_ms = ?, "  # noqa: S608 - ours
                     f"actual = ? WHERE id = ? AND {condition}"
                 )
                 actual = None if held.actual is None else packed(held.actual)

@@ -169,7 +169,7 @@ class PostgresLedger(DurableLedger):
         for number, (text, given) in enumerate(page.changes("(SELECT still.true FROM still)")):
             parts.append(f"change_{number} AS ({text})")
             values.extend(given)
-        return bool(self._query((f"WITH {', '.join(parts)} SELECT still.true FROM still", values))[0][0])  # noqa: S608
+        return bool(self._query((f"WITH {', '.join(parts)} SELECT still.true FROM still", values))[0][0])  # noqa: S608 - ours
 
     def _written(self, page: Page) -> None:
         self._memory.keep(page)

@@ -134,6 +134,8 @@ class ChatTransformers(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
+        if stop:
+            raise BadInput(f"stop={stop!r}: this model takes no stop sequences; its caps end it")
         torch = _torch()
         thinking = int(kwargs.get("thinking_tokens", 0))
         least, answer = int(kwargs.get("least_thinking_tokens", 0)), int(kwargs.get("max_tokens", 256))
