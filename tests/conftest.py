@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import statistics
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +21,19 @@ def _loopback_only(self: socket.socket, address: Any) -> Any:
     if self.family in (socket.AF_INET, socket.AF_INET6) and address[0] not in ("127.0.0.1", "::1", "localhost"):
         raise AssertionError(f"a test tried to reach {address}")
     return _connect(self, address)
+
+
+_noted: dict[str, list[float]] = {}
+
+
+def note(name: str, value: float) -> None:
+    """A figure that is printed, as a median, when all tests have run."""
+    _noted.setdefault(name, []).append(value)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for name, values in _noted.items():
+        terminalreporter.write_line(f"{name}: median {statistics.median(values):.2f} ({len(values)})")
 
 
 @pytest.fixture(autouse=True)

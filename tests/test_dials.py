@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rheostat import BadInput, Budget, Effort, HoldExceeded, Meter, SettingWarning
+from rheostat import BadInput, Budget, Effort, HoldExceeded, Meter, ModelUnknown, SettingWarning
 from rheostat.providers import endpoint_for
 from rheostat.providers.failures import read_failure
 from rheostat.testing.server import Fault, ProviderServer, Turn
@@ -109,6 +109,29 @@ def test_an_answer_in_a_schema(api: Api, server: ProviderServer, way: Way) -> No
     assert "integer" in str(sent)
     assert not server.bill.refusals
     caller.agrees()
+
+
+# --- what the provider says of a model now ---------------------------------------------------------------
+
+
+@anthropic
+def test_the_provider_is_asked_what_its_model_can_do(api: Api, server: ProviderServer) -> None:
+    """It says the same as our rows here; where it doesn't, it is right."""
+    at = endpoint_for(api.chat(server), provider="anthropic", live=True)
+    assert at.dial.facts.levels.keys() == api.at(server).dial.facts.levels.keys()
+    assert at.context_tokens == (200_000 if api is MANUAL else 1_000_000)
+    assert server.bill.requests == 0
+
+
+def test_a_model_that_no_profile_knows_is_asked_about(server: ProviderServer) -> None:
+    new = Api("anthropic", "claude-opus-5-20261101")  # the simulator serves the whole generation
+    assert list(new.at(server).dial.facts.levels) != list(endpoint_for(new.chat(server), live=True).dial.facts.levels)
+    caller = Caller(new, server, Way(False, False))
+    caller.at = endpoint_for(new.chat(server), provider="anthropic", live=True)
+    caller.call(Effort.xhigh)
+    assert server.bill.bodies[0]["output_config"] == {"effort": "xhigh"}
+    with pytest.raises(ModelUnknown, match="not found"):
+        endpoint_for(Api("anthropic", "claude-nobody").chat(server), live=True)
 
 
 # --- settings of the model object -----------------------------------------------------------------------

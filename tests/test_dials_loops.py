@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
-from conftest import in_loop
+from conftest import in_loop, note
 from rheostat import BadInput, Budget, Effort, MemoryLedger, build_solver
 from rheostat.flow import drive
 from rheostat.providers import Endpoint
@@ -243,9 +243,17 @@ TEXTS = st.text(max_size=400) | st.text(st.characters(categories=["Lo", "So", "N
 
 @on_every_api
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(texts=st.lists(TEXTS.filter(str.strip), min_size=1, max_size=5), tools=st.booleans(), level=st.integers(0, 6))
-def test_no_bill_is_above_its_bound(api: Api, texts: list[str], tools: bool, level: int) -> None:
-    with simulated(Turn(thinking_tokens=10**6, text="word " * 3000)) as server:
+@given(
+    texts=st.lists(TEXTS.filter(str.strip), min_size=1, max_size=5),
+    tools=st.booleans(),
+    level=st.integers(0, 6),
+    thought=st.integers(0, 30_000) | st.just(10**6),
+    words=st.integers(1, 3000),
+)
+def test_no_bill_is_above_its_bound(
+    api: Api, texts: list[str], tools: bool, level: int, thought: int, words: int
+) -> None:
+    with simulated(Turn(thinking_tokens=thought, text="word " * words)) as server:
         caller = Caller(api, server, Way(False, False))
         efforts = list(caller.at.dial.facts.levels)
         messages = [HumanMessage(text) if n % 2 == 0 else AIMessage(text) for n, text in enumerate(texts)]
@@ -254,6 +262,7 @@ def test_no_bill_is_above_its_bound(api: Api, texts: list[str], tools: bool, lev
         more = {"tools": offered(caller.at)} if tools else {}
         caller.call(efforts[level % len(efforts)], messages, **more)
         caller.agrees()  # an overrun would have raised
+        note(f"bound / bill, random requests, {api.model}", caller.bound.usd_nanos / caller.spent["usd_nanos"])
 
 
 @pytest.mark.parametrize("api", [ADAPTIVE, MANUAL, RESPONSE], ids=["adaptive", "budget", "responses"])

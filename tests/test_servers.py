@@ -12,11 +12,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from rheostat import Effort, ModelUnknown, ThinkingPlan, resolve
 from rheostat.cli.app import app
-from rheostat.providers.servers import SERVERS, ServerDial, inspect_server
+from rheostat.providers.servers import SERVERS, ChatServer, ServerDial, inspect_server
 
 
 @contextmanager
@@ -108,3 +110,23 @@ def test_what_a_server_is_sent(kind: str, on: dict[str, Any], off: dict[str, Any
     assert thinking.notes  # what it takes for the number to hold, or that it doesn't
     direct = dial.encode(plan, "answer", temperature=None, schema=None)
     assert direct.kwargs == {"extra_body": off, "max_tokens": 100}
+
+
+@pytest.mark.parametrize("name", ["reasoning", "reasoning_content"])
+def test_a_server_that_thinks_is_read_whole(name: str) -> None:
+    """`ChatOpenAI` drops the thought of a local server; it is kept, and counted."""
+    chat = ChatServer(model="m", base_url="http://127.0.0.1:1/v1", api_key=SecretStr("k"))
+    reply: dict[str, Any] = {
+        "choices": [
+            {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "4", name: "hm"}}
+        ],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 9, "total_tokens": 12},
+    }
+    message = chat._create_chat_result(reply).generations[0].message
+    assert isinstance(message, AIMessage)
+    dial = ServerDial("m", SERVERS["vllm"])
+    plan = ThinkingPlan(effort=Effort.low, thinking_tokens=50, answer_tokens=10)
+    read = dial.decode(message, dial.encode(plan, "whole", temperature=None, schema=None), "whole")
+    assert (read.text, read.thought) == ("4", "hm")
+    assert read.spend is not None
+    assert read.spend.thinking_tokens == 9  # not told apart: all of it

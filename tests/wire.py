@@ -113,7 +113,8 @@ class Caller:
 
         def flow() -> Any:
             tokens = yield from meter.input_bound(at, messages, self.settings)
-            [held] = yield from meter.hold("a", [meter.bound(at, tokens, self.settings)], {"node": "t", "model": "m"})
+            self.bound = meter.bound(at, tokens, self.settings)
+            [held] = yield from meter.hold("a", [self.bound], {"node": "t", "model": "m"})
             return (yield from meter.call(at, "a", held, messages, self.settings, "whole", {"node": "t"}))
 
         reply: Reply = self.way.run(flow())

@@ -23,7 +23,7 @@ from dataclasses import replace
 from typing import Any
 
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_base, wait_exponential_jitter
+from tenacity.wait import wait_base, wait_random_exponential
 
 from rheostat.budget import Budget, Room
 from rheostat.errors import BadInput, LedgerError, NoPrice
@@ -72,7 +72,7 @@ class Meter:
         self._swept_at = float("-inf")
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
-            wait=_RetryAfter(wait or wait_exponential_jitter(multiplier=0.5, max=8), most_retry_after_seconds),
+            wait=_RetryAfter(wait or wait_random_exponential(multiplier=0.5, max=8), most_retry_after_seconds),
             retry=retry_if_exception(retryable),
             reraise=True,
         )
@@ -352,7 +352,7 @@ def _pause(seconds: float) -> Effect:
 def _invoke(endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None) -> Effect:
     """The request itself, cut at the deadline."""
     kwargs = dict(settings.kwargs)
-    if seconds is not None and hasattr(endpoint.chat, "max_retries"):  # the SDKs of the hosted APIs take a timeout
+    if seconds is not None and endpoint.takes_timeout:
         kwargs["timeout"] = max(seconds, 0.001)
 
     def do() -> Any:

@@ -27,8 +27,9 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
     """An endpoint from a chat model or from a name.
 
     Args:
-        model: A chat model; `qwen2.5-coder-0.5b` (a local name); a path to a GGUF file; `openai:MODEL`;
-            `anthropic:MODEL`; or the URL of an OpenAI-compatible server.
+        model: A chat model; `qwen2.5-coder-0.5b` (a local name); a path to a GGUF file; `openai:MODEL`,
+            `anthropic:MODEL` and so on (`google_genai`, `deepseek`, `openrouter`, `bedrock_converse`, `xai`, `groq`,
+            `ollama`, with the extra `providers`); or the URL of an OpenAI-compatible server.
         price: Yours, instead of the listed one.
 
     Raises:
@@ -53,7 +54,7 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ModelUnknown(
         f"no model {model!r}.{hint} Use a local name ({', '.join(CATALOGUE)}), a path to a .gguf file, "
-        "openai:MODEL, anthropic:MODEL, or the URL of an OpenAI-compatible server."
+        "openai:MODEL, anthropic:MODEL (or another provider), or the URL of an OpenAI-compatible server."
     )
 
 
@@ -82,6 +83,7 @@ def served_endpoint(
         dial=LlamaCppDial(name, client=chat, floor=CATALOGUE[name].floor if name in CATALOGUE else None),
         price=price,
         context_tokens=server.context_tokens if server else context_tokens,
+        takes_timeout=True,
         revive=server.revive if server else None,
     )
 
@@ -107,4 +109,4 @@ def _url_endpoint(url: str, price: Price | None) -> Endpoint:
         return endpoint_for(_client(ChatOpenAI, url, key, name), name=name, price=price)
     chat = _client(ChatServer, url, key, name)
     dial = ServerDial(name, SERVERS[found.kind])
-    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=found.context_tokens)
+    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=found.context_tokens, takes_timeout=True)

@@ -13,21 +13,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 
 from rheostat.effort import Effort, ThinkingPlan
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, ModelUnknown
 from rheostat.flow import Effect
 from rheostat.pricing import Terms
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
+from rheostat.providers.failures import read_failure
 from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels, with_margin
 
-__all__ = ["GENERATIONS", "AnthropicDial", "Generation", "generation_of"]
+__all__ = ["GENERATIONS", "AnthropicDial", "Generation", "Told", "ask_about", "generation_of"]
 
 LEAST_BUDGET_TOKENS = 1024
 _BUDGETS = {
@@ -73,21 +74,68 @@ def generation_of(model: str) -> Generation:
     return next(row for row in GENERATIONS if model.startswith(row.models) or row is GENERATIONS[-1])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What Anthropic itself says about a model now: it goes before profiles and rows."""
+
+    generation: Generation
+    levels: tuple[Effort, ...]
+    """By name; empty: it takes no effort."""
+    max_output_tokens: int | None
+    max_input_tokens: int | None
+
+
+def ask_about(chat: BaseChatModel) -> Told:
+    """`GET /v1/models/{id}`: costs nothing, and needs the key.
+
+    Source: `ModelInfo.capabilities` of anthropic 2.12. Every `thinking.types` entry is read on its own, as it says.
+
+    Raises:
+        ModelUnknown: no such model, or it is retired; or Anthropic can't be asked.
+    """
+    model: Any = getattr(chat, "model", "")
+    try:
+        info = cast("Any", chat)._client.models.retrieve(model)
+    except Exception as error:
+        raise ModelUnknown(f"{model}: Anthropic was asked about it: {read_failure(error)}: {error}") from error
+    if info.lifecycle == "retired":
+        raise ModelUnknown(f"{model} is retired: requests to it fail")
+    row = generation_of(model)
+    can = info.capabilities
+    if can is None:
+        return Told(
+            generation=row, levels=(), max_output_tokens=info.max_tokens, max_input_tokens=info.max_input_tokens
+        )
+    types, effort = can.thinking.types, can.effort
+    levels = tuple(level for level in Effort if getattr(getattr(effort, level.value, None), "supported", False))
+    generation = replace(
+        row, adaptive=types.adaptive.supported, off=types.disabled.supported, source=f"/v1/models/{model}"
+    )
+    return Told(
+        generation=generation,
+        levels=levels if effort.supported else (),
+        max_output_tokens=info.max_tokens,
+        max_input_tokens=info.max_input_tokens,
+    )
+
+
 class AnthropicDial(HostedDial):
     """Claude."""
 
     overhead = Overhead(request=128, message=16, tools=1024, image=5000)
     """An image is scaled to at most 2,576 pixels a side first: 4,784 tokens (platform.claude.com, vision)."""
 
-    def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
-        self._generation = generation_of(str(getattr(chat, "model", name)))
+    def __init__(
+        self, name: str, chat: BaseChatModel, *, strict: bool = False, model: str = "", told: Told | None = None
+    ) -> None:
+        self._generation = told.generation if told else generation_of(model or str(getattr(chat, "model", name)))
         profile = chat.profile or {}
-        self._most_output_tokens = profile.get("max_output_tokens")
+        self._most_output_tokens = (told and told.max_output_tokens) or profile.get("max_output_tokens")
         self._takes_temperature = bool(profile.get("temperature"))
         self._chat = chat
         self._speed = str((getattr(chat, "model_kwargs", None) or {}).get("speed") or "")
         if self._generation.adaptive:
-            levels = profile_levels(chat, _UNLISTED)
+            levels = profile_levels(chat, _UNLISTED, told.levels if told else None)
             if self._generation.off:
                 levels = {Effort.none: 0, **levels}
         else:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard
 
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rheostat.errors import ModelUnknown, SettingWarning
+from rheostat.errors import MissingExtra, ModelUnknown, SettingWarning
 from rheostat.pricing import FREE, Price, price_of
-from rheostat.providers.anthropic import AnthropicDial
+from rheostat.providers.anthropic import AnthropicDial, ask_about
 from rheostat.providers.dial import Dial, Endpoint
 from rheostat.providers.generic import GenericDial
 from rheostat.providers.hosted import takes_effort
+from rheostat.providers.integrations import (
+    INTEGRATIONS,
+    BedrockClaudeDial,
+    Integration,
+    TableDial,
+    integration_of,
+    model_of,
+)
 from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
 from rheostat.providers.openai import OpenAIDial, has_dial
 from rheostat.providers.transformers import ChatTransformers, TransformersDial
@@ -34,6 +44,7 @@ def endpoint_for(
     price: Price | None = None,
     provider: Provider | None = None,
     strict: bool = False,
+    live: bool = False,
 ) -> Endpoint:
     """An endpoint around any chat model: its dial by its class and profile, its price from the list or yours.
 
@@ -46,28 +57,51 @@ def endpoint_for(
         price: Yours, instead of the listed one.
         provider: Whose rules and prices hold behind an address that doesn't tell, such as a gateway of your own.
         strict: A level that the model doesn't have is an error, not the nearest one that it has.
+        live: Ask the provider now what the model can do, where it says so (Anthropic's `/v1/models/{id}`): what it
+            says goes before LangChain's profile and our tables. One request, free of charge.
+
+    Raises:
+        ModelUnknown: with `live`, the provider doesn't know the model, or can't be asked.
 
     Warns:
         SettingWarning: the model object has thinking settings of its own; the plan replaces them.
     """
-    chat = _for_the_meter(chat)
-    model = str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or type(chat).__name__)
+    row = integration_of(chat)
+    chat = _for_the_meter(chat, row)
+    model = model_of(chat)
     name = name or model
     reasoning = takes_effort(chat)
+    context = (chat.profile or {}).get("max_input_tokens")
     dial: Dial = GenericDial(name)
     provider = provider or _provider(chat)
     if isinstance(chat, ChatLlamaCpp):
         dial = LlamaCppDial(name, client=chat)
     elif isinstance(chat, ChatTransformers):
         dial, price = TransformersDial(chat.name, chat), price or FREE
-    elif reasoning and _is_anthropic(chat):
-        dial = AnthropicDial(name, chat, strict=strict)
+    elif row is not None:
+        dial = _from_the_table(name, chat, row, reasoning=reasoning, strict=strict)
+        price = price or (price_of(row.prices, model) if row.prices else None)
+    elif _is_anthropic(chat) and (reasoning or live):
+        told = ask_about(chat) if live else None
+        context = (told and told.max_input_tokens) or context
+        dial = AnthropicDial(name, chat, strict=strict, told=told)
     elif reasoning and isinstance(chat, ChatOpenAI) and provider == "openai" and has_dial(chat):
         dial = OpenAIDial(name, chat, strict=strict)
     if price is None and provider is not None:
         price = price_of(provider, model)
-    context = (chat.profile or {}).get("max_input_tokens")
-    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context)
+    cuts = isinstance(chat, BaseChatOpenAI) or _is_anthropic(chat) or (row is not None and row.takes_timeout)
+    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context, takes_timeout=cuts)
+
+
+def _from_the_table(name: str, chat: BaseChatModel, row: Integration, *, reasoning: bool, strict: bool) -> Dial:
+    """Bedrock's Claude keeps Anthropic's rules; a model whose thinking nobody can set thinks in two phases."""
+    if row.spec == "bedrock_converse" and "claude" in model_of(chat) and reasoning:
+        return BedrockClaudeDial(name, chat, strict=strict)
+    if (chat.profile or {}).get("reasoning_effort_levels") or row.levels(model_of(chat)):
+        unknown = chat.profile is None and row.spec != "ollama"
+        if reasoning or unknown or row.spec == "ollama":
+            return TableDial(name, chat, row, strict=strict)
+    return GenericDial(name, length=row.length)
 
 
 def _provider(chat: BaseChatModel) -> Provider | None:
@@ -89,9 +123,11 @@ _SECONDS = 600.0
 """How long a request may take, if the model object doesn't say: without an end, one that hangs would hang us."""
 
 
-def _for_the_meter(chat: BaseChatModel) -> BaseChatModel:
+def _for_the_meter(chat: BaseChatModel, row: Integration | None) -> BaseChatModel:
     """A copy without retries and without thinking settings; the caller's own model is left alone."""
-    if isinstance(chat, ChatOpenAI) and chat.root_client is not None:
+    if row is not None and not isinstance(chat, BaseChatOpenAI):
+        return _built_anew(chat, row)
+    if isinstance(chat, BaseChatOpenAI) and chat.root_client is not None:
         sync, asynchronous = (
             client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client)
         )
@@ -136,6 +172,24 @@ def _for_the_meter(chat: BaseChatModel) -> BaseChatModel:
     return chat
 
 
+def _built_anew(chat: BaseChatModel, row: Integration) -> BaseChatModel:
+    """The same model with a client of its own that sends a request once: retries are fixed when a client is built."""
+    if not row.once:
+        return chat
+    fields = type(chat).model_fields
+    given = {name: getattr(chat, name) for name in chat.model_fields_set if not fields[name].exclude}
+    try:
+        return type(chat)(**{**given, **row.once})
+    except Exception as error:
+        warnings.warn(
+            f"{type(chat).__name__} can't be built again without retries ({error}): give it {row.once}, or calls that "
+            "its client repeats are on no ledger",
+            SettingWarning,
+            stacklevel=4,
+        )
+        return chat
+
+
 def _tell(chat: BaseChatModel, own: dict[str, Any]) -> None:
     if own:
         text = ", ".join(f"{name}={value!r}" for name, value in own.items())
@@ -148,14 +202,16 @@ def _tell(chat: BaseChatModel, own: dict[str, Any]) -> None:
 
 
 def hosted_endpoint(spec: str) -> Endpoint:
-    """An endpoint from `openai:MODEL` or `anthropic:MODEL`; the key comes from the provider's environment variable.
+    """An endpoint from `PROVIDER:MODEL`; the key comes from the provider's environment variable.
 
     Raises:
         ModelUnknown: no such provider, no model name, or no key.
+        MissingExtra: the provider's LangChain integration isn't installed.
     """
     provider, _, model = spec.partition(":")
     if not model:
-        raise ModelUnknown(f"{spec!r} names no model; write for example {provider}:MODEL")
+        raise ModelUnknown(f"{spec!r} names no model: write {provider or 'openai'}:MODEL")
+    row = next((row for row in INTEGRATIONS if row.spec == provider), None)
     try:
         if provider == "openai":
             return endpoint_for(ChatOpenAI(model=model, max_retries=0, timeout=600), name=spec)
@@ -166,6 +222,12 @@ def hosted_endpoint(spec: str) -> Endpoint:
             if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
                 raise ModelUnknown("set ANTHROPIC_API_KEY")
             return endpoint_for(chat, name=spec)
+        if row is not None:
+            kind: Any = getattr(importlib.import_module(row.module), row.kind)
+            return endpoint_for(kind(model=model), name=spec)
+    except ImportError as error:
+        raise MissingExtra(spec, "providers") from error
     except Exception as error:
         raise ModelUnknown(f"{spec}: {error}") from error
-    raise ModelUnknown(f"no provider {provider!r}: write openai:MODEL or anthropic:MODEL")
+    known = ", ".join(("openai", "anthropic", *(row.spec for row in INTEGRATIONS)))
+    raise ModelUnknown(f"no provider {provider!r}: write PROVIDER:MODEL with one of {known}")

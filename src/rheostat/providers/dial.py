@@ -142,6 +142,8 @@ class Endpoint:
     """`None`: unknown; such a model can't run under a money limit."""
     context_tokens: int | None = None
     """Input and output of one request together."""
+    takes_timeout: bool = False
+    """Its client takes `timeout` (seconds) with each request, so that one that hangs is cut in blocking code too."""
     revive: Callable[[], bool] | None = field(default=None)
     """Restart a server of our own after it died; True: it runs again."""
 

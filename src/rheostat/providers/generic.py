@@ -38,11 +38,11 @@ class GenericDial:
     overhead = Overhead()
     counts_at_once = False
 
-    def __init__(self, name: str, *, length_argument: str = "max_tokens") -> None:
+    def __init__(self, name: str, *, length: Callable[[int], dict[str, Any]] | None = None) -> None:
         self.facts = ModelFacts(
             name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True
         )
-        self._length_argument = length_argument
+        self._length = length or (lambda most: {"max_tokens": most})
 
     @property
     def example(self) -> Callable[[str, str], str] | None:
@@ -55,9 +55,9 @@ class GenericDial:
         self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
     ) -> Settings:
         most = plan.thinking_tokens if phase == "think" else plan.answer_tokens
-        kwargs: dict[str, Any] = {self._length_argument: most}
+        kwargs: dict[str, Any] = self._length(most)
         if temperature is not None:
-            kwargs["temperature"] = temperature
+            kwargs.get("options", kwargs)["temperature"] = temperature
         notes = ("two-phase thinking: the model has no dial of its own",) if phase == "think" else ()
         return Settings(kwargs, most, most if phase == "think" else 0, notes=notes)
 

@@ -15,7 +15,7 @@ from rheostat.testing.server.bill import Line
 from rheostat.testing.server.rules import Cache, Refused, refuse, seal, tokens_of
 from rheostat.testing.server.turn import THOUGHTS, Turn, Work, work
 
-__all__ = ["Messages"]
+__all__ = ["Messages", "model_info"]
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
 _MANUAL = ("claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5")
@@ -45,6 +45,31 @@ def _efforts(model: str) -> tuple[str, ...]:
     if model.startswith(_MANUAL):
         return ()
     return ("low", "medium", "high", "max") if model.startswith(_BOTH) else _EFFORTS
+
+
+def model_info(model: str) -> dict[str, Any] | None:
+    """What `/v1/models/{id}` says, or `None`. Source: `ModelInfo` of anthropic 2.12."""
+    if not model.startswith(_KNOWN):
+        return None
+
+    def can(yes: object) -> dict[str, bool]:
+        return {"supported": bool(yes)}
+
+    efforts = _efforts(model)
+    manual = model.startswith(_MANUAL)
+    types = {
+        "adaptive": can(not manual), "enabled": can(manual or model.startswith(_BOTH)),
+        "disabled": can(not model.startswith(_ALWAYS)), "between_tools": can(False),
+    }  # fmt: skip
+    return {
+        "id": model, "type": "model", "display_name": model, "created_at": "2026-01-01T00:00:00Z",
+        "lifecycle": "active", "max_input_tokens": 200_000 if manual else 1_000_000,
+        "max_tokens": _most_output_tokens(model),
+        "capabilities": {
+            "effort": {**can(efforts), **{level: can(level in efforts) for level in _EFFORTS}},
+            "thinking": {**can(True), "types": types},
+        },
+    }  # fmt: skip
 
 
 @dataclass

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from rheostat.testing.server.anthropic import Messages
+from rheostat.testing.server.anthropic import Messages, model_info
 from rheostat.testing.server.bill import Bill
-from rheostat.testing.server.openai import Chat, Responses
+from rheostat.testing.server.openai import Chat, Responses, openai_model
 from rheostat.testing.server.rules import Cache, Refused
 from rheostat.testing.server.turn import Fault, Turn
 
@@ -26,6 +26,11 @@ _COUNTS: dict[str, type[Messages] | type[Responses]] = {
     "/v1/messages/count_tokens": Messages, "/v1/responses/input_tokens": Responses,
 }  # fmt: skip
 _OVERLOADED = 529
+MODELS = (
+    "claude-haiku-4-5", "claude-opus-4-5", "claude-opus-4-8", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5-5",
+    "gpt-4o", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "gpt-6-sol", "o3",
+)  # fmt: skip
+"""What is listed; others of the same generations are served too."""
 
 
 class ProviderServer:
@@ -129,10 +134,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
-        if path.startswith("/v1/models"):
-            self._json(200, {"data": [{"id": "gpt-5.1", "object": "model"}], "object": "list", "has_more": False})
-        else:
-            self._json(404, {"error": {"message": f"no such path {path}"}})
+        if not path.startswith("/v1/models"):
+            return self._json(404, {"error": {"message": f"no such path {path}"}})
+        name = path.removeprefix("/v1/models").strip("/")
+        listed: Any = [info for model in MODELS if (info := model_info(model) or openai_model(model))]
+        if not name:
+            return self._json(200, {"data": listed, "object": "list", "has_more": False})
+        info = model_info(name) or openai_model(name)
+        missing = {"type": "error", "error": {"type": "not_found_error", "message": f"model: {name}"}}
+        return self._json(200 if info else 404, info or missing)
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

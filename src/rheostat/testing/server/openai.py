@@ -15,7 +15,7 @@ from rheostat.testing.server.bill import Line
 from rheostat.testing.server.rules import Cache, Refused, refuse, seal, tokens_of
 from rheostat.testing.server.turn import THOUGHTS, Turn, Work, work
 
-__all__ = ["Chat", "Responses"]
+__all__ = ["Chat", "Responses", "openai_model"]
 
 _SERVICE_TIERS = ("auto", "default", "flex", "scale", "priority", "fast")
 _CHAT = {
@@ -54,6 +54,13 @@ def _efforts(model: str) -> tuple[str, ...]:
 
 def _most_output_tokens(model: str) -> int:
     return {"gpt-5-pro": 272_000, "o1": 100_000, "o3": 100_000, "gpt-4o": 16_384}.get(model, 128_000)
+
+
+def openai_model(model: str) -> dict[str, Any] | None:
+    """What `/v1/models/{id}` says: that it is there, and no more; or `None`."""
+    if not _efforts(model) and not model.startswith("gpt-4"):
+        return None
+    return {"id": model, "object": "model", "created": 0, "owned_by": "openai"}
 
 
 @dataclass
