@@ -118,6 +118,9 @@ class ThinkingPlan:
     """Whose voice was the strictest."""
     reasons: tuple[str, ...] = field(default=())
     """Why it is so, for people."""
+    switch_usd_nanos: int = 0
+    """What the change of effort costs by itself: the provider's prompt cache is kept by effort, so that the conversation
+    is read again at its full price."""
 
     @property
     def max_output_tokens(self) -> int:

@@ -18,10 +18,12 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
+from langchain_core.messages import AIMessage
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_random_exponential
 
@@ -36,8 +38,10 @@ from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retry_after_seconds, retryable
 from rheostat.usage import Spend
 
-__all__ = ["Meter"]
+__all__ = ["METERED", "Meter"]
 
+METERED: ContextVar[bool] = ContextVar("rheostat_metered", default=False)
+"""True while a call runs that is on a ledger already: whoever watches for calls that aren't leaves it alone."""
 
 _SWEEP_SECONDS = 600.0
 _ABSURD_TOKENS = 4_000_000
@@ -54,6 +58,7 @@ class Meter:
         stale_after_seconds: A hold that nobody touched for so long has lost its holder: what was sent is charged as
             unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
             account is opened; `None`: never.
+        quiet: Call models without the run's callbacks: for who reports the call as its own.
     """
 
     def __init__(
@@ -64,11 +69,13 @@ class Meter:
         wait: wait_base | None = None,
         most_retry_after_seconds: float = 60.0,
         stale_after_seconds: float | None = 3600.0,
+        quiet: bool = False,
     ) -> None:
         if attempts < 1:
             raise BadInput(f"attempts must be at least 1, not {attempts}")
         self.ledger = ledger
         self._stale_after_seconds = stale_after_seconds
+        self._quiet = quiet
         self._swept_at = float("-inf")
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
@@ -211,7 +218,7 @@ class Meter:
             Exception: what `work` raised.
         """
         [held] = yield from self.hold(account, [price], note)
-        reservation, _ = yield from self._begun(account, held, price, note)
+        reservation, _ = yield from self.begun(account, held, price, note)
         try:
             result = yield work
         except Exception:
@@ -248,7 +255,7 @@ class Meter:
             todo = self._retrying.iter(retry_state=state)
             if isinstance(todo, DoAttempt):
                 try:
-                    reservation, room = yield from self._begun(account, reservation, held.amount, note)
+                    reservation, room = yield from self.begun(account, reservation, held.amount, note)
                     reply = yield from self._attempt(endpoint, reservation, room, messages, settings, phase)
                 except Exception as error:
                     reservation = None
@@ -268,7 +275,7 @@ class Meter:
                 done: Reply = todo
                 return done
 
-    def _begun(
+    def begun(
         self, account: str, reservation: Reservation | None, amount: Spend, note: dict[str, str]
     ) -> Flow[tuple[Reservation, Room]]:
         """A reservation under which a request may leave now: this one, or a fresh one if it was begun before."""
@@ -301,31 +308,58 @@ class Meter:
         settings: Settings,
         phase: Any,
     ) -> Flow[Reply]:
-        price = endpoint.price
-        limits = [seconds for seconds in (room.seconds, _longest(price) or None) if seconds is not None]
+        limits = [seconds for seconds in (room.seconds, _longest(endpoint.price) or None) if seconds is not None]
         started = time.monotonic()
         try:
-            message = yield _invoke(endpoint, messages, settings, min(limits, default=None))
-            milliseconds = int(1000 * (time.monotonic() - started))
+            message = yield _invoke(endpoint, messages, settings, min(limits, default=None), quiet=self._quiet)
+        except BaseException as error:
+            yield from self.failed(reservation, error)
+            raise
+        return (yield from self.closed(endpoint, reservation, message, messages, settings, phase, started))
+
+    # --- the two ends of a request, for who sends it by himself (a stream) --------------------------------
+
+    def closed(
+        self,
+        endpoint: Endpoint,
+        reservation: Reservation,
+        message: AIMessage,
+        messages: Messages,
+        settings: Settings,
+        phase: Any,
+        started: float,
+    ) -> Flow[Reply]:
+        """A reply is in: settle it.
+
+        Raises:
+            HoldExceeded: it cost more than was possible. It is posted in full.
+        """
+        price = endpoint.price
+        milliseconds = int(1000 * (time.monotonic() - started))
+        try:
             reply = endpoint.dial.decode(message, settings, phase, messages)
         except BaseException as error:
-            match failure(error) if isinstance(error, Exception) else "unknown":
-                case "never left":
-                    yield from self.void(reservation.id)
-                case "refused":
-                    yield from self._settle(reservation.id, Spend(calls=1))
-                case _:
-                    yield from self._lose(reservation.id)
+            yield from self.failed(reservation, error)
             raise
         if reply.spend is None:
             yield from self._lose(reservation.id)
-            return replace(reply, spend=reservation.amount)
+            return replace(reply, spend=reservation.amount, message=message)
         if price is not None and price.most_seconds is not None:  # what took longer was cut, give or take a moment
             milliseconds = min(milliseconds, reservation.amount.milliseconds)
         spend = replace(reply.spend, milliseconds=milliseconds)
         spend = replace(spend, usd_nanos=price.cost(spend, reply.terms) if price else None)
         yield from self._settle(reservation.id, spend, reply.request_id)
-        return replace(reply, spend=spend)
+        return replace(reply, spend=spend, message=message)
+
+    def failed(self, reservation: Reservation, error: BaseException) -> Flow[None]:
+        """A request has failed: void it, settle it at nothing, or leave it charged, by what the error means."""
+        match failure(error) if isinstance(error, Exception) else "unknown":
+            case "never left":
+                yield from self.void(reservation.id)
+            case "refused":
+                yield from self._settle(reservation.id, Spend(calls=1))
+            case _:
+                yield from self._lose(reservation.id)
 
 
 class _RetryAfter(wait_base):
@@ -349,16 +383,27 @@ def _pause(seconds: float) -> Effect:
     return Effect(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
 
 
-def _invoke(endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None) -> Effect:
+def _invoke(
+    endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None, *, quiet: bool
+) -> Effect:
     """The request itself, cut at the deadline."""
     kwargs = dict(settings.kwargs)
     if seconds is not None and endpoint.takes_timeout:
         kwargs["timeout"] = max(seconds, 0.001)
+    config: Any = {"callbacks": []} if quiet else None
 
     def do() -> Any:
-        return endpoint.chat.invoke(messages, **kwargs)
+        token = METERED.set(True)
+        try:
+            return endpoint.chat.invoke(messages, config, **kwargs)
+        finally:
+            METERED.reset(token)
 
-    def ado() -> Awaitable[Any]:
-        return asyncio.wait_for(endpoint.chat.ainvoke(messages, **kwargs), seconds)
+    async def ado() -> Any:
+        token = METERED.set(True)
+        try:
+            return await asyncio.wait_for(endpoint.chat.ainvoke(messages, config, **kwargs), seconds)
+        finally:
+            METERED.reset(token)
 
     return Effect(do, ado)

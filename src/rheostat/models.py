@@ -62,9 +62,9 @@ def local_endpoint(path: Path, *, name: str, price: Price | None = None) -> Endp
     """An endpoint on a GGUF file: a shared server if one runs, else one of our own."""
     shared = shared_server(path)
     if shared is not None:
-        return served_endpoint(*shared, name=name, price=price or FREE, context_tokens=8192)
+        return served_endpoint(*shared, name=name, price=price or FREE, context_tokens=8192, own_template=True)
     server = start_server(path)
-    return served_endpoint(server.url, server.key, name=name, price=price or FREE, server=server)
+    return served_endpoint(server.url, server.key, name=name, price=price or FREE, server=server, own_template=True)
 
 
 def served_endpoint(
@@ -75,9 +75,16 @@ def served_endpoint(
     price: Price | None = None,
     server: LocalServer | None = None,
     context_tokens: int | None = None,
+    own_template: bool = False,
 ) -> Endpoint:
-    """An endpoint on a llama.cpp server that runs our chat template."""
+    """An endpoint on a llama.cpp server.
+
+    Args:
+        own_template: It runs our chat template, which knows no tools: their calls are written under a grammar.
+    """
     chat = _client(ChatLlamaCpp, url, key, name)
+    if own_template:
+        chat = chat.model_copy(update={"calls_by_schema": True})
     return Endpoint(
         chat=chat,
         dial=LlamaCppDial(name, client=chat, floor=CATALOGUE[name].floor if name in CATALOGUE else None),

@@ -75,6 +75,8 @@ class Reply:
     """The provider's own name for the request: a usage export is matched by it."""
     stop: Stop = "end"
     """Why it ended."""
+    message: AIMessage | None = None
+    """As it came."""
 
     @property
     def starved(self) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 
 from rheostat.effort import Effort, Kind, ThinkingPlan
@@ -27,6 +28,7 @@ from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
 from rheostat.providers.generic import LEVELS
+from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 from rheostat.providers.servers import ChatServer
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
@@ -38,6 +40,33 @@ _CLOSE_TOKENS = 8
 
 class ChatLlamaCpp(ChatServer):
     """A chat model on a llama.cpp server."""
+
+    calls_by_schema: bool = False
+    """Tool calls are written under a grammar: for models, or chat templates, that don't know them."""
+
+    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
+        payload = super()._get_request_payload(input_, stop=stop, **kwargs)
+        if not self.calls_by_schema or "messages" not in payload:
+            return payload
+        tools, choice = payload.pop("tools", None) or [], payload.pop("tool_choice", None)
+        payload.pop("parallel_tool_calls", None)
+        schema = as_schema(tools, choice) if tools else None
+        payload["messages"] = as_messages(payload["messages"], tools if schema else [])
+        if schema and "response_format" not in payload:
+            payload["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
+        return payload
+
+    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
+        result = super()._create_chat_result(response, generation_info)
+        for generation in result.generations if self.calls_by_schema else ():
+            message = generation.message
+            if isinstance(message, AIMessage) and isinstance(message.content, str) and message.content[:1] == "{":
+                message.content, calls = read_calls(message.content)
+                message.tool_calls = calls  # type: ignore[assignment] # a TypedDict, made from plain data
+        return result
+
+    def _should_stream(self, **kwargs: Any) -> bool:
+        return not (self.calls_by_schema and kwargs.get("tools")) and super()._should_stream(**kwargs)
 
 
 def thinking_tokens_of(tokens: list[str]) -> int:
