@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rheostat.budget import Budget, Room
     from rheostat.builders import SolverContext, build_solver
+    from rheostat.chat_model import ThinkingChatModel
     from rheostat.difficulty import Agreement, heuristic
     from rheostat.effort import Difficulty, Effort, ThinkingPlan
     from rheostat.errors import (
@@ -98,6 +99,7 @@ __all__ = [
     "SettingWarning",
     "SolverContext",
     "Spend",
+    "ThinkingChatModel",
     "ThinkingPlan",
     "Verdict",
     "Verifier",
@@ -120,6 +122,7 @@ _ROOMS = {
         "SolverContext",
         "build_solver",
     ),
+    "rheostat.chat_model": ("ThinkingChatModel",),
     "rheostat.difficulty": (
         "Agreement",
         "heuristic",

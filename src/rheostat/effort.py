@@ -119,7 +119,7 @@ class ThinkingPlan:
     reasons: tuple[str, ...] = field(default=())
     """Why it is so, for people."""
     switch_usd_nanos: int = 0
-    """What the change of effort costs by itself: the provider's prompt cache is kept by effort, so that the conversation
+    """What the change of effort costs by itself: the provider's prompt cache is kept by effort, and the conversation
     is read again at its full price."""
 
     @property

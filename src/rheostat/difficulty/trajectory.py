@@ -1,8 +1,8 @@
 """Difficulty from where an agent is: what was asked, and how its last steps went.
 
 Failures, repeats and recovery on the trajectory say more about the next step than its words do (the signals of NVIDIA's
-Switchyard router). Only two things are read: what people wrote, and whether tools failed. What a tool's output *says* is
-never looked at: text from outside can't make a model think more.
+Switchyard router). Only two things are read: what people wrote, and whether tools failed. What a tool's output *says*
+is never looked at: text from outside can't make a model think more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Seam: TypeAlias = Literal["", "turn", "plan step", "failure"]
 middle of a tool loop, where a change only costs (the prompt cache is kept by effort)."""
 
 THOUGHT_WITH = "thinking"
-"""Key in an `AIMessage`'s `response_metadata`: what it was thought with. The history itself says so, so that it survives
+"""Key in an `AIMessage`'s `response_metadata`: what it was thought with. The history itself says so, and it survives
 checkpoints, forks and summaries."""
 
 _WINDOW = 40

@@ -1,7 +1,7 @@
 """Tool calls for a model that wasn't trained on them: the server's grammar lets it write nothing but a valid call.
 
-The tools are told in the system message, the reply is constrained by a JSON Schema: one of the calls, or an answer. (Tried
-on a 0.5B model: left free it writes calls in three different forms, and none in the one that was asked for.)
+The tools are told in the system message, the reply is constrained by a JSON Schema: one of the calls, or an answer.
+(Tried on a 0.5B model: left free it writes calls in three different forms, and none in the one that was asked for.)
 """
 
 from __future__ import annotations

@@ -1,0 +1,87 @@
+"""What somebody else bound to the model or gave to the call: tools, lengths, temperatures; and the plan over it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from rheostat.effort import ThinkingPlan
+from rheostat.providers import Endpoint, Settings
+from rheostat.providers.dial import Phase, Step
+
+__all__ = ["Asked"]
+
+_LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+_THINKING = ("reasoning_effort", "effort", "reasoning", "thinking", "thinking_budget", "thinking_level")
+_FORCED = ("any", "required", "tool", "function", True)
+_MERGED = ("extra_body", "output_config", "options", "additional_model_request_fields")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The arguments of a call, sorted."""
+
+    kwargs: dict[str, Any]
+    """What goes on as it is."""
+    most_answer_tokens: int | None
+    temperature: float | None
+    step: Step
+    notes: tuple[str, ...]
+    """What gives way to the plan, and why."""
+    constrained: bool
+    """The reply is written under a grammar: some servers can't think in the same request."""
+
+    @classmethod
+    def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> Asked:
+        """Sort them."""
+        rest = {name: value for name, value in kwargs.items() if value is not None}
+        lengths = [int(rest.pop(name)) for name in _LENGTHS if name in rest]
+        own = getattr(endpoint.chat, "max_tokens", None)
+        if isinstance(own, int) and "max_tokens" in endpoint.chat.model_fields_set:
+            lengths.append(own)
+        dropped = {name: rest.pop(name) for name in _THINKING if name in rest}
+        notes = tuple(f"{name}={value!r} gives way to the plan" for name, value in dropped.items())
+        choice = rest.get("tool_choice")
+        kind = choice.get("type") if isinstance(choice, dict) else choice
+        named = isinstance(choice, str) and choice not in ("auto", "none", "any", "required")
+        by_schema = bool(rest.get("tools")) and getattr(endpoint.chat, "calls_by_schema", False)
+        return cls(
+            kwargs=rest,
+            most_answer_tokens=min(lengths, default=None),
+            temperature=rest.pop("temperature", None),
+            step=Step(loop=loop, forced_tool=bool(rest.get("tools")) and (kind in _FORCED or named)),
+            notes=notes,
+            constrained=by_schema or "response_format" in rest,
+        )
+
+    def answer_tokens(self, most: int) -> int:
+        """The most tokens of the answer: the caller's, if they are fewer."""
+        return most if self.most_answer_tokens is None else max(1, min(most, self.most_answer_tokens))
+
+    @property
+    def offers_tools(self) -> bool:
+        """The model may call tools, or answer: so another call may have to follow."""
+        return bool(self.kwargs.get("tools")) and not self.step.forced_tool and self._choice != "none"
+
+    @property
+    def _choice(self) -> Any:
+        choice = self.kwargs.get("tool_choice")
+        return choice.get("type") if isinstance(choice, dict) else choice
+
+    def without_tools(self, endpoint: Endpoint) -> Asked:
+        """The same, with the tools still told (the conversation is full of them) but not to be called."""
+        style: Any = {"type": "none"} if any("input_schema" in tool for tool in self.kwargs["tools"]) else "none"
+        return replace(self, kwargs={**self.kwargs, "tool_choice": style}, constrained=False)
+
+    def settings(self, endpoint: Endpoint, plan: ThinkingPlan, phase: Phase) -> Settings:
+        """The plan's settings of one request, over what was asked for."""
+        settings = endpoint.dial.encode(plan, phase, temperature=self.temperature, schema=None, step=self.step)
+        if phase == "think":
+            return settings
+        kwargs = {**self.kwargs, **settings.kwargs}
+        for name in _MERGED:
+            if isinstance(self.kwargs.get(name), dict) and isinstance(settings.kwargs.get(name), dict):
+                kwargs[name] = {**self.kwargs[name], **settings.kwargs[name]}
+        if "betas" in self.kwargs and "betas" in settings.kwargs:
+            kwargs["betas"] = [*self.kwargs["betas"], *settings.kwargs["betas"]]
+        return replace(settings, kwargs=kwargs)

@@ -1,0 +1,301 @@
+"""`ThinkingChatModel`: any chat model with a dial, a ledger and an estimate inside.
+
+For code that takes a chat model and can't be changed. Tools, structured output, streams, batches and async work as they
+do on the model within.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import message_chunk_to_message
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap, RunnableSequence
+from langchain_core.tools import BaseTool
+from pydantic import ConfigDict, Field
+
+from rheostat.budget import Budget
+from rheostat.difficulty import THOUGHT_WITH
+from rheostat.effort import Wish, parse_wish
+from rheostat.errors import BadInput
+from rheostat.flow import Flow, adrive, drive
+from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
+from rheostat.meter import METERED, Meter
+from rheostat.models import resolve
+from rheostat.pacing import Pacing
+from rheostat.policy import Caps, Policy
+from rheostat.providers import Endpoint, Settings
+from rheostat.thinker import Listener, Ready, Thinker
+
+__all__ = ["MeteredChatModel", "ThinkingChatModel"]
+
+
+class MeteredChatModel(BaseChatModel):
+    """A chat model whose every call is planned, held and settled on one account. (The base of `ThinkingChatModel`; the
+    middleware makes one for each step.)"""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    thinker: Any = Field(default=None, exclude=True, repr=False)
+    account: str = ""
+    """Whose money it is; open in the ledger."""
+    wish: Any = Field(default=None, exclude=True)
+    listener: Any = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def _llm_type(self) -> str:
+        return "rheostat"
+
+    @property
+    def model_name(self) -> str:
+        """The name of the model within: integrations look at it."""
+        chat = self._thinker().ladder[0].chat
+        return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or self._thinker().ladder[0].name)
+
+    def _thinker(self) -> Thinker:
+        thinker: Thinker = self.thinker
+        return thinker
+
+    def _listener(self) -> Listener:
+        return self.listener or (lambda type_, **data: None)
+
+    def _ready(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[Ready]:
+        asked = {**kwargs, **({"stop": stop} if stop else {})}
+        return (
+            yield from self._thinker().ready(self.account, messages, asked, wish=self.wish, listener=self._listener())
+        )
+
+    def _step(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[ChatResult]:
+        ready = yield from self._ready(messages, stop, kwargs)
+        message = yield from self._thinker().step(self.account, ready, self._listener())
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return drive(self._step(messages, stop, kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return await adrive(self._step(messages, stop, kwargs))
+
+    # --- streams --------------------------------------------------------------------------------------
+
+    def _begin(self, ready: Ready) -> Flow[tuple[Reservation, Settings, float | None]]:
+        """What comes before the last request of a step, and the reservation under which that may leave now."""
+        [(_, settings), *_] = yield from self._thinker().before_last(self.account, ready, self._listener())
+        held = ready.held.pop(0)
+        reservation, room = yield from self._thinker().meter.begun(self.account, held, held.amount, ready.note)
+        return reservation, settings, room.seconds
+
+    def _end(
+        self, ready: Ready, reservation: Reservation, settings: Settings, full: AIMessageChunk | None, started: float
+    ) -> Flow[ChatGenerationChunk]:
+        """The stream has ended by itself: settle it; the last chunk says what it was thought with."""
+        thinker = self._thinker()
+        phase = next(phase for phase, each in ready.phases if each is settings)
+        if full is None:
+            raise BadInput(f"{ready.endpoint.name} sent an empty stream")
+        message = message_chunk_to_message(full)
+        if not isinstance(message, AIMessage):
+            raise BadInput(f"{ready.endpoint.name} streamed {type(message).__name__}, not an answer")
+        reply = yield from thinker.meter.closed(
+            ready.endpoint, reservation, message, ready.sent(phase), settings, phase, started
+        )
+        while ready.held:
+            yield from thinker.meter.void(ready.held.pop(0).id)
+        thinker.finish(ready, reply, self._listener())
+        stamp = {THOUGHT_WITH: thinker.stamp(ready, reply)}
+        return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=stamp))
+
+    def _send(self, ready: Ready, settings: Settings, seconds: float | None) -> dict[str, Any]:
+        phase = next(phase for phase, each in ready.phases if each is settings)
+        kwargs = dict(settings.kwargs)
+        if seconds is not None and ready.endpoint.takes_timeout:
+            kwargs["timeout"] = max(seconds, 0.001)
+        return {"input": ready.sent(phase), "config": {"callbacks": []}, **kwargs}
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        ready = drive(self._ready(messages, stop, kwargs))
+        reservation, settings, seconds = drive(self._begin(ready))
+        started, full = time.monotonic(), None
+        try:
+            metered = METERED.set(True)
+            try:
+                chunks = ready.endpoint.chat.stream(**self._send(ready, settings, seconds))
+                first = next(chunks, None)
+            finally:
+                METERED.reset(metered)
+            for chunk in _with_first(first, chunks):
+                full = chunk if full is None else full + chunk
+                _in_time(started, seconds)
+                yield _told(chunk, run_manager)
+        except BaseException as error:  # a consumer that goes away too: what was sent may be billed
+            drive(self._thinker().meter.failed(reservation, error))
+            raise
+        yield drive(self._end(ready, reservation, settings, full, started))
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        ready = await adrive(self._ready(messages, stop, kwargs))
+        reservation, settings, seconds = await adrive(self._begin(ready))
+        started, full = time.monotonic(), None
+        try:
+            metered = METERED.set(True)
+            try:
+                chunks = ready.endpoint.chat.astream(**self._send(ready, settings, seconds))
+                first = await anext(chunks, None)
+            finally:
+                METERED.reset(metered)
+            while first is not None:
+                full = first if full is None else full + first
+                _in_time(started, seconds)
+                generation = ChatGenerationChunk(message=first)
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(str(first.text), chunk=generation)
+                yield generation
+                first = await anext(chunks, None)
+        except BaseException as error:
+            await adrive(self._thinker().meter.failed(reservation, error))
+            raise
+        yield await adrive(self._end(ready, reservation, settings, full, started))
+
+    # --- what the model within knows how to say ------------------------------------------------------------
+
+    def bind_tools(
+        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """As the model within binds them."""
+        bound = self._thinker().ladder[0].chat.bind_tools(tools, **kwargs)
+        if not isinstance(bound, RunnableBinding):
+            raise BadInput(f"{self.model_name} binds tools in a way that can't be put under a budget: {type(bound)}")
+        return self.bind(**bound.kwargs)
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+        """As the model within does it: by a tool, or by its provider's own means."""
+        chat = self._thinker().ladder[0].chat
+        return self._instead_of(chat, chat.with_structured_output(schema, **kwargs))
+
+    def _instead_of(self, chat: BaseChatModel, runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
+        """The same runnable with us in the place of the model within."""
+        if runnable is chat:
+            return self
+        if isinstance(runnable, RunnableBinding):
+            return runnable.model_copy(update={"bound": self._instead_of(chat, runnable.bound)})
+        if isinstance(runnable, RunnableSequence):
+            first, *rest = runnable.steps
+            return RunnableSequence(self._instead_of(chat, first), *rest)
+        if isinstance(runnable, RunnableMap) and "raw" in runnable.steps__:
+            steps = {**runnable.steps__, "raw": self._instead_of(chat, runnable.steps__["raw"])}
+            return RunnableMap(steps)
+        return runnable
+
+
+class ThinkingChatModel(MeteredChatModel):
+    """Adaptive thinking under a hard budget, as a chat model.
+
+    >>> model = ThinkingChatModel(model=ChatOpenAI(model="gpt-5.1"), budget=Budget(usd="1"))  # doctest: +SKIP
+
+    Args:
+        model: A chat model or its name (see `resolve`).
+        budget: Hard limits of this object's whole life, all its calls together.
+        effort: `fast`, `balanced`, `thorough`, or a fixed level.
+        escalate_to: Other models, for an agent whose tools keep failing.
+        ledger: Where the spend is kept; this process's memory by default.
+        parent: An account above, open in this ledger: its limits bind as well.
+        caps: What the operator allows; `answer_tokens` is the most tokens of an answer.
+
+    Raises:
+        BadInput, NoPrice, ModelUnknown: at once.
+        BudgetExceeded: from a call that doesn't fit any more: it was not sent.
+    """
+
+    model: Any = Field(exclude=True)
+    budget: Any = Field(exclude=True)
+    effort: str = "balanced"
+    escalate_to: Any = Field(default=(), exclude=True)
+    ledger: Any = Field(default=None, exclude=True)
+    parent: str | None = None
+    caps: Any = Field(default=None, exclude=True)
+    policy: Any = Field(default=None, exclude=True)
+    pacing: Any = Field(default=None, exclude=True)
+
+    def __init__(self, **fields: Any) -> None:
+        """Build what is inside; nothing is spent."""
+        super().__init__(**fields)
+        if not isinstance(self.budget, Budget):
+            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
+        wish: Wish = parse_wish(self.effort)
+        ladder = [resolve(one) for one in (self.model, *self.escalate_to)]
+        for endpoint in ladder:
+            Meter.check_price(endpoint, self.budget)
+        ledger: Ledger = self.ledger or MemoryLedger()
+        self.thinker = Thinker(
+            ladder=ladder,
+            meter=Meter(ledger, quiet=True),
+            wish=wish,
+            caps=self.caps or Caps(answer_tokens=4096),
+            policy=self.policy or Policy(),
+            pacing=self.pacing or Pacing(),
+        )
+        self.ledger = ledger
+        self.account = self.account or f"model/{uuid.uuid4().hex}"
+        ledger.open(Account(self.account, self.budget, self.parent))
+        if self.profile is None:
+            profile: ModelProfile | None = ladder[0].chat.profile
+            self.profile = profile
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The model within."""
+        return self._thinker().ladder[0]
+
+    @property
+    def spend(self) -> Reading:
+        """What its calls have cost so far."""
+        ledger: Ledger = self.ledger
+        return ledger.reading(self.account)
+
+
+def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+def _told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    generation = ChatGenerationChunk(message=chunk)
+    if run_manager is not None:
+        run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
+    return generation
+
+
+def _in_time(started: float, seconds: float | None) -> None:
+    if seconds is not None and time.monotonic() - started > seconds:
+        raise TimeoutError(f"the stream was cut at its deadline, after {seconds:.1f} s")

@@ -1,0 +1,345 @@
+"""One step of an agent: what the messages say → a plan that fits the room → hold → call → settle.
+
+estimate (`difficulty.trajectory`) → plan (`pacing`) → hold, call, settle (`meter`). The last word is paid for in
+advance: while tools are offered, enough is kept back for one answer without them, and when no more than that is left,
+it is asked for. Pure of LangGraph; the chat model, the middleware and the nodes are wrappers around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+
+from rheostat.asked import Asked
+from rheostat.budget import Room
+from rheostat.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
+from rheostat.effort import Effort, ThinkingPlan, Wish
+from rheostat.errors import BudgetExceeded
+from rheostat.flow import Flow
+from rheostat.ledger import Reservation
+from rheostat.meter import Meter
+from rheostat.pacing import Pacing
+from rheostat.policy import Caps, Policy
+from rheostat.providers import Endpoint, Reply, Settings
+from rheostat.providers.dial import Phase
+from rheostat.usage import Spend
+
+__all__ = ["LAST_WORD", "Listener", "Ready", "Thinker"]
+
+Listener: TypeAlias = Callable[..., None]
+"""`listener(type, **data)`: told of every estimate, plan, hold, call and settlement."""
+
+LAST_WORD = (
+    "The budget for this task is nearly used up: this is your last message. Give your best answer now from what you "
+    "know, without calling tools. Say what is unfinished."
+)
+GIVE_UP = (
+    "The last {failures} tool calls failed. Don't try again. Say plainly what you tried, what failed and why, and what "
+    "would be needed."
+)
+_THINK_FIRST = "Think about what to do next, in a few short sentences. Don't do it yet."
+_NOW_ACT = "Now do it: call a tool, or give the answer."
+_LEAST_ANSWER_TOKENS = 256
+_LAST_WORD_TOKENS = 512
+_SHORT_CHARS = (1_000, 200)
+_LEFT_OUT = " … (left out: no room)"
+
+
+def _nobody(type_: str, **data: Any) -> None:
+    pass
+
+
+@dataclass(slots=True, kw_only=True)
+class Ready:
+    """A step that is planned and held: what is sent, request by request."""
+
+    endpoint: Endpoint
+    plan: ThinkingPlan
+    at: Trajectory
+    messages: list[BaseMessage]
+    phases: list[tuple[Phase, Settings]]
+    held: list[Reservation]
+    note: dict[str, str]
+    last_word: bool
+    thought: str = ""
+
+    def sent(self, phase: Phase) -> list[BaseMessage]:
+        """The messages of one request."""
+        if phase == "think":
+            return [*self.messages, HumanMessage(_THINK_FIRST)]
+        if phase == "answer" and self.thought:
+            return [*self.messages, AIMessage(self.thought), HumanMessage(_NOW_ACT)]
+        return self.messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinker:
+    """What all steps of an agent share."""
+
+    ladder: Sequence[Endpoint]
+    """The models, the first one first; the others when tools keep failing."""
+    meter: Meter
+    wish: Wish = "balanced"
+    caps: Caps = field(default_factory=lambda: Caps(answer_tokens=4096))
+    policy: Policy = field(default_factory=Policy)
+    pacing: Pacing = field(default_factory=Pacing)
+    tool_result_tokens: int = 2_000
+    """What the reserve for the last word allows for the results of tools that come before it."""
+
+    # --- plan and hold --------------------------------------------------------------------------------
+
+    def ready(
+        self,
+        account: str,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        *,
+        wish: Wish | None = None,
+        note: dict[str, str] | None = None,
+        listener: Listener = _nobody,
+    ) -> Flow[Ready]:
+        """Plan and hold one step.
+
+        Args:
+            account: Whose money it is; open in the ledger.
+            messages: The conversation.
+            kwargs: What was bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
+
+        Raises:
+            BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
+        """
+        at = read_trajectory(messages)
+        listener("estimate", **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
+        rung = min(at.failures // self.pacing.escalate_after, len(self.ladder) - 1)
+        endpoint = self.ladder[rung]
+        asked = Asked.read(kwargs, endpoint, at.loop)
+        caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
+        wanted = self.pacing.plan(
+            at, self.policy, wish or self.wish, caps, endpoint.dial.facts,
+            price=endpoint.price, cached_tokens=_read_before(messages),
+        )  # fmt: skip
+        for reason in asked.notes:
+            wanted = wanted.because(reason)
+        room = yield from self.meter.room(account)
+        giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
+        plan, inputs, last_word = None, 0, False
+        for exact in (False, True):
+            inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=exact)
+            if not giving_up:
+                plan = self._fit(endpoint, asked, wanted, inputs, room, keep=asked.offers_tools)
+            if plan is not None or endpoint.dial.counts_at_once:
+                break
+        if plan is None and asked.offers_tools:
+            last_word = True
+            asked = asked.without_tools(endpoint)
+            said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
+            why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
+            listener("wind_down", stage="last word", why=why)
+            for shorter in (None, *_SHORT_CHARS):
+                messages = [*_shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
+                inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=shorter is not None)
+                alone = wanted.because(f"the last word: {why}", by="operator", purpose="last word")
+                plan = self._fit(endpoint, asked, alone, inputs, room, keep=False)
+                if plan is not None:
+                    break
+        chosen = plan or self._least(wanted, endpoint)
+        phases, amounts = self._requests(endpoint, asked, chosen, inputs)
+        note = {"model": endpoint.name, "node": "model", **(note or {})}
+        try:
+            held = yield from self.meter.hold(account, amounts, note)
+        except BudgetExceeded as refused:
+            raise refused.because(
+                f"The next call may need {refused.asked:,} {refused.limit} and was not sent: raise the budget, shorten "
+                "the conversation, or lower answer_tokens"
+            ) from None
+        listener("plan", **chosen.to_dict(), last_word=last_word)
+        listener("hold", tokens=sum(a.tokens for a in amounts), usd_nanos=_sum_usd(amounts), requests=len(amounts))
+        return Ready(
+            endpoint=endpoint, plan=chosen, at=at, messages=list(messages), phases=phases, held=held, note=note,
+            last_word=last_word,
+        )  # fmt: skip
+
+    def _requests(
+        self, endpoint: Endpoint, asked: Asked, plan: ThinkingPlan, inputs: int
+    ) -> tuple[list[tuple[Phase, Settings]], list[Spend]]:
+        """The one or two requests of a step, and the most that each can cost."""
+        phases: list[tuple[Phase, Settings]] = []
+        amounts = []
+        for number, phase in enumerate(endpoint.dial.phases(plan, schema=asked.constrained)):
+            settings = asked.settings(endpoint, plan, phase)
+            phases.append((phase, settings))
+            read = inputs + (plan.thinking_tokens + 64 if number else 0)
+            amounts.append(Meter.bound(endpoint, read, settings))
+        return phases, amounts
+
+    def _inputs(
+        self, endpoint: Endpoint, asked: Asked, messages: Sequence[BaseMessage], plan: ThinkingPlan, *, exact: bool
+    ) -> Flow[int]:
+        phase = endpoint.dial.phases(plan, schema=asked.constrained)[-1]
+        settings = asked.settings(endpoint, plan, phase)
+        return (yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact))
+
+    def _fit(
+        self, endpoint: Endpoint, asked: Asked, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool
+    ) -> ThinkingPlan | None:
+        """The plan made small enough: less thought first, then a shorter answer; `None` if nothing fits.
+
+        Args:
+            keep: The last word is kept back: one answer without tools, after this step and what its tools return.
+        """
+
+        def bound(plan: ThinkingPlan, more_inputs: int = 0) -> Spend:
+            return sum(self._requests(endpoint, asked, plan, inputs + more_inputs)[1], Spend())
+
+        context = endpoint.context_tokens
+        answers = [wanted.answer_tokens]
+        while answers[-1] // 2 >= _LEAST_ANSWER_TOKENS:
+            answers.append(answers[-1] // 2)
+        for answer_tokens in answers:
+            shorter = wanted
+            if answer_tokens < wanted.answer_tokens:
+                shorter = wanted.because(
+                    f"the room allows an answer of {answer_tokens} tokens", by="operator", answer_tokens=answer_tokens
+                )
+            left = room
+            if keep:
+                least = self._least(shorter, endpoint)
+                later = shorter.max_output_tokens + self.tool_result_tokens
+                left = room.minus(bound(least, 0 if context and inputs + 2 * later > context else later))
+            fitting = _within(shorter, inputs, endpoint)
+            plan = fitting and self.policy.fit(fitting, left, endpoint.dial.facts, bound)
+            if plan is not None:
+                return plan
+        return None
+
+    @staticmethod
+    def _least(wanted: ThinkingPlan, endpoint: Endpoint) -> ThinkingPlan:
+        facts = endpoint.dial.facts
+        lowest = facts.nearest(Effort.none)
+        tokens = min(wanted.answer_tokens, _LAST_WORD_TOKENS)
+        return replace(wanted, effort=lowest, thinking_tokens=facts.levels[lowest], answer_tokens=tokens)
+
+    # --- call and settle -------------------------------------------------------------------------------
+
+    def step(self, account: str, ready: Ready, listener: Listener = _nobody) -> Flow[AIMessage]:
+        """Send a step that is ready, request by request, and settle it.
+
+        Raises:
+            Exception: as the chat model raised it, when the meter's attempts are used up.
+        """
+        phases = yield from self.before_last(account, ready, listener)
+        reply: Reply | None = None
+        for phase, settings in phases:
+            if reply is not None and not (phase == "answer" and _empty(reply)):
+                break
+            reply = yield from self._call(account, ready, phase, settings)
+            ready.thought = reply.thought or ready.thought
+        yield from self._give_back(ready)
+        if reply is None:
+            raise AssertionError("a step has at least one request")
+        return self.finish(ready, reply, listener)
+
+    def before_last(self, account: str, ready: Ready, listener: Listener) -> Flow[list[tuple[Phase, Settings]]]:
+        """Think first, where the model has no dial of its own; what is left to send comes back."""
+        phases = list(ready.phases)
+        if phases[0][0] == "think":
+            phase, settings = phases.pop(0)
+            reply = yield from self._call(account, ready, phase, settings)
+            ready.thought = reply.thought
+            listener("thought", text=reply.thought)
+        return phases
+
+    def _call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:
+        held = ready.held.pop(0)
+        try:
+            return (
+                yield from self.meter.call(
+                    ready.endpoint, account, held, ready.sent(phase), settings, phase, ready.note
+                )
+            )
+        except BaseException:
+            yield from self._give_back(ready)
+            raise
+
+    def _give_back(self, ready: Ready) -> Flow[None]:
+        while ready.held:
+            yield from self.meter.void(ready.held.pop(0).id)
+
+    def finish(self, ready: Ready, reply: Reply, listener: Listener = _nobody) -> AIMessage:
+        """The reply, with what it was thought with in its metadata."""
+        message = reply.message or AIMessage(reply.text)
+        if ready.last_word and message.tool_calls:  # told not to, and there is no room to run them
+            message = message.model_copy(update={"tool_calls": [], "content": reply.text})
+        message.response_metadata[THOUGHT_WITH] = self.stamp(ready, reply)
+        spend = reply.spend or Spend()
+        listener("call", model=ready.endpoint.name, stop=reply.stop, starved=reply.starved and not message.tool_calls)
+        listener("settle", **spend.to_dict())
+        return message
+
+    @staticmethod
+    def stamp(ready: Ready, reply: Reply) -> dict[str, Any]:
+        """Plain data for a message: what it was thought with, who decided it and why."""
+        plan = ready.plan
+        called = bool(reply.message and reply.message.tool_calls)
+        return {
+            "effort": plan.effort.value,
+            "thinking_tokens": plan.thinking_tokens,
+            "used_thinking_tokens": reply.spend.thinking_tokens if reply.spend else None,
+            "model": ready.endpoint.name,
+            "decided_by": plan.decided_by,
+            "reasons": list(plan.reasons),
+            "seam": ready.at.seam,
+            "switch_usd_nanos": plan.switch_usd_nanos,
+            "starved": reply.starved and not called,
+            "last_word": ready.last_word,
+        }
+
+
+def _empty(reply: Reply) -> bool:
+    return not reply.text and not (reply.message and reply.message.tool_calls)
+
+
+def _sum_usd(amounts: Sequence[Spend]) -> int | None:
+    return sum(amounts, Spend()).usd_nanos
+
+
+def _read_before(messages: Sequence[BaseMessage]) -> int:
+    """Tokens of the conversation that the last reply was given on: what a cache may hold."""
+    for message in reversed(messages):
+        if isinstance(message, AIMessage) and message.usage_metadata:
+            return message.usage_metadata["input_tokens"]
+    return 0
+
+
+def _within(plan: ThinkingPlan, inputs: int, endpoint: Endpoint) -> ThinkingPlan | None:
+    """The plan inside the model's context; `None`: the conversation alone fills it."""
+    if endpoint.context_tokens is None:
+        return plan
+    left = endpoint.context_tokens - inputs - 128
+    if plan.max_output_tokens * (2 if plan.thinking_tokens else 1) <= left:
+        return plan
+    levels = endpoint.dial.facts.levels
+    lower = [level for level, tokens in levels.items() if level <= plan.effort and 2 * tokens <= left // 2]
+    effort = max(lower or [endpoint.dial.facts.nearest(Effort.none)], key=lambda level: level.rank)
+    answer = min(plan.answer_tokens, left - 2 * levels[effort])
+    if answer < 16:
+        return None
+    if effort == plan.effort and answer == plan.answer_tokens:
+        return plan
+    why = f"the context has room for {left:,} tokens: {effort.value}, an answer of {answer:,}"
+    return plan.because(why, by="model", effort=effort, thinking_tokens=levels[effort], answer_tokens=answer)
+
+
+def _shortened(messages: Sequence[BaseMessage], chars: int | None) -> list[BaseMessage]:
+    """Long results of tools cut short, so that the last word fits."""
+    if chars is None:
+        return list(messages)
+    return [
+        message.model_copy(update={"content": message.text[:chars] + _LEFT_OUT})
+        if isinstance(message, ToolMessage) and len(message.text) > chars
+        else message
+        for message in messages
+    ]

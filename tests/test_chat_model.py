@@ -1,0 +1,237 @@
+"""`ThinkingChatModel`: a chat model like any other, and every call of it on the ledger."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_tests.unit_tests import ChatModelUnitTests
+from pydantic import BaseModel
+
+from conftest import in_loop
+from rheostat import BadInput, Budget, BudgetExceeded, Effort, MemoryLedger, NoPrice, ThinkingChatModel
+from rheostat.difficulty import THOUGHT_WITH
+from rheostat.testing.server import Fault, ProviderServer, Turn
+from wire import ALWAYS, CHAT, MANUAL, RESPONSE, Api, Way, on_every_api, simulated
+
+BUDGET = Budget(usd="5", seconds=60)
+
+
+def thinking(api: Api, server: ProviderServer, **more: Any) -> ThinkingChatModel:
+    budget = more.pop("budget", BUDGET)
+    return ThinkingChatModel(model=api.at(server), budget=budget, **more)
+
+
+def say(model: Any, messages: Any, way: Way, **kwargs: Any) -> AIMessage:
+    """The four ways to call a chat model; a stream is put together."""
+
+    async def astream() -> AIMessage:
+        full: Any = None
+        async for chunk in model.astream(messages, **kwargs):
+            full = chunk if full is None else full + chunk
+        return full
+
+    if way.streaming:
+        if way.asynchronous:
+            return in_loop(astream())
+        full: Any = None
+        for chunk in model.stream(messages, **kwargs):
+            full = chunk if full is None else full + chunk
+        return full
+    return in_loop(model.ainvoke(messages, **kwargs)) if way.asynchronous else model.invoke(messages, **kwargs)
+
+
+def agrees(model: ThinkingChatModel, server: ProviderServer) -> None:
+    spent = model.spend
+    names = ("input_tokens", "cached_input_tokens", "output_tokens", "thinking_tokens", "usd_nanos")
+    assert {name: spent[name] for name in names} == {name: server.bill.total(name) for name in names}
+    assert spent["held_usd_nanos"] == spent["unknown_usd_nanos"] == spent["overrun_usd_nanos"] == 0
+    assert server.bill.refusals == []
+
+
+@on_every_api
+def test_it_answers_and_says_what_it_thought_with(api: Api, server: ProviderServer, way: Way) -> None:
+    model = thinking(api, server)
+    message = say(model, [HumanMessage("What is 2 + 2?")], way)
+    assert message.text == "The answer is 4."
+    stamp = message.response_metadata[THOUGHT_WITH]
+    assert stamp["effort"] in {level.value for level in Effort}
+    assert stamp["reasons"]
+    assert message.usage_metadata is not None
+    agrees(model, server)
+
+
+@on_every_api
+def test_hard_questions_are_thought_about_more(api: Api, server: ProviderServer) -> None:
+    model = thinking(api, server)
+    hard = (
+        "Prove that for every prime p the sum of the remainders, computed without division, must be exactly the minimum"
+        " of the 12 distinct values; then find the counterexample with at most 3 steps, and calculate 12 * 34 / 5."
+    )
+    model.invoke("hi")
+    model.invoke(hard)
+    easy, difficult = server.bill.lines
+    assert easy.thinking_tokens <= difficult.thinking_tokens
+    assert api is MANUAL or easy.effort != difficult.effort
+
+
+@tool
+def multiply(a: int, b: int) -> int:
+    """Multiply two whole numbers."""
+    return a * b
+
+
+CALL = Turn(tool_calls=(("multiply", {"a": 2, "b": 3}),), text="")
+
+
+@on_every_api
+def test_tools_are_bound_as_the_model_within_binds_them(api: Api, way: Way) -> None:
+    with simulated(CALL, CALL, Turn(text="36")) as server:
+        model = thinking(api, server)
+        bound = model.bind_tools([multiply])
+        messages: list[Any] = [HumanMessage("What is 2 * 3, and that squared?")]
+        for _ in range(2):
+            said = say(bound, messages, way)
+            said = AIMessage(**said.model_dump(exclude={"type", "tool_call_chunks", "chunk_position"}))
+            assert [call["name"] for call in said.tool_calls] == ["multiply"]
+            messages += [said, ToolMessage("6", tool_call_id=said.tool_calls[0]["id"])]
+        assert say(bound, messages, way).text == "36"
+        agrees(model, server)
+        assert len({line.effort for line in server.bill.lines}) == 1  # no seam, no switch
+
+
+class Answer(BaseModel):
+    """The answer."""
+
+    n: int
+
+
+@on_every_api
+@pytest.mark.parametrize("include_raw", [False, True])
+def test_structured_output(api: Api, include_raw: bool, way: Way) -> None:
+    if way.streaming:
+        pytest.skip("parsers of structured output stream in their own way")
+    by_tool = Turn(tool_calls=(("Answer", {"n": 4}),), text="")
+    by_schema = Turn(text='{"n": 4}')
+    method = "json_schema" if api in (RESPONSE, ALWAYS) else "function_calling"
+    with simulated(by_tool if method == "function_calling" else by_schema) as server:
+        model = thinking(api, server)
+        structured = model.with_structured_output(Answer, method=method, include_raw=include_raw)
+        said = say(structured, "What is 2 + 2?", way)
+        assert (said["parsed"] if include_raw else said) == Answer(n=4)  # type: ignore[index,comparison-overlap]
+        agrees(model, server)
+
+
+@on_every_api
+def test_batches(api: Api, server: ProviderServer) -> None:
+    model = thinking(api, server)
+    assert [m.text for m in model.batch(["a", "b", "c"])] == ["The answer is 4."] * 3
+    assert [m.text for m in in_loop(model.abatch(["a", "b", "c"]))] == ["The answer is 4."] * 3
+    assert model.spend["calls"] == 6
+    agrees(model, server)
+
+
+@on_every_api
+def test_a_cut_stream_stays_charged(api: Api, way: Way) -> None:
+    with simulated(Turn(text="word " * 200, fault=Fault(cut=True))) as server:
+        model = thinking(api, server)
+        with pytest.raises(Exception):  # noqa: B017, PT011 - each client has exceptions of its own
+            say(model, "hi", way)
+        spent = model.spend
+        assert spent["unknown_calls"] >= 1
+        assert spent["unknown_usd_nanos"] >= server.bill.total("usd_nanos")
+
+
+def test_who_stops_reading_pays_for_what_was_sent(server: ProviderServer) -> None:
+    model = thinking(CHAT, server)
+    stream = model.stream("hi")
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert model.spend["unknown_calls"] == 1
+
+
+@on_every_api
+def test_what_the_caller_says_of_effort_gives_way(api: Api, server: ProviderServer) -> None:
+    model = thinking(api, server)
+    said = model.bind(reasoning_effort="high", max_tokens=900).invoke("hi")
+    assert any("gives way" in reason for reason in said.response_metadata[THOUGHT_WITH]["reasons"])
+    assert server.bill.refusals == []
+    agrees(model, server)
+
+
+@on_every_api
+def test_a_budget_smaller_than_a_call_is_refused_with_the_number(api: Api, server: ProviderServer, way: Way) -> None:
+    model = thinking(api, server, budget=Budget(tokens=300))
+    with pytest.raises(BudgetExceeded, match=r"asked \d.* left 300 of 300.*may need"):
+        say(model, [SystemMessage("x" * 500), HumanMessage("hi")], way)
+    assert server.bill.requests == 0
+    assert model.spend["calls"] == 0
+
+
+def test_a_shrinking_room_takes_thought_first() -> None:
+    efforts = []
+    with simulated(Turn(text="word " * 300)) as server:
+        model = thinking(CHAT, server, budget=Budget(tokens=22_000), effort="high")
+        with pytest.raises(BudgetExceeded):
+            while True:
+                efforts.append(model.invoke("hi " * 40).response_metadata[THOUGHT_WITH]["effort"])
+    assert efforts[0] == "high"
+    assert efforts[-1] in ("none", "low")
+    assert [Effort(e).rank for e in efforts] == sorted((Effort(e).rank for e in efforts), reverse=True)
+    spent = model.spend
+    assert spent["input_tokens"] + spent["output_tokens"] <= 22_000
+
+
+def test_an_account_above_binds_too(server: ProviderServer) -> None:
+    from rheostat import Account
+
+    ledger = MemoryLedger()
+    ledger.open(Account("team", Budget(calls=3)))
+    models = [thinking(CHAT, server, ledger=ledger, parent="team") for _ in range(2)]
+    models[0].invoke("a")
+    models[1].invoke("b")
+    models[0].invoke("c")
+    with pytest.raises(BudgetExceeded, match="'team'"):
+        models[1].invoke("d")
+
+
+def test_bad_input() -> None:
+    with pytest.raises(BadInput, match="Budget"):
+        ThinkingChatModel(model="openai:gpt-5.1", budget=5)
+    with pytest.raises(BadInput, match="no effort"):
+        ThinkingChatModel(model="openai:gpt-5.1", budget=BUDGET, effort="hihg")
+    with simulated() as server, pytest.raises(NoPrice):
+        ThinkingChatModel(model=Api("openai", "gpt-4o-none").chat(server), budget=BUDGET)
+
+
+def test_starved_once_thinks_more_the_next_time() -> None:
+    starving = Turn(thinking_tokens=10**6)
+    with simulated(starving, Turn()) as server:
+        model = thinking(CHAT, server)
+        first = model.invoke("What is the capital of France?")
+        assert first.response_metadata[THOUGHT_WITH]["starved"] or first.text
+        assert isinstance(first, AIMessage)
+        assert not isinstance(first, AIMessageChunk)
+
+
+class TestStandard(ChatModelUnitTests):
+    """LangChain's own tests for chat models, on a model within that passes them."""
+
+    @property
+    def chat_model_class(self) -> type[ThinkingChatModel]:
+        return ThinkingChatModel
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        from langchain_openai import ChatOpenAI
+
+        return {
+            "model": ChatOpenAI(model="gpt-5.1", api_key="k", base_url="http://127.0.0.1:1"),
+            "budget": Budget(tokens=10**9),
+        }
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
