@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         open_ledger,
     )
     from rheostat.meter import Meter
+    from rheostat.middleware import AdaptiveThinking
     from rheostat.models import resolve
     from rheostat.policy import Caps, Policy
     from rheostat.pricing import FREE, Price
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FREE",
     "Account",
+    "AdaptiveThinking",
     "Agreement",
     "BadInput",
     "Budget",
@@ -164,6 +166,7 @@ _ROOMS = {
         "open_ledger",
     ),
     "rheostat.meter": ("Meter",),
+    "rheostat.middleware": ("AdaptiveThinking",),
     "rheostat.models": ("resolve",),
     "rheostat.policy": (
         "Caps",

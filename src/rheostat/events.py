@@ -1,18 +1,41 @@
 """What a running graph tells on its `custom` stream: plain dicts, each with a `type`.
 
-`difficulty`, `wind_down`, `plan`, `hold`, `sample`, `verdict`, `decision`, `spend`. Read them by
-`graph.stream(inputs, stream_mode="custom")`; they cost nothing when nobody listens.
+Read them by `graph.stream(inputs, stream_mode="custom")`; they cost nothing when nobody listens.
+
+==============  ==========================================================================================
+`difficulty`    the solver's estimate; `estimate`: an agent's, of its next step
+`plan`          how the next call thinks, who decided it, why
+`hold`          the worst case that was held
+`call`          an agent's reply came: its model, why it ended, whether it starved
+`settle`        what that call really cost
+`sample`        the solver's: one answer
+`verdict`       what a verifier said
+`tool`          a tool's result; `correction`: its failure, as the evidence that went back
+`decision`      the solver's: accept, correct, sample, escalate, stop
+`wind_down`     what the shrinking room took: less thought, fewer samples, the last word, the end
+`spend`         the readings of the thread and of the run
+==============  ==========================================================================================
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from langgraph.config import get_stream_writer
 
-__all__ = ["emit"]
+__all__ = ["EVENT_TYPES", "EventType", "emit"]
+
+EventType: TypeAlias = Literal[
+    "difficulty", "estimate", "plan", "thought", "hold", "call", "settle", "refused", "sample", "verdict", "tool",
+    "correction", "decision", "wind_down", "spend", "step", "report",
+]  # fmt: skip
+EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 
-def emit(type_: str, **data: Any) -> None:
-    """Write an event to the stream of the running graph."""
-    get_stream_writer()({"type": type_, **data})
+def emit(type_: EventType, **data: Any) -> None:
+    """Write an event to the stream of the running graph; outside of one, to nobody."""
+    try:
+        write = get_stream_writer()
+    except RuntimeError:
+        return
+    write({"type": type_, **data})

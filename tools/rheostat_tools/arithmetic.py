@@ -7,7 +7,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Context, Decimal, DecimalException
+from decimal import Context, Decimal, DecimalException, DivisionByZero, InvalidOperation, Overflow, Underflow
 from fractions import Fraction
 
 __all__ = ["FUNCTIONS", "MOST_BITS", "OPERATORS", "Number", "constant", "number", "show"]
@@ -15,7 +15,8 @@ __all__ = ["FUNCTIONS", "MOST_BITS", "OPERATORS", "Number", "constant", "number"
 MOST_BITS = 14_000
 """Size of numerator and denominator. Python refuses to print whole numbers above 4,300 digits (14,284 bits)."""
 
-_WORKING = Context(prec=100, Emax=4_000, Emin=-4_000)
+_TRAPS = [InvalidOperation, DivisionByZero, Overflow, Underflow]
+_WORKING = Context(prec=100, Emax=4_000, Emin=-4_000, traps=_TRAPS)
 _SHOWN = Context(prec=30, Emax=9_999, Emin=-9_999)
 _PI = "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651"
 
@@ -119,7 +120,7 @@ def _power(base: Number, exponent: Number) -> Number:
     if base.value == 0:
         if exponent.value < 0:
             raise ZeroDivisionError
-        return Number(Fraction(exponent.value == 0), exact=False)
+        return number(Fraction(exponent.value == 0), base)
     if exponent.exact and exponent.value == Fraction(1, 2):
         return _sqrt(base)
     try:

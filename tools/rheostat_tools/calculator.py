@@ -47,7 +47,7 @@ def calculator() -> BaseTool:
 
 
 def _calculate(expression: str) -> str:
-    text = expression.strip()
+    text = " ".join(expression.split())
     if not text:
         raise ToolException('the expression is empty. Pass arithmetic such as "2 * (3 + 4)".')
     if len(text) > MOST_CHARS:
@@ -63,7 +63,7 @@ def _calculate(expression: str) -> str:
         raise ToolException("division by zero") from None
     except OverflowError as error:
         raise ToolException(
-            f"too large: {error}. Results are limited to {MOST_BITS:,} bits (about 4,200 digits)"
+            f"out of range: {error}. Results are limited to {MOST_BITS:,} bits (about 4,200 digits)"
         ) from None
     except (ValueError, TypeError) as error:
         raise ToolException(str(error)) from None
@@ -86,8 +86,8 @@ def _value(node: ast.expr, text: str, *, depth: int) -> Number:
             return Number(-inner.value, inner.exact)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return _value(operand, text, depth=depth + 1)
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-            return OPERATORS[type(op)](_value(left, text, depth=depth + 1), _value(right, text, depth=depth + 1))
+        case ast.BinOp(op=op) if type(op) in OPERATORS:
+            return _chain(node, text, depth=depth)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
             fewest, most, function = FUNCTIONS[name]
             if not fewest <= len(args) <= most:
@@ -95,6 +95,19 @@ def _value(node: ast.expr, text: str, *, depth: int) -> Number:
                 raise ValueError(f"{name} takes {takes} numbers, got {len(args)}")
             return function(*(_value(arg, text, depth=depth + 1) for arg in args))
     raise ValueError(_refusal(node, text))
+
+
+def _chain(node: ast.BinOp, text: str, *, depth: int) -> Number:
+    """A sum of a hundred terms nests a hundred deep to the left, but is no deep expression."""
+    steps: list[ast.BinOp] = []
+    first: ast.expr = node
+    while isinstance(first, ast.BinOp) and type(first.op) in OPERATORS:
+        steps.append(first)
+        first = first.left
+    result = _value(first, text, depth=depth + 1)
+    for step in reversed(steps):
+        result = OPERATORS[type(step.op)](result, _value(step.right, text, depth=depth + 1))
+    return result
 
 
 def _refusal(node: ast.expr, text: str) -> str:

@@ -1,0 +1,170 @@
+"""Model calls that nobody planned: those that a tool, a summary or a fallback makes by itself, inside an agent of ours.
+
+A callback sees every model call of the process; those under an agent whose account is watched are held before they
+leave and settled when they end. They get no plan: how they think is theirs. Callbacks that aren't told of an end (a
+cancelled task) leave the hold charged.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
+
+from rheostat.budget import Budget
+from rheostat.errors import BadInput, NoPrice
+from rheostat.ledger import Ledger, Reservation
+from rheostat.pricing import LIST, Price, price_of
+from rheostat.providers.bounds import Overhead, input_bound
+from rheostat.providers.dial import Settings, reply_from
+from rheostat.providers.failures import failure
+from rheostat.usage import Spend
+
+__all__ = ["COVER", "CURRENT", "Agent", "watch"]
+
+_OVERHEAD = Overhead(request=128, message=16, tools=1024, image=12_000)
+_REMEMBERED = 10_000
+_LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+_COUNTED_BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agent:
+    """An agent that runs now: who pays for what happens under it."""
+
+    ledger: Ledger
+    account: str
+    budget: Budget
+    prices: dict[str, Price] = field(default_factory=dict)
+    """Of the models that the agent itself uses, by name."""
+
+
+CURRENT: ContextVar[Agent | None] = ContextVar("rheostat_agent", default=None)
+"""The agent whose model or tool runs in this context."""
+
+_lock = threading.Lock()
+_watched: OrderedDict[str, Agent] = OrderedDict()
+"""By the account of the LangGraph thread or invocation: for what runs beside the agent's own nodes."""
+
+
+def watch(thread: str, agent: Agent) -> None:
+    """Cover what happens in this thread from now on."""
+    with _lock:
+        _watched[thread] = agent
+        _watched.move_to_end(thread)
+        while len(_watched) > _REMEMBERED:
+            _watched.popitem(last=False)
+
+
+def _paying() -> Agent | None:
+    agent = CURRENT.get()
+    if agent is not None or not _watched:
+        return agent
+    try:
+        from rheostat.nodes.identity import thread_account
+
+        return _watched.get(thread_account())
+    except RuntimeError:  # outside of any graph
+        return None
+
+
+class _Cover(BaseCallbackHandler):
+    raise_error = True
+    """A refusal must stop the call: by default LangChain only logs what a callback raises."""
+
+    def __init__(self) -> None:
+        self._air: dict[UUID, tuple[Agent, Reservation, Price | None, Settings]] = {}
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        from rheostat.meter import METERED
+
+        asked = kwargs.get("invocation_params") or {}
+        if METERED.get() or asked.get("_type") == "rheostat":
+            return
+        agent = _paying()
+        if agent is None:
+            return
+        said = metadata or {}
+        name = str(said.get("ls_model_name") or asked.get("model") or asked.get("model_name") or "a model")
+        price = agent.prices.get(name) or price_of(str(said.get("ls_provider") or ""), name)
+        most = next((int(asked[n]) for n in (*_LENGTHS,) if asked.get(n)), said.get("ls_max_tokens"))
+        amount = self._bound(agent, name, price, messages[0], asked, most)
+        [held] = agent.ledger.hold(agent.account, [amount], {"model": name, "node": "unplanned"})
+        if agent.ledger.begin(held.id) is None:
+            raise BadInput(f"the hold for {name} was begun by somebody else")
+        self._air[run_id] = (agent, held, price, Settings({}, amount.output_tokens, amount.output_tokens))
+
+    @staticmethod
+    def _bound(
+        agent: Agent, name: str, price: Price | None, messages: list[BaseMessage], asked: dict[str, Any], most: Any
+    ) -> Spend:
+        limits = agent.budget.limits.keys()
+        if price is None and "usd_nanos" in limits:
+            raise NoPrice(
+                f"{name} is called inside an agent with a limit in money, and no price is known for it. "
+                "Wrap it in a ThinkingChatModel with a price, or limit tokens, calls or seconds instead."
+            )
+        if not limits & _COUNTED_BY_TOKENS and agent.budget.limits:
+            return Spend(calls=1, usd_nanos=0 if price is None or price.free else None)
+        tokens = input_bound(messages, asked, _OVERHEAD).tokens
+        if not isinstance(most, int) or tokens is None:
+            raise BadInput(
+                f"{name} is called inside an agent with a budget, and nothing says how long its answer may be: give it "
+                "max_tokens, or wrap it in a ThinkingChatModel"
+            )
+        spend = Spend(input_tokens=tokens, output_tokens=most, thinking_tokens=most, calls=1)
+        nanos = price.bound(spend, LIST) if price else None
+        return Spend(input_tokens=tokens, output_tokens=most, thinking_tokens=most, calls=1, usd_nanos=nanos)
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        if run_id not in self._air:
+            return
+        agent, held, price, settings = self._air.pop(run_id)
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        message = generation.message if isinstance(generation, ChatGeneration) else None
+        reply = reply_from(message, settings) if isinstance(message, AIMessage) else None
+        if reply is None or reply.spend is None:
+            agent.ledger.lose(held.id)
+            return
+        spend = reply.spend
+        nanos = price.cost(spend, reply.terms) if price else None
+        agent.ledger.settle(held.id, Spend.from_dict({**spend.to_dict(), "usd_nanos": nanos}), reply.request_id)
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        if run_id not in self._air:
+            return
+        agent, held, _, _ = self._air.pop(run_id)
+        match failure(error) if isinstance(error, Exception) else "unknown":
+            case "never left":
+                agent.ledger.void(held.id)
+            case "refused":
+                agent.ledger.settle(held.id, Spend(calls=1))
+            case _:
+                agent.ledger.lose(held.id)
+
+    def forget(self, account: str) -> None:
+        """An agent has ended: what of its calls never came back stays charged, as unknown."""
+        for run_id, (agent, held, _, _) in list(self._air.items()):
+            if agent.account == account and self._air.pop(run_id, None) is not None:
+                agent.ledger.lose(held.id)
+
+
+COVER = _Cover()
+_hook: ContextVar[BaseCallbackHandler | None] = ContextVar("rheostat_cover", default=COVER)
+register_configure_hook(_hook, inheritable=True)

@@ -1,0 +1,243 @@
+"""One tool call: its declared terms, and an error that comes back to the model as evidence it can act on.
+
+What fails is said in four lines: what failed, which argument was at fault, what the tool expects, what to do next.
+(Models asked to reconsider without outside evidence get worse: Huang et al. 2023, arXiv:2310.01798.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import difflib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from pydantic import ValidationError
+
+from rheostat.errors import BadInput, BudgetExceeded
+from rheostat.flow import Effect, Flow
+from rheostat.meter import Meter
+from rheostat.usage import Spend, usd_nanos
+
+__all__ = ["TERMS", "ToolTerms", "evidence", "run_tool", "terms", "terms_of"]
+
+TERMS = "rheostat"
+"""Key in a tool's `metadata`."""
+_SAME_RESULTS = 3
+_EXCERPT_CHARS = 600
+_GENERATOR = re.compile(r"^<(async_)?generator object")
+
+ToolT = TypeVar("ToolT", bound=BaseTool)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolTerms:
+    """What a tool declares of itself."""
+
+    usd: str = "0"
+    """The most that one call costs, charged whether it succeeds or not."""
+    seconds: float | None = None
+    """A call that takes longer is given up."""
+    idempotent: bool = False
+    """The same call again changes nothing."""
+
+    def __post_init__(self) -> None:
+        try:
+            nanos = usd_nanos(self.usd)
+        except ValueError as error:
+            raise BadInput(f"usd of a tool: {error}") from None
+        if nanos < 0 or (self.seconds is not None and self.seconds <= 0):
+            raise BadInput(f"a tool's usd is zero or more and its seconds above zero, not {self}")
+
+
+def terms(tool: ToolT, *, usd: str | float = "0", seconds: float | None = None, idempotent: bool = False) -> ToolT:
+    """Declare a tool's price, its time limit and whether it may be repeated; the tool itself comes back.
+
+    >>> search = terms(search, usd="0.01", seconds=10)  # doctest: +SKIP
+    """
+    declared = ToolTerms(usd=str(usd), seconds=seconds, idempotent=idempotent)
+    tool.metadata = {
+        **(tool.metadata or {}),
+        TERMS: {"usd": declared.usd, "seconds": declared.seconds, "idempotent": declared.idempotent},
+    }
+    return tool
+
+
+def terms_of(tool: BaseTool | None) -> ToolTerms:
+    """What a tool declares; nothing: free, without a limit of its own, not to be repeated lightly."""
+    declared = ((tool.metadata if tool is not None else None) or {}).get(TERMS)
+    return ToolTerms(**declared) if isinstance(declared, dict) else ToolTerms()
+
+
+# --- evidence -------------------------------------------------------------------------------------------------
+
+
+def _expects(tool: BaseTool, names: Iterable[str]) -> str:
+    schema = tool.get_input_jsonschema() if hasattr(tool, "get_input_jsonschema") else {}
+    properties: dict[str, Any] = tool.args if isinstance(tool.args, dict) else schema.get("properties", {})
+    wanted = [name for name in names if name in properties] or list(properties)
+    lines = [f"{name}: {json.dumps(_line(properties[name]), ensure_ascii=False)}" for name in wanted[:8]]
+    return "; ".join(lines) or "no arguments"
+
+
+def _line(schema: Any) -> Any:
+    return {name: value for name, value in schema.items() if name in ("type", "enum", "description", "anyOf", "items")}
+
+
+def evidence(error: BaseException | str, call: dict[str, Any], tool: BaseTool | None, known: Iterable[str] = ()) -> str:
+    """What the model is told of a failed call."""
+    name = call["name"]
+    if tool is None:
+        near = difflib.get_close_matches(name, list(known), n=1)
+        hint = f"Did you mean {near[0]}? " if near else ""
+        return f"FAILED: there is no tool {name!r}.\nHint: {hint}There are: {', '.join(known) or 'none'}."
+    cause: BaseException | None = error if isinstance(error, BaseException) else None
+    while cause is not None and not isinstance(cause, ValidationError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, ValidationError):
+        faults = [(".".join(str(part) for part in one["loc"]), one["msg"]) for one in cause.errors()[:4]]
+        lines = [f"FAILED: {name} was called with arguments that it can't take."]
+        lines += [f"Argument {where}: {what}" for where, what in faults]
+        lines.append(f"Expected: {_expects(tool, [where.split('.')[0] for where, _ in faults])}")
+        lines.append("Hint: mend that argument and call it again.")
+        return "\n".join(lines)
+    said = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
+    excerpt = said if len(said) <= _EXCERPT_CHARS else f"{said[:_EXCERPT_CHARS]} …"
+    arguments = json.dumps(call["args"], ensure_ascii=False, default=str)[:200]
+    return (
+        f"FAILED: {name}({arguments})\n{excerpt}\n"
+        "Hint: read the error, change what caused it, and don't repeat the same call."
+    )
+
+
+def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
+    """How often this very call was made at the end of a conversation, with the same result each time."""
+    results = {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
+    made = [
+        results[str(each["id"])]
+        for message in messages
+        if isinstance(message, AIMessage)
+        for each in message.tool_calls
+        if each["name"] == call["name"] and each["args"] == call["args"] and each["id"] in results
+    ]
+    count = 0
+    for text in reversed(made):
+        if text != made[-1]:
+            break
+        count += 1
+    return count
+
+
+# --- the call itself ----------------------------------------------------------------------------------------------
+
+
+class _TooSlow(TimeoutError):
+    pass
+
+
+def _within(do: Callable[[], Any], seconds: float | None) -> Any:
+    """Wait so long and no longer. What runs in a thread can't be stopped: it is left behind, and said so."""
+    if seconds is None:
+        return do()
+    box: list[tuple[bool, Any]] = []
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            box.append((True, context.run(do)))
+        except BaseException as error:
+            box.append((False, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not box:
+        raise _TooSlow(f"no result within {seconds:g} s; it may still be running")
+    done, value = box[0]
+    if not done:
+        raise value
+    return value
+
+
+async def _awithin(ado: Callable[[], Any], seconds: float | None) -> Any:
+    try:
+        return await asyncio.wait_for(ado(), seconds)
+    except TimeoutError as error:
+        if seconds is None:
+            raise
+        raise _TooSlow(f"no result within {seconds:g} s") from error
+
+
+def _message(call: dict[str, Any], text: str) -> ToolMessage:
+    return ToolMessage(text, name=call["name"], tool_call_id=str(call["id"]), status="error")
+
+
+def run_tool(
+    call: dict[str, Any],
+    tool: BaseTool | None,
+    work: Effect,
+    *,
+    meter: Meter,
+    account: str,
+    messages: Sequence[BaseMessage],
+    known: Iterable[str] = (),
+    most_result_chars: int = 50_000,
+    passes: tuple[type[BaseException], ...] = (),
+) -> Flow[Any]:
+    """Run a tool call under its terms; whatever goes wrong becomes a `ToolMessage` with evidence.
+
+    Args:
+        work: The call itself: returns a `ToolMessage` or something else that is passed on (a LangGraph `Command`).
+        account: Who pays the declared price.
+        messages: The conversation so far: an identical call that brought the same thing three times isn't run again.
+        passes: Exceptions that are no failures (interrupts).
+    """
+    if tool is None:
+        return _message(call, evidence("", call, None, known))
+    declared = terms_of(tool)
+    if same_again(call, messages) >= _SAME_RESULTS:
+        return _message(
+            call,
+            f"NOT RUN: {call['name']} was called {_SAME_RESULTS} times with these arguments and returned the same "
+            "each time.\nHint: use that result, change the arguments, or try another way.",
+        )
+    seconds = declared.seconds
+    timed = Effect(lambda: _within(work.do, seconds), lambda: _awithin(work.ado, seconds))
+    try:
+        nanos = usd_nanos(declared.usd)
+        if nanos:
+            price = Spend(usd_nanos=nanos)
+            result = yield from meter.pay(account, price, {"node": f"tool:{tool.name}"}, timed)
+        else:
+            result = yield timed
+    except passes:
+        raise
+    except BudgetExceeded as refused:
+        return _message(
+            call, f"NOT RUN: {call['name']} costs ${declared.usd}, which the budget doesn't hold: {refused}"
+        )
+    except Exception as error:
+        return _message(call, evidence(error, call, tool))
+    return _checked(result, call, tool, most_result_chars)
+
+
+def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int) -> Any:
+    if not isinstance(result, ToolMessage):
+        return result
+    text = result.content if isinstance(result.content, str) else None
+    if text is not None and _GENERATOR.match(text):
+        return _message(call, evidence("the tool returned a generator and not a value", call, tool))
+    if result.status == "error" and text is not None and not text.startswith(("FAILED", "NOT RUN")):
+        return result.model_copy(update={"content": f"{evidence(text, call, tool)}\nExpected: {_expects(tool, ())}"})
+    if text is not None and len(text) > most_chars:
+        head, tail = text[: most_chars * 2 // 3], text[-most_chars // 3 :]
+        left_out = len(text) - len(head) - len(tail)
+        cut = f"{head}\n… ({left_out:,} characters left out) …\n{tail}"
+        return result.model_copy(update={"content": cut, "artifact": None})
+    return result

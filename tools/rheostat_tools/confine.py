@@ -1,0 +1,210 @@
+"""A directory that nothing leaves: paths are resolved, then opened part by part without following a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from langchain_core.tools import ToolException
+
+from rheostat.errors import BadInput
+
+__all__ = ["HIDDEN", "MOST_DEPTH", "ConfinedDirectory"]
+
+HIDDEN = frozenset({".git", "__pycache__", ".pytest_cache"})
+"""Names that are neither shown nor touched: a hook in `.git` or a compiled module would run outside of any limit."""
+
+MOST_DEPTH = 40
+"""How deep directories may nest."""
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ConfinedDirectory:
+    """Reads and writes files below `root`, and nothing else.
+
+    A path is resolved at each access, and must lie below `root`. It is then opened from `root` on, one directory at a
+    time and without following links: a link that appears between the check and the access makes it fail.
+
+    Args:
+        root: The directory.
+        most_file_bytes: Files above are refused.
+
+    Raises:
+        BadInput: `root` is no directory.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], *, most_file_bytes: int) -> None:
+        if not Path(root).is_dir():
+            raise BadInput(f"{root} is no directory")
+        self.root = os.path.realpath(root)
+        """The directory, without links."""
+        self.most_file_bytes = most_file_bytes
+        """Files above are refused."""
+
+    def locate(self, path: str) -> str:
+        """The path from `root` on, resolved; "." is `root` itself.
+
+        Raises:
+            ToolException: it leads outside, or to what is hidden.
+        """
+        if "\0" in path:
+            raise ToolException("a path can't hold a NUL character")
+        try:
+            found = os.path.relpath(os.path.realpath(os.path.join(self.root, path or ".")), self.root)
+            os.fsencode(found)
+        except (OSError, ValueError) as error:
+            raise ToolException(f"{path[:200]!r} is no usable path: {error}") from None
+        parts = Path(found).parts
+        if parts[:1] == ("..",):
+            raise ToolException(
+                f"{path[:200]!r} leads outside of the workspace. Use a path relative to it, such as src/main.py; "
+                "list_files shows what there is."
+            )
+        if any(part.casefold() in HIDDEN for part in (*parts, *Path(path).parts)):
+            raise ToolException(
+                f"{path[:200]!r} is not part of the workspace: {', '.join(sorted(HIDDEN))} are left alone"
+            )
+        if len(parts) > MOST_DEPTH:
+            raise ToolException(f"{path[:200]!r} nests deeper than {MOST_DEPTH} directories. Use a shorter path.")
+        return "/".join(parts) or "."
+
+    def read(self, path: str) -> bytes:
+        """The content of a file, as `locate` names it.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ToolException: it is no regular file, is too large or can't be read.
+        """
+        folder, name = os.path.split(path)
+        with _explained(path), self._open(folder) as directory:
+            file = os.open(name, _READ, dir_fd=directory)
+            try:
+                self._regular(path, os.fstat(file))
+            except BaseException:
+                os.close(file)
+                raise
+            with os.fdopen(file, "rb") as stream:
+                content = stream.read(self.most_file_bytes + 1)
+        if len(content) > self.most_file_bytes:
+            raise ToolException(f"{path} grew above the limit of {self.most_file_bytes:,} bytes")
+        return content
+
+    def write(self, path: str, content: bytes) -> list[str]:
+        """Put the content there at once, or not at all. Returns the directories that had to be made."""
+        folder, name = os.path.split(path)
+        made: list[str] = []
+        try:
+            with _explained(path), self._open(folder, made=made) as directory:
+                mode = None
+                try:
+                    there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                except FileNotFoundError:
+                    pass
+                else:
+                    self._regular(path, there)
+                    mode = stat.S_IMODE(there.st_mode) & 0o777
+                _replace(directory, name, content, mode)
+        except BaseException:
+            self.remove_directories(made)
+            raise
+        return made
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        folder, name = os.path.split(path)
+        with _explained(path), self._open(folder) as directory:
+            os.unlink(name, dir_fd=directory)
+
+    def remove_directories(self, made: list[str]) -> None:
+        """Remove these directories, as far as they are empty."""
+        for path in reversed(made):
+            folder, name = os.path.split(path)
+            try:
+                with self._open(folder) as directory:
+                    os.rmdir(name, dir_fd=directory)
+            except OSError:
+                return
+
+    def walk(self, path: str, *, until: float) -> Iterator[tuple[str, int]]:
+        """Path and size of every regular file below, in order. Ends early when the monotonic clock passes `until`."""
+        with _explained(path), self._open("" if path == "." else path) as top:
+            for folder, folders, names, directory in os.fwalk(".", dir_fd=top):
+                if time.monotonic() > until:
+                    return
+                here = os.path.normpath(os.path.join(path, folder))
+                depth = 0 if here == "." else here.count("/") + 1
+                folders[:] = sorted(each for each in folders if each.casefold() not in HIDDEN and depth < MOST_DEPTH)
+                for name in sorted(names):
+                    try:
+                        there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    except OSError:
+                        continue
+                    if stat.S_ISREG(there.st_mode) and name.casefold() not in HIDDEN:
+                        yield os.path.normpath(os.path.join(here, name)), there.st_size
+
+    @contextmanager
+    def _open(self, folder: str, *, made: list[str] | None = None) -> Iterator[int]:
+        """A descriptor of the directory; with `made`, missing ones are made and noted there."""
+        directory = os.open(self.root, _DIRECTORY)
+        try:
+            so_far = ""
+            for part in folder.split("/") if folder else ():
+                so_far = f"{so_far}/{part}".lstrip("/")
+                if made is not None:
+                    try:
+                        os.mkdir(part, dir_fd=directory)
+                        made.append(so_far)
+                    except FileExistsError:
+                        pass
+                inner = os.open(part, _DIRECTORY, dir_fd=directory)
+                os.close(directory)
+                directory = inner
+            yield directory
+        finally:
+            os.close(directory)
+
+    def _regular(self, path: str, there: os.stat_result) -> None:
+        if stat.S_ISDIR(there.st_mode):
+            raise ToolException(f"{path} is a directory. list_files shows what is in it.")
+        if not stat.S_ISREG(there.st_mode):
+            raise ToolException(f"{path} is no regular file")
+        if there.st_size > self.most_file_bytes:
+            raise ToolException(f"{path} has {there.st_size:,} bytes, above the limit of {self.most_file_bytes:,}")
+
+
+def _replace(directory: int, name: str, content: bytes, mode: int | None) -> None:
+    temporary = f".{secrets.token_hex(8)}.tmp"
+    file = os.open(temporary, _NEW, 0o666, dir_fd=directory)
+    try:
+        with os.fdopen(file, "wb") as stream:
+            stream.write(content)
+            if mode is not None:
+                os.fchmod(file, mode)
+        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(temporary, dir_fd=directory)
+        raise
+
+
+@contextmanager
+def _explained(path: str) -> Iterator[None]:
+    """Errors of the system, in words for the model. A missing file stays one."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except NotADirectoryError:
+        raise ToolException(f"{path}: a part of the path is a file or a link, not a directory") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise ToolException(f"{path} became a link. Links that appear while they are used are refused.") from None
+        raise ToolException(f"{path}: {error.strerror or error}") from None

@@ -1,0 +1,119 @@
+"""Lines, places and differences of texts."""
+
+from __future__ import annotations
+
+import difflib
+
+from langchain_core.tools import ToolException
+
+__all__ = ["closest_lines", "decoded", "difference", "line_of", "lines_of", "numbered", "places"]
+
+MOST_LINE_CHARS = 1_000
+"""Longer lines are cut where they are shown."""
+
+MOST_DIFF_LINES = 10_000
+"""Longer files are shown as replaced as a whole: finding what stayed may take minutes where lines repeat."""
+
+_COMPARED_LINES = 3_000
+_COMPARED_CHARS = 120
+
+
+def decoded(name: str, content: bytes) -> str:
+    """The text of a file.
+
+    Raises:
+        ToolException: it is none.
+    """
+    if b"\0" not in content:
+        try:
+            return content.decode()
+        except UnicodeDecodeError:
+            pass
+    raise ToolException(f"{name} is binary or not in UTF-8: only text can be read and changed")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines, split where an editor splits them, without their ends."""
+    lines = text.split("\n")
+    if lines[-1] == "":
+        lines.pop()
+    return [line.removesuffix("\r") for line in lines]
+
+
+def line_of(text: str, place: int) -> int:
+    """The number of the line at this place."""
+    return text.count("\n", 0, place) + 1
+
+
+def places(text: str, piece: str) -> list[int]:
+    """Where the piece begins, overlaps included; at most 1,000 places."""
+    found: list[int] = []
+    at = text.find(piece)
+    while at >= 0 and len(found) < 1_000:
+        found.append(at)
+        at = text.find(piece, at + 1)
+    return found
+
+
+def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tuple[str, int]:
+    """These lines with their numbers, and the number of the last one that fitted."""
+    shown: list[str] = []
+    chars = 0
+    last = first - 1
+    for number, line in enumerate(lines[first - 1 : first - 1 + count], start=first):
+        cut = f"{line[:MOST_LINE_CHARS]}… (line cut, {len(line):,} characters)" if len(line) > MOST_LINE_CHARS else line
+        chars += len(cut) + 8
+        if chars > most_chars and shown:
+            break
+        shown.append(f"{number:>4} | {cut}"[: max(most_chars, 40)])
+        last = number
+    return "\n".join(shown), last
+
+
+def closest_lines(text: str, wanted: str) -> str:
+    """What in the text is most like the first line that was wanted."""
+    first = next((line.strip() for line in lines_of(wanted) if line.strip()), "")[:_COMPARED_CHARS]
+    if not first:
+        return ""
+    lines = lines_of(text)
+    spaceless = "".join(first.split())
+    near = [number for number, line in enumerate(lines) if spaceless in "".join(line[:10_000].split())][:3]
+    if not near:
+        matcher = difflib.SequenceMatcher(b=first, autojunk=False)
+        ranked: list[tuple[float, int]] = []
+        for number, line in enumerate(lines[:_COMPARED_LINES]):
+            matcher.set_seq1(line.strip()[:_COMPARED_CHARS])
+            if matcher.real_quick_ratio() > 0.6 and matcher.quick_ratio() > 0.6:
+                ranked.append((-matcher.ratio(), number))
+        near = [number for ratio, number in sorted(ranked)[:3] if ratio < -0.6]
+    if not near:
+        return "No line of it is like the first line of old."
+    shown = "\n".join(numbered(lines, max(1, number), 3, most_chars=600)[0] for number in near)
+    return f"The first line of old is most like the middle one here:\n{shown}"
+
+
+def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
+    """One file of a unified diff; a `now` of type str says why the file can't be read."""
+    if isinstance(now, str):
+        return f"# {path}: {now}\n"
+    old, new = _kept_ends(before), _kept_ends(now)
+    if old is None or new is None:
+        return f"# {path}: became binary\n"
+    head = f"diff --git a/{path} b/{path}\n"
+    head += "new file mode 100644\n" if before is None else "deleted file mode 100644\n" if now is None else ""
+    names = ("/dev/null" if before is None else f"a/{path}", "/dev/null" if now is None else f"b/{path}")
+    if max(len(old), len(new)) > MOST_DIFF_LINES:
+        spans = f"-{min(1, len(old))},{len(old)} +{min(1, len(new))},{len(new)}"
+        body = [f"--- {names[0]}\n", f"+++ {names[1]}\n", f"@@ {spans} @@\n"]
+        body += [f"-{line}" for line in old] + [f"+{line}" for line in new]
+    else:
+        body = list(difflib.unified_diff(old, new, *names))
+    return head + "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body)
+
+
+def _kept_ends(content: bytes | None) -> list[str] | None:
+    try:
+        lines = (content or b"").decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+    return [f"{line}\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])

@@ -1,0 +1,294 @@
+"""A directory that a model may read and change, with a way back."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+
+from rheostat_tools.confine import ConfinedDirectory
+from rheostat_tools.terms import above_zero, shorten, terms
+from rheostat_tools.texts import closest_lines, decoded, difference, line_of, lines_of, numbered, places
+
+__all__ = ["Workspace"]
+
+SECONDS = 5.0
+"""How long a listing or a search goes on."""
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What undo needs."""
+
+    path: str
+    before: bytes | None
+    """None: there was no file."""
+    after: bytes
+    """A digest."""
+    made: list[str]
+    """Directories that came with it."""
+
+
+class Workspace:
+    """Tools over the files of one directory: list, read, search, write, edit, undo.
+
+    Nothing outside of `root` is reached, whatever the path says and wherever a link points. Only text in UTF-8 is
+    read and written. Safe to use from several threads.
+
+    Args:
+        root: The directory.
+        most_file_bytes: Larger files are neither read nor written.
+        most_output_chars: What one call may return.
+
+    Raises:
+        BadInput: `root` is no directory, or a limit isn't above zero.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str], *, most_file_bytes: int = 1_000_000, most_output_chars: int = 8_000
+    ) -> None:
+        above_zero(most_file_bytes=most_file_bytes, most_output_chars=most_output_chars)
+        self.most_output_chars = most_output_chars
+        """What one call may return."""
+        self._files = ConfinedDirectory(root, most_file_bytes=most_file_bytes)
+        self._originals: dict[str, bytes | None] = {}
+        self._changes: list[_Change] = []
+        self._lock = threading.RLock()
+
+    @property
+    def changed(self) -> list[str]:
+        """Files that the tools changed and that are not as they were at the start."""
+        with self._lock:
+            return [path for path, before in sorted(self._originals.items()) if self._now(path) != before]
+
+    def diff(self) -> str:
+        """All changes since the start, as a unified diff that `git apply` takes."""
+        with self._lock:
+            return "".join(difference(path, self._originals[path], self._now(path)) for path in self.changed)
+
+    def tools(self) -> list[BaseTool]:
+        """The tools, for an agent."""
+        reads: list[Callable[..., str]] = [self.list_files, self.read_file, self.search]
+        writes: list[Callable[..., str]] = [self.write_file, self.edit_file, self.undo]
+        return [
+            StructuredTool.from_function(
+                function, parse_docstring=True, metadata=terms(seconds=SECONDS, idempotent=function in reads)
+            )
+            for function in reads + writes
+        ]
+
+    def list_files(self, path: str = ".") -> str:
+        """List the files of the workspace with their sizes, subdirectories included.
+
+        Start here. A long list is cut down to one line per directory: list that directory then.
+
+        Args:
+            path: Directory, relative to the workspace. "." is all of it.
+        """
+        folder = self._files.locate(path)
+        until = time.monotonic() + SECONDS
+        try:
+            files = list(self._files.walk(folder, until=until))
+        except FileNotFoundError:
+            raise ToolException(f"no directory {folder!r}. List '.' to see what there is.") from None
+        if not files:
+            return f"{folder} holds no files"
+        listing = "\n".join(f"{name} ({size:,} bytes)" for name, size in files)
+        if len(listing) > self.most_output_chars:
+            above = "" if folder == "." else f"{folder}/"
+            counts = Counter(
+                above + inner.split("/")[0] + "/" if "/" in (inner := name.removeprefix(above)) else name
+                for name, _ in files
+            )
+            listing = "\n".join(
+                f"{name} ({count} files)" if name[-1] == "/" else name for name, count in counts.items()
+            )
+        if time.monotonic() > until:
+            listing += f"\n… stopped after {SECONDS:g} s: list a subdirectory"
+        return shorten(listing, self.most_output_chars)
+
+    def read_file(self, path: str, first_line: int = 1, lines: int = 200) -> str:
+        """Read lines of a text file, each with its number.
+
+        The numbers and the bar behind them are not part of the file: leave them out of what you pass to edit_file.
+
+        Args:
+            path: File, relative to the workspace.
+            first_line: Number of the first line to read; 1 is the first of the file.
+            lines: How many lines to read.
+        """
+        if first_line < 1 or lines < 1:
+            raise ToolException("first_line and lines start at 1")
+        name, text = self._text(path)
+        found = lines_of(text)
+        if first_line > max(1, len(found)):
+            raise ToolException(f"{name} has only {len(found)} lines: choose a smaller first_line")
+        shown, end = numbered(found, first_line, lines, most_chars=self.most_output_chars - 200)
+        more = f"\n… {len(found) - end} more lines: go on with first_line={end + 1}" if end < len(found) else ""
+        return f"{name}, {len(found)} lines\n{shown}{more}"
+
+    def search(self, text: str, path: str = ".") -> str:
+        """Find a piece of text in the files: one line "file:number: line" for each place.
+
+        The text is taken as it is, upper and lower case matter; it is no regular expression and holds no line break.
+
+        Args:
+            text: What to find, such as "def parse(".
+            path: Directory or file to search, relative to the workspace.
+        """
+        if not text or "\n" in text:
+            raise ToolException("pass a text of one line, and not an empty one")
+        start = self._files.locate(path)
+        until = time.monotonic() + SECONDS
+        found: list[str] = []
+        other_case = searched = skipped = chars = 0
+        for name in self._names(start, until):
+            try:
+                content = decoded(name, self._files.read(name))
+            except (ToolException, FileNotFoundError):
+                skipped += 1
+                continue
+            searched += 1
+            for number, line in enumerate(lines_of(content), start=1):
+                if text in line:
+                    at = max(0, line.index(text) - 80)
+                    found.append(f"{name}:{number}: {line[at : at + 200].strip()}")
+                    chars += len(found[-1]) + 1
+                elif text.casefold() in line.casefold():
+                    other_case += 1
+            if chars > self.most_output_chars or time.monotonic() > until:
+                found.append("… stopped here: search a subdirectory, or for a longer text")
+                break
+        notes = f" {other_case} places differ in upper or lower case." if other_case and not found else ""
+        notes += f" {skipped} files were skipped: too large, or no text." if skipped else ""
+        if not found:
+            return f"not found in {searched} files.{notes}"
+        return shorten("\n".join(found) + (f"\n{notes.strip()}" if notes else ""), self.most_output_chars)
+
+    def write_file(self, path: str, content: str) -> str:
+        """Create a file, or replace all of it. Missing directories are made. To change a part, use edit_file.
+
+        Args:
+            path: File, relative to the workspace.
+            content: Everything that the file shall hold.
+        """
+        with self._lock:
+            name = self._files.locate(path)
+            before = self._read(name)
+            self._put(name, before, content)
+        verb = "created" if before is None else "replaced"
+        return f"{verb} {name}: {len(lines_of(content))} lines"
+
+    def edit_file(self, path: str, old: str, new: str) -> str:
+        """Replace a piece of text in a file. The piece must occur exactly once.
+
+        Copy `old` from read_file without the line numbers, with every space as it is, and with enough lines around
+        the change to make it the only such place.
+
+        Args:
+            path: File, relative to the workspace.
+            old: The text to replace, exactly as it is in the file.
+            new: The text to put in its place. Empty removes it.
+        """
+        if not old:
+            raise ToolException("old is empty. Pass the text to replace; write_file makes new files.")
+        if old == new:
+            raise ToolException("old and new are the same: nothing would change")
+        with self._lock:
+            name, text = self._text(path)
+            if old not in text and "\r\n" in text:
+                old, new = (part.replace("\r\n", "\n").replace("\n", "\r\n") for part in (old, new))
+            at = places(text, old)
+            if not at:
+                raise ToolException(
+                    f"old does not occur in {name}. {closest_lines(text, old)}\n"
+                    "Read the file and copy the text exactly."
+                )
+            if len(at) > 1:
+                where = ", ".join(dict.fromkeys(str(line_of(text, each)) for each in at[:20]))
+                raise ToolException(
+                    f"old occurs {len(at)} times in {name}, at lines {where}. Add lines before or after it to old and "
+                    "to new, so that only one place fits."
+                )
+            changed = text[: at[0]] + new + text[at[0] + len(old) :]
+            self._put(name, text.encode(), changed)
+        first = line_of(changed, at[0])
+        shown, _ = numbered(lines_of(changed), max(1, first - 2), new.count("\n") + 5, most_chars=1_000)
+        return f"edited {name} at line {first}. It now reads:\n{shown}"
+
+    def undo(self) -> str:
+        """Take back your last change that is not taken back yet. Call it again to go further back."""
+        with self._lock:
+            if not self._changes:
+                raise ToolException("there is no change to take back")
+            change = self._changes[-1]
+            now = self._now(change.path)
+            if not isinstance(now, bytes) or _digest(now) != change.after:
+                raise ToolException(
+                    f"{change.path} was changed since by something else. Read it, and put it right with write_file."
+                )
+            if change.before is None:
+                self._files.remove(change.path)
+                self._files.remove_directories(change.made)
+            else:
+                self._files.write(change.path, change.before)
+            self._changes.pop()
+            done = "removed, as it was new" if change.before is None else "as it was before the last change"
+            return f"{change.path} is {done}. {len(self._changes)} earlier changes can be taken back."
+
+    def _put(self, name: str, before: bytes | None, text: str) -> None:
+        if "\0" in text:
+            raise ToolException("content holds a NUL character: only text can be written")
+        try:
+            content = text.encode()
+        except UnicodeEncodeError as error:
+            raise ToolException(f"content can't be written as UTF-8: {error}") from None
+        if len(content) > self._files.most_file_bytes:
+            raise ToolException(
+                f"{name} would have {len(content):,} bytes, above the limit of {self._files.most_file_bytes:,}. "
+                "Split it into several files."
+            )
+        try:
+            made = self._files.write(name, content)
+        except FileNotFoundError:
+            raise ToolException(f"{name} can't be written: a directory of it vanished. Try again.") from None
+        self._originals.setdefault(name, before)
+        self._changes.append(_Change(name, before, _digest(content), made))
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return self._files.read(name)
+        except FileNotFoundError:
+            return None
+
+    def _now(self, name: str) -> bytes | str | None:
+        """The content, None without a file, or why it can't be read."""
+        try:
+            return self._read(name)
+        except ToolException as error:
+            return str(error)
+
+    def _text(self, path: str) -> tuple[str, str]:
+        name = self._files.locate(path)
+        content = self._read(name)
+        if content is None:
+            raise ToolException(f"no file {name!r}. list_files shows what there is.")
+        return name, decoded(name, content)
+
+    def _names(self, start: str, until: float) -> list[str]:
+        try:
+            return [name for name, _ in self._files.walk(start, until=until)]
+        except ToolException:
+            return [start]  # a file
+        except FileNotFoundError:
+            raise ToolException(f"no file or directory {start!r}. list_files shows what there is.") from None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
