@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rheostat.agent_nodes import AgentNodes, build_agent
     from rheostat.budget import Budget, Room
     from rheostat.builders import SolverContext, build_solver
     from rheostat.chat_model import ThinkingChatModel
@@ -44,9 +45,11 @@ if TYPE_CHECKING:
     from rheostat.meter import Meter
     from rheostat.middleware import AdaptiveThinking
     from rheostat.models import resolve
+    from rheostat.pacing import Pacing
     from rheostat.policy import Caps, Policy
     from rheostat.pricing import FREE, Price
     from rheostat.providers import Endpoint
+    from rheostat.toolcalls import terms
     from rheostat.usage import Spend
     from rheostat.verifiers import (
         Exact,
@@ -63,6 +66,7 @@ __all__ = [
     "FREE",
     "Account",
     "AdaptiveThinking",
+    "AgentNodes",
     "Agreement",
     "BadInput",
     "Budget",
@@ -88,6 +92,7 @@ __all__ = [
     "ModelFileCorrupt",
     "ModelUnknown",
     "NoPrice",
+    "Pacing",
     "Policy",
     "PostgresLedger",
     "Price",
@@ -108,14 +113,20 @@ __all__ = [
     "VerifierInvalid",
     "Window",
     "as_verifier",
+    "build_agent",
     "build_solver",
     "heuristic",
     "latest_reading",
     "open_ledger",
     "resolve",
+    "terms",
 ]
 
 _ROOMS = {
+    "rheostat.agent_nodes": (
+        "AgentNodes",
+        "build_agent",
+    ),
     "rheostat.budget": (
         "Budget",
         "Room",
@@ -168,6 +179,7 @@ _ROOMS = {
     "rheostat.meter": ("Meter",),
     "rheostat.middleware": ("AdaptiveThinking",),
     "rheostat.models": ("resolve",),
+    "rheostat.pacing": ("Pacing",),
     "rheostat.policy": (
         "Caps",
         "Policy",
@@ -177,6 +189,7 @@ _ROOMS = {
         "Price",
     ),
     "rheostat.providers": ("Endpoint",),
+    "rheostat.toolcalls": ("terms",),
     "rheostat.usage": ("Spend",),
     "rheostat.verifiers": (
         "Exact",

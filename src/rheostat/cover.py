@@ -28,7 +28,7 @@ from rheostat.providers.dial import Settings, reply_from
 from rheostat.providers.failures import failure
 from rheostat.usage import Spend
 
-__all__ = ["COVER", "CURRENT", "Agent", "watch"]
+__all__ = ["COVER", "CURRENT", "Payer", "unwatch", "watch"]
 
 _OVERHEAD = Overhead(request=128, message=16, tools=1024, image=12_000)
 _REMEMBERED = 10_000
@@ -37,7 +37,7 @@ _COUNTED_BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Agent:
+class Payer:
     """An agent that runs now: who pays for what happens under it."""
 
     ledger: Ledger
@@ -47,15 +47,15 @@ class Agent:
     """Of the models that the agent itself uses, by name."""
 
 
-CURRENT: ContextVar[Agent | None] = ContextVar("rheostat_agent", default=None)
+CURRENT: ContextVar[Payer | None] = ContextVar("rheostat_agent", default=None)
 """The agent whose model or tool runs in this context."""
 
 _lock = threading.Lock()
-_watched: OrderedDict[str, Agent] = OrderedDict()
+_watched: OrderedDict[str, Payer] = OrderedDict()
 """By the account of the LangGraph thread or invocation: for what runs beside the agent's own nodes."""
 
 
-def watch(thread: str, agent: Agent) -> None:
+def watch(thread: str, agent: Payer) -> None:
     """Cover what happens in this thread from now on."""
     with _lock:
         _watched[thread] = agent
@@ -64,7 +64,13 @@ def watch(thread: str, agent: Agent) -> None:
             _watched.popitem(last=False)
 
 
-def _paying() -> Agent | None:
+def unwatch(thread: str) -> None:
+    """The agent has ended: what happens in this thread now is somebody else's."""
+    with _lock:
+        _watched.pop(thread, None)
+
+
+def _paying() -> Payer | None:
     agent = CURRENT.get()
     if agent is not None or not _watched:
         return agent
@@ -81,7 +87,7 @@ class _Cover(BaseCallbackHandler):
     """A refusal must stop the call: by default LangChain only logs what a callback raises."""
 
     def __init__(self) -> None:
-        self._air: dict[UUID, tuple[Agent, Reservation, Price | None, Settings]] = {}
+        self._air: dict[UUID, tuple[Payer, Reservation, Price | None, Settings]] = {}
 
     def on_chat_model_start(
         self,
@@ -112,7 +118,7 @@ class _Cover(BaseCallbackHandler):
 
     @staticmethod
     def _bound(
-        agent: Agent, name: str, price: Price | None, messages: list[BaseMessage], asked: dict[str, Any], most: Any
+        agent: Payer, name: str, price: Price | None, messages: list[BaseMessage], asked: dict[str, Any], most: Any
     ) -> Spend:
         limits = agent.budget.limits.keys()
         if price is None and "usd_nanos" in limits:

@@ -2,41 +2,30 @@
 
 Per model call: the trajectory says how hard the step is, the effort is set at seams, the worst case is held, the reply
 is settled. State and output get `spend` (the thread's meter reading), `run` (this run's) and `thinking` (what was
-decided, by whom, why). As the room shrinks thought goes first, then the answers get shorter, and the last word is paid for in
-advance.
+decided, by whom, why). As the room shrinks thought goes first, then answers get shorter, and the last word is paid for
+in advance.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Token
-from dataclasses import replace
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias
+from typing import Annotated, Any, NotRequired
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
-from langgraph.errors import GraphBubbleUp
-from langgraph.types import Command, Overwrite
+from langchain_core.messages import AIMessage, BaseMessage
+from langgraph.types import Command
 
+from rheostat.agent import AgentCore, OnCap
 from rheostat.budget import Budget
-from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
-from rheostat.cover import COVER, CURRENT, Agent, watch
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
-from rheostat.errors import BadInput, BudgetExceeded, MissingExtra
-from rheostat.events import emit
+from rheostat.errors import MissingExtra
 from rheostat.flow import Effect, Flow, adrive, drive
-from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading
-from rheostat.meter import Meter
+from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
 from rheostat.models import resolve
-from rheostat.nodes.identity import task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
-from rheostat.thinker import Thinker
-from rheostat.toolcalls import run_tool
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -51,9 +40,6 @@ except ImportError as error:
     raise MissingExtra("AdaptiveThinking", "agents") from error
 
 __all__ = ["AdaptiveThinking", "ThinkingState"]
-
-OnLimit: TypeAlias = Literal["answer", "raise"]
-_REMEMBERED = 64
 
 
 class ThinkingState(AgentState[Any]):
@@ -104,7 +90,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
         ledger: Ledger | None = None,
         account: str | None = None,
-        on_limit: OnLimit = "answer",
+        on_limit: OnCap = "answer",
         caps: Caps | None = None,
         policy: Policy | None = None,
         pacing: Pacing | None = None,
@@ -113,157 +99,52 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         most_result_chars: int = 50_000,
     ) -> None:
         super().__init__()
-        if not isinstance(budget, Budget):
-            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {budget!r}')
-        if on_limit not in ("answer", "raise"):
-            raise BadInput(f"on_limit is answer or raise; not {on_limit!r}")
-        self._budget, self._wish, self._on_limit = budget, parse_wish(str(effort)), on_limit
-        self._others = [resolve(one) for one in escalate_to]
-        for other in self._others:
-            Meter.check_price(other, budget)
-        self._given, self._parent = ledger is not None, account
-        self._meter = Meter(ledger or MemoryLedger(), quiet=True)
-        self._caps, self._policy = caps or Caps(answer_tokens=4096), policy or Policy()
-        self._pacing, self._endpoint = pacing or Pacing(), endpoint
-        self._correct, self._most_result_chars = correct_tools, most_result_chars
-        self._thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = OrderedDict()
+        self.core = AgentCore.build(
+            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
+            others=[resolve(one) for one in escalate_to], parent=account, on_limit=on_limit, caps=caps, policy=policy,
+            pacing=pacing, endpoint=endpoint, correct_tools=correct_tools, most_result_chars=most_result_chars,
+        )  # fmt: skip
 
     @property
     def ledger(self) -> Ledger:
         """Where the spend is kept."""
-        return self._meter.ledger
-
-    # --- whose money it is -----------------------------------------------------------------------------
-
-    def _start(self, state: Any) -> Flow[dict[str, Any]]:
-        """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's."""
-        if "messages" not in state:
-            raise BadInput("AdaptiveThinking works on an agent whose state has messages")
-        before: Reading = state.get("spend") or {}
-        above, meter = CURRENT.get(), self._here()
-        thread = thread_account()
-        if above is not None:
-            thread = above.account
-        else:
-            known = before if before.get("account") == thread else {}
-            parent = known["parent"] or None if known else self._parent
-            yield from meter.open(Account(thread, parent=parent), known)
-        run = f"{thread}/{task_name()}"
-        yield from meter.open(Account(run, self._budget, thread), {})
-        if above is None:
-            watch(thread, Agent(meter.ledger, run, self._budget))
-        own = not before or before.get("account") == thread
-        readings = yield from _readings(meter, run)
-        return {
-            "spend": readings["spend"] if own else Overwrite(readings["spend"]),
-            "run": Overwrite(readings["run"]),
-            "thinking": {},
-        }
-
-    def _here(self) -> Meter:
-        """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
-        above = CURRENT.get()
-        if above is None or above.ledger is self._meter.ledger:
-            return self._meter
-        if self._given:
-            raise BadInput(
-                "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
-                "same, or give the inner one none"
-            )
-        return Meter(above.ledger, quiet=True)
-
-    def _open(self, state: Any) -> Flow[tuple[Meter, str]]:
-        """The run's account, known to the ledger again even after a restart."""
-        meter, spend, run = self._here(), state["spend"], state["run"]
-        if CURRENT.get() is None:
-            yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
-        account: str = run["account"]
-        yield from meter.open(Account(account, self._budget, run["parent"] or None), run)
-        return meter, account
-
-    # --- hooks ------------------------------------------------------------------------------------------------
+        return self.core.meter.ledger
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Open the accounts of this run."""
-        return drive(self._start(state))
+        return drive(self.core.start(state))
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """The same."""
-        return await adrive(self._start(state))
-
-    def _finish(self, state: Any) -> Flow[dict[str, Any]]:
-        meter, account = yield from self._open(state)
-        yield Effect(lambda: COVER.forget(account), lambda: asyncio.to_thread(COVER.forget, account))
-        return (yield from _readings(meter, account))
+        return await adrive(self.core.start(state))
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Publish what the run has cost in the end, its tools included."""
-        return drive(self._finish(state))
+        return drive(self.core.finish(state))
 
     async def aafter_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """The same."""
-        return await adrive(self._finish(state))
+        return await adrive(self.core.finish(state))
 
     def _step(self, request: ModelRequest[Any], send: Callable[[ModelRequest[Any]], Effect]) -> Flow[Any]:
-        meter, account = yield from self._open(request.state)
-        thinker = self._thinker_for(request.model, meter)
-        agent = Agent(meter.ledger, account, self._budget, _prices(thinker))
-        model = MeteredChatModel(
-            thinker=thinker, account=account, wish=self._wish, listener=emit, profile=request.model.profile
+        response, readings = yield from self.core.step(
+            request.state, request.model, lambda model: send(request.override(model=model))
         )
-        token: Token[Agent | None] = CURRENT.set(agent)
-        try:
-            response = yield send(request.override(model=model))
-        except BudgetExceeded as refused:
-            spent = yield from meter.reading(account)
-            if self._on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
-                raise
-            emit("wind_down", stage="end", why=str(refused))
-            said = AIMessage(f"I stopped before I was done: the budget is used up. {refused}")
-            said.response_metadata[THOUGHT_WITH] = {"stopped": str(refused)}
-            response = ModelResponse(result=[said])
-        finally:
-            CURRENT.reset(token)
-        readings = yield from _readings(meter, account)
-        emit("spend", **readings)
         return _with_update(response, {**readings, "thinking": _stamp_of(response)})
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
         """Plan, hold, call, settle."""
-
-        def send(changed: ModelRequest[Any]) -> Effect:
-            return Effect(lambda: handler(changed), _unused)
-
-        return drive(self._step(request, send))
+        return drive(self._step(request, lambda changed: Effect(lambda: handler(changed), _unused)))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
     ) -> Any:
         """The same."""
-
-        def send(changed: ModelRequest[Any]) -> Effect:
-            return Effect(_unused_sync, lambda: handler(changed))
-
-        return await adrive(self._step(request, send))
+        return await adrive(self._step(request, lambda changed: Effect(_unused_sync, lambda: handler(changed))))
 
     def _tool(self, request: ToolCallRequest, work: Effect) -> Flow[Any]:
-        meter, account = yield from self._open(request.state)
-        token: Token[Agent | None] = CURRENT.set(Agent(meter.ledger, account, self._budget))
-        try:
-            if not self._correct:
-                return (yield work)
-            call: Any = request.tool_call
-            known = [tool.name for tool in getattr(request.runtime, "tools", None) or []]
-            result = yield from run_tool(
-                call, request.tool, work, meter=meter, account=account,
-                messages=request.state.get("messages") or [], known=known,
-                most_result_chars=self._most_result_chars, passes=(GraphBubbleUp,),
-            )  # fmt: skip
-        finally:
-            CURRENT.reset(token)
-        failed = isinstance(result, ToolMessage) and result.status == "error"
-        emit("correction" if failed else "tool", name=request.tool_call["name"], text=_excerpt(result))
-        return result
+        known = [tool.name for tool in getattr(request.runtime, "tools", None) or []]
+        return (yield from self.core.tool(request.state, request.tool_call, request.tool, known, work))
 
     def wrap_tool_call(self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Any]) -> Any:
         """Run a tool under its terms; a failure comes back as evidence."""
@@ -275,35 +156,6 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         """The same."""
         return await adrive(self._tool(request, Effect(_unused_sync, lambda: handler(request))))
 
-    # --- the model ------------------------------------------------------------------------------------------------
-
-    def _thinker_for(self, chat: BaseChatModel, meter: Meter) -> Thinker:
-        known = self._thinkers.get(id(chat))
-        if known is not None and known[0] is chat:
-            return known[1] if known[1].meter is meter else replace(known[1], meter=meter)
-        if isinstance(chat, ThinkingChatModel):
-            raise BadInput(
-                "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
-                "model within, or leave AdaptiveThinking out"
-            )
-        if isinstance(chat, MeteredChatModel):
-            raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
-        first = self._endpoint(chat)
-        Meter.check_price(first, self._budget)
-        thinker = Thinker(
-            ladder=[first, *self._others], meter=meter, wish=self._wish, caps=self._caps, policy=self._policy,
-            pacing=self._pacing,
-        )  # fmt: skip
-        self._thinkers[id(chat)] = (chat, thinker)
-        while len(self._thinkers) > _REMEMBERED:
-            self._thinkers.popitem(last=False)
-        return thinker
-
-
-def _readings(meter: Meter, run: str) -> Flow[dict[str, Any]]:
-    reading = yield from meter.reading(run)
-    return {"spend": (yield from meter.reading(reading["parent"])), "run": reading}
-
 
 def _unused_sync() -> Any:
     raise AssertionError("an asynchronous step was driven blocking")
@@ -311,10 +163,6 @@ def _unused_sync() -> Any:
 
 async def _unused() -> Any:
     raise AssertionError("a blocking step was driven on the event loop")
-
-
-def _prices(thinker: Thinker) -> dict[str, Any]:
-    return {endpoint.name: endpoint.price for endpoint in thinker.ladder if endpoint.price is not None}
 
 
 def _result(response: Any) -> list[BaseMessage]:
@@ -340,7 +188,3 @@ def _with_update(response: Any, update: dict[str, Any]) -> ExtendedModelResponse
     if isinstance(response, AIMessage):
         response = ModelResponse(result=[response])
     return ExtendedModelResponse(response, Command(update=update))
-
-
-def _excerpt(result: Any) -> str:
-    return result.text[:200] if isinstance(result, ToolMessage) else type(result).__name__

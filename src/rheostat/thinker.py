@@ -89,6 +89,18 @@ class Thinker:
     tool_result_tokens: int = 2_000
     """What the reserve for the last word allows for the results of tools that come before it."""
 
+    def wanted(self, messages: Sequence[BaseMessage], wish: Wish | None = None) -> ThinkingPlan:
+        """How the next step would think, before anybody looks at the room."""
+        at = read_trajectory(messages)
+        endpoint = self._rung(at)
+        return self.pacing.plan(
+            at, self.policy, wish or self.wish, self.caps, endpoint.dial.facts,
+            price=endpoint.price, cached_tokens=_read_before(messages),
+        )  # fmt: skip
+
+    def _rung(self, at: Trajectory) -> Endpoint:
+        return self.ladder[min(at.failures // self.pacing.escalate_after, len(self.ladder) - 1)]
+
     # --- plan and hold --------------------------------------------------------------------------------
 
     def ready(
@@ -113,8 +125,7 @@ class Thinker:
         """
         at = read_trajectory(messages)
         listener("estimate", **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
-        rung = min(at.failures // self.pacing.escalate_after, len(self.ladder) - 1)
-        endpoint = self.ladder[rung]
+        endpoint = self._rung(at)
         asked = Asked.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
         wanted = self.pacing.plan(

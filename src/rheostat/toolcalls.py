@@ -31,6 +31,7 @@ TERMS = "rheostat"
 """Key in a tool's `metadata`."""
 _SAME_RESULTS = 3
 _EXCERPT_CHARS = 600
+_NOT_RUN = "NOT RUN"
 _GENERATOR = re.compile(r"^<(async_)?generator object")
 
 ToolT = TypeVar("ToolT", bound=BaseTool)
@@ -126,12 +127,8 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
         for each in message.tool_calls
         if each["name"] == call["name"] and each["args"] == call["args"] and each["id"] in results
     ]
-    count = 0
-    for text in reversed(made):
-        if text != made[-1]:
-            break
-        count += 1
-    return count
+    really = [text for text in made if not text.startswith(_NOT_RUN)]
+    return next((n for n, text in enumerate(reversed(really)) if text != really[-1]), len(really))
 
 
 # --- the call itself ----------------------------------------------------------------------------------------------

@@ -1,0 +1,238 @@
+"""What every agent of ours is made of, be it middleware, nodes or graph: whose money, which plan, how a tool is run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextvars import Token
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
+from langgraph.types import Overwrite
+
+from rheostat.budget import Budget
+from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
+from rheostat.cover import COVER, CURRENT, Payer, unwatch, watch
+from rheostat.difficulty import THOUGHT_WITH
+from rheostat.effort import Wish
+from rheostat.errors import BadInput, BudgetExceeded
+from rheostat.events import emit
+from rheostat.flow import Effect, Flow
+from rheostat.ledger import Account, Ledger, Reading
+from rheostat.meter import Meter
+from rheostat.models import resolve
+from rheostat.nodes.identity import task_name, thread_account
+from rheostat.pacing import Pacing
+from rheostat.policy import Caps, Policy
+from rheostat.providers import Endpoint
+from rheostat.thinker import Thinker
+from rheostat.toolcalls import run_tool
+
+__all__ = ["AgentCore", "OnCap"]
+
+OnCap: TypeAlias = Literal["answer", "raise"]
+"""At the cap: end with a message that says so; raise `BudgetExceeded`."""
+_REMEMBERED = 64
+
+
+def default_caps() -> Caps:
+    """An agent's replies hold tool calls with whole files in them: they may be longer than a solver's answers."""
+    return Caps(answer_tokens=4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentCore:
+    """The accounts of a run, the plan of each step, the terms of each tool call: as flows over an agent's state.
+
+    Raises:
+        BadInput: at once.
+    """
+
+    budget: Budget
+    """Hard limits of each run."""
+    meter: Meter
+    given_ledger: bool = False
+    """The ledger was chosen by the user, and can't be exchanged for that of an agent above."""
+    parent: str | None = None
+    wish: Wish = "balanced"
+    others: Sequence[Endpoint] = ()
+    """Asked when tools keep failing."""
+    on_limit: OnCap = "answer"
+    caps: Caps = field(default_factory=default_caps)
+    policy: Policy = field(default_factory=Policy)
+    pacing: Pacing = field(default_factory=Pacing)
+    endpoint: Callable[[BaseChatModel], Endpoint] = resolve
+    correct_tools: bool = True
+    most_result_chars: int = 50_000
+    _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {self.budget!r}')
+        if self.on_limit not in get_args(OnCap):
+            raise BadInput(f"on_limit is {' or '.join(get_args(OnCap))}; not {self.on_limit!r}")
+        for other in self.others:
+            Meter.check_price(other, self.budget)
+
+    # --- whose money it is -----------------------------------------------------------------------------
+
+    def start(self, state: Any) -> Flow[dict[str, Any]]:
+        """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's.
+
+        Reads `messages`, `spend`; writes `spend`, `run`, `thinking`.
+        """
+        if not state.get("messages"):
+            raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
+        before: Reading = state.get("spend") or {}
+        above, meter = CURRENT.get(), self._here()
+        thread = thread_account()
+        if above is not None:
+            thread = above.account
+        else:
+            known = before if before.get("account") == thread else {}
+            parent = known["parent"] or None if known else self.parent
+            yield from meter.open(Account(thread, parent=parent), known)
+        run = f"{thread}/{task_name()}"
+        yield from meter.open(Account(run, self.budget, thread), {})
+        if above is None:
+            watch(thread, Payer(meter.ledger, run, self.budget))
+        own = not before or before.get("account") == thread
+        readings = yield from self.readings(meter, run)
+        return {
+            "spend": readings["spend"] if own else Overwrite(readings["spend"]),
+            "run": Overwrite(readings["run"]),
+            "thinking": {},
+        }
+
+    def _here(self) -> Meter:
+        """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
+        above = CURRENT.get()
+        if above is None or above.ledger is self.meter.ledger:
+            return self.meter
+        if self.given_ledger:
+            raise BadInput(
+                "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
+                "same, or give the inner one none"
+            )
+        return Meter(above.ledger, quiet=True)
+
+    def open(self, state: Any) -> Flow[tuple[Meter, str]]:
+        """The run's account, known to the ledger again even after a restart."""
+        meter, spend, run = self._here(), state["spend"], state["run"]
+        if CURRENT.get() is None:
+            yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
+        account: str = run["account"]
+        yield from meter.open(Account(account, self.budget, run["parent"] or None), run)
+        return meter, account
+
+    @staticmethod
+    def readings(meter: Meter, run: str) -> Flow[dict[str, Any]]:
+        """The thread's and the run's reading, for state."""
+        reading = yield from meter.reading(run)
+        return {"spend": (yield from meter.reading(reading["parent"])), "run": reading}
+
+    def finish(self, state: Any) -> Flow[dict[str, Any]]:
+        """What the run has cost in the end, its tools included."""
+        meter, account = yield from self.open(state)
+        yield Effect(lambda: COVER.forget(account), lambda: asyncio.to_thread(COVER.forget, account))
+        unwatch(state["spend"]["account"])
+        return (yield from self.readings(meter, account))
+
+    # --- a step -----------------------------------------------------------------------------------------------
+
+    def step(
+        self, state: Any, chat: BaseChatModel, send: Callable[[MeteredChatModel], Effect]
+    ) -> Flow[tuple[Any, dict[str, Any]]]:
+        """One model call: `send` gets the chat model that plans, holds and settles.
+
+        Returns:
+            What `send` brought (an `AIMessage` if the budget was used up before), and the readings.
+        """
+        meter, account = yield from self.open(state)
+        thinker = self.thinker(chat, meter)
+        payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
+        model = MeteredChatModel(
+            thinker=thinker, account=account, wish=self.wish, listener=emit, profile=chat.profile
+        )  # fmt: skip
+        token: Token[Payer | None] = CURRENT.set(payer)
+        try:
+            result = yield send(model)
+        except BudgetExceeded as refused:
+            spent = yield from meter.reading(account)
+            if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
+                unwatch(state["spend"]["account"])
+                raise
+            emit("wind_down", stage="end", why=str(refused))
+            result = AIMessage(f"I stopped before I was done: the budget is used up. {refused}")
+            result.response_metadata[THOUGHT_WITH] = {"stopped": str(refused)}
+        finally:
+            CURRENT.reset(token)
+        readings = yield from self.readings(meter, account)
+        emit("spend", **readings)
+        return result, readings
+
+    def thinker(self, chat: BaseChatModel, meter: Meter) -> Thinker:
+        """What the steps of this chat model share.
+
+        Raises:
+            BadInput: it has a budget of its own already.
+            NoPrice: the budget is in money, and its price is unknown.
+        """
+        known = self._thinkers.get(id(chat))
+        if known is not None and known[0] is chat:
+            return known[1] if known[1].meter is meter else replace(known[1], meter=meter)
+        if isinstance(chat, ThinkingChatModel):
+            raise BadInput(
+                "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
+                "model within, or leave AdaptiveThinking out"
+            )
+        if isinstance(chat, MeteredChatModel):
+            raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
+        first = self.endpoint(chat)
+        Meter.check_price(first, self.budget)
+        thinker = Thinker(
+            ladder=[first, *self.others], meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
+            pacing=self.pacing,
+        )  # fmt: skip
+        self._thinkers[id(chat)] = (chat, thinker)
+        while len(self._thinkers) > _REMEMBERED:
+            self._thinkers.popitem(last=False)
+        return thinker
+
+    # --- a tool -----------------------------------------------------------------------------------------------
+
+    def tool(self, state: Any, call: Any, tool: BaseTool | None, known: Sequence[str], work: Effect) -> Flow[Any]:
+        """One tool call under its terms; a failure comes back as evidence."""
+        meter, account = yield from self.open(state)
+        token: Token[Payer | None] = CURRENT.set(Payer(meter.ledger, account, self.budget))
+        try:
+            if not self.correct_tools:
+                return (yield work)
+            result = yield from run_tool(
+                call, tool, work, meter=meter, account=account, messages=state.get("messages") or [], known=known,
+                most_result_chars=self.most_result_chars, passes=(GraphBubbleUp,),
+            )  # fmt: skip
+        finally:
+            CURRENT.reset(token)
+        failed = isinstance(result, ToolMessage) and result.status == "error"
+        emit("correction" if failed else "tool", name=call["name"], args=call["args"], text=_excerpt(result))
+        return result
+
+    @classmethod
+    def build(cls, *, ledger: Ledger, given: bool, **options: Any) -> AgentCore:
+        """From what a user gives: `None` is the default."""
+        chosen = {name: value for name, value in options.items() if value is not None}
+        return cls(meter=Meter(ledger, quiet=True), given_ledger=given, **chosen)
+
+
+def _prices(thinker: Thinker) -> dict[str, Any]:
+    return {endpoint.name: endpoint.price for endpoint in thinker.ladder if endpoint.price is not None}
+
+
+def _excerpt(result: Any) -> str:
+    return result.text[:200] if isinstance(result, ToolMessage) else type(result).__name__

@@ -1,0 +1,247 @@
+"""Nodes for an agent in a `StateGraph` of your own, and `build_agent`, which puts them together.
+
+=============  =====================================  ============================================================
+node           reads                                  writes
+=============  =====================================  ============================================================
+`estimate`     `messages`, `spend`                    `difficulty`, `spend`, `run`, resets: opens the run's account
+`plan`         `messages`, `run`                      `plan`: how the next call would think, before the room is seen
+`think`        `messages`, `run`                      `messages` (the reply), `thinking`, `spend`, `run`
+`act`          `messages`, `run`                      `messages` (the tools' results)
+`verify`       `messages`                             `verdict`
+`correct`      `verdict`, `messages`                  `messages` (the evidence), `corrections`
+=============  =====================================  ============================================================
+
+`estimate` comes first; each of the others is usable alone after it. `after_think` and `after_verify` are routers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph, add_messages
+from langgraph.prebuilt import ToolNode
+
+from rheostat.agent import AgentCore, OnCap
+from rheostat.budget import Budget
+from rheostat.difficulty import THOUGHT_WITH, read_trajectory
+from rheostat.effort import Wish, parse_wish
+from rheostat.errors import BadInput
+from rheostat.events import emit
+from rheostat.flow import Effect, Flow, adrive, drive
+from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
+from rheostat.models import resolve
+from rheostat.pacing import Pacing
+from rheostat.policy import Caps, Policy
+from rheostat.providers import Endpoint
+from rheostat.verifiers import Check, Verifier, as_verifier
+
+__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "build_agent"]
+
+CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
+
+
+class AgentInput(TypedDict):
+    """What a caller gives."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class AgentGraphState(TypedDict, total=False):
+    """All channels."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    difficulty: dict[str, Any]
+    """As `Difficulty.to_dict`: of the next step, read from the trajectory."""
+    plan: dict[str, Any]
+    """As `ThinkingPlan.to_dict`."""
+    thinking: dict[str, Any]
+    """What the last step was thought with, who decided it and why; `stopped`, at the cap."""
+    verdict: dict[str, Any]
+    """As `Verdict.to_dict`: what the verifier said of the last answer."""
+    corrections: int
+    """How often an answer was sent back."""
+    spend: Annotated[Reading, latest_reading]
+    """The meter reading of the thread."""
+    run: Annotated[Reading, latest_reading]
+    """The same of this run alone: what its budget is compared with."""
+
+
+class AgentNodes:
+    """The nodes, sharing one model, one set of tools, one budget.
+
+    Args:
+        model: A chat model or its name (see `resolve`).
+        tools: What it may call.
+        budget: Hard limits of each run.
+        verifier: Evidence on the final answer, from outside the model; or a function of its text.
+        system_prompt: Put before the messages at each call; not kept in state.
+        most_corrections: How often a refused answer goes back.
+        effort, escalate_to, ledger, account, on_limit, caps, policy, pacing: As in `AdaptiveThinking`.
+
+    Raises:
+        BadInput, BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid: at once.
+    """
+
+    def __init__(
+        self,
+        model: str | BaseChatModel | Endpoint,
+        tools: Sequence[BaseTool | Callable[..., Any]] = (),
+        *,
+        budget: Budget,
+        verifier: Verifier | Check | None = None,
+        system_prompt: str | None = None,
+        most_corrections: int = 3,
+        effort: Wish | str = "balanced",
+        escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
+        ledger: Ledger | None = None,
+        account: str | None = None,
+        on_limit: OnCap = "answer",
+        caps: Caps | None = None,
+        policy: Policy | None = None,
+        pacing: Pacing | None = None,
+    ) -> None:
+        if most_corrections < 0:
+            raise BadInput(f"most_corrections must be zero or more, not {most_corrections}")
+        endpoint = resolve(model)
+        self.core = AgentCore.build(
+            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
+            others=[resolve(one) for one in escalate_to], parent=account, on_limit=on_limit, caps=caps, policy=policy,
+            pacing=pacing, endpoint=lambda _: endpoint,
+        )  # fmt: skip
+        self._chat = endpoint.chat
+        self.core.thinker(self._chat, self.core.meter)  # a missing price shows now
+        self._tool_node = ToolNode(
+            list(tools), wrap_tool_call=self._wrap, awrap_tool_call=self._awrap, handle_tool_errors=False
+        )
+        self._tools = list(self._tool_node.tools_by_name.values())
+        self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
+        self.estimate, self.plan, self.think, self.verify, self.correct = (
+            _node(name, flow)
+            for name, flow in (
+                ("estimate", self._estimate), ("plan", self._plan), ("think", self._think), ("verify", self._verify),
+                ("correct", self._correct),
+            )
+        )  # fmt: skip
+        self.act: Runnable[Any, Any] = self._tool_node
+
+    # --- the flows ------------------------------------------------------------------------------------------
+
+    def _estimate(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        opened = yield from self.core.start(state)
+        at = read_trajectory(state["messages"])
+        return {**opened, "difficulty": at.difficulty.to_dict(), "verdict": {}, "plan": {}, "corrections": 0}
+
+    def _plan(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        meter, _ = yield from self.core.open(state)
+        thinker = self.core.thinker(self._chat, meter)
+        plan = thinker.wanted(state["messages"])
+        return {"plan": plan.to_dict(), "difficulty": read_trajectory(state["messages"]).difficulty.to_dict()}
+
+    def _think(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        head = [SystemMessage(self._system)] if self._system else []
+        messages = [*head, *state["messages"]]
+
+        def send(model: Any) -> Effect:
+            bound = model.bind_tools(self._tools) if self._tools else model
+            return Effect(lambda: bound.invoke(messages), lambda: bound.ainvoke(messages))
+
+        message, readings = yield from self.core.step(state, self._chat, send)
+        return {"messages": [message], "thinking": message.response_metadata.get(THOUGHT_WITH, {}), **readings}
+
+    def _verify(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        last = state["messages"][-1]
+        if self._verifier is None or not isinstance(last, AIMessage):
+            return {"verdict": {"passed": None, "reason": "no verifier"}}
+        check = functools.partial(self._verifier.check, last.text)
+        verdict = yield Effect(check, lambda: asyncio.to_thread(check))
+        emit("verdict", **verdict.to_dict())
+        return {"verdict": verdict.to_dict()}
+
+    def _correct(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        yield from ()
+        reason = state["verdict"].get("reason", "")
+        emit("correction", name="answer", args={}, text=reason)
+        said = HumanMessage(CORRECTION.format(reason=reason), name="verifier")
+        return {"messages": [said], "corrections": state.get("corrections", 0) + 1}
+
+    def _run_tool(self, request: Any, work: Effect) -> Flow[Any]:
+        return (yield from self.core.tool(request.state, request.tool_call, request.tool, self._names, work))
+
+    @property
+    def _names(self) -> list[str]:
+        return [tool.name for tool in self._tools]
+
+    def _wrap(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        return drive(self._run_tool(request, Effect(lambda: handler(request), _never)))
+
+    async def _awrap(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        return await adrive(self._run_tool(request, Effect(lambda: None, lambda: handler(request))))
+
+    # --- routers ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def after_think(state: AgentGraphState) -> str:
+        """`act` if tools were called, else `verify`."""
+        last = state["messages"][-1]
+        return "act" if isinstance(last, AIMessage) and last.tool_calls else "verify"
+
+    def after_verify(self, state: AgentGraphState) -> str:
+        """`correct` if the answer was refused and the room allows another, else the end."""
+        verdict, thinking = state.get("verdict") or {}, state.get("thinking") or {}
+        over = thinking.get("stopped") or thinking.get("last_word")
+        again = verdict.get("passed") is False and state.get("corrections", 0) < self._most_corrections
+        return "correct" if again and not over else END
+
+
+async def _never() -> Any:
+    raise AssertionError("a blocking tool was driven on the event loop")
+
+
+def _node(name: str, flow: Callable[[Any], Flow[dict[str, Any]]]) -> Runnable[Any, Any]:
+    def run(state: Any) -> dict[str, Any]:
+        return drive(flow(state))
+
+    async def arun(state: Any) -> dict[str, Any]:
+        return await adrive(flow(state))
+
+    return RunnableLambda(run, afunc=arun, name=name)
+
+
+def build_agent(
+    model: str | BaseChatModel | Endpoint,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    *,
+    budget: Budget,
+    **options: Any,
+) -> StateGraph[AgentGraphState, None, AgentInput, AgentGraphState]:
+    """A ReAct agent whose every step has a plan, a hold and a price.
+
+    estimate → think → (act → think)* → verify → (correct → think | end)
+
+    Args:
+        model: A chat model or its name (see `resolve`).
+        tools: What it may call.
+        budget: Hard limits of each run.
+        options: As in `AgentNodes`.
+
+    Returns:
+        An uncompiled graph. `.compile(checkpointer=…)` and `invoke({"messages": [("user", "…")]})`.
+    """
+    nodes = AgentNodes(model, tools, budget=budget, **options)
+    graph = StateGraph(AgentGraphState, input_schema=AgentInput)
+    for name in ("estimate", "think", "act", "verify", "correct"):
+        graph.add_node(name, getattr(nodes, name))
+    graph.add_edge(START, "estimate")
+    graph.add_edge("estimate", "think")
+    graph.add_conditional_edges("think", nodes.after_think, ["act", "verify"])
+    graph.add_edge("act", "think")
+    graph.add_conditional_edges("verify", nodes.after_verify, ["correct", END])
+    graph.add_edge("correct", "think")
+    return graph
