@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rheostat.agent_nodes import AgentNodes, build_agent
+    from rheostat.autonomous import build_autonomous
     from rheostat.budget import Budget, Room
     from rheostat.builders import SolverContext, build_solver
     from rheostat.chat_model import ThinkingChatModel
+    from rheostat.coder import build_coder
     from rheostat.difficulty import Agreement, heuristic
     from rheostat.effort import Difficulty, Effort, ThinkingPlan
     from rheostat.errors import (
@@ -114,6 +116,8 @@ __all__ = [
     "Window",
     "as_verifier",
     "build_agent",
+    "build_autonomous",
+    "build_coder",
     "build_solver",
     "heuristic",
     "latest_reading",
@@ -127,6 +131,7 @@ _ROOMS = {
         "AgentNodes",
         "build_agent",
     ),
+    "rheostat.autonomous": ("build_autonomous",),
     "rheostat.budget": (
         "Budget",
         "Room",
@@ -136,6 +141,7 @@ _ROOMS = {
         "build_solver",
     ),
     "rheostat.chat_model": ("ThinkingChatModel",),
+    "rheostat.coder": ("build_coder",),
     "rheostat.difficulty": (
         "Agreement",
         "heuristic",

@@ -42,8 +42,9 @@ from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.verifiers import Check, Verifier, as_verifier
 
-__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "build_agent"]
+__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "as_graph_node", "build_agent"]
 
+_MOST_STEPS = 10_000
 CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
 
 
@@ -109,21 +110,21 @@ class AgentNodes:
     ) -> None:
         if most_corrections < 0:
             raise BadInput(f"most_corrections must be zero or more, not {most_corrections}")
-        endpoint = resolve(model)
+        self.endpoint = endpoint = resolve(model)
         self.core = AgentCore.build(
             ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
             others=[resolve(one) for one in escalate_to], parent=account, on_limit=on_limit, caps=caps, policy=policy,
             pacing=pacing, endpoint=lambda _: endpoint,
         )  # fmt: skip
-        self._chat = endpoint.chat
-        self.core.thinker(self._chat, self.core.meter)  # a missing price shows now
+        self.chat = endpoint.chat
+        self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
         self._tool_node = ToolNode(
             list(tools), wrap_tool_call=self._wrap, awrap_tool_call=self._awrap, handle_tool_errors=False
         )
         self._tools = list(self._tool_node.tools_by_name.values())
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
-            _node(name, flow)
+            as_graph_node(name, flow)
             for name, flow in (
                 ("estimate", self._estimate), ("plan", self._plan), ("think", self._think), ("verify", self._verify),
                 ("correct", self._correct),
@@ -140,7 +141,7 @@ class AgentNodes:
 
     def _plan(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
         meter, _ = yield from self.core.open(state)
-        thinker = self.core.thinker(self._chat, meter)
+        thinker = self.core.thinker(self.chat, meter)
         plan = thinker.wanted(state["messages"])
         return {"plan": plan.to_dict(), "difficulty": read_trajectory(state["messages"]).difficulty.to_dict()}
 
@@ -152,7 +153,7 @@ class AgentNodes:
             bound = model.bind_tools(self._tools) if self._tools else model
             return Effect(lambda: bound.invoke(messages), lambda: bound.ainvoke(messages))
 
-        message, readings = yield from self.core.step(state, self._chat, send)
+        message, readings = yield from self.core.step(state, self.chat, send)
         return {"messages": [message], "thinking": message.response_metadata.get(THOUGHT_WITH, {}), **readings}
 
     def _verify(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
@@ -172,10 +173,11 @@ class AgentNodes:
         return {"messages": [said], "corrections": state.get("corrections", 0) + 1}
 
     def _run_tool(self, request: Any, work: Effect) -> Flow[Any]:
-        return (yield from self.core.tool(request.state, request.tool_call, request.tool, self._names, work))
+        return (yield from self.core.tool(request.state, request.tool_call, request.tool, self.names, work))
 
     @property
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Of the tools."""
         return [tool.name for tool in self._tools]
 
     def _wrap(self, request: Any, handler: Callable[[Any], Any]) -> Any:
@@ -204,7 +206,9 @@ async def _never() -> Any:
     raise AssertionError("a blocking tool was driven on the event loop")
 
 
-def _node(name: str, flow: Callable[[Any], Flow[dict[str, Any]]]) -> Runnable[Any, Any]:
+def as_graph_node(name: str, flow: Callable[[Any], Flow[dict[str, Any]]]) -> Runnable[Any, Any]:
+    """A LangGraph node from a flow: `invoke` drives it blocking, `ainvoke` on the event loop."""
+
     def run(state: Any) -> dict[str, Any]:
         return drive(flow(state))
 
@@ -212,6 +216,14 @@ def _node(name: str, flow: Callable[[Any], Flow[dict[str, Any]]]) -> Runnable[An
         return await adrive(flow(state))
 
     return RunnableLambda(run, afunc=arun, name=name)
+
+
+class BudgetedGraph(StateGraph[Any, Any, Any, Any]):
+    """A `StateGraph` whose runs are ended by their budget, and not by LangGraph's count of 25 steps."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> Any:
+        """As `StateGraph.compile`."""
+        return super().compile(*args, **kwargs).with_config(recursion_limit=_MOST_STEPS)
 
 
 def build_agent(
@@ -235,7 +247,7 @@ def build_agent(
         An uncompiled graph. `.compile(checkpointer=…)` and `invoke({"messages": [("user", "…")]})`.
     """
     nodes = AgentNodes(model, tools, budget=budget, **options)
-    graph = StateGraph(AgentGraphState, input_schema=AgentInput)
+    graph = BudgetedGraph(AgentGraphState, input_schema=AgentInput)
     for name in ("estimate", "think", "act", "verify", "correct"):
         graph.add_node(name, getattr(nodes, name))
     graph.add_edge(START, "estimate")

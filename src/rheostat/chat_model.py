@@ -26,11 +26,12 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
-from rheostat.meter import METERED, Meter
+from rheostat.meter import Meter
 from rheostat.models import resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Settings
+from rheostat.request import METERED
 from rheostat.thinker import Listener, Ready, Thinker
 
 __all__ = ["MeteredChatModel", "ThinkingChatModel"]

@@ -26,6 +26,7 @@ from rheostat.pricing import LIST, Price, price_of
 from rheostat.providers.bounds import Overhead, input_bound
 from rheostat.providers.dial import Settings, reply_from
 from rheostat.providers.failures import failure
+from rheostat.request import METERED
 from rheostat.usage import Spend
 
 __all__ = ["COVER", "CURRENT", "Payer", "unwatch", "watch"]
@@ -98,8 +99,6 @@ class _Cover(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        from rheostat.meter import METERED
-
         asked = kwargs.get("invocation_params") or {}
         if METERED.get() or asked.get("_type") == "rheostat":
             return

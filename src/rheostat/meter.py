@@ -19,7 +19,6 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -31,17 +30,15 @@ from rheostat.budget import Budget, Room
 from rheostat.errors import BadInput, LedgerError, NoPrice
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading, Reservation
-from rheostat.pricing import Price
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
-from rheostat.providers.failures import retry_after_seconds, retryable
+from rheostat.providers.failures import retryable
+from rheostat.request import RetryAfter, longest, pause, request
 from rheostat.usage import Spend
 
-__all__ = ["METERED", "Meter"]
+__all__ = ["Meter"]
 
-METERED: ContextVar[bool] = ContextVar("rheostat_metered", default=False)
-"""True while a call runs that is on a ledger already: whoever watches for calls that aren't leaves it alone."""
 
 _SWEEP_SECONDS = 600.0
 _ABSURD_TOKENS = 4_000_000
@@ -79,7 +76,7 @@ class Meter:
         self._swept_at = float("-inf")
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
-            wait=_RetryAfter(wait or wait_random_exponential(multiplier=0.5, max=8), most_retry_after_seconds),
+            wait=RetryAfter(wait or wait_random_exponential(multiplier=0.5, max=8), most_retry_after_seconds),
             retry=retry_if_exception(retryable),
             reraise=True,
         )
@@ -189,7 +186,7 @@ class Meter:
             output_tokens=settings.max_output_tokens,
             thinking_tokens=settings.max_thinking_tokens,
             calls=1,
-            milliseconds=int(1000 * _longest(endpoint.price)),
+            milliseconds=int(1000 * longest(endpoint.price)),
         )
         return replace(spend, usd_nanos=endpoint.price.bound(spend, terms) if endpoint.price else None)
 
@@ -270,7 +267,7 @@ class Meter:
                 if left.seconds is not None and seconds >= left.seconds and state.outcome is not None:
                     state.outcome.result()  # raises: the next attempt would come after the deadline
                 state.prepare_for_next_attempt()
-                yield _pause(seconds)
+                yield pause(seconds)
             else:
                 done: Reply = todo
                 return done
@@ -308,10 +305,10 @@ class Meter:
         settings: Settings,
         phase: Any,
     ) -> Flow[Reply]:
-        limits = [seconds for seconds in (room.seconds, _longest(endpoint.price) or None) if seconds is not None]
+        limits = [seconds for seconds in (room.seconds, longest(endpoint.price) or None) if seconds is not None]
         started = time.monotonic()
         try:
-            message = yield _invoke(endpoint, messages, settings, min(limits, default=None), quiet=self._quiet)
+            message = yield request(endpoint, messages, settings, min(limits, default=None), quiet=self._quiet)
         except BaseException as error:
             yield from self.failed(reservation, error)
             raise
@@ -360,50 +357,3 @@ class Meter:
                 yield from self._settle(reservation.id, Spend(calls=1))
             case _:
                 yield from self._lose(reservation.id)
-
-
-class _RetryAfter(wait_base):
-    """What the server asks for, up to a cap; else the fallback."""
-
-    def __init__(self, fallback: wait_base, most_seconds: float) -> None:
-        self._fallback, self._most_seconds = fallback, most_seconds
-
-    def __call__(self, retry_state: RetryCallState) -> float:
-        error = retry_state.outcome.exception() if retry_state.outcome else None
-        asked = retry_after_seconds(error) if error is not None else None
-        return self._fallback(retry_state) if asked is None else min(asked, self._most_seconds)
-
-
-def _longest(price: Price | None) -> float:
-    """How long a call may take by its price; 0: the price doesn't care."""
-    return (price and price.most_seconds) or 0.0
-
-
-def _pause(seconds: float) -> Effect:
-    return Effect(lambda: time.sleep(seconds), lambda: asyncio.sleep(seconds))
-
-
-def _invoke(
-    endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None, *, quiet: bool
-) -> Effect:
-    """The request itself, cut at the deadline."""
-    kwargs = dict(settings.kwargs)
-    if seconds is not None and endpoint.takes_timeout:
-        kwargs["timeout"] = max(seconds, 0.001)
-    config: Any = {"callbacks": []} if quiet else None
-
-    def do() -> Any:
-        token = METERED.set(True)
-        try:
-            return endpoint.chat.invoke(messages, config, **kwargs)
-        finally:
-            METERED.reset(token)
-
-    async def ado() -> Any:
-        token = METERED.set(True)
-        try:
-            return await asyncio.wait_for(endpoint.chat.ainvoke(messages, config, **kwargs), seconds)
-        finally:
-            METERED.reset(token)
-
-    return Effect(do, ado)

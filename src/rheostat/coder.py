@@ -1,0 +1,233 @@
+"""`build_coder`: works on a repository until its tests pass, the budget is used up, or it is stuck.
+
+look → think → (act → think)* → check → (correct → think | report). The tests run after every edit, and their failures
+go back as evidence; how much is thought follows from them. It stops at green. Tests themselves can't be edited.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fnmatch
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langgraph.graph import END, START, StateGraph
+
+from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph
+from rheostat.budget import Budget
+from rheostat.errors import BadInput
+from rheostat.events import emit
+from rheostat.providers import Endpoint
+from rheostat.usage import usd
+from rheostat.verifiers import Verdict
+from rheostat_tools import Workspace, test_runner
+
+__all__ = ["CoderState", "build_coder"]
+
+PROTECTED = (
+    "test_*.py", "*_test.py", "conftest.py", "pytest.py", "sitecustomize.py", "pytest.ini", "tox.ini", "setup.cfg",
+    "pyproject.toml",
+)  # fmt: skip
+"""What a coder may not write: it would be the short way to green."""
+
+_SYSTEM = (
+    "You mend Python code. Change the code so that the failing tests pass; make the smallest change that does it. Use "
+    "edit_file with the exact old lines and the new ones. The tests run after every edit. Test files can't be changed."
+)
+_SHOWN_CHARS = 6_000
+_FAILURES_CHARS = 1_500
+
+
+class CoderState(AgentGraphState, total=False):
+    """The agent's state, and what came of the work."""
+
+    task: str
+    """What is to be done, in words; may be empty: then the failing tests say it."""
+    status: str
+    """`green` (the tests pass), `stuck` (they don't, and nothing is left to try), `cap` (the budget is used up)."""
+    report: str
+    """What was done, in words."""
+    diff: str
+    """All changes, as a unified diff."""
+
+
+class CoderInput(AgentGraphState, total=False):
+    """What a caller gives: nothing, or a task."""
+
+    task: str
+
+
+class _Desk:
+    """The workspace with its tests: every edit is tried at once."""
+
+    def __init__(self, root: Path, tests: BaseTool, protected: Sequence[str]) -> None:
+        self.workspace, self._root = Workspace(root), root
+        self._tests, self._protected = tests, protected
+
+    def run_tests(self) -> tuple[bool, str]:
+        """(passed, what was said)."""
+        said = str(self._tests.invoke({}))
+        return said.startswith("PASSED"), said
+
+    def tools(self) -> list[BaseTool]:
+        named = {tool.name: tool for tool in self.workspace.tools()}
+        edits = [self._tried(named.pop(name)) for name in ("edit_file", "write_file", "undo")]
+        return [*edits, *named.values(), self._tests]
+
+    def _tried(self, tool: BaseTool) -> BaseTool:
+        """The same tool, followed by a run of the tests: a failure is an error with the failures as evidence."""
+
+        def work(**arguments: Any) -> tuple[str, dict[str, Any]]:
+            path = str(arguments.get("path", ""))
+            if any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in self._protected):
+                raise ToolException(f"{path} can't be changed: it says what is wanted. Change the code that it tests.")
+            done = str(tool.invoke(arguments))
+            passed, said = self.run_tests()
+            emit("verdict", passed=passed, reason=said[:_FAILURES_CHARS])
+            if not passed:
+                raise ToolException(f"{done}\nThe tests now: {said[:_FAILURES_CHARS]}")
+            return f"{done}\nThe tests now: {said.splitlines()[0]}", {"tests": "passed"}
+
+        async def awork(**arguments: Any) -> tuple[str, dict[str, Any]]:
+            return await asyncio.to_thread(work, **arguments)
+
+        return StructuredTool.from_function(
+            work, awork, name=tool.name, description=tool.description, args_schema=tool.args_schema,
+            response_format="content_and_artifact",
+        )  # fmt: skip
+
+    def first_look(self, task: str) -> tuple[bool, str]:
+        """(the tests pass already, what the model is told)."""
+        passed, said = self.run_tests()
+        files = [line.rsplit(" (", 1)[0] for line in self.workspace.list_files().splitlines()]
+        shown, left = [], _SHOWN_CHARS
+        for path in sorted((name for name in files if name.endswith(".py")), key=lambda name: ("test" in name, name)):
+            try:
+                text = (self._root / path).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+            if len(text) <= left:
+                shown.append(f"--- {path}\n{text}")
+                left -= len(text)
+        wanted = task.strip() or "Some tests of this repository fail. Make them pass."
+        listing = "\n".join(shown) or "\n".join(files)
+        return passed, f"{wanted}\n\nThe files:\n{listing}\n\nThe tests now:\n{said[:_FAILURES_CHARS]}"
+
+
+def build_coder(
+    model: str | BaseChatModel | Endpoint,
+    root: str | Path,
+    *,
+    budget: Budget,
+    command: Sequence[str] = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
+    test_seconds: float = 60.0,
+    protected: Sequence[str] = PROTECTED,
+    correct: bool = True,
+    **options: Any,
+) -> StateGraph[CoderState, None, CoderInput, CoderState]:
+    """A graph that works on a repository until its tests pass.
+
+    Args:
+        model: A chat model or its name.
+        root: The repository. Nothing outside of it is read or written by the model's tools; the tests themselves run
+            with your rights, without network where the system allows it.
+        budget: Hard limits of each run.
+        command: How the tests are run.
+        test_seconds: The most that one run of the tests may take.
+        protected: Names of files that can't be changed.
+        correct: False: one edit, and no failure goes back (for comparison).
+        options: As in `AgentNodes`.
+
+    Returns:
+        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `diff`, `spend`.
+
+    Raises:
+        BadInput: no such directory.
+    """
+    where = Path(root)
+    if not where.is_dir():
+        raise BadInput(f"no directory at {root}: give the root of a repository")
+    desk = _Desk(where, test_runner(where, command=tuple(command), seconds=test_seconds), protected)
+
+    def green(_: str) -> Verdict:
+        passed, said = desk.run_tests()
+        return Verdict(passed, said[:_FAILURES_CHARS])
+
+    nodes = AgentNodes(
+        model, desk.tools(), budget=budget,
+        **{"verifier": green, "system_prompt": _SYSTEM, "most_corrections": 3 if correct else 0, **options},
+    )  # fmt: skip
+
+    def look(state: CoderState) -> dict[str, Any]:
+        passed, told = desk.first_look(state.get("task") or "")
+        emit("step", name="look", text=told[-_FAILURES_CHARS:])
+        return {
+            "messages": [HumanMessage(told)], "status": "green" if passed else "", "report": "", "diff": "",
+            "thinking": {},
+        }  # fmt: skip
+
+    def report(state: CoderState) -> dict[str, Any]:
+        passed, said = desk.run_tests()
+        thinking = state.get("thinking") or {}
+        over = thinking.get("stopped") or thinking.get("last_word")
+        status = "green" if passed else "cap" if over else "stuck"
+        text = _report(state, status, said, desk.workspace.changed)
+        emit("report", status=status, text=text)
+        return {"status": status, "report": text, "diff": desk.workspace.diff()}
+
+    graph = BudgetedGraph(CoderState, input_schema=CoderInput)
+    graph.add_node("look", look)
+    graph.add_node("report", report)
+    for name, node in (("estimate", nodes.estimate), ("think", nodes.think), ("act", nodes.act),
+                       ("check", nodes.verify), ("correct", nodes.correct)):  # fmt: skip
+        graph.add_node(name, node)
+    graph.add_edge(START, "look")
+    graph.add_conditional_edges("look", _after_look, ["report", "estimate"])
+    graph.add_edge("estimate", "think")
+    graph.add_conditional_edges("think", _after_think, ["act", "check"])
+    graph.add_conditional_edges("act", _after_act(correct), ["think", "report"])
+    graph.add_conditional_edges(
+        "check", lambda s: "report" if nodes.after_verify(s) == END else "correct", ["correct", "report"]
+    )
+    graph.add_edge("correct", "think")
+    graph.add_edge("report", END)
+    return graph
+
+
+def _after_look(state: CoderState) -> str:
+    return "report" if state["status"] == "green" else "estimate"
+
+
+def _after_think(state: CoderState) -> str:
+    return "act" if AgentNodes.after_think(state) == "act" else "check"
+
+
+def _after_act(correct: bool) -> Callable[[CoderState], str]:
+    def route(state: CoderState) -> str:
+        newest = []
+        for message in reversed(state["messages"]):
+            if not isinstance(message, ToolMessage):
+                break
+            newest.append(message)
+        passed = any(isinstance(m.artifact, dict) and m.artifact.get("tests") == "passed" for m in newest)
+        edited = any(m.name in ("edit_file", "write_file") for m in newest)
+        return "report" if passed or (edited and not correct) else "think"
+
+    return route
+
+
+def _report(state: CoderState, status: str, said: str, changed: list[str]) -> str:
+    steps = sum(isinstance(m, AIMessage) for m in state.get("messages", []))
+    run = state.get("run") or {}
+    words = {
+        "green": "The tests pass", "stuck": "The tests still fail",
+        "cap": "The budget is used up, and the tests still fail",
+    }  # fmt: skip
+    cost = f"{usd(run.get('usd_nanos'))}, {run.get('output_tokens', 0):,} tokens written" if run else "nothing spent"
+    files = ", ".join(changed) or "nothing"
+    text = f"{words[status]}: {steps} steps, {cost}. Changed: {files}."
+    return text if status == "green" else f"{text}\n{said[:_FAILURES_CHARS]}"

@@ -1,0 +1,178 @@
+"""The coder and the long task, as graphs: real files, real tests, the simulated model."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.types import Command
+
+from conftest import Runner
+from rheostat import BadInput, Budget, build_autonomous
+from rheostat import build_coder as _build_coder
+from rheostat.testing.server import Turn
+from wire import ADAPTIVE, CHAT, RESPONSE, Api, simulated
+
+BUGS = Path("examples/bugs")
+BUDGET = Budget(usd="5", seconds=120)
+COMMAND = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--disable-plugin-autoload")
+
+
+def build_coder(*args: Any, **options: Any) -> Any:
+    return _build_coder(*args, command=COMMAND, **options)
+
+
+three_apis = pytest.mark.parametrize("api", [ADAPTIVE, CHAT, RESPONSE], ids=["messages", "chat", "responses"])
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    target = tmp_path / "repository"
+    shutil.copytree(BUGS / "discount", target, ignore=shutil.ignore_patterns("solution.patch"))
+    return target
+
+
+def edit(repository: Path, new: str) -> Turn:
+    line = _line(repository)
+    return Turn(tool_calls=(("edit_file", {"path": "checkout.py", "old": line, "new": new}),), text="")
+
+
+def _line(repository: Path) -> str:
+    patch = (BUGS / "discount" / "solution.patch").read_text()
+    return next(line[1:] for line in patch.splitlines() if line.startswith("-") and not line.startswith("---"))
+
+
+def _right() -> str:
+    patch = (BUGS / "discount" / "solution.patch").read_text()
+    return next(line[1:] for line in patch.splitlines() if line.startswith("+") and not line.startswith("+++"))
+
+
+def agrees(result: Any, server: Any) -> None:
+    assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert server.bill.refusals == []
+
+
+@three_apis
+def test_it_works_until_the_tests_pass(api: Api, repository: Path, run: Runner) -> None:
+    wrong = _line(repository).replace(_line(repository).strip(), "return 0  # wrong")
+    back = Turn(tool_calls=(("undo", {}),), text="")
+    with simulated(edit(repository, wrong), back, edit(repository, _right()), Turn(text="never asked")) as server:
+        result = run(build_coder(api.at(server), repository, budget=BUDGET).compile(), {"task": "Mend the discount."})
+        assert result["status"] == "green"
+        assert server.bill.requests == 3  # it stops at green
+        assert _right() in (repository / "checkout.py").read_text()
+        assert result["diff"].count("\n+") >= 1
+        assert "The tests pass: 3 steps" in result["report"]
+        agrees(result, server)
+
+
+def test_without_correction_there_is_one_edit(repository: Path) -> None:
+    wrong = _line(repository).replace(_line(repository).strip(), "return 0  # wrong")
+    with simulated(edit(repository, wrong), edit(repository, _right())) as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET, correct=False).compile().invoke({})
+        assert (result["status"], server.bill.requests) == ("stuck", 1)
+
+
+def test_tests_cant_be_edited(repository: Path) -> None:
+    name = next(repository.glob("test_*.py")).name
+    cheat = Turn(tool_calls=(("write_file", {"path": name, "content": "def test_all():\n    pass\n"}),), text="")
+    sneak = Turn(tool_calls=(("write_file", {"path": "conftest.py", "content": "import os; os._exit(0)\n"}),), text="")
+    before = (repository / name).read_text()
+    with simulated(cheat, sneak, Turn(text="I am done.")) as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET, most_corrections=0).compile().invoke({})
+        assert result["status"] == "stuck"
+        assert (repository / name).read_text() == before
+        assert not (repository / "conftest.py").exists()
+
+
+def test_who_says_done_too_early_is_told(repository: Path, run: Runner) -> None:
+    with simulated(Turn(text="All is well."), edit(repository, _right())) as server:
+        result = run(build_coder(CHAT.at(server), repository, budget=BUDGET).compile(), {})
+        assert result["status"] == "green"
+        assert "checked and refused" in str(server.bill.bodies[1])
+
+
+def test_green_already_costs_nothing(repository: Path) -> None:
+    source = repository / "checkout.py"
+    source.write_text(source.read_text().replace(_line(repository), _right()))
+    with simulated() as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET).compile().invoke({})
+        assert (result["status"], server.bill.requests) == ("green", 0)
+
+
+def test_at_the_cap_it_says_so(repository: Path) -> None:
+    reading = Turn(tool_calls=(("read_file", {"path": "checkout.py"}),), text="")
+    with simulated(*[reading] * 20) as server:
+        result = build_coder(CHAT.at(server), repository, budget=Budget(calls=3)).compile().invoke({})
+        assert result["status"] == "cap"
+        assert "budget is used up" in result["report"]
+        assert server.bill.requests == 3
+
+
+def test_no_such_repository() -> None:
+    with simulated() as server, pytest.raises(BadInput, match="no directory"):
+        build_coder(CHAT.at(server), "/nowhere/at/all", budget=BUDGET)
+
+
+# --- the long task ----------------------------------------------------------------------------------------
+
+
+@tool
+def look_up(word: str) -> str:
+    """Look a word up."""
+    return f"{word}: a dial on current"
+
+
+OUTLINE = Turn(text='{"steps": ["look it up", "write it down"]}')
+
+
+@pytest.mark.parametrize("api", [ADAPTIVE, RESPONSE], ids=["messages", "responses"])
+def test_a_task_in_steps(api: Api, run: Runner) -> None:
+    looks = Turn(tool_calls=(("look_up", {"word": "rheostat"}),), text="")
+    outline = Turn(tool_calls=(("Outline", {"steps": ["look it up", "write it down"]}),), text="")
+    first = OUTLINE if api is RESPONSE else outline
+    with simulated(first, looks, Turn(text="A dial."), Turn(text="Written."), Turn(text="The report.")) as server:
+        graph = build_autonomous(api.at(server), [look_up], budget=BUDGET).compile()
+        result = run(graph, {"task": "Explain what a rheostat is."})
+        assert (result["status"], result["report"]) == ("done", "The report.")
+        assert [each["step"] for each in result["done"]] == ["look it up", "write it down"]
+        agrees(result, server)
+        assert result["run"]["calls"] == server.bill.requests == 5
+
+
+def test_a_step_that_isnt_finished_is_laid_out_again() -> None:
+    endless = [Turn(tool_calls=(("look_up", {"word": f"w{n}"}),), text="") for n in range(40)]
+    with simulated(OUTLINE, *endless) as server:
+        result = (
+            build_autonomous(RESPONSE.at(server), [look_up], budget=Budget(calls=20))
+            .compile()
+            .invoke({"task": "Explain what a rheostat is."})
+        )
+        assert result["status"] == "cap"
+        assert server.bill.requests <= 20
+        assert result["report"]
+
+
+def test_a_human_is_asked_at_fractions_of_the_budget(run: Runner) -> None:
+    with simulated(OUTLINE, Turn(text="A dial."), Turn(text="The report.")) as server:
+        graph = build_autonomous(RESPONSE.at(server), [look_up], budget=Budget(calls=8), check_in=(0.2,)).compile(
+            checkpointer=InMemorySaver()
+        )
+        config = {"configurable": {"thread_id": run.__name__}}
+        paused = run(graph, {"task": "Explain what a rheostat is."}, config=config)
+        [question] = graph.get_state(config).interrupts
+        assert question.value["type"] == "check_in"
+        assert question.value["next"] == ["write it down"]
+        assert paused["run"]["calls"] == 2
+        result = run(graph, Command(resume="stop"), config=config)
+        assert result["status"] == "stopped"
+        assert server.bill.requests == 3
+
+
+def test_bad_fractions() -> None:
+    with simulated() as server, pytest.raises(BadInput, match="check_in"):
+        build_autonomous(CHAT.at(server), [], budget=BUDGET, check_in=(50,))
