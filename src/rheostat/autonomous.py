@@ -171,7 +171,7 @@ class _Plan:
 
         try:
             message, readings = yield from self.core.step(state, self._chat, send)
-            text = message.text
+            text = message.text.strip() or "The model wrote no report.\n" + "\n".join(lines)
         except BudgetExceeded as refused:
             text, readings = f"No report: {refused}\n" + "\n".join(lines), {}
         unfinished = state["steps"] or not all(each["finished"] for each in state["done"])

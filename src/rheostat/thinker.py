@@ -219,7 +219,9 @@ class Thinker:
             if keep:
                 least = self._least(shorter, endpoint)
                 later = shorter.max_output_tokens + self.tool_result_tokens
-                left = room.minus(bound(least, 0 if context and inputs + 2 * later > context else later))
+                if context is not None:  # what is above it can't be asked for either
+                    later = max(0, min(later, context - inputs - 2 * least.max_output_tokens - 256))
+                left = room.minus(bound(least, later))
             fitting = _within(shorter, inputs, endpoint)
             plan = fitting and self.policy.fit(fitting, left, endpoint.dial.facts, bound)
             if plan is not None:
