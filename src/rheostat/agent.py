@@ -30,6 +30,7 @@ from rheostat.nodes.identity import task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
+from rheostat.providers.failures import read_failure
 from rheostat.thinker import Thinker
 from rheostat.toolcalls import run_tool
 
@@ -38,6 +39,8 @@ __all__ = ["AgentCore", "OnCap"]
 OnCap: TypeAlias = Literal["answer", "raise"]
 """At the cap: end with a message that says so; raise `BudgetExceeded`."""
 _REMEMBERED = 64
+_CUT_SECONDS = 2.0
+"""A timeout so shortly before the deadline is the deadline's."""
 
 
 def default_caps() -> Caps:
@@ -162,19 +165,35 @@ class AgentCore:
         token: Token[Payer | None] = CURRENT.set(payer)
         try:
             result = yield send(model)
-        except BudgetExceeded as refused:
-            spent = yield from meter.reading(account)
-            if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
+        except Exception as error:
+            why = yield from self._cap(meter, account, error)
+            if not why:
                 unwatch(state["spend"]["account"])
                 raise
-            emit("wind_down", stage="end", why=str(refused))
-            result = AIMessage(f"I stopped before I was done: the budget is used up. {refused}")
-            result.response_metadata[THOUGHT_WITH] = {"stopped": str(refused)}
+            emit("wind_down", stage="end", why=why)
+            result = AIMessage(f"I stopped before I was done: the budget is used up. {why}")
+            result.response_metadata[THOUGHT_WITH] = {"stopped": why}
         finally:
             CURRENT.reset(token)
         readings = yield from self.readings(meter, account)
         emit("spend", **readings)
         return result, readings
+
+    def _cap(self, meter: Meter, account: str, error: Exception) -> Flow[str]:
+        """Why the run ends here, if it is the budget that ends it; empty: the error is one.
+
+        A budget that couldn't hold even the first call was asked for in vain, and that is an error.
+        """
+        spent = yield from meter.reading(account)
+        if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
+            return ""
+        if isinstance(error, BudgetExceeded):
+            return str(error)
+        room = yield from meter.room(account)
+        late = room.seconds is not None and room.seconds < _CUT_SECONDS
+        if late and (isinstance(error, TimeoutError) or read_failure(error).reason == "timeout"):
+            return f"seconds: the call that was in the air at the deadline of {self.budget.seconds:g} s was cut"
+        return ""
 
     def thinker(self, chat: BaseChatModel, meter: Meter) -> Thinker:
         """What the steps of this chat model share.

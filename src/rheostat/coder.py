@@ -74,9 +74,14 @@ class _Desk:
         return said.startswith("PASSED"), said
 
     def tools(self) -> list[BaseTool]:
+        """All of them; in a repository that is shown whole at once only those that change something."""
         named = {tool.name: tool for tool in self.workspace.tools()}
         edits = [self._tried(named.pop(name)) for name in ("edit_file", "write_file", "undo")]
-        return [*edits, *named.values(), self._tests]
+        return edits[:2] if self._small() else [*edits, *named.values(), self._tests]
+
+    def _small(self) -> bool:
+        sizes = [path.stat().st_size for path in self._root.rglob("*.py") if path.is_file()]
+        return sum(sizes) <= _SHOWN_CHARS
 
     def _tried(self, tool: BaseTool) -> BaseTool:
         """The same tool, followed by a run of the tests: a failure is an error with the failures as evidence."""

@@ -217,7 +217,9 @@ class Thinker:
                 )
             left = room
             if keep:
-                least = self._least(shorter, endpoint)
+                least = _within(self._least(shorter, endpoint), inputs, endpoint)
+                if least is None:
+                    return None
                 later = shorter.max_output_tokens + self.tool_result_tokens
                 if context is not None:  # what is above it can't be asked for either
                     later = max(0, min(later, context - inputs - 2 * least.max_output_tokens - 256))

@@ -16,7 +16,7 @@ from rheostat.budget import Budget
 from rheostat.ledger import Reading
 from rheostat.usage import usd
 
-__all__ = ["SolveView", "spend_line"]
+__all__ = ["SolveView", "bars", "spend_line"]
 
 _ROWS = 12
 
@@ -96,23 +96,25 @@ class SolveView:
             parts.append(table)
         if self._decision:
             parts.append(Text.from_markup(f"[dim]decision[/] {self._decision}"))
-        parts += self._bars()
+        parts += bars(self._reading, self._budget)
         parts.append(Spinner("dots", text=self.doing))
         return Panel(Group(*parts), title="rheostat", border_style="cyan")
 
-    def _bars(self) -> list[RenderableType]:
-        if not self._reading:
-            return []
-        grid = Table.grid(padding=(0, 1))
-        totals = {
-            "tokens": sum(self._reading[f"{part}{kind}_tokens"] or 0
-                          for part in ("", "held_", "unknown_") for kind in ("input", "output")),
-            **{name: sum(self._reading[part + name] or 0 for part in ("", "held_", "unknown_"))
-               for name in ("usd_nanos", "output_tokens", "thinking_tokens", "calls")},
-        }  # fmt: skip
-        for name, cap in self._budget.limits.items():
-            used = totals[name]
-            shown = f"{usd(used)} of {usd(cap)}" if name == "usd_nanos" else f"{used:,} of {cap:,}"
-            bar = ProgressBar(total=cap, completed=used, width=30)
-            grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", bar, shown)
-        return [grid, Text(spend_line(self._reading), style="dim")]
+
+def bars(reading: Reading, budget: Budget) -> list[RenderableType]:
+    """What is used of each limit, as bars."""
+    if not reading:
+        return []
+    grid = Table.grid(padding=(0, 1))
+    totals = {
+        "tokens": sum(reading[f"{part}{kind}_tokens"] or 0
+                      for part in ("", "held_", "unknown_") for kind in ("input", "output")),
+        **{name: sum(reading[part + name] or 0 for part in ("", "held_", "unknown_"))
+           for name in ("usd_nanos", "output_tokens", "thinking_tokens", "calls")},
+    }  # fmt: skip
+    for name, cap in budget.limits.items():
+        used = totals[name]
+        shown = f"{usd(used)} of {usd(cap)}" if name == "usd_nanos" else f"{used:,} of {cap:,}"
+        bar = ProgressBar(total=cap, completed=used, width=30)
+        grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", bar, shown)
+    return [grid, Text(spend_line(reading), style="dim")]

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 
@@ -157,7 +157,10 @@ class LlamaCppDial:
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
         if self._client is None:
             return None
-        body = {"messages": messages, **settings.kwargs["extra_body"]}
+        asked = {name: value for name, value in settings.kwargs.items() if name in ("tools", "tool_choice")}
+        payload = self._client._get_request_payload(convert_to_messages(list(messages)), **asked)
+        body = {name: payload[name] for name in ("messages", "tools", "tool_choice") if name in payload}
+        body.update(settings.kwargs.get("extra_body") or {})
         sync, asynchronous = self._client.root_client, self._client.root_async_client
         path = "/chat/completions/input_tokens"
 

@@ -1,0 +1,88 @@
+"""A running agent, live: steps, difficulty, effort, tokens, money and time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.panel import Panel
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from rheostat.budget import Budget
+from rheostat.cli.view import bars, spend_line
+from rheostat.ledger import Reading
+
+__all__ = ["AgentView"]
+
+_ROWS = 14
+
+
+class AgentView:
+    """Feed it events; render it as often as you like."""
+
+    def __init__(self, task: str, model: str, budget: Budget) -> None:
+        self._task, self._model, self._budget = task, model, budget
+        self._rows: list[list[str]] = []
+        self._reading: Reading = {}
+        self._started = time.monotonic()
+        self._steps = 0
+        self.doing = "looking"
+
+    def feed(self, event: dict[str, Any]) -> None:
+        """Take one event of the graph's custom stream."""
+        match event["type"]:
+            case "estimate":
+                self._steps += 1
+                self._rows.append([str(self._steps), f"{event['score']:.2f}", "", "", "", ""])
+                self.doing = f"step {self._steps}: planning"
+            case "plan" if self._rows:
+                self._rows[-1][2] = event["effort"] + (" [yellow]last word[/]" if event.get("last_word") else "")
+                self.doing = f"step {self._steps}: thinking ({'; '.join(event['reasons'])[:80]})"
+            case "settle" if self._rows:
+                self._rows[-1][3] = f"{event['thinking_tokens'] or 0:,}"
+                self._rows[-1][4] = f"{event['output_tokens']:,}"
+            case "tool" | "correction":
+                bad = event["type"] == "correction"
+                text = " ".join(event["text"].split())[:70]
+                shown = f"[{'red' if bad else 'green'}]{event['name']}[/] [dim]{escape(text)}[/]"
+                if self._rows and not self._rows[-1][5]:
+                    self._rows[-1][5] = shown
+                else:
+                    self._rows.append(["", "", "", "", "", shown])
+            case "step":
+                what = event.get("step") or ", ".join(event.get("steps") or []) or event.get("name", "")
+                self._rows.append(
+                    ["", "", "", "", "", f"[cyan]{escape(str(event['name']))}[/] {escape(str(what)[:80])}"]
+                )
+            case "wind_down":
+                self._rows.append(
+                    ["", "", "", "", "", f"[yellow]{escape(str(event.get('why', event.get('stage'))))[:90]}[/]"]
+                )
+            case "spend":
+                self._reading = event["run"]
+
+    def __rich__(self) -> RenderableType:
+        head = Table.grid(padding=(0, 1))
+        head.add_row("[dim]task[/]", escape(" ".join(self._task.split())[:200]))
+        head.add_row("[dim]model[/]", f"{escape(self._model)}  [dim]budget[/] {self._budget}")
+        parts: list[RenderableType] = [head]
+        if self._rows:
+            table = Table(
+                "step", "difficulty", "effort", "thought", "output", "what happened", box=None, padding=(0, 1)
+            )
+            for row in self._rows[-_ROWS:]:
+                table.add_row(*row)
+            parts.append(table)
+        parts += bars(self._reading, self._budget)
+        seconds = time.monotonic() - self._started
+        of = f" of {self._budget.seconds:g}" if self._budget.seconds else ""
+        parts.append(Spinner("dots", text=f"{self.doing}  [{seconds:.0f}{of} s]"))
+        return Panel(Group(*parts), title="rheostat", border_style="cyan")
+
+    def line(self) -> Text:
+        """The spend so far, in one line."""
+        return Text(spend_line(self._reading) if self._reading else "nothing spent", style="dim")

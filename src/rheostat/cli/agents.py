@@ -1,0 +1,190 @@
+"""`rheostat agent`, `rheostat code`, `rheostat auto`: agents under a hard budget, watched live."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.panel import Panel
+
+from rheostat.agent_nodes import build_agent
+from rheostat.autonomous import build_autonomous
+from rheostat.budget import Budget
+from rheostat.cli.agent_view import AgentView
+from rheostat.cli.files import ensure_model
+from rheostat.cli.view import spend_line
+from rheostat.coder import build_coder
+from rheostat.effort import parse_wish
+from rheostat.errors import BadInput
+from rheostat.local import DEFAULT_MODEL
+from rheostat.models import resolve
+from rheostat_tools import Workspace, calculator, python_tool
+
+__all__ = ["agent", "auto", "code"]
+
+Model = Annotated[str, typer.Option(help="A local name, a GGUF file, PROVIDER:MODEL, or the URL of a server.")]
+Usd = Annotated[str | None, typer.Option("--budget-usd", help="Most US dollars, such as 0.50.")]
+Tokens = Annotated[int | None, typer.Option("--budget-tokens", help="Most tokens, input and output together.")]
+Seconds = Annotated[float | None, typer.Option(help="Most seconds.")]
+Effort = Annotated[str, typer.Option(help="auto, fast, balanced, thorough; or a fixed level: none … max.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+Files = Annotated[Path | None, typer.Option(help="A directory that it may read and change.")]
+
+_DEFAULT_TOKENS, _DEFAULT_SECONDS = 60_000, 300.0
+
+
+def _budget(usd: str | None, tokens: int | None, seconds: float | None) -> Budget:
+    if usd is None and tokens is None and seconds is None:
+        tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
+    return Budget(usd=usd, tokens=tokens, seconds=seconds)
+
+
+def _general_tools(files: Path | None) -> list[Any]:
+    if files is not None and not files.is_dir():
+        raise BadInput(f"no directory at {files}: --files names one that the agent may read and change")
+    return [calculator(), python_tool(), *(Workspace(files).tools() if files else [])]
+
+
+def _ready(model: str, *, quiet: bool) -> Any:
+    ensure_model(model, quiet=quiet)
+    return resolve(model)
+
+
+def agent(
+    task: Annotated[str, typer.Argument(help="What to do.")],
+    model: Model = DEFAULT_MODEL,
+    files: Files = None,
+    budget_usd: Usd = None,
+    budget_tokens: Tokens = None,
+    seconds: Seconds = None,
+    effort: Effort = "auto",
+    as_json: Json = False,
+) -> None:
+    """An agent with a calculator, a sandboxed Python and, if you name one, a directory.
+
+    Without a limit of yours, 60,000 tokens and 300 seconds hold.
+
+    Examples:
+
+        rheostat agent "What is 17 % of 2,340, in whole cents?"
+
+        rheostat agent "Sum up notes.txt" --files . --model anthropic:claude-sonnet-5-5 --budget-usd 0.10
+    """
+    budget, wish = _budget(budget_usd, budget_tokens, seconds), parse_wish(effort)
+    graph = build_agent(
+        _ready(model, quiet=as_json), _general_tools(files), budget=budget, effort=wish,
+        system_prompt="Use the tools to work the task out, then give the answer.",
+    ).compile()  # fmt: skip
+    result = _watch(graph, {"messages": [("user", _task(task))]}, AgentView(task, model, budget), as_json=as_json)
+    last = result["messages"][-1].text if result.get("messages") else ""
+    stopped = (result.get("thinking") or {}).get("stopped")
+    _print({"answer": last, "stopped": stopped, "spend": result.get("spend")}, last, ok=not stopped, as_json=as_json)
+
+
+def code(
+    root: Annotated[Path, typer.Argument(help="The repository.", metavar="DIR")],
+    task: Annotated[str, typer.Argument(help="What is wrong; without it the failing tests say it.")] = "",
+    model: Model = DEFAULT_MODEL,
+    test_command: Annotated[str, typer.Option(help="How its tests are run.")] = "python -m pytest -q -x",
+    budget_usd: Usd = None,
+    budget_tokens: Tokens = None,
+    seconds: Seconds = None,
+    effort: Effort = "auto",
+    as_json: Json = False,
+) -> None:
+    """Work on a repository until its tests pass. Test files are never changed; the diff is printed.
+
+    Exit code 0: the tests pass; 1: they don't.
+
+    Examples:
+
+        rheostat code examples/bugs/discount --model qwen2.5-coder-1.5b
+
+        rheostat code . "Parsing dates fails in leap years" --model openai:gpt-6-sol --budget-usd 0.50
+    """
+    budget, wish = _budget(budget_usd, budget_tokens, seconds), parse_wish(effort)
+    command = test_command.split()
+    graph = build_coder(
+        _ready(model, quiet=as_json), root, budget=budget, effort=wish, command=command
+    ).compile()  # fmt: skip
+    result = _watch(graph, {"task": task}, AgentView(task or f"mend {root}", model, budget), as_json=as_json)
+    shown = {name: result.get(name) for name in ("status", "report", "diff", "spend")}
+    text = f"{shown['report']}\n\n{shown['diff']}"
+    _print(shown, text, ok=shown["status"] == "green", as_json=as_json)
+
+
+def auto(
+    task: Annotated[str, typer.Argument(help="What to do.")],
+    model: Model = DEFAULT_MODEL,
+    files: Files = None,
+    check_in: Annotated[list[float] | None, typer.Option(help="Ask me at this fraction of the budget.")] = None,
+    budget_usd: Usd = None,
+    budget_tokens: Tokens = None,
+    seconds: Seconds = None,
+    effort: Effort = "auto",
+    as_json: Json = False,
+) -> None:
+    """A long task in steps, each with an allowance; ends with a report that is paid for in advance.
+
+    Examples:
+
+        rheostat auto "Compare the two drafts in ./drafts and write a better one" --files drafts --budget-usd 1 --check-in 0.5
+    """
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.types import Command
+
+    budget, wish = _budget(budget_usd, budget_tokens, seconds), parse_wish(effort)
+    graph = build_autonomous(
+        _ready(model, quiet=as_json), _general_tools(files), budget=budget, effort=wish, check_in=check_in or ()
+    ).compile(checkpointer=InMemorySaver())
+    view = AgentView(task, model, budget)
+    config = {"configurable": {"thread_id": "1"}}
+    result = _watch(graph, {"task": _task(task)}, view, as_json=as_json, config=config)
+    while interrupts := graph.get_state(config).interrupts:
+        question = interrupts[0].value
+        typer.echo(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}", err=True)
+        answer = typer.prompt('"go on", "stop", or an instruction', default="go on", err=True)
+        result = _watch(graph, Command(resume=answer), view, as_json=as_json, config=config)
+    shown = {name: result.get(name) for name in ("status", "report", "done", "spend")}
+    _print(shown, str(shown["report"]), ok=shown["status"] == "done", as_json=as_json)
+
+
+def _task(task: str) -> str:
+    if not task.strip():
+        raise BadInput("the task is empty: say what is to be done")
+    return task
+
+
+def _watch(graph: Any, inputs: Any, view: AgentView, *, as_json: bool, config: Any = None) -> dict[str, Any]:
+    """Run it with a live view, where somebody looks; Ctrl-C ends with what there is."""
+    console = Console(stderr=True)
+    live = Live(view, console=console, refresh_per_second=8) if console.is_terminal and not as_json else None
+    result: dict[str, Any] = {}
+    with live or contextlib.nullcontext(), contextlib.suppress(KeyboardInterrupt):
+        for mode, chunk in graph.stream(inputs, config, stream_mode=["custom", "values"]):
+            if mode == "custom":
+                view.feed(chunk)
+            else:
+                result = chunk
+    return result
+
+
+def _print(shown: dict[str, Any], text: str, *, ok: bool, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(shown, default=str))
+    else:
+        console = Console()
+        console.print(
+            Panel(escape(text), border_style="green" if ok else "yellow", title=shown.get("status") or "answer")
+        )
+        if shown.get("stopped"):
+            console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)
+        if shown.get("spend"):
+            console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
+    raise typer.Exit(0 if ok else 1)
