@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-overhead bench-caps bench-ledger ledger-scenarios soak test-vllm clean
+.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger ledger-scenarios soak test-vllm clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -53,6 +53,11 @@ bench-live: $(VENV)/.demo ## 100 GSM8K + 50 MBPP problems, every setting; long, 
 
 bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against the bare LangGraph node
 	$(BIN)/python -m rheostat.bench.overhead
+	$(BIN)/python -m rheostat.bench.overhead_agents
+
+bench-agents: $(VENV)/.dev ## tool calls and small bugs on the local model, with and without self-correction; half an hour
+	$(BIN)/rheostat models pull
+	$(BIN)/python -m rheostat.bench.agents --record docs/benchmarks/agents.jsonl
 
 bench-caps: $(VENV)/.demo ## 200 runs under random token caps, against the server's own counts
 	$(BIN)/rheostat models pull

@@ -72,6 +72,7 @@ class AgentCore:
     endpoint: Callable[[BaseChatModel], Endpoint] = resolve
     correct_tools: bool = True
     most_result_chars: int = 50_000
+    _models: dict[str, MeteredChatModel] = field(default_factory=dict)
     _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -159,9 +160,7 @@ class AgentCore:
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
-        model = MeteredChatModel(
-            thinker=thinker, account=account, wish=self.wish, listener=emit, profile=chat.profile
-        )  # fmt: skip
+        model = self._metered(thinker, account, chat)
         token: Token[Payer | None] = CURRENT.set(payer)
         try:
             result = yield send(model)
@@ -178,6 +177,19 @@ class AgentCore:
         readings = yield from self.readings(meter, account)
         emit("spend", **readings)
         return result, readings
+
+    def _metered(self, thinker: Thinker, account: str, chat: BaseChatModel) -> MeteredChatModel:
+        """The chat model of the run's steps: one for all of them."""
+        known = self._models.get(account)
+        if known is not None and known.thinker is thinker:
+            return known
+        model = MeteredChatModel(
+            thinker=thinker, account=account, wish=self.wish, listener=emit, profile=chat.profile
+        )  # fmt: skip
+        self._models[account] = model
+        while len(self._models) > _REMEMBERED:
+            self._models.pop(next(iter(self._models)), None)
+        return model
 
     def _cap(self, meter: Meter, account: str, error: Exception) -> Flow[str]:
         """Why the run ends here, if it is the budget that ends it; empty: the error is one.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from rheostat.effort import ThinkingPlan
@@ -30,6 +30,8 @@ class Asked:
     """What gives way to the plan, and why."""
     constrained: bool
     """The reply is written under a grammar: some servers can't think in the same request."""
+
+    _known: dict[Any, Settings] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> Asked:
@@ -71,10 +73,16 @@ class Asked:
     def without_tools(self, endpoint: Endpoint) -> Asked:
         """The same, with the tools still told (the conversation is full of them) but not to be called."""
         style: Any = {"type": "none"} if any("input_schema" in tool for tool in self.kwargs["tools"]) else "none"
-        return replace(self, kwargs={**self.kwargs, "tool_choice": style}, constrained=False)
+        return replace(self, kwargs={**self.kwargs, "tool_choice": style}, constrained=False, _known={})
 
     def settings(self, endpoint: Endpoint, plan: ThinkingPlan, phase: Phase) -> Settings:
         """The plan's settings of one request, over what was asked for."""
+        key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase)
+        if key not in self._known:  # a plan is fitted by trying: the same settings are asked for again and again
+            self._known[key] = self._settings(endpoint, plan, phase)
+        return self._known[key]
+
+    def _settings(self, endpoint: Endpoint, plan: ThinkingPlan, phase: Phase) -> Settings:
         settings = endpoint.dial.encode(plan, phase, temperature=self.temperature, schema=None, step=self.step)
         if phase == "think":
             return settings

@@ -28,7 +28,7 @@ class Effort(StrEnum):
     @property
     def rank(self) -> int:
         """0 for none … 6 for max."""
-        return list(Effort).index(self)
+        return _RANKS[self]
 
     def __lt__(self, other: str) -> bool:
         return self.rank < Effort(other).rank
@@ -44,10 +44,11 @@ class Effort(StrEnum):
 
     def step(self, by: int) -> Effort:
         """The level `by` steps higher (or lower), clamped to the ends."""
-        levels = list(Effort)
+        levels = list(_RANKS)
         return levels[min(max(self.rank + by, 0), len(levels) - 1)]
 
 
+_RANKS = {level: rank for rank, level in enumerate(Effort)}
 WISHES = ("fast", "balanced", "thorough")
 
 Wish: TypeAlias = Literal["fast", "balanced", "thorough"] | Effort

@@ -55,15 +55,14 @@ class AgentView:
                     self._rows.append(["", "", "", "", "", shown])
             case "step":
                 what = event.get("step") or ", ".join(event.get("steps") or []) or event.get("name", "")
-                self._rows.append(
-                    ["", "", "", "", "", f"[cyan]{escape(str(event['name']))}[/] {escape(str(what)[:80])}"]
-                )
+                self._note("cyan", f"{event['name']}: {what}")
             case "wind_down":
-                self._rows.append(
-                    ["", "", "", "", "", f"[yellow]{escape(str(event.get('why', event.get('stage'))))[:90]}[/]"]
-                )
+                self._note("yellow", str(event.get("why", event.get("stage"))))
             case "spend":
                 self._reading = event["run"]
+
+    def _note(self, colour: str, text: str) -> None:
+        self._rows.append(["", "", "", "", "", f"[{colour}]{escape(' '.join(text.split())[:90])}[/]"])
 
     def __rich__(self) -> RenderableType:
         head = Table.grid(padding=(0, 1))
@@ -71,9 +70,7 @@ class AgentView:
         head.add_row("[dim]model[/]", f"{escape(self._model)}  [dim]budget[/] {self._budget}")
         parts: list[RenderableType] = [head]
         if self._rows:
-            table = Table(
-                "step", "difficulty", "effort", "thought", "output", "what happened", box=None, padding=(0, 1)
-            )
+            table = Table("step", "difficulty", "effort", "thought", "output", "what happened", box=None)
             for row in self._rows[-_ROWS:]:
                 table.add_row(*row)
             parts.append(table)

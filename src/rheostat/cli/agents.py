@@ -134,7 +134,7 @@ def auto(
 
     Examples:
 
-        rheostat auto "Compare the two drafts in ./drafts and write a better one" --files drafts --budget-usd 1 --check-in 0.5
+        rheostat auto "Compare the drafts and write a better one" --files drafts --budget-usd 1 --check-in 0.5
     """
     from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.types import Command
@@ -144,7 +144,7 @@ def auto(
         _ready(model, quiet=as_json), _general_tools(files), budget=budget, effort=wish, check_in=check_in or ()
     ).compile(checkpointer=InMemorySaver())
     view = AgentView(task, model, budget)
-    config = {"configurable": {"thread_id": "1"}}
+    config: Any = {"configurable": {"thread_id": "1"}}
     result = _watch(graph, {"task": _task(task)}, view, as_json=as_json, config=config)
     while interrupts := graph.get_state(config).interrupts:
         question = interrupts[0].value

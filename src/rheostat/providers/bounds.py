@@ -8,6 +8,7 @@ most; a file may unpack to anything, up to the model's whole context.
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,26 @@ def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> in
     return total + sum(count for name, count in details.items() if "reasoning" in name and isinstance(count, int))
 
 
+_known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, int | None]] = {}
+
+
+def _remembered(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> int | None:
+    """The bound of a message that was bounded before, as long as nobody gave it another content: a conversation of a
+    thousand steps is bounded again at every step. (A block that is changed *inside* isn't noticed.)
+    """
+    if not isinstance(message, BaseMessage):
+        return _message(message, overhead)
+    key, content, calls = id(message), message.content, message.tool_calls if isinstance(message, AIMessage) else None
+    known = _known.get(key)
+    if known is not None:
+        reference, before, calls_before, told, total = known
+        if reference() is message and before is content and calls_before is calls and told is overhead:
+            return total
+    total = _message(message, overhead)
+    _known[key] = (weakref.ref(message, lambda _: _known.pop(key, None)), content, calls, overhead, total)
+    return total
+
+
 def input_bound(
     messages: Sequence[Mapping[str, Any] | BaseMessage], kwargs: Mapping[str, Any], overhead: Overhead
 ) -> InputBound:
@@ -103,7 +124,7 @@ def input_bound(
     """
     tokens: int | None = overhead.request
     for message in messages:
-        more = _message(message, overhead)
+        more = _remembered(message, overhead)
         tokens = None if tokens is None or more is None else tokens + more + overhead.message
     tools = kwargs.get("tools") or []
     if tokens is not None:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from rheostat.providers import Endpoint, endpoint_for
@@ -25,6 +27,8 @@ class Said:
     """One reply of a `ScriptedModel`."""
 
     text: str = ""
+    tool_calls: tuple[tuple[str, dict[str, Any]], ...] = ()
+    """(tool, arguments): several are parallel calls."""
     input_tokens: int = 10
     output_tokens: int | None = None
     """`None`: one for each word."""
@@ -64,6 +68,10 @@ class ScriptedModel(BaseChatModel):
     def _llm_type(self) -> str:
         return "scripted"
 
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """As the chat models of OpenAI's style do."""
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+
     def _generate(
         self,
         messages: list[BaseMessage],
@@ -93,6 +101,10 @@ class ScriptedModel(BaseChatModel):
             self._billed = self._billed + Spend(input_tokens=said.input_tokens, output_tokens=output, calls=1)
         message = AIMessage(
             content=text,
+            tool_calls=[
+                {"name": name, "args": arguments, "id": f"call_{number}_{index}", "type": "tool_call"}
+                for index, (name, arguments) in enumerate(said.tool_calls)
+            ],
             usage_metadata=UsageMetadata(
                 input_tokens=said.input_tokens, output_tokens=output, total_tokens=said.input_tokens + output
             )

@@ -111,6 +111,7 @@ class _Quiet(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     simulator: ProviderServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a reply in two small packets waits for 40 ms else
 
     def log_message(self, *args: Any) -> None:
         pass

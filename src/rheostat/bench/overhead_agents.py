@@ -1,0 +1,147 @@
+"""What agents pay for us: our middleware, nodes and chat model against the bare ones, interleaved in one run.
+
+`python -m rheostat.bench.overhead_agents` prints medians. First on loopback (the provider simulator behind ChatOpenAI),
+then with a model that answers at once, after 1 and after 1,000 steps: what grows with the conversation, how fast. An
+agent's run of 20 tool calls divided by its calls is what a step costs; what a run costs once is beside it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+from langgraph.graph import END, START, StateGraph
+from pydantic import SecretStr
+
+from rheostat.agent_nodes import AgentGraphState, AgentNodes, build_agent
+from rheostat.budget import Budget
+from rheostat.chat_model import ThinkingChatModel
+from rheostat.middleware import AdaptiveThinking
+from rheostat.providers import Endpoint, endpoint_for
+from rheostat.testing import Said, ScriptedModel, scripted
+from rheostat.testing.server import Turn, provider_server
+
+__all__ = ["main"]
+
+_BUDGET = Budget(tokens=10**12)
+
+
+@tool
+def look(where: str) -> str:
+    """Look somewhere."""
+    return "nothing"
+
+
+def _conversation(steps: int) -> list[BaseMessage]:
+    messages: list[BaseMessage] = [HumanMessage("Look for it.")]
+    for number in range(steps):
+        call: Any = {"name": "look", "args": {"where": f"place {number}"}, "id": str(number)}
+        messages += [AIMessage("", tool_calls=[call]), ToolMessage("nothing", tool_call_id=str(number))]
+    return messages
+
+
+def _node(chat: BaseChatModel) -> Any:
+    graph = StateGraph(AgentGraphState)
+    graph.add_node("think", lambda state: {"messages": [chat.invoke(state["messages"])]})
+    graph.add_edge(START, "think")
+    graph.add_edge("think", END)
+    return graph.compile()
+
+
+def _ours(at: Endpoint) -> Any:
+    nodes = AgentNodes(at, budget=_BUDGET)
+    graph = StateGraph(AgentGraphState)
+    graph.add_node("estimate", nodes.estimate)
+    graph.add_node("think", nodes.think)
+    graph.add_edge(START, "estimate")
+    graph.add_edge("estimate", "think")
+    graph.add_edge("think", END)
+    return graph.compile()
+
+
+def _cases(chat: BaseChatModel, at: Endpoint, messages: list[BaseMessage]) -> dict[str, tuple[str, Callable[[], Any]]]:
+    """By name: (the bare one to compare with, what is done)."""
+    bare_agent = create_agent(chat, [look])
+    agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
+    bare_node, node = _node(chat), _ours(at)
+    model = ThinkingChatModel(model=at, budget=_BUDGET)
+    inputs: Any = {"messages": messages}
+    return {
+        "chat model, bare": ("", lambda: chat.invoke(messages)),
+        "ThinkingChatModel": ("chat model, bare", lambda: model.invoke(messages)),
+        "node, bare": ("", lambda: bare_node.invoke(inputs)),
+        "estimate + think": ("node, bare", lambda: node.invoke(inputs)),
+        "create_agent, bare": ("", lambda: bare_agent.invoke(inputs)),
+        "create_agent + AdaptiveThinking": ("create_agent, bare", lambda: agent.invoke(inputs)),
+    }
+
+
+_LOOP = 20
+
+
+def _loops() -> dict[str, tuple[str, Callable[[], Any]]]:
+    """Runs of many steps."""
+
+    def fresh() -> tuple[BaseChatModel, Endpoint]:
+        def script(messages: list[BaseMessage], kwargs: dict[str, Any]) -> Said:
+            done = sum(isinstance(message, ToolMessage) for message in messages)
+            return Said(text="done") if done >= _LOOP else Said(tool_calls=(("look", {"where": f"place {done}"}),))
+
+        model = ScriptedModel(script=script)
+        return model, endpoint_for(model)
+
+    chat, at = fresh()
+    bare = create_agent(chat, [look])
+    agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
+    built = build_agent(at, [look], budget=_BUDGET).compile()
+    inputs: Any = {"messages": [HumanMessage("Look for it.")]}
+    many: Any = {"recursion_limit": 1000}
+    return {
+        "create_agent, bare": ("", lambda: bare.invoke(inputs, many)),
+        "create_agent + AdaptiveThinking": ("create_agent, bare", lambda: agent.invoke(inputs, many)),
+        "build_agent": ("create_agent, bare", lambda: built.invoke(inputs, many)),
+    }
+
+
+def _measure(title: str, cases: dict[str, tuple[str, Callable[[], Any]]], repeats: int, calls: int = 1) -> None:
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for _, case in cases.values():
+        case()
+    for _ in range(repeats):
+        for name, (_, case) in cases.items():
+            started = time.perf_counter()
+            case()
+            times[name].append(1000 * (time.perf_counter() - started) / calls)
+    sys.stdout.write(f"{title}\n")
+    for name, (bare, _) in cases.items():
+        line = f"  {name:32} {statistics.median(times[name]):8.3f} ms"
+        if bare:  # differences of neighbours in time: noise that lasts falls on both
+            added = statistics.median(a - b for a, b in zip(times[name], times[bare], strict=True))
+            line += f"   adds {added:+.3f} ms"
+        sys.stdout.write(f"{line}\n")
+
+
+def main(repeats: int = 200) -> None:
+    """Measure and print."""
+    with provider_server(Turn(text="done", thinking_tokens=0)) as server:
+        chat = ChatOpenAI(model="gpt-5.1", base_url=server.openai_url, api_key=SecretStr("k"))
+        at = endpoint_for(chat, provider="openai")
+        _measure("on loopback, first step", _cases(chat, at, _conversation(0)), repeats)
+    for steps in (0, 1000):
+        at, _ = scripted("done")
+        cases = _cases(at.chat, at, _conversation(steps))
+        if not steps:
+            _measure(f"a run of {_LOOP} tool calls, by call", _loops(), repeats // 2, _LOOP + 1)
+        _measure(f"a model that answers at once, after {steps} steps", cases, repeats if not steps else repeats // 4)
+
+
+if __name__ == "__main__":
+    main()
