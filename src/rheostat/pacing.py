@@ -50,12 +50,14 @@ class Pacing:
         *,
         price: Price | None,
         cached_tokens: int,
+        tools: bool = False,
     ) -> ThinkingPlan:
         """The plan of the next step, before the room is looked at.
 
         Args:
             at: What the messages say.
             cached_tokens: Of the conversation, those that the provider may have in its cache.
+            tools: The model may call tools: a loop may follow.
         """
         if isinstance(wish, Effort):
             plan = _plan(wish, caps, f"{wish.value}: asked for by the user")
@@ -63,6 +65,9 @@ class Pacing:
         if at.before is not None and not at.seam and self.sticky:
             return self._kept(at, at.before, policy, caps, model)
         wanted, why = self._wanted(at, policy, wish, model)
+        if tools and not at.loop and wanted < model.loop_floor:
+            wanted = model.loop_floor
+            why.append(f"{wanted.value}: a tool loop that begins without thinking can't begin to think later")
         plan = policy.set_effort(_plan(wanted, caps, *why), wanted, caps, model)
         if at.before is None or plan.effort == at.before or at.before not in model.levels:
             return plan

@@ -56,6 +56,8 @@ class ModelFacts:
     """Stop sequences are honoured."""
     strict: bool = False
     """A level that the model doesn't have is an error, not the nearest one that it has."""
+    loop_floor: Effort = Effort.none
+    """A tool loop should begin at least here: begun without thinking, it couldn't begin to think later."""
     floor: dict[Kind, Effort] = field(default_factory=dict)
     """Kinds of task that this model was measured to fail below a level, whatever the question looks like."""
 

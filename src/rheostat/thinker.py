@@ -130,7 +130,7 @@ class Thinker:
         caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
         wanted = self.pacing.plan(
             at, self.policy, wish or self.wish, caps, endpoint.dial.facts,
-            price=endpoint.price, cached_tokens=_read_before(messages),
+            price=endpoint.price, cached_tokens=_read_before(messages), tools=asked.offers_tools,
         )  # fmt: skip
         for reason in asked.notes:
             wanted = wanted.because(reason)

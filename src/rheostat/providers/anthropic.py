@@ -142,6 +142,8 @@ class AnthropicDial(HostedDial):
             most = (self._most_output_tokens or 64_000) - 4000
             levels = {level: tokens for level, tokens in _BUDGETS.items() if tokens <= most}
         super().__init__(name, levels, strict=strict)
+        if self._generation.adaptive:
+            self.facts = replace(self.facts, loop_floor=Effort.low)
 
     def encode(
         self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM

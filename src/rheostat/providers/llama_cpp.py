@@ -53,7 +53,9 @@ class ChatLlamaCpp(ChatServer):
         schema = as_schema(tools, choice) if tools else None
         payload["messages"] = as_messages(payload["messages"], tools if schema else [])
         if schema and "response_format" not in payload:
-            payload["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
+            # as a parameter of its own the client would parse the reply, and raise if it was cut, though it is billed
+            told = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
+            payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": told}
         return payload
 
     def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
