@@ -51,7 +51,7 @@ def test_code_until_green(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
 def test_a_long_task_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     script = ['{"steps": ["one", "two"]}', "did one", "the report"]
     monkeypatch.setattr("rheostat.testing.model.ScriptedModel.with_structured_output", _by_text, raising=False)
-    words = ["auto", "Do it.", "--check-in", "0.01", "--budget-tokens", "50000", "--effort", "none", "--json"]
+    words = ["auto", "Do it.", "--check-in", "0.0001", "--budget-tokens", "50000", "--effort", "none", "--json"]
     done = run(monkeypatch, script, *words, stdin="stop\n")
     assert done.exit_code == 1, (done.output, done.exception)
     assert done.stdout, done.exception
