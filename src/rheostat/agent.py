@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextvars import Token
@@ -240,6 +241,7 @@ class AgentCore:
     def tool(self, state: Any, call: Any, tool: BaseTool | None, known: Sequence[str], work: Effect) -> Flow[Any]:
         """One tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
+        started = time.monotonic()
         token: Token[Payer | None] = CURRENT.set(Payer(meter.ledger, account, self.budget))
         try:
             if not self.correct_tools:
@@ -251,7 +253,11 @@ class AgentCore:
         finally:
             CURRENT.reset(token)
         failed = isinstance(result, ToolMessage) and result.status == "error"
-        emit("correction" if failed else "tool", name=call["name"], args=call["args"], text=_excerpt(result))
+        seconds = time.monotonic() - started
+        emit(
+            "correction" if failed else "tool",
+            name=call["name"], args=call["args"], text=_excerpt(result), seconds=seconds,
+        )  # fmt: skip
         return result
 
     @classmethod

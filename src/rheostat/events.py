@@ -19,11 +19,13 @@ Read them by `graph.stream(inputs, stream_mode="custom")`; they cost nothing whe
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
 from langgraph.config import get_stream_writer
 
-__all__ = ["EVENT_TYPES", "EventType", "emit"]
+__all__ = ["EVENT_TYPES", "EventType", "emit", "listen"]
 
 EventType: TypeAlias = Literal[
     "difficulty", "estimate", "plan", "thought", "hold", "call", "settle", "refused", "sample", "verdict", "tool",
@@ -32,8 +34,22 @@ EventType: TypeAlias = Literal[
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 
+_listeners: list[Callable[[str, dict[str, Any]], None]] = []
+
+
+def listen(listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
+    """Call `listener(type, data)` for every event of this process, streamed or not; the returned function ends it."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
 def emit(type_: EventType, **data: Any) -> None:
-    """Write an event to the stream of the running graph; outside of one, to nobody."""
+    """Write an event to the stream of the running graph, if there is one, and tell the listeners."""
+    for listener in _listeners:
+        try:
+            listener(type_, data)
+        except Exception:  # whoever watches must not break what is watched
+            logging.getLogger("rheostat").exception("a listener of events failed")
     try:
         write = get_stream_writer()
     except RuntimeError:
