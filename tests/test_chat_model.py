@@ -144,6 +144,16 @@ def test_a_cut_stream_stays_charged(api: Api, way: Way) -> None:
         assert spent["unknown_usd_nanos"] >= server.bill.total("usd_nanos")
 
 
+@on_every_api
+def test_a_busy_provider_is_asked_again_streaming_too(api: Api, way: Way) -> None:
+    busy = Turn(fault=Fault(status=429, retry_after="0.05"))
+    with simulated(busy, busy, Turn()) as server:
+        model = thinking(api, server)
+        assert say(model, "hi", way).text == "The answer is 4."
+        assert (model.spend["calls"], server.bill.requests) == (3, 3)
+        agrees(model, server)
+
+
 def test_who_stops_reading_pays_for_what_was_sent(server: ProviderServer) -> None:
     model = thinking(CHAT, server)
     stream = model.stream("hi")

@@ -6,6 +6,7 @@ do on the model within.
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -104,6 +105,23 @@ class MeteredChatModel(BaseChatModel):
         reservation, room = yield from self._thinker().meter.begun(self.account, held, held.amount, ready.note)
         return reservation, settings, room.seconds
 
+    def _again(
+        self, ready: Ready, reservation: Reservation, error: Exception, attempt: int
+    ) -> Flow[tuple[Reservation, float | None, float]]:
+        """A stream that failed before its first chunk: a fresh hold, what is left of the time, how long to wait.
+
+        Raises:
+            Exception: the same, if it may not be sent again.
+        """
+        meter = self._thinker().meter
+        yield from meter.failed(reservation, error)
+        pause = meter.again_after_seconds(error, attempt)
+        left = yield from meter.room(self.account)
+        if pause is None or (left.seconds is not None and pause >= left.seconds):
+            raise error
+        fresh, room = yield from meter.begun(self.account, None, reservation.amount, ready.note)
+        return fresh, room.seconds, pause
+
     def _end(
         self, ready: Ready, reservation: Reservation, settings: Settings, full: AIMessageChunk | None, started: float
     ) -> Flow[ChatGenerationChunk]:
@@ -140,14 +158,24 @@ class MeteredChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         ready = drive(self._ready(messages, stop, kwargs))
         reservation, settings, seconds = drive(self._begin(ready))
-        started, full = time.monotonic(), None
-        try:
+        full, attempt = None, 1
+        while True:
+            started = time.monotonic()
             metered = METERED.set(True)
             try:
                 chunks = ready.endpoint.chat.stream(**self._send(ready, settings, seconds))
                 first = next(chunks, None)
+                break
+            except Exception as error:
+                reservation, seconds, pause = drive(self._again(ready, reservation, error, attempt))
+                attempt += 1
+                time.sleep(pause)
+            except BaseException as error:
+                drive(self._thinker().meter.failed(reservation, error))
+                raise
             finally:
                 METERED.reset(metered)
+        try:
             for chunk in _with_first(first, chunks):
                 full = chunk if full is None else full + chunk
                 _in_time(started, seconds)
@@ -166,14 +194,24 @@ class MeteredChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         ready = await adrive(self._ready(messages, stop, kwargs))
         reservation, settings, seconds = await adrive(self._begin(ready))
-        started, full = time.monotonic(), None
-        try:
+        full, attempt = None, 1
+        while True:
+            started = time.monotonic()
             metered = METERED.set(True)
             try:
                 chunks = ready.endpoint.chat.astream(**self._send(ready, settings, seconds))
                 first = await anext(chunks, None)
+                break
+            except Exception as error:
+                reservation, seconds, pause = await adrive(self._again(ready, reservation, error, attempt))
+                attempt += 1
+                await asyncio.sleep(pause)
+            except BaseException as error:
+                await adrive(self._thinker().meter.failed(reservation, error))
+                raise
             finally:
                 METERED.reset(metered)
+        try:
             while first is not None:
                 full = first if full is None else full + first
                 _in_time(started, seconds)

@@ -314,6 +314,15 @@ class Meter:
             raise
         return (yield from self.closed(endpoint, reservation, message, messages, settings, phase, started))
 
+    def again_after_seconds(self, error: Exception, attempt: int) -> float | None:
+        """How long to wait before a request that failed may be sent again; `None`: it may not."""
+        state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
+        state.attempt_number = attempt
+        state.set_exception((type(error), error, error.__traceback__))
+        if not retryable(error) or self._retrying.stop(state):
+            return None
+        return float(self._retrying.wait(state))
+
     # --- the two ends of a request, for who sends it by himself (a stream) --------------------------------
 
     def closed(
