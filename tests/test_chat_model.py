@@ -201,7 +201,7 @@ def test_an_account_above_binds_too(server: ProviderServer) -> None:
 
     ledger = MemoryLedger()
     ledger.open(Account("team", Budget(calls=3)))
-    models = [thinking(CHAT, server, ledger=ledger, parent="team") for _ in range(2)]
+    models = [thinking(CHAT, server, ledger=ledger, account="team") for _ in range(2)]
     models[0].invoke("a")
     models[1].invoke("b")
     models[0].invoke("c")

@@ -545,3 +545,147 @@ def test_nobody_puts_a_spend_in() -> None:
         case = Case(CHAT, server)
         poisoned = {**ASK, "spend": {"account": "x", "usd_nanos": -(10**12), "version": 10**9}, "run": {"account": "y"}}
         case.agrees(case.agent().invoke(poisoned))
+
+
+# --- what a newcomer broke -------------------------------------------------------------------------------------------
+
+
+def test_a_thinking_chat_model_in_a_tool_doesnt_escape(run: Runner) -> None:
+    """It has a budget and a ledger of its own; the agent's cap holds for it as well."""
+    asks = Turn(tool_calls=(("ask_often", {"text": "hello"}),), text="")
+    with simulated(asks, Turn(text="hi")) as server:
+        case = Case(CHAT, server, budget=Budget(calls=4))
+        inner = ThinkingChatModel(model=CHAT.at(server), budget=Budget(calls=50))
+
+        @tool
+        def ask_often(text: str) -> str:
+            """Ask ten times."""
+            return "".join(inner.invoke(text).text for _ in range(10))
+
+        result = run(case.agent([ask_often]), ASK)
+        assert server.bill.requests <= 4
+        assert result["run"]["calls"] == server.bill.requests
+        [message] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+        assert "ran into the budget in the middle" in message.text
+
+
+def test_a_solver_in_a_tool_doesnt_escape() -> None:
+    from rheostat import build_solver
+
+    asks = Turn(tool_calls=(("solve", {"text": "What is 2 + 2?"}),), text="")
+    with simulated(asks, Turn(text="The answer is 4.")) as server:
+        for shared in (True, False):
+            server.reset(asks, Turn(text="The answer is 4."))
+            case = Case(CHAT, server, budget=Budget(calls=20, usd="1"))
+            ledger = case.ledger if shared else MemoryLedger()
+            solver = build_solver(CHAT.at(server), budget=Budget(usd="1"), effort="low", ledger=ledger).compile()
+
+            @tool
+            def solve(text: str, solver: Any = solver) -> str:
+                """Solve it."""
+                return str(solver.invoke({"question": text})["answer"])
+
+            solve.args_schema.model_fields.pop("solver", None)  # type: ignore[union-attr]
+            result = case.agent([solve]).invoke(ASK)
+            assert result["run"]["usd_nanos"] == server.bill.total("usd_nanos")
+
+
+def test_a_call_in_a_tool_under_a_limit_of_calls_alone(run: Runner) -> None:
+    asks = Turn(tool_calls=(("rephrase", {"text": "hello"}),), text="")
+    with simulated(asks, Turn(text="hi there"), DONE) as server:
+        case = Case(CHAT, server, budget=Budget(calls=10))
+        own = CHAT.chat(server)
+
+        @tool
+        def rephrase(text: str) -> str:
+            """Say it otherwise."""
+            return own.invoke(text).text
+
+        result = run(case.agent([rephrase]), ASK)
+        assert [m.text for m in result["messages"] if isinstance(m, ToolMessage)] == ["hi there"]
+        case.agrees(result)
+
+
+def test_a_paid_tool_that_asks_a_human_is_paid_once(run: Runner) -> None:
+    from langgraph.types import interrupt
+
+    from rheostat import terms
+
+    @tool
+    def pay(amount: int) -> str:
+        """Pay."""
+        return str(interrupt("may I?"))
+
+    with simulated(Turn(tool_calls=(("pay", {"amount": 5}),), text=""), DONE) as server:
+        case = Case(CHAT, server)
+        agent = case.agent([terms(pay, usd="0.05")], checkpointer=InMemorySaver())
+        config = {"configurable": {"thread_id": run.__name__}}
+        run(agent, ASK, config=config)
+        result = run(agent, Command(resume="yes"), config=config)
+        assert result["run"]["by_node"]["tool:pay"]["usd_nanos"] == 50_000_000
+
+
+def test_a_tool_that_never_ran_isnt_paid() -> None:
+    from rheostat import terms
+
+    with simulated(Turn(tool_calls=(("multiply", {"x": 5}),), text=""), DONE) as server:
+        case = Case(CHAT, server)
+        result = case.agent([terms(multiply.model_copy(), usd="0.05")]).invoke(ASK)
+        assert "Argument a" in next(m.text for m in result["messages"] if isinstance(m, ToolMessage))
+        case.agrees(result)
+
+
+@on_every_api
+def test_one_reply_is_one_message_on_the_stream(api: Api) -> None:
+    with simulated(call(), Turn(text="the answer is forty two")) as server:
+        chunks = [
+            chunk for chunk, _ in Case(api, server).agent().stream(ASK, stream_mode="messages")
+            if chunk.type == "AIMessageChunk"
+        ]  # fmt: skip
+        # (Responses changes the id once a reply, from the run's to its own: langchain-openai does so without us too)
+        assert len({chunk.id for chunk in chunks}) == (4 if api is RESPONSE else 2)
+        assert sum(THOUGHT_WITH in chunk.response_metadata for chunk in chunks) == 2
+
+
+def test_a_run_may_say_whose_it_is_and_how_much_it_wants(run: Runner) -> None:
+    from rheostat import Account
+
+    with simulated(DONE) as server:
+        case = Case(CHAT, server)
+        case.ledger.open(Account("ada", Budget(calls=1)))
+        agent = case.agent()
+        result = run(agent, ASK, context={"rheostat": {"account": "ada", "effort": "high"}})
+        assert result["thinking"]["effort"] == "high"
+        assert case.ledger.reading("ada")["calls"] == 1
+        with pytest.raises(BudgetExceeded, match="'ada'"):
+            run(agent, ASK, context={"rheostat": {"account": "ada"}})
+        with pytest.raises(BadInput, match="account and effort"):
+            run(agent, ASK, context={"rheostat": {"user": "ada"}})
+
+
+def test_a_slow_tool_ends_with_the_run() -> None:
+    import time
+
+    @tool
+    def slow() -> str:
+        """Takes long."""
+        time.sleep(3)
+        return "late"
+
+    with simulated(Turn(tool_calls=(("slow", {}),), text=""), DONE) as server:
+        case = Case(CHAT, server, budget=Budget(usd="5", seconds=0.7))
+        started = time.monotonic()
+        case.agent([slow]).invoke(ASK)
+        assert time.monotonic() - started < 2.5
+
+
+WRONG: list[dict[str, Any]] = [
+    {"ledger": "x.db"}, {"caps": {}}, {"policy": "x"}, {"pacing": 1}, {"endpoint": "openai"}, {"budget": None},
+    {"most_result_chars": -1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+def test_what_is_wrong_is_said_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        AdaptiveThinking(**{"budget": BUDGET, **wrong})

@@ -14,20 +14,21 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from rheostat.budget import Budget
 from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
-from rheostat.cover import COVER, CURRENT, Payer, unwatch, watch
+from rheostat.cover import COVER, unwatch, watch
 from rheostat.difficulty import THOUGHT_WITH
-from rheostat.effort import Wish
+from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading
 from rheostat.meter import Meter
 from rheostat.models import resolve
-from rheostat.nodes.identity import task_name, thread_account
+from rheostat.nodes.identity import CURRENT, Payer, task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
@@ -81,6 +82,14 @@ class AgentCore:
             raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {self.budget!r}')
         if self.on_limit not in get_args(OnCap):
             raise BadInput(f"on_limit is {' or '.join(get_args(OnCap))}; not {self.on_limit!r}")
+        wanted = (("caps", Caps), ("policy", Policy), ("pacing", Pacing))
+        for name, kind in wanted:
+            if not isinstance(getattr(self, name), kind):
+                raise BadInput(f"{name} is a {kind.__name__}, not {getattr(self, name)!r}")
+        if not callable(self.endpoint):
+            raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
+        if not isinstance(self.most_result_chars, int) or self.most_result_chars < 1:
+            raise BadInput(f"most_result_chars must be at least 1, not {self.most_result_chars!r}")
         for other in self.others:
             Meter.check_price(other, self.budget)
 
@@ -100,7 +109,7 @@ class AgentCore:
             thread = above.account
         else:
             known = before if before.get("account") == thread else {}
-            parent = known["parent"] or None if known else self.parent
+            parent = known["parent"] or None if known else _context().get("account") or self.parent
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
@@ -127,7 +136,16 @@ class AgentCore:
         return Meter(above.ledger, quiet=True)
 
     def open(self, state: Any) -> Flow[tuple[Meter, str]]:
-        """The run's account, known to the ledger again even after a restart."""
+        """The run's account, known to the ledger again even after a restart.
+
+        Raises:
+            BadInput: nobody opened it.
+        """
+        if not state.get("run") or not state.get("spend"):
+            raise BadInput(
+                "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
+                "(class Mine(AgentGraphState, total=False): …)"
+            )
         meter, spend, run = self._here(), state["spend"], state["run"]
         if CURRENT.get() is None:
             yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
@@ -184,8 +202,10 @@ class AgentCore:
         known = self._models.get(account)
         if known is not None and known.thinker is thinker:
             return known
+        asked = _context().get("effort")
+        wish = parse_wish(str(asked)) if asked else self.wish
         model = MeteredChatModel(
-            thinker=thinker, account=account, wish=self.wish, listener=emit, profile=chat.profile
+            thinker=thinker, account_id=account, wish=wish, listener=emit, profile=chat.profile
         )  # fmt: skip
         self._models[account] = model
         while len(self._models) > _REMEMBERED:
@@ -263,8 +283,27 @@ class AgentCore:
     @classmethod
     def build(cls, *, ledger: Ledger, given: bool, **options: Any) -> AgentCore:
         """From what a user gives: `None` is the default."""
+        if not hasattr(ledger, "ahold"):
+            raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
+        if options.get("budget") is None:
+            raise BadInput('budget must be a Budget, such as Budget(usd="0.10", seconds=60), not None')
         chosen = {name: value for name, value in options.items() if value is not None}
         return cls(meter=Meter(ledger, quiet=True), given_ledger=given, **chosen)
+
+
+def _context() -> dict[str, Any]:
+    """What the caller says of this run: `context={"rheostat": {"account": …, "effort": …}}`.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    context: Any = get_runtime().context
+    said = context.get("rheostat") if isinstance(context, dict) else None
+    if said is None:
+        return {}
+    if not isinstance(said, dict) or not said.keys() <= {"account", "effort"}:
+        raise BadInput(f'context={{"rheostat": …}} has account and effort; not {said!r}')
+    return said
 
 
 def _prices(thinker: Thinker) -> dict[str, Any]:

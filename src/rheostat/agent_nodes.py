@@ -36,7 +36,7 @@ from rheostat.errors import BadInput
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
-from rheostat.models import resolve
+from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
@@ -113,7 +113,8 @@ class AgentNodes:
         self.endpoint = endpoint = resolve(model)
         self.core = AgentCore.build(
             ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
-            others=[resolve(one) for one in escalate_to], parent=account, on_limit=on_limit, caps=caps, policy=policy,
+            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
+            policy=policy,
             pacing=pacing, endpoint=lambda _: endpoint,
         )  # fmt: skip
         self.chat = endpoint.chat

@@ -19,10 +19,10 @@ from pydantic import BaseModel, Field
 
 from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph, as_graph_node, build_agent
 from rheostat.budget import Budget, Room
-from rheostat.cover import CURRENT, Payer
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
+from rheostat.nodes.identity import CURRENT, Payer
 from rheostat.providers import Endpoint
 from rheostat.usage import NANOS_PER_USD
 

@@ -45,7 +45,7 @@ class MeteredChatModel(BaseChatModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     thinker: Any = Field(default=None, exclude=True, repr=False)
-    account: str = ""
+    account_id: str = ""
     """Whose money it is; open in the ledger."""
     wish: Any = Field(default=None, exclude=True)
     listener: Any = Field(default=None, exclude=True, repr=False)
@@ -69,13 +69,12 @@ class MeteredChatModel(BaseChatModel):
 
     def _ready(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[Ready]:
         asked = {**kwargs, **({"stop": stop} if stop else {})}
-        return (
-            yield from self._thinker().ready(self.account, messages, asked, wish=self.wish, listener=self._listener())
-        )
+        told = self._listener()
+        return (yield from self._thinker().ready(self.account_id, messages, asked, wish=self.wish, listener=told))
 
     def _step(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[ChatResult]:
         ready = yield from self._ready(messages, stop, kwargs)
-        message = yield from self._thinker().step(self.account, ready, self._listener())
+        message = yield from self._thinker().step(self.account_id, ready, self._listener())
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _generate(
@@ -100,9 +99,9 @@ class MeteredChatModel(BaseChatModel):
 
     def _begin(self, ready: Ready) -> Flow[tuple[Reservation, Settings, float | None]]:
         """What comes before the last request of a step, and the reservation under which that may leave now."""
-        [(_, settings), *_] = yield from self._thinker().before_last(self.account, ready, self._listener())
+        [(_, settings), *_] = yield from self._thinker().before_last(self.account_id, ready, self._listener())
         held = ready.held.pop(0)
-        reservation, room = yield from self._thinker().meter.begun(self.account, held, held.amount, ready.note)
+        reservation, room = yield from self._thinker().meter.begun(self.account_id, held, held.amount, ready.note)
         return reservation, settings, room.seconds
 
     def _again(
@@ -116,10 +115,10 @@ class MeteredChatModel(BaseChatModel):
         meter = self._thinker().meter
         yield from meter.failed(reservation, error)
         pause = meter.again_after_seconds(error, attempt)
-        left = yield from meter.room(self.account)
+        left = yield from meter.room(self.account_id)
         if pause is None or (left.seconds is not None and pause >= left.seconds):
             raise error
-        fresh, room = yield from meter.begun(self.account, None, reservation.amount, ready.note)
+        fresh, room = yield from meter.begun(self.account_id, None, reservation.amount, ready.note)
         return fresh, room.seconds, pause
 
     def _end(
@@ -140,7 +139,8 @@ class MeteredChatModel(BaseChatModel):
             yield from thinker.meter.void(ready.held.pop(0).id)
         thinker.finish(ready, reply, self._listener())
         stamp = {THOUGHT_WITH: thinker.stamp(ready, reply)}
-        return ChatGenerationChunk(message=AIMessageChunk(content="", response_metadata=stamp))
+        last = AIMessageChunk(content="", id=full.id, response_metadata=stamp, chunk_position="last")
+        return ChatGenerationChunk(message=last)
 
     def _send(self, ready: Ready, settings: Settings, seconds: float | None) -> dict[str, Any]:
         phase = next(phase for phase, each in ready.phases if each is settings)
@@ -161,7 +161,7 @@ class MeteredChatModel(BaseChatModel):
         full, attempt = None, 1
         while True:
             started = time.monotonic()
-            metered = METERED.set(True)
+            metered = METERED.set((self._thinker().meter.ledger, reservation.account))
             try:
                 chunks = ready.endpoint.chat.stream(**self._send(ready, settings, seconds))
                 first = next(chunks, None)
@@ -197,7 +197,7 @@ class MeteredChatModel(BaseChatModel):
         full, attempt = None, 1
         while True:
             started = time.monotonic()
-            metered = METERED.set(True)
+            metered = METERED.set((self._thinker().meter.ledger, reservation.account))
             try:
                 chunks = ready.endpoint.chat.astream(**self._send(ready, settings, seconds))
                 first = await anext(chunks, None)
@@ -267,7 +267,7 @@ class ThinkingChatModel(MeteredChatModel):
         effort: `fast`, `balanced`, `thorough`, or a fixed level.
         escalate_to: Other models, for an agent whose tools keep failing.
         ledger: Where the spend is kept; this process's memory by default.
-        parent: An account above, open in this ledger: its limits bind as well.
+        account: An account above, open in this ledger: its limits bind as well.
         caps: What the operator allows; `answer_tokens` is the most tokens of an answer.
 
     Raises:
@@ -280,13 +280,15 @@ class ThinkingChatModel(MeteredChatModel):
     effort: str = "balanced"
     escalate_to: Any = Field(default=(), exclude=True)
     ledger: Any = Field(default=None, exclude=True)
-    parent: str | None = None
+    account: str | None = None
     caps: Any = Field(default=None, exclude=True)
     policy: Any = Field(default=None, exclude=True)
     pacing: Any = Field(default=None, exclude=True)
 
     def __init__(self, **fields: Any) -> None:
         """Build what is inside; nothing is spent."""
+        if unknown := set(fields) - set(type(self).model_fields):
+            raise BadInput(f"ThinkingChatModel has no {', '.join(sorted(unknown))}")
         super().__init__(**fields)
         if not isinstance(self.budget, Budget):
             raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
@@ -304,8 +306,8 @@ class ThinkingChatModel(MeteredChatModel):
             pacing=self.pacing or Pacing(),
         )
         self.ledger = ledger
-        self.account = self.account or f"model/{uuid.uuid4().hex}"
-        ledger.open(Account(self.account, self.budget, self.parent))
+        self.account_id = f"model/{uuid.uuid4().hex}"
+        ledger.open(Account(self.account_id, self.budget, self.account))
         if self.profile is None:
             profile: ModelProfile | None = ladder[0].chat.profile
             self.profile = profile
@@ -319,7 +321,7 @@ class ThinkingChatModel(MeteredChatModel):
     def spend(self) -> Reading:
         """What its calls have cost so far."""
         ledger: Ledger = self.ledger
-        return ledger.reading(self.account)
+        return ledger.reading(self.account_id)
 
 
 def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +19,9 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
-from rheostat.budget import Budget
 from rheostat.errors import BadInput, NoPrice
-from rheostat.ledger import Ledger, Reservation
+from rheostat.ledger import Reservation
+from rheostat.nodes.identity import CURRENT, Payer, thread_account
 from rheostat.pricing import LIST, Price, price_of
 from rheostat.providers.bounds import Overhead, input_bound
 from rheostat.providers.dial import Settings, reply_from
@@ -33,23 +33,10 @@ __all__ = ["COVER", "CURRENT", "Payer", "unwatch", "watch"]
 
 _OVERHEAD = Overhead(request=128, message=16, tools=1024, image=12_000)
 _REMEMBERED = 10_000
+_PLENTY = 1_000_000
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 _COUNTED_BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Payer:
-    """An agent that runs now: who pays for what happens under it."""
-
-    ledger: Ledger
-    account: str
-    budget: Budget
-    prices: dict[str, Price] = field(default_factory=dict)
-    """Of the models that the agent itself uses, by name."""
-
-
-CURRENT: ContextVar[Payer | None] = ContextVar("rheostat_agent", default=None)
-"""The agent whose model or tool runs in this context."""
 
 _lock = threading.Lock()
 _watched: OrderedDict[str, Payer] = OrderedDict()
@@ -76,11 +63,16 @@ def _paying() -> Payer | None:
     if agent is not None or not _watched:
         return agent
     try:
-        from rheostat.nodes.identity import thread_account
-
         return _watched.get(thread_account())
-    except RuntimeError:  # outside of any graph
+    except (RuntimeError, AttributeError, LookupError):  # outside of any graph
         return None
+
+
+def _beneath(agent: Payer, metered: tuple[Any, str] | None) -> bool:
+    """The call is held on the agent's own account, or on one beneath it: so its limits bind already."""
+    if metered is None or metered[0] is not agent.ledger:
+        return False
+    return metered[1] == agent.account or metered[1].startswith(f"{agent.account}/")
 
 
 class _Cover(BaseCallbackHandler):
@@ -100,10 +92,10 @@ class _Cover(BaseCallbackHandler):
         **kwargs: Any,
     ) -> None:
         asked = kwargs.get("invocation_params") or {}
-        if METERED.get() or asked.get("_type") == "rheostat":
+        if asked.get("_type") == "rheostat":
             return
         agent = _paying()
-        if agent is None:
+        if agent is None or _beneath(agent, METERED.get()):
             return
         said = metadata or {}
         name = str(said.get("ls_model_name") or asked.get("model") or asked.get("model_name") or "a model")
@@ -125,17 +117,16 @@ class _Cover(BaseCallbackHandler):
                 f"{name} is called inside an agent with a limit in money, and no price is known for it. "
                 "Wrap it in a ThinkingChatModel with a price, or limit tokens, calls or seconds instead."
             )
-        if not limits & _COUNTED_BY_TOKENS and agent.budget.limits:
-            return Spend(calls=1, usd_nanos=0 if price is None or price.free else None)
         tokens = input_bound(messages, asked, _OVERHEAD).tokens
+        if not limits & _COUNTED_BY_TOKENS:  # nothing of the agent's own limits depends on it
+            tokens, most = tokens or _PLENTY, most if isinstance(most, int) else _PLENTY
         if not isinstance(most, int) or tokens is None:
             raise BadInput(
                 f"{name} is called inside an agent with a budget, and nothing says how long its answer may be: give it "
                 "max_tokens, or wrap it in a ThinkingChatModel"
             )
         spend = Spend(input_tokens=tokens, output_tokens=most, thinking_tokens=most, calls=1)
-        nanos = price.bound(spend, LIST) if price else None
-        return Spend(input_tokens=tokens, output_tokens=most, thinking_tokens=most, calls=1, usd_nanos=nanos)
+        return replace(spend, usd_nanos=price.bound(spend, LIST) if price else None)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         if run_id not in self._air:

@@ -200,15 +200,25 @@ class Meter:
         if budget.usd is not None and endpoint.price is None:
             raise NoPrice(
                 f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
-                "Give a price (rheostat.Price), or limit tokens, calls or seconds instead."
+                "If its address only hides who bills, say so: endpoint_for(chat, provider='openai'). Else give a "
+                "price (rheostat.Price), or limit tokens, calls or seconds instead."
             )
 
     # --- what isn't a model ---------------------------------------------------------------------------
 
-    def pay(self, account: str, price: Spend, note: dict[str, str], work: Effect) -> Flow[Any]:
+    def pay(
+        self,
+        account: str,
+        price: Spend,
+        note: dict[str, str],
+        work: Effect,
+        *,
+        unfinished: tuple[type[BaseException], ...] = (),
+    ) -> Flow[Any]:
         """Do something that has a declared price, such as a tool on somebody else's API: hold, do, settle.
 
-        It is charged whether it succeeds or raises: who declared the price didn't say that failures are free.
+        It is charged whether it succeeds or raises: who declared the price didn't say that failures are free. Only what
+        is `unfinished` (an interrupt: it will be done again from its beginning) is given back.
 
         Raises:
             BudgetExceeded: it doesn't fit; `work` wasn't begun.
@@ -218,6 +228,9 @@ class Meter:
         reservation, _ = yield from self.begun(account, held, price, note)
         try:
             result = yield work
+        except unfinished:
+            yield from self.void(reservation.id)
+            raise
         except Exception:
             yield from self._settle(reservation.id, price)
             raise
@@ -308,7 +321,9 @@ class Meter:
         limits = [seconds for seconds in (room.seconds, longest(endpoint.price) or None) if seconds is not None]
         started = time.monotonic()
         try:
-            message = yield request(endpoint, messages, settings, min(limits, default=None), quiet=self._quiet)
+            longest_wait = min(limits, default=None)
+            payer = (self.ledger, reservation.account)
+            message = yield request(endpoint, messages, settings, longest_wait, quiet=self._quiet, payer=payer)
         except BaseException as error:
             yield from self.failed(reservation, error)
             raise

@@ -22,7 +22,7 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.errors import MissingExtra
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
-from rheostat.models import resolve
+from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
@@ -101,7 +101,8 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         super().__init__()
         self.core = AgentCore.build(
             ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
-            others=[resolve(one) for one in escalate_to], parent=account, on_limit=on_limit, caps=caps, policy=policy,
+            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
+            policy=policy,
             pacing=pacing, endpoint=endpoint, correct_tools=correct_tools, most_result_chars=most_result_chars,
         )  # fmt: skip
 

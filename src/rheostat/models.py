@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
@@ -18,7 +19,7 @@ from rheostat.providers import Endpoint, endpoint_for, hosted_endpoint
 from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
 from rheostat.providers.servers import SERVERS, ChatServer, ServerDial, inspect_server
 
-__all__ = ["local_endpoint", "resolve", "served_endpoint"]
+__all__ = ["local_endpoint", "models_of", "resolve", "served_endpoint"]
 
 _REQUEST_SECONDS = 600
 
@@ -56,6 +57,15 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
         f"no model {model!r}.{hint} Use a local name ({', '.join(CATALOGUE)}), a path to a .gguf file, "
         "openai:MODEL, anthropic:MODEL (or another provider), or the URL of an OpenAI-compatible server."
     )
+
+
+def models_of(given: object) -> Sequence[str | BaseChatModel | Endpoint]:
+    """Several models; one alone is several too."""
+    if isinstance(given, str | BaseChatModel | Endpoint):
+        return [given]
+    if not isinstance(given, Sequence):
+        raise ModelUnknown(f"models are chat models or names, not {given!r}")
+    return given
 
 
 def local_endpoint(path: Path, *, name: str, price: Price | None = None) -> Endpoint:

@@ -33,6 +33,9 @@ class Caps:
     """The most tokens of an answer, thought not counted."""
 
     def __post_init__(self) -> None:
+        if self.max_effort not in Effort.__members__:
+            raise BadInput(f"max_effort is one of {', '.join(Effort.__members__)}; not {self.max_effort!r}")
+        object.__setattr__(self, "max_effort", Effort(self.max_effort))
         for name in ("max_samples", "max_rounds", "answer_tokens"):
             if getattr(self, name) < 1:
                 raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -18,8 +18,9 @@ from rheostat.providers.failures import retry_after_seconds
 
 __all__ = ["METERED", "RetryAfter", "longest", "pause", "request"]
 
-METERED: ContextVar[bool] = ContextVar("rheostat_metered", default=False)
-"""True while a call runs that is on a ledger already: whoever watches for calls that aren't leaves it alone."""
+METERED: ContextVar[tuple[Any, str] | None] = ContextVar("rheostat_metered", default=None)
+"""While a call runs that is on a ledger: (ledger, account). Whoever watches for calls that aren't leaves it alone, if
+it is on the right one."""
 
 
 class RetryAfter(wait_base):
@@ -44,7 +45,13 @@ def pause(seconds: float) -> Effect:
 
 
 def request(
-    endpoint: Endpoint, messages: Messages, settings: Settings, seconds: float | None, *, quiet: bool
+    endpoint: Endpoint,
+    messages: Messages,
+    settings: Settings,
+    seconds: float | None,
+    *,
+    quiet: bool,
+    payer: tuple[Any, str],
 ) -> Effect:
     """The request itself, cut at the deadline."""
     kwargs = dict(settings.kwargs)
@@ -53,14 +60,14 @@ def request(
     config: Any = {"callbacks": []} if quiet else None
 
     def do() -> Any:
-        token = METERED.set(True)
+        token = METERED.set(payer)
         try:
             return endpoint.chat.invoke(messages, config, **kwargs)
         finally:
             METERED.reset(token)
 
     async def ado() -> Any:
-        token = METERED.set(True)
+        token = METERED.set(payer)
         try:
             return await asyncio.wait_for(endpoint.chat.ainvoke(messages, config, **kwargs), seconds)
         finally:

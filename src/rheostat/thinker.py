@@ -307,6 +307,7 @@ class Thinker:
             "decided_by": plan.decided_by,
             "reasons": list(plan.reasons),
             "seam": ready.at.seam,
+            "notes": [note for _, settings in ready.phases for note in settings.notes],
             "switch_usd_nanos": plan.switch_usd_nanos,
             "starved": reply.starved and not called,
             "last_word": ready.last_word,

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.flow import Effect, Flow
@@ -53,6 +53,8 @@ class ToolTerms:
             nanos = usd_nanos(self.usd)
         except ValueError as error:
             raise BadInput(f"usd of a tool: {error}") from None
+        if self.seconds is not None and not isinstance(self.seconds, int | float):
+            raise BadInput(f"seconds of a tool is a number, not {self.seconds!r}")
         if nanos < 0 or (self.seconds is not None and self.seconds <= 0):
             raise BadInput(f"a tool's usd is zero or more and its seconds above zero, not {self}")
 
@@ -62,6 +64,8 @@ def terms(tool: ToolT, *, usd: str | float = "0", seconds: float | None = None, 
 
     >>> search = terms(search, usd="0.01", seconds=10)  # doctest: +SKIP
     """
+    if not isinstance(tool, BaseTool):
+        raise BadInput(f"terms() takes a LangChain tool: put @tool above the function first, or wrap it; not {tool!r}")
     declared = ToolTerms(usd=str(usd), seconds=seconds, idempotent=idempotent)
     tool.metadata = {
         **(tool.metadata or {}),
@@ -134,10 +138,6 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
 # --- the call itself ----------------------------------------------------------------------------------------------
 
 
-class _TooSlow(TimeoutError):
-    pass
-
-
 def _within(do: Callable[[], Any], seconds: float | None) -> Any:
     """Wait so long and no longer. What runs in a thread can't be stopped: it is left behind, and said so."""
     if seconds is None:
@@ -155,7 +155,7 @@ def _within(do: Callable[[], Any], seconds: float | None) -> Any:
     thread.start()
     thread.join(seconds)
     if not box:
-        raise _TooSlow(f"no result within {seconds:g} s; it may still be running")
+        raise TimeoutError(f"no result within {seconds:g} s; it may still be running")
     done, value = box[0]
     if not done:
         raise value
@@ -168,7 +168,18 @@ async def _awithin(ado: Callable[[], Any], seconds: float | None) -> Any:
     except TimeoutError as error:
         if seconds is None:
             raise
-        raise _TooSlow(f"no result within {seconds:g} s") from error
+        raise TimeoutError(f"no result within {seconds:g} s") from error
+
+
+def _misfit(call: dict[str, Any], tool: BaseTool) -> ValidationError | None:
+    """What the tool's own schema says against the arguments."""
+    schema = tool.tool_call_schema
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        try:
+            schema.model_validate(call["args"])
+        except ValidationError as error:
+            return error
+    return None
 
 
 def _message(call: dict[str, Any], text: str) -> ToolMessage:
@@ -204,21 +215,35 @@ def run_tool(
             f"NOT RUN: {call['name']} was called {_SAME_RESULTS} times with these arguments and returned the same "
             "each time.\nHint: use that result, change the arguments, or try another way.",
         )
-    seconds = declared.seconds
-    timed = Effect(lambda: _within(work.do, seconds), lambda: _awithin(work.ado, seconds))
+    nanos = usd_nanos(declared.usd)
+    if nanos and (fault := _misfit(call, tool)) is not None:  # it would be refused before it ran: it isn't paid for
+        return _message(call, evidence(fault, call, tool))
+    room = yield from meter.room(account)
+    limits = [seconds for seconds in (declared.seconds, room.seconds) if seconds is not None]
+    seconds = max(min(limits), 0.001) if limits else None
+    ran: list[bool] = []
+
+    def do() -> Any:
+        ran.append(True)
+        return _within(work.do, seconds)
+
+    async def ado() -> Any:
+        ran.append(True)
+        return await _awithin(work.ado, seconds)
+
+    timed = Effect(do, ado)
     try:
-        nanos = usd_nanos(declared.usd)
         if nanos:
-            price = Spend(usd_nanos=nanos)
-            result = yield from meter.pay(account, price, {"node": f"tool:{tool.name}"}, timed)
+            note = {"node": f"tool:{tool.name}"}
+            result = yield from meter.pay(account, Spend(usd_nanos=nanos), note, timed, unfinished=passes)
         else:
             result = yield timed
     except passes:
         raise
     except BudgetExceeded as refused:
-        return _message(
-            call, f"NOT RUN: {call['name']} costs ${declared.usd}, which the budget doesn't hold: {refused}"
-        )
+        if ran:
+            return _message(call, f"FAILED: {call['name']} ran into the budget in the middle of its work: {refused}")
+        return _message(call, f"NOT RUN: {call['name']} costs ${declared.usd}, and the budget has no room: {refused}")
     except Exception as error:
         return _message(call, evidence(error, call, tool))
     return _checked(result, call, tool, most_result_chars)

@@ -17,7 +17,7 @@ from rheostat.errors import BadInput
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
-from rheostat.nodes.identity import task_name, thread_account
+from rheostat.nodes.identity import CURRENT, task_name, thread_account
 from rheostat.policy import Caps, Policy
 from rheostat.prompts import ANSWER_TOKENS
 from rheostat.providers import Endpoint
@@ -70,6 +70,11 @@ class Solver:
         The thread's only counts: what all its runs, forks and subgraphs spend together.
         """
         before = spend or {}
+        payer = CURRENT.get()
+        if payer is not None and payer.ledger is self.meter.ledger:  # inside an agent's tool: beneath that agent
+            run = f"{payer.account}/{task_name()}"
+            yield from self.meter.open(Account(run, self.budget, payer.account), {})
+            return payer.account, run
         name = thread_account()
         run = f"{name}/{task_name()}"
         yield from self.meter.open(Account(name, parent=self._above(before, name)), before)

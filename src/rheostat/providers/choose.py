@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeGuard, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from rheostat.errors import MissingExtra, ModelUnknown, SettingWarning
+from rheostat.errors import BadInput, MissingExtra, ModelUnknown, SettingWarning
 from rheostat.pricing import FREE, Price, price_of
 from rheostat.providers.anthropic import AnthropicDial, ask_about
 from rheostat.providers.dial import Dial, Endpoint
@@ -66,6 +66,8 @@ def endpoint_for(
     Warns:
         SettingWarning: the model object has thinking settings of its own; the plan replaces them.
     """
+    if provider not in (None, *get_args(Provider)):
+        raise BadInput(f"provider is {' or '.join(get_args(Provider))}; not {provider!r}")
     row = integration_of(chat)
     chat = _for_the_meter(chat, row)
     model = model_of(chat)
