@@ -335,6 +335,27 @@ def test_repeated_failure_is_a_seam(api: Api) -> None:
         assert server.bill.refusals == []
 
 
+def test_on_gpt_6_a_change_of_effort_keeps_the_cache() -> None:
+    """It stands in the conversation: the effort beside it stays what the thread began with."""
+    long = "The rules of this house, told at length. " * 200
+    hard = (
+        "Prove that the sum of the remainders, computed without division, must be exactly the minimum of the 12"
+        " distinct values for every prime; then calculate 12 * 34 / 5 and find the counterexample with at most 3 steps."
+    )
+    with simulated(DONE, call(), DONE, DONE) as server:
+        case = Case(RESPONSE, server)
+        agent = case.agent(system_prompt=long, checkpointer=InMemorySaver())
+        config = {"configurable": {"thread_id": "steered"}}
+        for question in ("hi", hard, "thanks"):
+            result = agent.invoke({"messages": [HumanMessage(question)]}, config)
+        efforts = [line.effort for line in server.bill.lines]
+        assert efforts[0] == efforts[3] == "none"
+        assert efforts[1] == efforts[2] == "high"
+        assert {body["reasoning"]["effort"] for body in server.bill.bodies} == {"none"}
+        assert all(line.cached_input_tokens > 1500 for line in server.bill.lines[1:])
+        case.agrees(result)
+
+
 # --- the cap ------------------------------------------------------------------------------------------------------
 
 

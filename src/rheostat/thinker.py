@@ -128,9 +128,10 @@ class Thinker:
         endpoint = self._rung(at)
         asked = Asked.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
+        free = endpoint.dial.steer is not None and at.seam == "turn"  # the change stands in the conversation itself
         wanted = self.pacing.plan(
-            at, self.policy, wish or self.wish, caps, endpoint.dial.facts,
-            price=endpoint.price, cached_tokens=_read_before(messages), tools=asked.offers_tools,
+            at, self.policy, wish or self.wish, caps, endpoint.dial.facts, price=endpoint.price,
+            cached_tokens=0 if free else _read_before(messages), tools=asked.offers_tools,
         )  # fmt: skip
         for reason in asked.notes:
             wanted = wanted.because(reason)
@@ -158,6 +159,8 @@ class Thinker:
                     break
         chosen = plan or self._least(wanted, endpoint)
         phases, amounts = self._requests(endpoint, asked, chosen, inputs)
+        if endpoint.dial.steer is not None:
+            messages, phases = _steered(endpoint, messages, chosen, phases)
         note = {"model": endpoint.name, "node": "model", **(note or {})}
         try:
             held = yield from self.meter.hold(account, amounts, note)
@@ -312,6 +315,20 @@ class Thinker:
             "starved": reply.starved and not called,
             "last_word": ready.last_word,
         }
+
+
+def _steered(
+    endpoint: Endpoint, messages: Sequence[BaseMessage], plan: ThinkingPlan, phases: list[tuple[Phase, Settings]]
+) -> tuple[Sequence[BaseMessage], list[tuple[Phase, Settings]]]:
+    """The change of effort put into the conversation, where the provider has a way that keeps its cache."""
+    if endpoint.dial.steer is None:
+        return messages, phases
+    steered, base = endpoint.dial.steer(messages, plan.effort)
+    sent: list[tuple[Phase, Settings]] = []
+    for phase, settings in phases:
+        reasoning = {**settings.kwargs.get("reasoning", {}), "effort": base.value}
+        sent.append((phase, replace(settings, kwargs={**settings.kwargs, "reasoning": reasoning})))
+    return steered, sent
 
 
 def _empty(reply: Reply) -> bool:

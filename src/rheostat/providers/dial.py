@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
-from rheostat.effort import ThinkingPlan
+from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.pricing import LIST, Price, Terms
@@ -17,7 +17,8 @@ from rheostat.providers.bounds import Overhead
 from rheostat.usage import Spend
 
 __all__ = [
-    "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Step", "Stop", "reply_from",
+    "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Steer", "Step", "Stop",
+    "reply_from",
 ]  # fmt: skip
 
 Messages: TypeAlias = Sequence[dict[str, Any] | BaseMessage]
@@ -104,6 +105,10 @@ SEAM = Step()
 """A request that follows from nothing: a new question, a new turn of the user."""
 
 
+Steer: TypeAlias = Callable[[Sequence[BaseMessage], Effort], tuple[list[BaseMessage], Effort]]
+"""(conversation, effort wanted) → the conversation with its changes of effort in it, and the effort to send with it."""
+
+
 class Dial(Protocol):
     """One provider's way to think."""
 
@@ -123,6 +128,9 @@ class Dial(Protocol):
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
         """Read a reply; `sent` is what it answers."""
+
+    steer: Steer | None
+    """A way to change the effort in a conversation without losing the prompt cache, if the provider has one."""
 
     overhead: Overhead
     """What the provider adds to our bytes."""

@@ -16,7 +16,7 @@ from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 
 __all__ = ["LEVELS", "GenericDial"]
 
@@ -37,6 +37,7 @@ class GenericDial:
 
     overhead = Overhead()
     counts_at_once = False
+    steer: Steer | None = None
 
     def __init__(self, name: str, *, length: Callable[[int], dict[str, Any]] | None = None) -> None:
         self.facts = ModelFacts(

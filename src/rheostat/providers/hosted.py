@@ -12,7 +12,7 @@ from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import Messages, Phase, Reply, Settings, reply_from
+from rheostat.providers.dial import Messages, Phase, Reply, Settings, Steer, reply_from
 
 __all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels", "takes_effort", "with_margin"]
 
@@ -60,6 +60,7 @@ class HostedDial:
 
     overhead: Overhead
     counts_at_once = False
+    steer: Steer | None = None
     _most_output_tokens: int | None
 
     def __init__(self, name: str, levels: dict[Effort, int], *, strict: bool) -> None:

@@ -26,7 +26,7 @@ from rheostat.effort import Effort, Kind, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 from rheostat.providers.servers import ChatServer
@@ -95,6 +95,7 @@ class LlamaCppDial:
 
     overhead = Overhead()
     counts_at_once = True
+    steer: Steer | None = None
 
     def __init__(self, name: str, *, client: ChatOpenAI | None = None, floor: dict[Kind, Effort] | None = None) -> None:
         self.facts = ModelFacts(

@@ -7,12 +7,14 @@ the chat model's own route decides which is sent. What the profiles get wrong is
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, convert_to_messages
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 
+from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.pricing import Terms
@@ -20,7 +22,7 @@ from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels, with_margin
 
-__all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update", "has_dial"]
+__all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update", "has_dial", "steered"]
 
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
 """Levels of a model whose profile lists none: those that every reasoning model has."""
@@ -73,6 +75,8 @@ class OpenAIDial(HostedDial):
 
     def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
         self._responses = uses_responses(chat)
+        steerable = self._responses and str(getattr(chat, "model_name", "")).startswith("gpt-6")
+        self.steer = steered if steerable else None
         self._chat = chat
         self._own = dict(getattr(chat, "reasoning", None) or {})
         self._service_tier = str(getattr(chat, "service_tier", None) or "")
@@ -129,6 +133,43 @@ class OpenAIDial(HostedDial):
         blocks = message.content if isinstance(message.content, list) else []  # LangChain drops `tool_usage`
         searches = sum(1 for block in blocks if isinstance(block, dict) and block.get("type") == "web_search_call")
         return reply.billed(web_searches=searches)
+
+
+def steered(messages: Sequence[BaseMessage], effort: Effort) -> tuple[list[BaseMessage], Effort]:
+    """The same conversation with its changes of effort inside it, and the effort that it began with: the prompt cache
+    is kept. (A change in the middle of a tool loop has no message of a person to stand in: then nothing is steered.)
+
+    Args:
+        messages: With what each reply was thought with in its metadata.
+        effort: Of the reply that is asked for now.
+    """
+    sent = list(messages)
+    base = current = None
+    spoke: int | None = None
+    said = [(number, _stamped(message)) for number, message in enumerate(messages)]
+    for number, level in [*said, (len(messages), effort)]:
+        if number < len(messages) and isinstance(messages[number], HumanMessage):
+            spoke = number
+        if level is None:
+            continue
+        if base is not None and level != current:
+            if spoke is None:
+                return list(messages), effort
+            sent[spoke] = _with_update(sent[spoke], level)
+        base, current, spoke = base or level, level, None
+    return sent, base or effort
+
+
+def _stamped(message: BaseMessage) -> Effort | None:
+    stamp = message.response_metadata.get(THOUGHT_WITH) if isinstance(message, AIMessage) else None
+    level = stamp.get("effort") if isinstance(stamp, dict) else None
+    return Effort(level) if level in Effort.__members__ else None
+
+
+def _with_update(message: BaseMessage, effort: Effort) -> BaseMessage:
+    content = message.content
+    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+    return message.model_copy(update={"content": [configuration_update(effort), *blocks]})
 
 
 def uses_responses(chat: BaseChatModel) -> bool:

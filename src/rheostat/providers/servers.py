@@ -24,7 +24,7 @@ from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 
 __all__ = ["SERVERS", "ChatServer", "Found", "Server", "ServerDial", "inspect_server"]
@@ -113,6 +113,7 @@ class ServerDial:
 
     overhead = Overhead()
     counts_at_once = False
+    steer: Steer | None = None
 
     def __init__(self, name: str, server: Server, *, strict: bool = False) -> None:
         self._server = server

@@ -22,7 +22,7 @@ from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Step, reply_from
+from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 
 __all__ = ["ChatTransformers", "TransformersDial"]
@@ -221,6 +221,7 @@ class TransformersDial:
 
     overhead = Overhead()
     counts_at_once = True
+    steer: Steer | None = None
 
     def __init__(self, name: str, chat: ChatTransformers) -> None:
         self._chat = chat

@@ -94,7 +94,7 @@ class _Request:
             param="reasoning.effort",
         )
         default = "none" if "none" in levels and self.model.startswith("gpt-5.1") else "medium"
-        self.effort = effort or (default if levels else "none")
+        self.effort = self.base_effort = effort or (default if levels else "none")
         cap = _most_output_tokens(self.model)
         refuse(
             most is not None and (not isinstance(most, int) or most < 1), f"{length} must be at least 1", param=length
@@ -121,7 +121,7 @@ class _Request:
         if turn.thinking_tokens is not None and self.effort != "none":
             wanted = turn.thinking_tokens
         done = work(turn, wanted, self.most)
-        namespace = json.dumps([self.model, self.effort, self.body.get("verbosity"), self.service_tier])
+        namespace = json.dumps([self.model, self.base_effort, self.body.get("verbosity"), self.service_tier])
         read, written = self.cache.lookup(namespace, self.parts())
         return done, Line(
             provider="openai", model=self.model, effort=self.effort,
@@ -232,6 +232,10 @@ class Responses(_Request):
                 refuse(missing, f"No tool call found for function call output with call_id {item.get('call_id')}.")
             elif kind == "reasoning":
                 self._check_reasoning(item)
+            elif kind == "configuration_update":  # from here on; the cache is kept by the effort beside the input
+                self.effort = (item.get("reasoning") or {}).get("effort", self.effort)
+                known = self.model.startswith("gpt-6") and self.effort in _efforts(self.model)
+                refuse(not known, "configuration_update is not supported with this model", param="input")
         answered = {item.get("call_id") for item in self._items() if item.get("type") == "function_call_output"}
         refuse(called - answered, f"No tool output found for function call {called - answered}.")
 
