@@ -163,7 +163,7 @@ def steered(messages: Sequence[BaseMessage], effort: Effort) -> tuple[list[BaseM
 def _stamped(message: BaseMessage) -> Effort | None:
     stamp = message.response_metadata.get(THOUGHT_WITH) if isinstance(message, AIMessage) else None
     level = stamp.get("effort") if isinstance(stamp, dict) else None
-    return Effort(level) if level in Effort.__members__ else None
+    return Effort(str(level)) if level in Effort.__members__ else None
 
 
 def _with_update(message: BaseMessage, effort: Effort) -> BaseMessage:
