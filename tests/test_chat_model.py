@@ -228,6 +228,7 @@ def test_starved_once_thinks_more_the_next_time() -> None:
         assert not isinstance(first, AIMessageChunk)
 
 
+@pytest.mark.filterwarnings("ignore:.*belong to the model within")
 class TestStandard(ChatModelUnitTests):
     """LangChain's own tests for chat models, on a model within that passes them."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
@@ -24,7 +25,7 @@ from pydantic import ConfigDict, Field
 from rheostat.budget import Budget
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
 from rheostat.meter import Meter
@@ -287,8 +288,12 @@ class ThinkingChatModel(MeteredChatModel):
 
     def __init__(self, **fields: Any) -> None:
         """Build what is inside; nothing is spent."""
-        if unknown := set(fields) - set(type(self).model_fields):
-            raise BadInput(f"ThinkingChatModel has no {', '.join(sorted(unknown))}")
+        unknown = set(fields) - set(type(self).model_fields)
+        if strange := unknown - _STANDARD:
+            raise BadInput(f"ThinkingChatModel has no {', '.join(sorted(strange))}")
+        if unknown:
+            said = f"{', '.join(sorted(unknown))} belong to the model within: give them to it; here they do nothing"
+            warnings.warn(said, SettingWarning, stacklevel=2)
         super().__init__(**fields)
         if not isinstance(self.budget, Budget):
             raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
@@ -322,6 +327,10 @@ class ThinkingChatModel(MeteredChatModel):
         """What its calls have cost so far."""
         ledger: Ledger = self.ledger
         return ledger.reading(self.account_id)
+
+
+_STANDARD = {"api_key", "max_retries", "max_tokens", "stop", "streaming", "temperature", "timeout"}
+"""LangChain's standard parameters of a chat model."""
 
 
 def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

@@ -77,7 +77,7 @@ class _Desk:
         """All of them; in a repository that is shown whole at once only those that change something."""
         named = {tool.name: tool for tool in self.workspace.tools()}
         edits = [self._tried(named.pop(name)) for name in ("edit_file", "write_file", "undo")]
-        return edits[:2] if self._small() else [*edits, *named.values(), self._tests]
+        return edits if self._small() else [*edits, *named.values(), self._tests]
 
     def _small(self) -> bool:
         sizes = [path.stat().st_size for path in self._root.rglob("*.py") if path.is_file()]
