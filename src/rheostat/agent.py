@@ -95,8 +95,11 @@ class AgentCore:
 
     # --- whose money it is -----------------------------------------------------------------------------
 
-    def start(self, state: Any) -> Flow[dict[str, Any]]:
+    def start(self, state: Any, *, beside: bool = False) -> Flow[dict[str, Any]]:
         """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's.
+
+        Args:
+            beside: What happens beside our own steps until `finish` (other middleware) is on this run's account too.
 
         Reads `messages`, `spend`; writes `spend`, `run`, `thinking`.
         """
@@ -113,7 +116,7 @@ class AgentCore:
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
-        if above is None:
+        if above is None and beside:
             watch(thread, Payer(meter.ledger, run, self.budget))
         own = not before or before.get("account") == thread
         readings = yield from self.readings(meter, run)

@@ -113,11 +113,11 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Open the accounts of this run."""
-        return drive(self.core.start(state))
+        return drive(self.core.start(state, beside=True))
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """The same."""
-        return await adrive(self.core.start(state))
+        return await adrive(self.core.start(state, beside=True))
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Publish what the run has cost in the end, its tools included."""
