@@ -11,11 +11,13 @@ import json
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -23,6 +25,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from rheostat.agent_nodes import build_agent
 from rheostat.budget import Budget
 from rheostat.coder import build_coder
+from rheostat.middleware import AdaptiveThinking
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
 from rheostat.verifiers import Verdict
@@ -34,6 +37,8 @@ _TEST_COMMAND = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
 _LEFT_OUT = ("optional", "default", "format")
 _HEAD = ("task", "setting", "n", "right", "thinking tokens", "output tokens", "calls", "seconds")
 SETTINGS: dict[str, dict[str, Any]] = {
+    "create_agent": {"ours": False},
+    "create_agent + AdaptiveThinking": {"ours": True},
     "direct, no correction": {"effort": "none", "correct": False},
     "direct, corrected": {"effort": "none", "correct": True},
     "adaptive, corrected": {"effort": "balanced", "correct": True},
@@ -103,6 +108,30 @@ def _tool_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> d
     return {"right": _right(made, task["gold"]), **_counts(result)}
 
 
+def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
+    """LangChain's own agent, with the one line and without it."""
+    made: list[tuple[str, dict[str, Any]]] = []
+    ours = [AdaptiveThinking(budget=Budget(tokens=8_000, calls=6), endpoint=lambda _: at)] if setting["ours"] else []
+    chat = at.chat.model_copy(update={"max_tokens": 512})
+    agent = create_agent(
+        chat, [_tool(function, made) for function in task["functions"]], middleware=ours,
+        checkpointer=InMemorySaver(), interrupt_after=["tools"],
+    )  # fmt: skip
+    config: Any = {"configurable": {"thread_id": "1"}}
+    started = time.monotonic()
+    inputs: Any = {"messages": [("user", task["question"])]}
+    result = agent.invoke(inputs, config)
+    seconds = time.monotonic() - started
+    replies = [message for message in result["messages"] if isinstance(message, AIMessage)]
+    used = [message.usage_metadata for message in replies if message.usage_metadata]
+    counts = {
+        "calls": len(replies), "thinking_tokens": (result.get("run") or {}).get("thinking_tokens") or 0,
+        "output_tokens": sum(each["output_tokens"] for each in used),
+        "input_tokens": sum(each["input_tokens"] for each in used), "seconds": seconds, "steps": len(replies),
+    }  # fmt: skip
+    return {"right": _right(made, task["gold"]), **counts}
+
+
 def _counts(result: dict[str, Any]) -> dict[str, Any]:
     run = result["run"]
     return {
@@ -129,7 +158,13 @@ def _work(at: Endpoint, bugs: Path | None, most: int) -> Iterator[tuple[str, str
     for line in data.splitlines()[:most]:
         task = json.loads(line)
         kind = "tool call" if task["gold"] else "no tool fits"
-        yield kind, task["id"], lambda setting, task=task: _tool_task(at, task, setting)
+        yield (
+            kind,
+            task["id"],
+            lambda setting, task=task: (
+                _plain_task(at, task, setting) if "ours" in setting else _tool_task(at, task, setting)
+            ),
+        )
     for repository in sorted(bugs.iterdir() if bugs else [])[: most + 1]:
         if repository.is_dir():
             yield "bug", repository.name, lambda setting, where=repository: _bug(at, where, setting)
@@ -167,7 +202,7 @@ def main(arguments: list[str] | None = None) -> None:
     with given.record.open("a", encoding="utf-8") as record:
         for kind, name, work in _work(at, given.bugs if given.bugs.is_dir() else None, given.most):
             for setting, options in SETTINGS.items():
-                if (name, setting) in done:
+                if (name, setting) in done or (kind == "bug" and "ours" in options):
                     continue
                 row = {"model": given.model, "kind": kind, "name": name, "setting": setting, **work(options)}
                 rows.append(row)
