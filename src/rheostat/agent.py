@@ -72,6 +72,8 @@ class AgentCore:
     policy: Policy = field(default_factory=Policy)
     pacing: Pacing = field(default_factory=Pacing)
     endpoint: Callable[[BaseChatModel], Endpoint] = resolve
+    beside: bool = False
+    """What happens beside our own steps (other middleware) is on the run's account too, until `finish`."""
     correct_tools: bool = True
     most_result_chars: int = 50_000
     _models: dict[str, MeteredChatModel] = field(default_factory=dict)
@@ -95,11 +97,8 @@ class AgentCore:
 
     # --- whose money it is -----------------------------------------------------------------------------
 
-    def start(self, state: Any, *, beside: bool = False) -> Flow[dict[str, Any]]:
+    def start(self, state: Any) -> Flow[dict[str, Any]]:
         """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's.
-
-        Args:
-            beside: What happens beside our own steps until `finish` (other middleware) is on this run's account too.
 
         Reads `messages`, `spend`; writes `spend`, `run`, `thinking`.
         """
@@ -116,8 +115,7 @@ class AgentCore:
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
-        if above is None and beside:
-            watch(thread, Payer(meter.ledger, run, self.budget))
+        self._watch(thread, Payer(meter.ledger, run, self.budget))
         own = not before or before.get("account") == thread
         readings = yield from self.readings(meter, run)
         return {
@@ -125,6 +123,10 @@ class AgentCore:
             "run": Overwrite(readings["run"]),
             "thinking": {},
         }
+
+    def _watch(self, thread: str, payer: Payer) -> None:
+        if self.beside and CURRENT.get() is None:  # in another agent's tool that agent pays for what happens beside
+            watch(thread, payer)
 
     def _here(self) -> Meter:
         """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
@@ -182,6 +184,7 @@ class AgentCore:
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
+        self._watch(state["spend"]["account"], payer)  # again: a step that failed may be tried again by others
         model = self._metered(thinker, account, chat)
         token: Token[Payer | None] = CURRENT.set(payer)
         try:

@@ -143,7 +143,7 @@ class AgentNodes:
     def _plan(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
         meter, _ = yield from self.core.open(state)
         thinker = self.core.thinker(self.chat, meter)
-        plan = thinker.wanted(state["messages"])
+        plan = thinker.wanted(state["messages"], tools=bool(self._tools))
         return {"plan": plan.to_dict(), "difficulty": read_trajectory(state["messages"]).difficulty.to_dict()}
 
     def _think(self, state: AgentGraphState) -> Flow[dict[str, Any]]:

@@ -6,7 +6,6 @@ do on the model within.
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 import warnings
@@ -29,19 +28,19 @@ from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
 from rheostat.meter import Meter
-from rheostat.models import resolve
+from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Settings
-from rheostat.request import METERED
+from rheostat.request import METERED, pause
 from rheostat.thinker import Listener, Ready, Thinker
 
 __all__ = ["MeteredChatModel", "ThinkingChatModel"]
 
 
 class MeteredChatModel(BaseChatModel):
-    """A chat model whose every call is planned, held and settled on one account. (The base of `ThinkingChatModel`; the
-    middleware makes one for each step.)"""
+    """A chat model whose every call is planned, held and settled on one account. (The base of `ThinkingChatModel`; an
+    agent has one for each run.)"""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -107,20 +106,30 @@ class MeteredChatModel(BaseChatModel):
 
     def _again(
         self, ready: Ready, reservation: Reservation, error: Exception, attempt: int
-    ) -> Flow[tuple[Reservation, float | None, float]]:
-        """A stream that failed before its first chunk: a fresh hold, what is left of the time, how long to wait.
+    ) -> Flow[tuple[Reservation, float | None]]:
+        """A stream that failed before its first chunk: wait, then a fresh hold and what is left of the time.
 
         Raises:
             Exception: the same, if it may not be sent again.
         """
         meter = self._thinker().meter
         yield from meter.failed(reservation, error)
-        pause = meter.again_after_seconds(error, attempt)
+        seconds = meter.again_after_seconds(error, attempt)
         left = yield from meter.room(self.account_id)
-        if pause is None or (left.seconds is not None and pause >= left.seconds):
+        if seconds is None or (left.seconds is not None and seconds >= left.seconds):
+            yield from self._thinker().give_back(ready)
             raise error
-        fresh, room = yield from meter.begun(self.account_id, None, reservation.amount, ready.note)
-        return fresh, room.seconds, pause
+        yield pause(seconds)
+        try:
+            fresh, room = yield from meter.begun(self.account_id, None, reservation.amount, ready.note)
+        except BaseException:
+            yield from self._thinker().give_back(ready)
+            raise
+        return fresh, room.seconds
+
+    def _failed(self, ready: Ready, reservation: Reservation, error: BaseException) -> Flow[None]:
+        yield from self._thinker().meter.failed(reservation, error)
+        yield from self._thinker().give_back(ready)
 
     def _end(
         self, ready: Ready, reservation: Reservation, settings: Settings, full: AIMessageChunk | None, started: float
@@ -136,8 +145,7 @@ class MeteredChatModel(BaseChatModel):
         reply = yield from thinker.meter.closed(
             ready.endpoint, reservation, message, ready.sent(phase), settings, phase, started
         )
-        while ready.held:
-            yield from thinker.meter.void(ready.held.pop(0).id)
+        yield from thinker.give_back(ready)
         thinker.finish(ready, reply, self._listener())
         stamp = {THOUGHT_WITH: thinker.stamp(ready, reply)}
         last = AIMessageChunk(content="", id=full.id, response_metadata=stamp, chunk_position="last")
@@ -168,11 +176,10 @@ class MeteredChatModel(BaseChatModel):
                 first = next(chunks, None)
                 break
             except Exception as error:
-                reservation, seconds, pause = drive(self._again(ready, reservation, error, attempt))
+                reservation, seconds = drive(self._again(ready, reservation, error, attempt))
                 attempt += 1
-                time.sleep(pause)
             except BaseException as error:
-                drive(self._thinker().meter.failed(reservation, error))
+                drive(self._failed(ready, reservation, error))
                 raise
             finally:
                 METERED.reset(metered)
@@ -182,7 +189,7 @@ class MeteredChatModel(BaseChatModel):
                 _in_time(started, seconds)
                 yield _told(chunk, run_manager)
         except BaseException as error:  # a consumer that goes away too: what was sent may be billed
-            drive(self._thinker().meter.failed(reservation, error))
+            drive(self._failed(ready, reservation, error))
             raise
         yield drive(self._end(ready, reservation, settings, full, started))
 
@@ -204,11 +211,10 @@ class MeteredChatModel(BaseChatModel):
                 first = await anext(chunks, None)
                 break
             except Exception as error:
-                reservation, seconds, pause = await adrive(self._again(ready, reservation, error, attempt))
+                reservation, seconds = await adrive(self._again(ready, reservation, error, attempt))
                 attempt += 1
-                await asyncio.sleep(pause)
             except BaseException as error:
-                await adrive(self._thinker().meter.failed(reservation, error))
+                await adrive(self._failed(ready, reservation, error))
                 raise
             finally:
                 METERED.reset(metered)
@@ -222,7 +228,7 @@ class MeteredChatModel(BaseChatModel):
                 yield generation
                 first = await anext(chunks, None)
         except BaseException as error:
-            await adrive(self._thinker().meter.failed(reservation, error))
+            await adrive(self._failed(ready, reservation, error))
             raise
         yield await adrive(self._end(ready, reservation, settings, full, started))
 
@@ -298,7 +304,7 @@ class ThinkingChatModel(MeteredChatModel):
         if not isinstance(self.budget, Budget):
             raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
         wish: Wish = parse_wish(self.effort)
-        ladder = [resolve(one) for one in (self.model, *self.escalate_to)]
+        ladder = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
         for endpoint in ladder:
             Meter.check_price(endpoint, self.budget)
         ledger: Ledger = self.ledger or MemoryLedger()

@@ -22,14 +22,14 @@ from langchain_core.tracers.context import register_configure_hook
 from rheostat.errors import BadInput, NoPrice
 from rheostat.ledger import Reservation
 from rheostat.nodes.identity import CURRENT, Payer, thread_account
-from rheostat.pricing import LIST, Price, price_of
+from rheostat.pricing import Price, Terms, price_of
 from rheostat.providers.bounds import Overhead, input_bound
 from rheostat.providers.dial import Settings, reply_from
 from rheostat.providers.failures import failure
 from rheostat.request import METERED
 from rheostat.usage import Spend
 
-__all__ = ["COVER", "CURRENT", "Payer", "unwatch", "watch"]
+__all__ = ["COVER", "unwatch", "watch"]
 
 _OVERHEAD = Overhead(request=128, message=16, tools=1024, image=12_000)
 _REMEMBERED = 10_000
@@ -101,7 +101,11 @@ class _Cover(BaseCallbackHandler):
         name = str(said.get("ls_model_name") or asked.get("model") or asked.get("model_name") or "a model")
         price = agent.prices.get(name) or price_of(str(said.get("ls_provider") or ""), name)
         most = next((int(asked[n]) for n in (*_LENGTHS,) if asked.get(n)), said.get("ls_max_tokens"))
-        amount = self._bound(agent, name, price, messages[0], asked, most)
+        if isinstance(most, int) and isinstance(asked.get("n"), int):
+            most *= asked["n"]  # so many answers
+        # on OpenAI a tier that nobody named is what the project's settings say: the dearest is held
+        tier = str(asked.get("service_tier") or "auto") if said.get("ls_provider") == "openai" else ""
+        amount = self._bound(agent, name, price, messages[0], asked, most, Terms(service_tier=tier))
         [held] = agent.ledger.hold(agent.account, [amount], {"model": name, "node": "unplanned"})
         if agent.ledger.begin(held.id) is None:
             raise BadInput(f"the hold for {name} was begun by somebody else")
@@ -109,7 +113,13 @@ class _Cover(BaseCallbackHandler):
 
     @staticmethod
     def _bound(
-        agent: Payer, name: str, price: Price | None, messages: list[BaseMessage], asked: dict[str, Any], most: Any
+        agent: Payer,
+        name: str,
+        price: Price | None,
+        messages: list[BaseMessage],
+        asked: dict[str, Any],
+        most: Any,
+        terms: Terms,
     ) -> Spend:
         limits = agent.budget.limits.keys()
         if price is None and "usd_nanos" in limits:
@@ -126,7 +136,7 @@ class _Cover(BaseCallbackHandler):
                 "max_tokens, or wrap it in a ThinkingChatModel"
             )
         spend = Spend(input_tokens=tokens, output_tokens=most, thinking_tokens=most, calls=1)
-        return replace(spend, usd_nanos=price.bound(spend, LIST) if price else None)
+        return replace(spend, usd_nanos=price.bound(spend, terms) if price else None)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         if run_id not in self._air:

@@ -103,7 +103,8 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
             ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
             others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
             policy=policy,
-            pacing=pacing, endpoint=endpoint, correct_tools=correct_tools, most_result_chars=most_result_chars,
+            pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,
+            most_result_chars=most_result_chars,
         )  # fmt: skip
 
     @property
@@ -113,11 +114,11 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Open the accounts of this run."""
-        return drive(self.core.start(state, beside=True))
+        return drive(self.core.start(state))
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """The same."""
-        return await adrive(self.core.start(state, beside=True))
+        return await adrive(self.core.start(state))
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
         """Publish what the run has cost in the end, its tools included."""

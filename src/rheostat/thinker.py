@@ -45,6 +45,10 @@ _NOW_ACT = "Now do it: call a tool, or give the answer."
 _LEAST_ANSWER_TOKENS = 256
 _LAST_WORD_TOKENS = 512
 _SHORT_CHARS = (1_000, 200)
+_ASIDE_TOKENS = 96
+"""The most that one of our own two sentences takes, with its template: more than their bytes."""
+_STEER_TOKENS = 128
+"""The same of a change of effort inside the conversation."""
 _LEFT_OUT = " … (left out: no room)"
 
 
@@ -89,13 +93,13 @@ class Thinker:
     tool_result_tokens: int = 2_000
     """What the reserve for the last word allows for the results of tools that come before it."""
 
-    def wanted(self, messages: Sequence[BaseMessage], wish: Wish | None = None) -> ThinkingPlan:
+    def wanted(self, messages: Sequence[BaseMessage], *, tools: bool = False) -> ThinkingPlan:
         """How the next step would think, before anybody looks at the room."""
         at = read_trajectory(messages)
         endpoint = self._rung(at)
         return self.pacing.plan(
-            at, self.policy, wish or self.wish, self.caps, endpoint.dial.facts,
-            price=endpoint.price, cached_tokens=_read_before(messages),
+            at, self.policy, self.wish, self.caps, endpoint.dial.facts,
+            price=endpoint.price, cached_tokens=_read_before(messages), tools=tools,
         )  # fmt: skip
 
     def _rung(self, at: Trajectory) -> Endpoint:
@@ -185,7 +189,8 @@ class Thinker:
         for number, phase in enumerate(endpoint.dial.phases(plan, schema=asked.constrained)):
             settings = asked.settings(endpoint, plan, phase)
             phases.append((phase, settings))
-            read = inputs + (plan.thinking_tokens + 64 if number else 0)
+            read = inputs + (_ASIDE_TOKENS if phase == "think" else 0)
+            read += plan.thinking_tokens + 2 * _ASIDE_TOKENS if number else 0
             amounts.append(Meter.bound(endpoint, read, settings))
         return phases, amounts
 
@@ -194,7 +199,10 @@ class Thinker:
     ) -> Flow[int]:
         phase = endpoint.dial.phases(plan, schema=asked.constrained)[-1]
         settings = asked.settings(endpoint, plan, phase)
-        return (yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact))
+        tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact)
+        if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
+            tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
+        return int(tokens)
 
     def _fit(
         self, endpoint: Endpoint, asked: Asked, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool
@@ -255,7 +263,7 @@ class Thinker:
                 break
             reply = yield from self._call(account, ready, phase, settings)
             ready.thought = reply.thought or ready.thought
-        yield from self._give_back(ready)
+        yield from self.give_back(ready)
         if reply is None:
             raise AssertionError("a step has at least one request")
         return self.finish(ready, reply, listener)
@@ -279,10 +287,11 @@ class Thinker:
                 )
             )
         except BaseException:
-            yield from self._give_back(ready)
+            yield from self.give_back(ready)
             raise
 
-    def _give_back(self, ready: Ready) -> Flow[None]:
+    def give_back(self, ready: Ready) -> Flow[None]:
+        """What of the step was held and won't be sent."""
         while ready.held:
             yield from self.meter.void(ready.held.pop(0).id)
 
