@@ -116,11 +116,11 @@ def test_the_last_word(run: Runner) -> None:
 def test_bad_input() -> None:
     with simulated() as server:
         with pytest.raises(BadInput, match="Budget"):
-            build_agent(CHAT.at(server), budget=3)  # type: ignore[arg-type]
+            build_agent(CHAT.at(server), budget=3)
         with pytest.raises(NoPrice):
             build_agent(endpoint_for(CHAT.chat(server)), budget=Budget(usd="1"))
         with pytest.raises(BudgetExceeded):
             build_agent(CHAT.at(server), budget=Budget(tokens=100)).compile().invoke(ASK)
         with pytest.raises(BadInput, match="messages"):
-            build_agent(CHAT.at(server), budget=BUDGET).compile().invoke({})  # type: ignore[arg-type]
+            build_agent(CHAT.at(server), budget=BUDGET).compile().invoke({})
         assert server.bill.requests == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,14 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel
 
 from conftest import in_loop
-from rheostat import BadInput, Budget, BudgetExceeded, Effort, MemoryLedger, NoPrice, ThinkingChatModel
+from rheostat import Account, BadInput, Budget, BudgetExceeded, Effort, MemoryLedger, Meter, NoPrice, ThinkingChatModel
 from rheostat.difficulty import THOUGHT_WITH
+from rheostat.flow import drive
+from rheostat.providers.bounds import input_bound
+from rheostat.providers.servers import SERVERS, ServerDial
+from rheostat.testing import Said, scripted
 from rheostat.testing.server import Fault, ProviderServer, Turn
+from rheostat.thinker import Thinker
 from wire import ALWAYS, CHAT, MANUAL, RESPONSE, Api, Way, on_every_api, simulated
 
 BUDGET = Budget(usd="5", seconds=60)
@@ -110,9 +116,10 @@ class Answer(BaseModel):
 
 @on_every_api
 @pytest.mark.parametrize("include_raw", [False, True])
-def test_structured_output(api: Api, include_raw: bool, way: Way) -> None:
-    if way.streaming:
-        pytest.skip("parsers of structured output stream in their own way")
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_structured_output(api: Api, include_raw: bool, asynchronous: bool) -> None:
+    """Whole replies only: parsers of structured output stream in their own way."""
+    way = Way(asynchronous, False)
     by_tool = Turn(tool_calls=(("Answer", {"n": 4}),), text="")
     by_schema = Turn(text='{"n": 4}')
     method = "json_schema" if api in (RESPONSE, ALWAYS) else "function_calling"
@@ -120,7 +127,7 @@ def test_structured_output(api: Api, include_raw: bool, way: Way) -> None:
         model = thinking(api, server)
         structured = model.with_structured_output(Answer, method=method, include_raw=include_raw)
         said = say(structured, "What is 2 + 2?", way)
-        assert (said["parsed"] if include_raw else said) == Answer(n=4)  # type: ignore[index,comparison-overlap]
+        assert (said["parsed"] if include_raw else said) == Answer(n=4)
         agrees(model, server)
 
 
@@ -158,7 +165,7 @@ def test_who_stops_reading_pays_for_what_was_sent(server: ProviderServer) -> Non
     model = thinking(CHAT, server)
     stream = model.stream("hi")
     next(stream)
-    stream.close()  # type: ignore[attr-defined]
+    stream.close()
     assert model.spend["unknown_calls"] == 1
 
 
@@ -197,8 +204,6 @@ def test_a_shrinking_room_takes_thought_first() -> None:
 
 
 def test_an_account_above_binds_too(server: ProviderServer) -> None:
-    from rheostat import Account
-
     ledger = MemoryLedger()
     ledger.open(Account("team", Budget(calls=3)))
     models = [thinking(CHAT, server, ledger=ledger, account="team") for _ in range(2)]
@@ -220,12 +225,46 @@ def test_bad_input() -> None:
 
 def test_starved_once_thinks_more_the_next_time() -> None:
     starving = Turn(thinking_tokens=10**6)
+    asks_again = AIMessage("", tool_calls=[{"name": "multiply", "args": {"a": 2, "b": 3}, "id": "1"}])
     with simulated(starving, Turn()) as server:
-        model = thinking(CHAT, server)
-        first = model.invoke("What is the capital of France?")
-        assert first.response_metadata[THOUGHT_WITH]["starved"] or first.text
+        model = thinking(RESPONSE, server, effort="thorough")
+        question = HumanMessage("Calculate 12 * 34 + 56 / 7 for each of the 3 boxes, then the total; at most 4 steps.")
+        first = model.invoke([question])
         assert isinstance(first, AIMessage)
         assert not isinstance(first, AIMessageChunk)
+        stamp = first.response_metadata[THOUGHT_WITH]
+        assert stamp["starved"]
+        asks_again.response_metadata[THOUGHT_WITH] = stamp
+        second = model.invoke([question, asks_again, ToolMessage("6", tool_call_id="1")])
+        again = second.response_metadata[THOUGHT_WITH]
+        assert Effort(again["effort"]) > Effort(stamp["effort"])
+        assert any("was cut" in reason for reason in again["reasons"])
+
+
+def test_what_is_held_covers_our_own_sentences_too() -> None:
+    """A model without a dial thinks in a request of its own: what we say to it is input as well."""
+    at, _ = scripted("a thought", "an answer")
+    messages = [HumanMessage("hi")]
+    ledger = MemoryLedger()
+    ledger.open(Account("a", Budget(tokens=10**6)))
+    thinker = Thinker(ladder=[at], meter=Meter(ledger), wish=Effort.high)
+    ready = drive(thinker.ready("a", messages, {}))
+    assert [phase for phase, _ in ready.phases] == ["think", "answer"]
+    ready.thought = "t" * ready.plan.thinking_tokens  # one token a byte: the most that it can be
+    for (phase, settings), held in zip(ready.phases, ready.held, strict=True):
+        sent = input_bound(ready.sent(phase), settings.kwargs, at.dial.overhead).tokens
+        assert sent is not None
+        assert held.amount.input_tokens >= sent, phase
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_stream_that_fails_gives_its_second_hold_back(asynchronous: bool) -> None:
+    at, _ = scripted(Said(error=ValueError("broken")))
+    model = ThinkingChatModel(model=replace(at, dial=ServerDial("m", SERVERS["vllm"])), budget=Budget(tokens=10**6),
+                              effort="low")  # fmt: skip
+    with pytest.raises(ValueError, match="broken"):
+        say(model, "hi", Way(asynchronous, True))
+    assert (model.spend["held_calls"], model.spend["unknown_calls"]) == (0, 1)
 
 
 @pytest.mark.filterwarnings("ignore:.*belong to the model within")

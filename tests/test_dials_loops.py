@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
@@ -250,6 +250,7 @@ TEXTS = st.text(max_size=400) | st.text(st.characters(categories=["Lo", "So", "N
     thought=st.integers(0, 30_000) | st.just(10**6),
     words=st.integers(1, 3000),
 )
+@example(texts=["x " * 200], tools=True, level=6, thought=10**6, words=3000)  # as much as can be
 def test_no_bill_is_above_its_bound(
     api: Api, texts: list[str], tools: bool, level: int, thought: int, words: int
 ) -> None:

@@ -257,7 +257,7 @@ def test_prices_are_listed_where_the_provider_alone_bills() -> None:
     address = "http://127.0.0.1:1"
     assert endpoint_for(build("deepseek", "deepseek-chat", address)).price is not None
     assert endpoint_for(build("openrouter", "openai/gpt-5", address)).price is None
-    own = Price(input_per_million=1, output_per_million=2)  # type: ignore[arg-type]
+    own = Price(input_per_million=1, output_per_million=2)
     assert endpoint_for(build("openrouter", "openai/gpt-5", address), price=own).price is own
 
 

@@ -44,6 +44,8 @@ def test_langgraph_dev_serves_the_solver(tmp_path: Path) -> None:
                 assert time.monotonic() < deadline, (tmp_path / "log").read_text()
                 time.sleep(0.2)
         with get_sync_client(url=f"http://127.0.0.1:{port}") as client:
+            served = {each["graph_id"] for each in client.assistants.search(limit=100)}
+            assert served == {"solver", "agent", "coder", "autonomous"}
             question = {"question": "A box holds 12 eggs. Mia buys 4 boxes and uses 9 eggs. How many are left?"}
             result = client.runs.wait(None, "solver", input=question)
             assert result["answer"], (tmp_path / "log").read_text()
