@@ -120,7 +120,7 @@ def test_the_environment_is_bare(tmp_path: Path, both: str, monkeypatch: pytest.
     )
     shown = said.splitlines()
     assert shown[0] == "PASSED"
-    assert set(eval(shown[1])) - {"LC_CTYPE"} == {"HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}  # noqa: S307
+    assert set(eval(shown[1])) - {"LC_CTYPE"} == {"HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}  # noqa: S307 - a list that this test printed
     assert shown[2] == f"{tmp_path} True"
     home = shown[3].removeprefix("[] ")
     assert home != os.environ.get("HOME")

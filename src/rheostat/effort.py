@@ -64,7 +64,7 @@ def parse_wish(text: str) -> Wish:
     if text == "auto":
         return "balanced"
     if text in WISHES:
-        return text  # type: ignore[return-value]
+        return text  # type: ignore[return-value]  # one of WISHES
     try:
         return Effort(text)
     except ValueError:

@@ -271,7 +271,7 @@ class Meter:
                     reservation = None
                     if failure(error) != "refused" and endpoint.revive is not None:
                         yield from self._revive(endpoint.revive)
-                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]
+                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]  # inside an except
                 else:
                     state.set_result(reply)
             elif isinstance(todo, DoSleep):

@@ -191,7 +191,7 @@ class Policy:
             thinking_tokens=0,
             answer_tokens=caps.answer_tokens,
             samples=min(samples, caps.max_samples),
-            decided_by=by,  # type: ignore[arg-type]
+            decided_by=by,  # type: ignore[arg-type]  # one of two texts above
             reasons=tuple(reasons),
         )
         return self.set_effort(plan, effort, caps, model)

@@ -37,7 +37,7 @@ def main(order: dict[str, Any]) -> int:
         if signum == signal.SIGTERM or time.monotonic() > deadline:
             raise _Stop
         if _crowd() > order["processes"]:
-            print(f"\nrheostat: stopped, more than {order['processes']} processes", flush=True)  # noqa: T201
+            print(f"\nrheostat: stopped, more than {order['processes']} processes", flush=True)  # noqa: T201 - its output is the result
             raise _Stop
 
     code = 128 + signal.SIGKILL
@@ -83,11 +83,11 @@ def _become(order: dict[str, Any]) -> NoReturn:
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 which = getattr(resource, limit)
                 hard = resource.getrlimit(which)[1]
-                most = most if hard == resource.RLIM_INFINITY else min(most, hard)  # noqa: PLW2901
+                most = most if hard == resource.RLIM_INFINITY else min(most, hard)  # noqa: PLW2901 - the lower of the two
                 resource.setrlimit(which, (most, most))
         os.execvp(order["command"][0], order["command"])  # noqa: S606 - fixed by whoever built the tool
     except BaseException as error:
-        print(f"rheostat: {order['command'][0]} can't be started: {error}", flush=True)  # noqa: T201
+        print(f"rheostat: {order['command'][0]} can't be started: {error}", flush=True)  # noqa: T201 - its output is the result
     os._exit(127)
 
 

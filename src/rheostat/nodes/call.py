@@ -48,8 +48,8 @@ def fan_out(state: SolverState) -> list[Send] | str:
 
 def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     """Draw one sample under its reservations. A failure is a value here: it must not cancel its siblings."""
-    account = yield from solver.open(branch)  # type: ignore[arg-type]
-    endpoint, call = solver.endpoint(branch), branch["call"]  # type: ignore[arg-type]
+    account = yield from solver.open(branch)  # type: ignore[arg-type]  # a part of the state
+    endpoint, call = solver.endpoint(branch), branch["call"]  # type: ignore[arg-type]  # as above
     plan = ThinkingPlan.from_dict(branch["plan"])
     note = {"model": endpoint.name, "node": "call"}
     amounts = [Spend.from_dict(amount) for amount in call["amounts"]]

@@ -68,7 +68,7 @@ class PythonTests:
         out = CollectString(max_bytes=1 << 20)
         with (
             Monty(request_timeout=self.seconds + 5, feed_duration_limit_grace=1.0) as pool,
-            pool.checkout(script_name="answer.py", limits=limits) as session,  # type: ignore[arg-type]
+            pool.checkout(script_name="answer.py", limits=limits) as session,  # type: ignore[arg-type]  # its TypedDict
         ):
             for source, what in ((f"{answer}\nNone\n", "the code"), (self._run, "the tests")):
                 try:
