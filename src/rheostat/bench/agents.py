@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -112,12 +113,13 @@ def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> 
     """LangChain's own agent, with the one line and without it."""
     made: list[tuple[str, dict[str, Any]]] = []
     ours = [AdaptiveThinking(budget=Budget(tokens=8_000, calls=6), endpoint=lambda _: at)] if setting["ours"] else []
-    chat = at.chat.model_copy(update={"max_tokens": 512})
+    body = {"max_tokens": 512, "chat_template_kwargs": {"enable_thinking": False}}  # else it may think without end
+    chat = at.chat.model_copy(update={"extra_body": body})
     agent = create_agent(
         chat, [_tool(function, made) for function in task["functions"]], middleware=ours,
         checkpointer=InMemorySaver(), interrupt_after=["tools"],
     )  # fmt: skip
-    config: Any = {"configurable": {"thread_id": "1"}}
+    config: Any = {"configurable": {"thread_id": str(uuid.uuid4())}}
     started = time.monotonic()
     inputs: Any = {"messages": [("user", task["question"])]}
     result = agent.invoke(inputs, config)
