@@ -69,7 +69,8 @@ bench-ledger: $(VENV)/.dev ## how fast the three ledgers are (starts a Postgres 
 ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/ledger.md
 	$(BIN)/python tests/scenarios.py
 
-soak: $(VENV)/.dev ## a million random steps on every ledger against the truth; hours
+soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random steps on every ledger; hours
+	RHEOSTAT_REQUESTS=70 $(BIN)/pytest tests/test_llama_apis.py
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
 
 test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside (3.4 GB, minutes); log: docs/vllm.md

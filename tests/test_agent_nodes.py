@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 
 from conftest import Runner
-from rheostat import AgentNodes, BadInput, Budget, BudgetExceeded, NoPrice, build_agent
+from rheostat import AgentNodes, BadInput, Budget, BudgetExceeded, NoPrice, build_agent, terms
 from rheostat.agent_nodes import AgentGraphState
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn
@@ -103,6 +104,46 @@ def test_tools_that_fail_come_back_as_evidence(run: Runner) -> None:
         assert "no luck today" in failed[0].text
         assert "broken" in failed[1].text
         agrees(result, server)
+
+
+@pytest.mark.parametrize(("idempotent", "calls"), [(True, 2), (False, 1)])
+@pytest.mark.parametrize("error", [ConnectionError, TimeoutError])
+def test_a_lost_connection_is_tried_again_if_that_does_no_harm(
+    run: Runner, error: type[Exception], idempotent: bool, calls: int
+) -> None:
+    made: list[int] = []
+
+    @tool
+    def fetch(x: int) -> int:
+        """Fetch a number from far away."""
+        made.append(x)
+        if len(made) == 1:
+            raise error("the line went dead")
+        return 42
+
+    priced = terms(fetch, usd="0.01", seconds=5, idempotent=idempotent)
+    with simulated(Turn(tool_calls=(("fetch", {"x": 1}),), text=""), Turn(text="well")) as server:
+        result = run(build_agent(CHAT.at(server), [priced], budget=BUDGET).compile(), ASK)
+        [said] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+        assert len(made) == calls
+        assert said.text == "42" if idempotent else "the line went dead" in said.text
+        assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos") + calls * 10_000_000
+
+
+@pytest.mark.parametrize(("idempotent", "hint"), [(True, "ask for less"), (False, "may have taken effect")])
+def test_who_is_given_up_may_have_taken_effect(run: Runner, idempotent: bool, hint: str) -> None:
+    @tool
+    def slow(x: int) -> int:
+        """Take a nap."""
+        time.sleep(0.5)
+        return x
+
+    with simulated(Turn(tool_calls=(("slow", {"x": 1}),), text=""), Turn(text="well")) as server:
+        late = terms(slow, seconds=0.1, idempotent=idempotent)
+        result = run(build_agent(CHAT.at(server), [late], budget=BUDGET).compile(), ASK)
+        [said] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+        assert "no result within 0.1 s" in said.text
+        assert hint in said.text
 
 
 def test_the_last_word(run: Runner) -> None:

@@ -113,6 +113,52 @@ def test_at_the_cap_it_says_so(repository: Path) -> None:
         assert server.bill.requests == 3
 
 
+# --- whole files, for models that don't call tools ---------------------------------------------------------------
+
+
+def whole(repository: Path, new: str, name: str = "file: checkout.py") -> Turn:
+    text = (repository / "checkout.py").read_text().replace(_line(repository), new)
+    return Turn(text=f"The sign is wrong.\n\n{name}\n```python\n{text}```\nThat is all.")
+
+
+@three_apis
+def test_whole_files_until_the_tests_pass(api: Api, repository: Path, run: Runner) -> None:
+    wrong, right = (whole(repository, new) for new in (_right().replace("-", "*"), _right()))
+    unchanged = whole(repository, _line(repository))
+    with simulated(Turn(text="I see."), unchanged, wrong, right) as server:
+        result = run(build_coder(api.at(server), repository, budget=BUDGET, edits="whole").compile(), {})
+        assert (result["status"], server.bill.requests) == ("green", 4)
+        assert _right() in (repository / "checkout.py").read_text()
+        assert not server.bill.bodies[0].get("tools")
+        told = [str(body["messages" if "messages" in body else "input"][-1]) for body in server.bill.bodies]
+        assert "no whole file" in told[1]
+        assert "as it was before" in told[2]
+        assert "assert" in told[3]  # what the tests said
+        agrees(result, server)
+
+
+@pytest.mark.parametrize("name", ["", "**checkout.py**:", "### `checkout.py`", "In checkout.py:"])
+def test_however_the_file_is_named(repository: Path, name: str) -> None:
+    with simulated(whole(repository, _right(), name)) as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET, edits="whole").compile().invoke({})
+        assert result["status"] == "green"
+
+
+@pytest.mark.parametrize("path", ["test_checkout.py", "conftest.py", "../checkout.py", "/etc/checkout.py"])
+def test_whole_files_are_confined(repository: Path, path: str) -> None:
+    before = {each.name: each.read_text() for each in repository.parent.rglob("*.py")}
+    cheat = Turn(text=f"file: {path}\n```python\nimport os; os._exit(0)\n```")
+    with simulated(cheat) as server:
+        graph = build_coder(CHAT.at(server), repository, budget=BUDGET, edits="whole", correct=False).compile()
+        assert graph.invoke({})["status"] == "stuck"
+        assert {each.name: each.read_text() for each in repository.parent.rglob("*.py")} == before
+
+
+def test_unknown_way_to_edit(repository: Path) -> None:
+    with simulated() as server, pytest.raises(BadInput, match="tools or whole"):
+        build_coder(CHAT.at(server), repository, budget=BUDGET, edits="patch")
+
+
 def test_no_such_repository() -> None:
     with simulated() as server, pytest.raises(BadInput, match="no directory"):
         build_coder(CHAT.at(server), "/nowhere/at/all", budget=BUDGET)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,8 +20,8 @@ from rheostat.providers.servers import inspect_server
 
 pytestmark = pytest.mark.model
 
-REQUESTS = 70
-"""On each API: 210 in all."""
+REQUESTS = int(os.environ.get("RHEOSTAT_REQUESTS", "24"))
+"""On each API; `make soak` sends 210 in all."""
 CAPS = (3, 5, 8, 13)
 QUESTIONS = [
     f"What is {a} times {b}? Answer with the number." for a, b in itertools.product(range(3, 12), range(3, 12))

@@ -2,15 +2,19 @@
 
 look → think → (act → think)* → check → (correct → think | report). The tests run after every edit, and their failures
 go back as evidence; how much is thought follows from them. It stops at green. Tests themselves can't be edited.
+
+A model that wasn't trained on tool calls writes whole files in its answer and calls nothing (small models do better so:
+aider's "whole" edit format, https://aider.chat/docs/more/edit-formats.html).
 """
 
 from __future__ import annotations
 
 import asyncio
 import fnmatch
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -21,12 +25,16 @@ from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph
 from rheostat.budget import Budget
 from rheostat.errors import BadInput
 from rheostat.events import emit
+from rheostat.models import resolve
 from rheostat.providers import Endpoint
 from rheostat.usage import usd
 from rheostat.verifiers import Verdict
 from rheostat_tools import Workspace, test_runner
 
-__all__ = ["CoderState", "build_coder"]
+__all__ = ["CoderState", "Edits", "build_coder"]
+
+Edits: TypeAlias = Literal["tools", "whole"]
+"""How a change is made: with tools that edit, write and undo; or by whole files in fenced blocks of the answer."""
 
 PROTECTED = (
     "test_*.py", "*_test.py", "conftest.py", "pytest.py", "sitecustomize.py", "pytest.ini", "tox.ini", "setup.cfg",
@@ -38,6 +46,19 @@ _SYSTEM = (
     "You mend Python code. Change the code so that the failing tests pass; make the smallest change that does it. Use "
     "edit_file with the exact old lines and the new ones. The tests run after every edit. Test files can't be changed."
 )
+_SYSTEM_WHOLE = (
+    "You mend Python code: find the line that is wrong and change it so that the failing tests pass. Reply with the "
+    "whole corrected file, in this form:\n\nfile: NAME.py\n```python\n(all of the file, nothing left out)\n```\n\n"
+    "Change as little as possible. Test files can't be changed."
+)
+_NO_FILE = (
+    "There is no whole file in your reply. Write 'file: NAME.py' and beneath it the whole corrected file between "
+    "```python and ```."
+)
+_SAME_FILE = (
+    "{path} is as it was before: nothing in it was changed. Find the line that is wrong, and write it differently."
+)
+_BLOCK = re.compile(r"(?:^[^\n]*?([\w./-]+\.\w+)[`*: ]*\n+)?^```[\w+-]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SHOWN_CHARS = 6_000
 _FAILURES_CHARS = 1_500
 
@@ -77,19 +98,50 @@ class _Desk:
         """All of them; in a repository that is shown whole at once only those that change something."""
         named = {tool.name: tool for tool in self.workspace.tools()}
         edits = [self._tried(named.pop(name)) for name in ("edit_file", "write_file", "undo")]
-        return edits if self._small() else [*edits, *named.values(), self._tests]
+        return edits if self.small() else [*edits, *named.values(), self._tests]
 
-    def _small(self) -> bool:
+    def small(self) -> bool:
+        """All of its Python can be shown at once."""
         sizes = [path.stat().st_size for path in self._root.rglob("*.py") if path.is_file()]
         return sum(sizes) <= _SHOWN_CHARS
+
+    def take(self, answer: str) -> Verdict:
+        """Write the whole files of an answer, and run the tests."""
+        blocks = [(path, text) for path, text in _BLOCK.findall(answer) if text.strip()]
+        if not blocks:
+            return Verdict(False, _NO_FILE)
+        mine = [path for path in self._python_files() if not self._is_protected(path)]
+        same = []
+        for named, text in blocks:
+            path = named or (mine[0] if len(mine) == 1 else "")
+            try:
+                if not path:
+                    raise ToolException("Say which file it is: 'file: NAME.py' above the block.")
+                self._check_protected(path)
+                there = self._root / path
+                if path in mine and there.read_text(encoding="utf-8") == text:
+                    same.append(path)
+                else:
+                    self.workspace.write_file(path, text)
+            except (ToolException, ValueError) as refused:
+                return Verdict(False, str(refused))
+        if len(same) == len(blocks):
+            return Verdict(False, _SAME_FILE.format(path=same[0]))
+        passed, said = self.run_tests()
+        return Verdict(passed, said[:_FAILURES_CHARS])
+
+    def _is_protected(self, path: str) -> bool:
+        return any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in self._protected)
+
+    def _check_protected(self, path: str) -> None:
+        if self._is_protected(path):
+            raise ToolException(f"{path} can't be changed: it says what is wanted. Change the code that it tests.")
 
     def _tried(self, tool: BaseTool) -> BaseTool:
         """The same tool, followed by a run of the tests: a failure is an error with the failures as evidence."""
 
         def work(**arguments: Any) -> tuple[str, dict[str, Any]]:
-            path = str(arguments.get("path", ""))
-            if any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in self._protected):
-                raise ToolException(f"{path} can't be changed: it says what is wanted. Change the code that it tests.")
+            self._check_protected(str(arguments.get("path", "")))
             done = str(tool.invoke(arguments))
             passed, said = self.run_tests()
             emit("verdict", passed=passed, reason=said[:_FAILURES_CHARS])
@@ -105,22 +157,27 @@ class _Desk:
             response_format="content_and_artifact",
         )  # fmt: skip
 
+    def _files(self) -> list[str]:
+        return [line.rsplit(" (", 1)[0] for line in self.workspace.list_files().splitlines()]
+
+    def _python_files(self) -> list[str]:
+        return [path for path in self._files() if path.endswith(".py")]
+
     def first_look(self, task: str) -> tuple[bool, str]:
-        """(the tests pass already, what the model is told)."""
+        """(the tests pass already, what the model is told: what is to be changed stands nearest to its reply)."""
         passed, said = self.run_tests()
-        files = [line.rsplit(" (", 1)[0] for line in self.workspace.list_files().splitlines()]
         shown, left = [], _SHOWN_CHARS
-        for path in sorted((name for name in files if name.endswith(".py")), key=lambda name: ("test" in name, name)):
+        for path in sorted(self._python_files(), key=lambda path: ("test" in path, path)):
             try:
                 text = (self._root / path).read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError):
                 continue
             if len(text) <= left:
-                shown.append(f"--- {path}\n{text}")
+                shown.append(f"file: {path}\n```python\n{text}```")
                 left -= len(text)
         wanted = task.strip() or "Some tests of this repository fail. Make them pass."
-        listing = "\n".join(shown) or "\n".join(files)
-        return passed, f"{wanted}\n\nThe files:\n{listing}\n\nThe tests now:\n{said[:_FAILURES_CHARS]}"
+        listing = "\n\n".join(reversed(shown)) or "\n".join(self._files())
+        return passed, f"The tests now:\n{said[:_FAILURES_CHARS]}\n\nThe files:\n{listing}\n\n{wanted}"
 
 
 def build_coder(
@@ -132,6 +189,7 @@ def build_coder(
     test_seconds: float = 60.0,
     protected: Sequence[str] = PROTECTED,
     correct: bool = True,
+    edits: Edits | None = None,
     **options: Any,
 ) -> StateGraph[CoderState, None, CoderInput, CoderState]:
     """A graph that works on a repository until its tests pass.
@@ -145,6 +203,8 @@ def build_coder(
         test_seconds: The most that one run of the tests may take.
         protected: Names of files that can't be changed.
         correct: False: one edit, and no failure goes back (for comparison).
+        edits: `tools` or `whole` (files in the answer); by default `whole` for a small repository and a model that
+            wasn't trained on tool calls.
         options: As in `AgentNodes`.
 
     Returns:
@@ -156,15 +216,22 @@ def build_coder(
     where = Path(root)
     if not where.is_dir():
         raise BadInput(f"no directory at {root}: give the root of a repository")
+    if edits is not None and edits not in get_args(Edits):
+        raise BadInput(f"edits is {' or '.join(get_args(Edits))}; not {edits!r}")
     desk = _Desk(where, test_runner(where, command=tuple(command), seconds=test_seconds), protected)
+    endpoint = resolve(model)
+    if edits is None:
+        edits = "whole" if desk.small() and getattr(endpoint.chat, "calls_by_schema", False) else "tools"
 
     def green(_: str) -> Verdict:
         passed, said = desk.run_tests()
         return Verdict(passed, said[:_FAILURES_CHARS])
 
+    whole = edits == "whole"
     nodes = AgentNodes(
-        model, desk.tools(), budget=budget,
-        **{"verifier": green, "system_prompt": _SYSTEM, "most_corrections": 3 if correct else 0, **options},
+        endpoint, [] if whole else desk.tools(), budget=budget,
+        **{"verifier": desk.take if whole else green, "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
+           "most_corrections": 3 if correct else 0, **options},
     )  # fmt: skip
 
     def look(state: CoderState) -> dict[str, Any]:

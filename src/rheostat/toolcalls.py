@@ -46,7 +46,7 @@ class ToolTerms:
     seconds: float | None = None
     """A call that takes longer is given up."""
     idempotent: bool = False
-    """The same call again changes nothing."""
+    """The same call again changes nothing: where its connection fails it is made once more, each time at its price."""
 
     def __post_init__(self) -> None:
         try:
@@ -115,10 +115,12 @@ def evidence(error: BaseException | str, call: dict[str, Any], tool: BaseTool | 
     said = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     excerpt = said if len(said) <= _EXCERPT_CHARS else f"{said[:_EXCERPT_CHARS]} …"
     arguments = json.dumps(call["args"], ensure_ascii=False, default=str)[:200]
-    return (
-        f"FAILED: {name}({arguments})\n{excerpt}\n"
-        "Hint: read the error, change what caused it, and don't repeat the same call."
-    )
+    hint = "read the error, change what caused it, and don't repeat the same call."
+    if isinstance(error, _Late):
+        hint = "ask for less, or try another way."
+        if not terms_of(tool).idempotent:
+            hint = "it may have taken effect: find that out before you call it again."
+    return f"FAILED: {name}({arguments})\n{excerpt}\nHint: {hint}"
 
 
 def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
@@ -138,6 +140,10 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
 # --- the call itself ----------------------------------------------------------------------------------------------
 
 
+class _Late(TimeoutError):
+    """Given up: it may have taken effect, or may yet."""
+
+
 def _within(do: Callable[[], Any], seconds: float | None) -> Any:
     """Wait so long and no longer. What runs in a thread can't be stopped: it is left behind, and said so."""
     if seconds is None:
@@ -155,7 +161,7 @@ def _within(do: Callable[[], Any], seconds: float | None) -> Any:
     thread.start()
     thread.join(seconds)
     if not box:
-        raise TimeoutError(f"no result within {seconds:g} s; it may still be running")
+        raise _Late(f"no result within {seconds:g} s; it may still be running")
     done, value = box[0]
     if not done:
         raise value
@@ -163,12 +169,14 @@ def _within(do: Callable[[], Any], seconds: float | None) -> Any:
 
 
 async def _awithin(ado: Callable[[], Any], seconds: float | None) -> Any:
+    limit = asyncio.timeout(seconds)
     try:
-        return await asyncio.wait_for(ado(), seconds)
+        async with limit:
+            return await ado()
     except TimeoutError as error:
-        if seconds is None:
+        if not limit.expired():
             raise
-        raise TimeoutError(f"no result within {seconds:g} s") from error
+        raise _Late(f"no result within {seconds:g} s") from error
 
 
 def _misfit(call: dict[str, Any], tool: BaseTool) -> ValidationError | None:
@@ -215,9 +223,36 @@ def run_tool(
             f"NOT RUN: {call['name']} was called {_SAME_RESULTS} times with these arguments and returned the same "
             "each time.\nHint: use that result, change the arguments, or try another way.",
         )
-    nanos = usd_nanos(declared.usd)
-    if nanos and (fault := _misfit(call, tool)) is not None:  # it would be refused before it ran: it isn't paid for
+    fault = _misfit(call, tool) if usd_nanos(declared.usd) else None
+    if fault is not None:  # it would be refused before it ran: it isn't paid for
         return _message(call, evidence(fault, call, tool))
+    again = declared.idempotent
+    while True:
+        try:
+            result = yield from _paid(call, tool, declared, work, meter, account, passes)
+        except (ConnectionError, TimeoutError) as error:
+            if not again or isinstance(error, _Late):
+                return _message(call, evidence(error, call, tool))
+            again = False
+        except passes:
+            raise
+        except Exception as error:
+            return _message(call, evidence(error, call, tool))
+        else:
+            return _checked(result, call, tool, most_result_chars)
+
+
+def _paid(
+    call: dict[str, Any],
+    tool: BaseTool,
+    declared: ToolTerms,
+    work: Effect,
+    meter: Meter,
+    account: str,
+    passes: tuple[type[BaseException], ...],
+) -> Flow[Any]:
+    """The call, held at its price and settled, within its time."""
+    nanos = usd_nanos(declared.usd)
     room = yield from meter.room(account)
     limits = [seconds for seconds in (declared.seconds, room.seconds) if seconds is not None]
     seconds = max(min(limits), 0.001) if limits else None
@@ -235,18 +270,12 @@ def run_tool(
     try:
         if nanos:
             note = {"node": f"tool:{tool.name}"}
-            result = yield from meter.pay(account, Spend(usd_nanos=nanos), note, timed, unfinished=passes)
-        else:
-            result = yield timed
-    except passes:
-        raise
+            return (yield from meter.pay(account, Spend(usd_nanos=nanos), note, timed, unfinished=passes))
+        return (yield timed)
     except BudgetExceeded as refused:
         if ran:
             return _message(call, f"FAILED: {call['name']} ran into the budget in the middle of its work: {refused}")
         return _message(call, f"NOT RUN: {call['name']} costs ${declared.usd}, and the budget has no room: {refused}")
-    except Exception as error:
-        return _message(call, evidence(error, call, tool))
-    return _checked(result, call, tool, most_result_chars)
 
 
 def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int) -> Any:
