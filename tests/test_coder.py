@@ -144,6 +144,15 @@ def test_however_the_file_is_named(repository: Path, name: str) -> None:
         assert result["status"] == "green"
 
 
+def test_tests_told_again_do_no_harm(repository: Path) -> None:
+    tests = (repository / "test_checkout.py").read_text()
+    told = f"```python\n{tests}```\n\nfile: test_checkout.py\n```python\n{tests}```\n"
+    with simulated(Turn(text=f"{told}\n{whole(repository, _right()).text}")) as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET, edits="whole").compile().invoke({})
+        assert (result["status"], server.bill.requests) == ("green", 1)
+        assert result["diff"].count("+++ ") == 1
+
+
 @pytest.mark.parametrize("path", ["test_checkout.py", "conftest.py", "../checkout.py", "/etc/checkout.py"])
 def test_whole_files_are_confined(repository: Path, path: str) -> None:
     before = {each.name: each.read_text() for each in repository.parent.rglob("*.py")}

@@ -107,19 +107,21 @@ class _Desk:
 
     def take(self, answer: str) -> Verdict:
         """Write the whole files of an answer, and run the tests."""
-        blocks = [(path, text) for path, text in _BLOCK.findall(answer) if text.strip()]
+        mine = [path for path in self._python_files() if not self._is_protected(path)]
+        found = [(path, text) for path, text in _BLOCK.findall(answer) if text.strip()]
+        blocks = [(path, text) for path, text in found if path]
+        if not blocks and len(mine) == len(found) == 1:
+            blocks = [(mine[0], found[0][1])]
+        blocks = [
+            block for block in blocks if not self._is_protected(block[0])
+        ] or blocks  # tests told again do no harm
         if not blocks:
             return Verdict(False, _NO_FILE)
-        mine = [path for path in self._python_files() if not self._is_protected(path)]
         same = []
-        for named, text in blocks:
-            path = named or (mine[0] if len(mine) == 1 else "")
+        for path, text in blocks:
             try:
-                if not path:
-                    raise ToolException("Say which file it is: 'file: NAME.py' above the block.")
                 self._check_protected(path)
-                there = self._root / path
-                if path in mine and there.read_text(encoding="utf-8") == text:
+                if path in mine and (self._root / path).read_text(encoding="utf-8") == text:
                     same.append(path)
                 else:
                     self.workspace.write_file(path, text)

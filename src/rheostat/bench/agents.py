@@ -195,6 +195,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--record", type=Path, default=Path("demo-out/agents.jsonl"))
     parser.add_argument("--bugs", type=Path, default=Path("examples/bugs"))
     parser.add_argument("--most", type=int, default=1000, help="tasks of each kind at the most")
+    parser.add_argument(
+        "--kind", action="append", help="only these: 'tool call', 'no tool fits', 'bug'; may be repeated"
+    )
+    parser.add_argument("--setting", action="append", choices=list(SETTINGS), help="only these; may be repeated")
     given = parser.parse_args(arguments)
     at = resolve(given.model)
     given.record.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +208,8 @@ def main(arguments: list[str] | None = None) -> None:
     with given.record.open("a", encoding="utf-8") as record:
         for kind, name, work in _work(at, given.bugs if given.bugs.is_dir() else None, given.most):
             for setting, options in SETTINGS.items():
-                if (name, setting) in done or (kind == "bug" and "ours" in options):
+                wanted = kind in (given.kind or [kind]) and setting in (given.setting or [setting])
+                if not wanted or (name, setting) in done or (kind == "bug" and "ours" in options):
                     continue
                 row = {"model": given.model, "kind": kind, "name": name, "setting": setting, **work(options)}
                 rows.append(row)
