@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from rheostat.effort import ThinkingPlan
 from rheostat.providers import Endpoint, Settings
@@ -11,6 +12,7 @@ from rheostat.providers.dial import Phase, Step
 
 __all__ = ["Asked"]
 
+T = TypeVar("T")
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 _THINKING = ("reasoning_effort", "effort", "reasoning", "thinking", "thinking_budget", "thinking_level")
 _FORCED = ("any", "required", "tool", "function", True)
@@ -31,7 +33,7 @@ class Asked:
     constrained: bool
     """The reply is written under a grammar: some servers can't think in the same request."""
 
-    _known: dict[Any, Settings] = field(default_factory=dict, repr=False, compare=False)
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> Asked:
@@ -75,12 +77,17 @@ class Asked:
         style: Any = {"type": "none"} if any("input_schema" in tool for tool in self.kwargs["tools"]) else "none"
         return replace(self, kwargs={**self.kwargs, "tool_choice": style}, constrained=False, _known={})
 
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """A plan is fitted by trying: what was worked out for a step already isn't worked out again."""
+        if key not in self._known:
+            self._known[key] = make()
+        known: T = self._known[key]
+        return known
+
     def settings(self, endpoint: Endpoint, plan: ThinkingPlan, phase: Phase) -> Settings:
         """The plan's settings of one request, over what was asked for."""
         key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase)
-        if key not in self._known:  # a plan is fitted by trying: the same settings are asked for again and again
-            self._known[key] = self._settings(endpoint, plan, phase)
-        return self._known[key]
+        return self.once(key, lambda: self._settings(endpoint, plan, phase))
 
     def _settings(self, endpoint: Endpoint, plan: ThinkingPlan, phase: Phase) -> Settings:
         settings = endpoint.dial.encode(plan, phase, temperature=self.temperature, schema=None, step=self.step)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
@@ -72,6 +72,12 @@ def parse_wish(text: str) -> Wish:
         raise BadInput(f"no effort named {text!r}; choose auto, {', '.join(WISHES)}, or a level: {levels}") from None
 
 
+def _shallow(plain: Difficulty | ThinkingPlan) -> dict[str, Any]:
+    return {
+        each.name: getattr(plain, each.name) for each in fields(plain)
+    }  # asdict() copies deeply, and takes its time
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difficulty:
     """How hard a task looks, and why."""
@@ -87,7 +93,7 @@ class Difficulty:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for state."""
-        return {**asdict(self), "reasons": list(self.reasons)}
+        return {**_shallow(self), "reasons": list(self.reasons)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Difficulty:
@@ -134,7 +140,7 @@ class ThinkingPlan:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for state."""
-        return {**asdict(self), "effort": self.effort.value, "reasons": list(self.reasons)}
+        return {**_shallow(self), "effort": self.effort.value, "reasons": list(self.reasons)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ThinkingPlan:

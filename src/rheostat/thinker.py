@@ -7,6 +7,7 @@ it is asked for. Pure of LangGraph; the chat model, the middleware and the nodes
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -191,7 +192,8 @@ class Thinker:
             phases.append((phase, settings))
             read = inputs + (_ASIDE_TOKENS if phase == "think" else 0)
             read += plan.thinking_tokens + 2 * _ASIDE_TOKENS if number else 0
-            amounts.append(Meter.bound(endpoint, read, settings))
+            key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase, read)
+            amounts.append(asked.once(key, functools.partial(Meter.bound, endpoint, read, settings)))
         return phases, amounts
 
     def _inputs(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -38,6 +39,22 @@ _BUDGET = Budget(tokens=10**12)
 def look(where: str) -> str:
     """Look somewhere."""
     return "nothing"
+
+
+class _Idle(AgentMiddleware[Any, Any, Any]):
+    """The same hooks as ours, with nothing in them: what LangChain itself takes for a middleware."""
+
+    def before_agent(self, state: Any, runtime: Any) -> None:
+        return None
+
+    def after_agent(self, state: Any, runtime: Any) -> None:
+        return None
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return handler(request.override(model=request.model))
+
+    def wrap_tool_call(self, request: Any, handler: Any) -> Any:
+        return handler(request)
 
 
 def _conversation(steps: int) -> list[BaseMessage]:
@@ -101,11 +118,13 @@ def _loops() -> dict[str, tuple[str, Callable[[], Any]]]:
     chat, at = fresh()
     bare = create_agent(chat, [look])
     agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
+    idle = create_agent(chat, [look], middleware=[_Idle()])
     built = build_agent(at, [look], budget=_BUDGET).compile()
     inputs: Any = {"messages": [HumanMessage("Look for it.")]}
     many: Any = {"recursion_limit": 1000}
     return {
         "create_agent, bare": ("", lambda: bare.invoke(inputs, many)),
+        "create_agent + idle middleware": ("create_agent, bare", lambda: idle.invoke(inputs, many)),
         "create_agent + AdaptiveThinking": ("create_agent, bare", lambda: agent.invoke(inputs, many)),
         "build_agent": ("create_agent, bare", lambda: built.invoke(inputs, many)),
     }

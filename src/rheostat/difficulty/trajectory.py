@@ -8,7 +8,6 @@ is never looked at: text from outside can't make a model think more.
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -122,13 +121,12 @@ def _failures(turn: Sequence[BaseMessage]) -> int:
     return count
 
 
-def _key(call: Any) -> str:
-    return f"{call['name']} {json.dumps(call['args'], sort_keys=True, default=str)}"
-
-
 def _repeats(replies: Sequence[AIMessage]) -> int:
-    calls = [_key(call) for reply in replies for call in reply.tool_calls]
-    return calls[:-1].count(calls[-1]) if calls else 0
+    calls = [call for reply in replies for call in reply.tool_calls]
+    if not calls:
+        return 0
+    *before, last = calls
+    return sum(call["name"] == last["name"] and call["args"] == last["args"] for call in before)
 
 
 def _loop(replies: Sequence[AIMessage]) -> Literal["", "thinking", "direct"]:
