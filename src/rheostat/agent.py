@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextvars import Token
@@ -22,7 +23,7 @@ from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
 from rheostat.cover import COVER, unwatch, watch
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
-from rheostat.errors import BadInput, BudgetExceeded
+from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading
@@ -41,6 +42,8 @@ __all__ = ["AgentCore", "OnCap"]
 OnCap: TypeAlias = Literal["answer", "raise"]
 """At the cap: end with a message that says so; raise `BudgetExceeded`."""
 _REMEMBERED = 64
+_OURS = {"account", "effort"}
+"""What a caller may say of one run."""
 _CUT_SECONDS = 2.0
 """A timeout so shortly before the deadline is the deadline's."""
 
@@ -74,6 +77,8 @@ class AgentCore:
     endpoint: Callable[[BaseChatModel], Endpoint] = resolve
     beside: bool = False
     """What happens beside our own steps (other middleware) is on the run's account too, until `finish`."""
+    tools_cost: bool = False
+    """A tool is known to have a price."""
     correct_tools: bool = True
     most_result_chars: int = 50_000
     _models: dict[str, MeteredChatModel] = field(default_factory=dict)
@@ -196,7 +201,9 @@ class AgentCore:
                 raise
             emit("wind_down", stage="end", why=why)
             result = AIMessage(f"I stopped before I was done: the budget is used up. {why}")
-            result.response_metadata[THOUGHT_WITH] = {"stopped": why}
+            result.response_metadata[THOUGHT_WITH] = {
+                "effort": "none", "thinking_tokens": 0, "decided_by": "operator", "reasons": [why], "stopped": why,
+            }  # fmt: skip
         finally:
             CURRENT.reset(token)
         readings = yield from self.readings(meter, account)
@@ -253,8 +260,16 @@ class AgentCore:
             raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         first = self.endpoint(chat)
         Meter.check_price(first, self.budget)
+        ladder = [first, *self.others]
+        if (
+            not self.tools_cost
+            and set(self.budget.to_dict()) == {"usd"}
+            and all(e.price and e.price.free for e in ladder)
+        ):
+            told = f"{first.name} is free, so ${self.budget.usd} limits nothing but tools that have a price"
+            warnings.warn(f"{told}: limit tokens, calls or seconds too", LimitWarning, stacklevel=2)
         thinker = Thinker(
-            ladder=[first, *self.others], meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
+            ladder=ladder, meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
             pacing=self.pacing,
         )  # fmt: skip
         self._thinkers[id(chat)] = (chat, thinker)
@@ -298,16 +313,21 @@ class AgentCore:
 
 
 def _context() -> dict[str, Any]:
-    """What the caller says of this run: `context={"rheostat": {"account": …, "effort": …}}`.
+    """What the caller says of this run: `context={"rheostat": {"account": …, "effort": …}}`, or an object of the
+    caller's own `context_schema` with an attribute `rheostat`.
 
     Raises:
         BadInput: it says something else.
     """
     context: Any = get_runtime().context
-    said = context.get("rheostat") if isinstance(context, dict) else None
+    if isinstance(context, dict) and context and context.keys() <= _OURS:
+        raise BadInput(
+            f"an agent's context is shared with others: write context={{'rheostat': {context!r}}}, not {context!r}"
+        )
+    said = context.get("rheostat") if isinstance(context, dict) else getattr(context, "rheostat", None)
     if said is None:
         return {}
-    if not isinstance(said, dict) or not said.keys() <= {"account", "effort"}:
+    if not isinstance(said, dict) or not said.keys() <= _OURS:
         raise BadInput(f'context={{"rheostat": …}} has account and effort; not {said!r}')
     return said
 

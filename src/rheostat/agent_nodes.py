@@ -40,6 +40,8 @@ from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
+from rheostat.toolcalls import terms_of
+from rheostat.usage import usd_nanos
 from rheostat.verifiers import Check, Verifier, as_verifier
 
 __all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "as_graph_node", "build_agent"]
@@ -111,18 +113,18 @@ class AgentNodes:
         if most_corrections < 0:
             raise BadInput(f"most_corrections must be zero or more, not {most_corrections}")
         self.endpoint = endpoint = resolve(model)
-        self.core = AgentCore.build(
-            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
-            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
-            policy=policy,
-            pacing=pacing, endpoint=lambda _: endpoint,
-        )  # fmt: skip
-        self.chat = endpoint.chat
-        self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
         self._tool_node = ToolNode(
             list(tools), wrap_tool_call=self._wrap, awrap_tool_call=self._awrap, handle_tool_errors=False
         )
         self._tools = list(self._tool_node.tools_by_name.values())
+        self.core = AgentCore.build(
+            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
+            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
+            policy=policy,
+            pacing=pacing, endpoint=lambda _: endpoint, tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
+        )  # fmt: skip
+        self.chat = endpoint.chat
+        self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
             as_graph_node(name, flow)

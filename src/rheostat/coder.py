@@ -59,6 +59,11 @@ _SAME_FILE = (
     "{path} is as it was before: nothing in it was changed. Find the line that is wrong, and write it differently."
 )
 _BLOCK = re.compile(r"(?:^[^\n]*?([\w./-]+\.\w+)[`*: ]*\n+)?^```[\w+-]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_UNCHANGED = "Nothing was changed yet. The tests pass as they are; do what was asked for, and keep them passing."
+_NOT_OURS = {"venv", "node_modules", "site-packages", "__pycache__"}
+_STUCK = {False: "The tests still fail", True: "The tests pass as before, but nothing was changed"}
+_NO_TESTS, _NO_COMMAND = 5, 127
+"""Exit codes: of pytest, that it found no tests; of a shell, that there is no such command."""
 _SHOWN_CHARS = 6_000
 _FAILURES_CHARS = 1_500
 
@@ -69,7 +74,10 @@ class CoderState(AgentGraphState, total=False):
     task: str
     """What is to be done, in words; may be empty: then the failing tests say it."""
     status: str
-    """`green` (the tests pass), `stuck` (they don't, and nothing is left to try), `cap` (the budget is used up)."""
+    """`green` (the tests pass, and what was asked for is said to be done), `stuck` (they don't, or nothing was changed,
+    and nothing is left to try), `cap` (the budget is used up)."""
+    green_before: bool
+    """The tests passed before anything was changed: they can't say what was asked for, they can only be kept green."""
     report: str
     """What was done, in words."""
     diff: str
@@ -94,6 +102,13 @@ class _Desk:
         said = str(self._tests.invoke({}))
         return said.startswith("PASSED"), said
 
+    def check(self, _: str) -> Verdict:
+        """Something was changed, and the tests pass."""
+        passed, said = self.run_tests()
+        if passed and not self.workspace.changed:
+            return Verdict(False, _UNCHANGED)
+        return Verdict(passed, said[:_FAILURES_CHARS])
+
     def tools(self) -> list[BaseTool]:
         """All of them; in a repository that is shown whole at once only those that change something."""
         named = {tool.name: tool for tool in self.workspace.tools()}
@@ -102,8 +117,16 @@ class _Desk:
 
     def small(self) -> bool:
         """All of its Python can be shown at once."""
-        sizes = [path.stat().st_size for path in self._root.rglob("*.py") if path.is_file()]
-        return sum(sizes) <= _SHOWN_CHARS
+        left = _SHOWN_CHARS
+        for path in self._root.rglob("*.py"):
+            if not path.is_file() or any(
+                part[0] == "." or part in _NOT_OURS for part in path.relative_to(self._root).parts
+            ):
+                continue
+            left -= path.stat().st_size
+            if left < 0:
+                return False
+        return True
 
     def take(self, answer: str) -> Verdict:
         """Write the whole files of an answer, and run the tests."""
@@ -166,8 +189,17 @@ class _Desk:
         return [path for path in self._files() if path.endswith(".py")]
 
     def first_look(self, task: str) -> tuple[bool, str]:
-        """(the tests pass already, what the model is told: what is to be changed stands nearest to its reply)."""
+        """(the tests pass already, what the model is told: what is to be changed stands nearest to its reply).
+
+        Raises:
+            BadInput: the tests can't be run, so that nobody could say when the work is done.
+        """
         passed, said = self.run_tests()
+        if said.startswith((f"FAILED (exit code {_NO_TESTS})", f"FAILED (exit code {_NO_COMMAND})")):
+            raise BadInput(
+                f"the tests of {self._root} can't be run, so nothing could tell when the work is done: {said[:300]}\n"
+                "Name the command that runs them, or write a test first."
+            )
         shown, left = [], _SHOWN_CHARS
         for path in sorted(self._python_files(), key=lambda path: ("test" in path, path)):
             try:
@@ -225,30 +257,29 @@ def build_coder(
     if edits is None:
         edits = "whole" if desk.small() and getattr(endpoint.chat, "calls_by_schema", False) else "tools"
 
-    def green(_: str) -> Verdict:
-        passed, said = desk.run_tests()
-        return Verdict(passed, said[:_FAILURES_CHARS])
-
     whole = edits == "whole"
     nodes = AgentNodes(
         endpoint, [] if whole else desk.tools(), budget=budget,
-        **{"verifier": desk.take if whole else green, "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
+        **{"verifier": desk.take if whole else desk.check, "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
            "most_corrections": 3 if correct else 0, **options},
     )  # fmt: skip
 
     def look(state: CoderState) -> dict[str, Any]:
         passed, told = desk.first_look(state.get("task") or "")
         emit("step", name="look", text=told[-_FAILURES_CHARS:])
+        nothing_to_do = passed and not (state.get("task") or "").strip()
         return {
-            "messages": [HumanMessage(told)], "status": "green" if passed else "", "report": "", "diff": "",
-            "thinking": {},
+            "messages": [HumanMessage(told)], "status": "green" if nothing_to_do else "", "report": "", "diff": "",
+            "thinking": {}, "green_before": passed,
         }  # fmt: skip
 
     def report(state: CoderState) -> dict[str, Any]:
         passed, said = desk.run_tests()
         thinking = state.get("thinking") or {}
         over = thinking.get("stopped") or thinking.get("last_word")
-        status = "green" if passed else "cap" if over else "stuck"
+        unfinished = over and state.get("green_before")  # the tests can't tell
+        done = passed and (state["status"] == "green" or (desk.workspace.changed and not unfinished))
+        status = "green" if done else "cap" if over else "stuck"
         text = _report(state, status, said, desk.workspace.changed)
         emit("report", status=status, text=text)
         return {"status": status, "report": text, "diff": desk.workspace.diff()}
@@ -289,7 +320,8 @@ def _after_act(correct: bool) -> Callable[[CoderState], str]:
             newest.append(message)
         passed = any(isinstance(m.artifact, dict) and m.artifact.get("tests") == "passed" for m in newest)
         edited = any(m.name in ("edit_file", "write_file") for m in newest)
-        return "report" if passed or (edited and not correct) else "think"
+        green = passed and not state.get("green_before")
+        return "report" if green or (edited and not correct) else "think"
 
     return route
 
@@ -298,8 +330,8 @@ def _report(state: CoderState, status: str, said: str, changed: list[str]) -> st
     steps = sum(isinstance(m, AIMessage) for m in state.get("messages", []))
     run = state.get("run") or {}
     words = {
-        "green": "The tests pass", "stuck": "The tests still fail",
-        "cap": "The budget is used up, and the tests still fail",
+        "green": "The tests pass", "stuck": _STUCK[said.startswith("PASSED")],
+        "cap": "The budget is used up, and the work isn't done",
     }  # fmt: skip
     cost = f"{usd(run.get('usd_nanos'))}, {run.get('output_tokens', 0):,} tokens written" if run else "nothing spent"
     files = ", ".join(changed) or "nothing"

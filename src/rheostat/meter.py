@@ -200,8 +200,9 @@ class Meter:
         if budget.usd is not None and endpoint.price is None:
             raise NoPrice(
                 f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
-                "Give a price (rheostat.Price), or limit tokens, calls or seconds instead; if only its address hides "
-                "who bills, say so: endpoint_for(chat, provider='openai')."
+                "Give a price: resolve(model, price=Price(…)) instead of the model, or, where a chat model is wanted, "
+                "AdaptiveThinking(endpoint=lambda chat: resolve(chat, price=Price(…))); or limit tokens, calls or "
+                "seconds instead. If only its address hides who bills: endpoint_for(chat, provider='openai')."
             )
 
     # --- what isn't a model ---------------------------------------------------------------------------

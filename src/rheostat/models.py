@@ -31,7 +31,7 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
         model: A chat model; `qwen2.5-coder-0.5b` (a local name); a path to a GGUF file; `openai:MODEL`,
             `anthropic:MODEL` and so on (`google_genai`, `deepseek`, `openrouter`, `bedrock_converse`, `xai`, `groq`,
             `ollama`, with the extra `providers`); or the URL of an OpenAI-compatible server.
-        price: Yours, instead of the listed one.
+        price: Yours, instead of the listed one. (It stays with the endpoint, not with its `.chat`.)
 
     Raises:
         ModelUnknown: nothing of that name; says what there is.
@@ -50,7 +50,7 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
     if model.endswith(".gguf") or Path(model).is_file():
         return local_endpoint(Path(model), name=Path(model).stem, price=price)
     if ":" in model:
-        return hosted_endpoint(model)
+        return hosted_endpoint(model, price=price)
     near = difflib.get_close_matches(model, CATALOGUE, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     raise ModelUnknown(

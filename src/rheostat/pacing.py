@@ -86,7 +86,8 @@ class Pacing:
         if higher is not None:
             why = f"the last thought was cut: {before.value} → {higher.value}"
             return policy.set_effort(_plan(higher, caps, why), higher, caps, model)
-        return policy.set_effort(_plan(before, caps, f"no seam: {before.value} stays"), before, caps, model)
+        reasons = [*([at.why] if at.why else []), f"no seam since: {before.value} stays"]
+        return policy.set_effort(_plan(before, caps, *reasons), before, caps, model)
 
     @staticmethod
     def _wanted(at: Trajectory, policy: Policy, wish: Wish, model: ModelFacts) -> tuple[Effort, list[str]]:

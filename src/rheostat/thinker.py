@@ -149,8 +149,10 @@ class Thinker:
                 plan = self._fit(endpoint, asked, wanted, inputs, room, keep=asked.offers_tools)
             if plan is not None or endpoint.dial.counts_at_once:
                 break
+        with_tools: Spend | None = None
         if plan is None and asked.offers_tools:
             last_word = True
+            with_tools = self._with_tools(endpoint, asked, wanted, inputs)
             asked = asked.without_tools(endpoint)
             said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
             why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
@@ -170,9 +172,11 @@ class Thinker:
         try:
             held = yield from self.meter.hold(account, amounts, note)
         except BudgetExceeded as refused:
+            needed = getattr(with_tools, refused.limit, None) if with_tools else None
+            tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
             raise refused.because(
-                f"The next call may need {refused.asked:,} {refused.limit} and was not sent: raise the budget, shorten "
-                "the conversation, or lower answer_tokens"
+                f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
+                "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
             ) from None
         listener("plan", **chosen.to_dict(), last_word=last_word)
         listener("hold", tokens=sum(a.tokens for a in amounts), usd_nanos=_sum_usd(amounts), requests=len(amounts))
@@ -242,6 +246,12 @@ class Thinker:
             if plan is not None:
                 return plan
         return None
+
+    def _with_tools(self, endpoint: Endpoint, asked: Asked, wanted: ThinkingPlan, inputs: int) -> Spend:
+        """What the smallest step with tools needs, together with the answer that is kept back for after it."""
+        least = self._least(wanted, endpoint)
+        later = inputs + least.max_output_tokens + self.tool_result_tokens
+        return sum((s for read in (inputs, later) for s in self._requests(endpoint, asked, least, read)[1]), Spend())
 
     @staticmethod
     def _least(wanted: ThinkingPlan, endpoint: Endpoint) -> ThinkingPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,6 +25,7 @@ from rheostat.effort import parse_wish
 from rheostat.errors import BadInput
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
+from rheostat.providers import Endpoint
 from rheostat_tools import Workspace, calculator, python_tool
 
 __all__ = ["agent", "auto", "code"]
@@ -39,8 +41,9 @@ Files = Annotated[Path | None, typer.Option(help="A directory that it may read a
 _DEFAULT_TOKENS, _DEFAULT_SECONDS = 60_000, 300.0
 
 
-def _budget(usd: str | None, tokens: int | None, seconds: float | None) -> Budget:
-    if usd is None and tokens is None and seconds is None:
+def _budget(at: Endpoint, usd: str | None, tokens: int | None, seconds: float | None) -> Budget:
+    money_binds = usd is not None and not (at.price is not None and at.price.free)
+    if not money_binds and tokens is None and seconds is None:
         tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
     return Budget(usd=usd, tokens=tokens, seconds=seconds)
 
@@ -51,7 +54,7 @@ def _general_tools(files: Path | None) -> list[Any]:
     return [calculator(), python_tool(), *(Workspace(files).tools() if files else [])]
 
 
-def _ready(model: str, *, quiet: bool) -> Any:
+def _ready(model: str, *, quiet: bool) -> Endpoint:
     ensure_model(model, quiet=quiet)
     return resolve(model)
 
@@ -68,7 +71,7 @@ def agent(
 ) -> None:
     """An agent with a calculator, a sandboxed Python and, if you name one, a directory.
 
-    Without a limit of yours, 60,000 tokens and 300 seconds hold.
+    Without a limit of yours that binds (dollars don't bind a free model), 60,000 tokens and 300 seconds hold.
 
     Examples:
 
@@ -76,9 +79,10 @@ def agent(
 
         rheostat agent "Sum up notes.txt" --files . --model anthropic:claude-sonnet-5-5 --budget-usd 0.10
     """
-    budget, wish = _budget(budget_usd, budget_tokens, seconds), parse_wish(effort)
+    wish, at = parse_wish(effort), _ready(model, quiet=as_json)
+    budget = _budget(at, budget_usd, budget_tokens, seconds)
     graph = build_agent(
-        _ready(model, quiet=as_json), _general_tools(files), budget=budget, effort=wish,
+        at, _general_tools(files), budget=budget, effort=wish,
         system_prompt="Use the tools to work the task out, then give the answer.",
     ).compile()  # fmt: skip
     result = _watch(graph, {"messages": [("user", _task(task))]}, AgentView(task, model, budget), as_json=as_json)
@@ -91,7 +95,10 @@ def code(
     root: Annotated[Path, typer.Argument(help="The repository.", metavar="DIR")],
     task: Annotated[str, typer.Argument(help="What is wrong; without it the failing tests say it.")] = "",
     model: Model = DEFAULT_MODEL,
-    test_command: Annotated[str, typer.Option(help="How its tests are run.")] = "python -m pytest -q -x",
+    test_command: Annotated[
+        str, typer.Option(help="How its tests are run; its own environment: '.venv/bin/python -m pytest -q -x'.")
+    ] = "python -m pytest -q -x",
+    test_seconds: Annotated[float, typer.Option(help="The most that one run of the tests may take.")] = 60.0,
     budget_usd: Usd = None,
     budget_tokens: Tokens = None,
     seconds: Seconds = None,
@@ -100,7 +107,7 @@ def code(
 ) -> None:
     """Work on a repository until its tests pass. Test files are never changed; the diff is printed.
 
-    Exit code 0: the tests pass; 1: they don't.
+    Exit code 0: the tests pass; 1: they don't. Files are changed in place: start from a clean git tree.
 
     Examples:
 
@@ -108,10 +115,15 @@ def code(
 
         rheostat code . "Parsing dates fails in leap years" --model openai:gpt-6-sol --budget-usd 0.50
     """
-    budget, wish = _budget(budget_usd, budget_tokens, seconds), parse_wish(effort)
-    command = test_command.split()
+    wish = parse_wish(effort)
+    try:
+        command = shlex.split(test_command)
+    except ValueError as error:
+        raise BadInput(f"--test-command {test_command!r}: {error}") from None
+    at = _ready(model, quiet=as_json)
+    budget = _budget(at, budget_usd, budget_tokens, seconds)
     graph = build_coder(
-        _ready(model, quiet=as_json), root, budget=budget, effort=wish, command=command
+        at, root, budget=budget, effort=wish, command=command, test_seconds=test_seconds
     ).compile()  # fmt: skip
     result = _watch(graph, {"task": task}, AgentView(task or f"mend {root}", model, budget), as_json=as_json)
     shown = {name: result.get(name) for name in ("status", "report", "diff", "spend")}
@@ -139,10 +151,11 @@ def auto(
     from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.types import Command
 
-    budget, wish = _budget(budget_usd, budget_tokens, seconds), parse_wish(effort)
-    graph = build_autonomous(
-        _ready(model, quiet=as_json), _general_tools(files), budget=budget, effort=wish, check_in=check_in or ()
-    ).compile(checkpointer=InMemorySaver())
+    wish, at = parse_wish(effort), _ready(model, quiet=as_json)
+    budget = _budget(at, budget_usd, budget_tokens, seconds)
+    graph = build_autonomous(at, _general_tools(files), budget=budget, effort=wish, check_in=check_in or ()).compile(
+        checkpointer=InMemorySaver()
+    )
     view = AgentView(task, model, budget)
     config: Any = {"configurable": {"thread_id": "1"}}
     result = _watch(graph, {"task": _task(task)}, view, as_json=as_json, config=config)

@@ -53,6 +53,8 @@ class Trajectory:
     """How often the last tool call was made before, with the same arguments."""
     starved: bool
     """The last reply of this turn ran out of tokens while it thought."""
+    why: str = ""
+    """The first reason of the effort of the last step of this turn."""
 
 
 _known = functools.lru_cache(maxsize=256)(heuristic)
@@ -92,6 +94,7 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> Trajectory:
         failures=failures,
         repeats=repeats,
         starved=bool(stamp.get("starved")),
+        why=str(next(iter(stamp.get("reasons") or ()), "")),
     )
 
 

@@ -79,7 +79,10 @@ class Book:
             return False
         if account.parent is not None:
             if account.parent not in self.entries:
-                raise LedgerError(f"account {account.id!r}: its parent {account.parent!r} is not open: open it first")
+                raise LedgerError(
+                    f"account {account.id!r}: its parent {account.parent!r} is not open in this ledger: "
+                    f"ledger.open(Account({account.parent!r}, Budget(…))) first, and give the same ledger here"
+                )
             self._say_what_is_looser(account)
         entry = Entry(account.id, account.budget, account.parent, account.window, self.wall_ms, self.mono_ms)
         if reading is not None:

@@ -203,8 +203,11 @@ def _tell(chat: BaseChatModel, own: dict[str, Any]) -> None:
         )
 
 
-def hosted_endpoint(spec: str) -> Endpoint:
+def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
     """An endpoint from `PROVIDER:MODEL`; the key comes from the provider's environment variable.
+
+    Args:
+        price: Yours, instead of the listed one.
 
     Raises:
         ModelUnknown: no such provider, no model name, or no key.
@@ -216,17 +219,17 @@ def hosted_endpoint(spec: str) -> Endpoint:
     row = next((row for row in INTEGRATIONS if row.spec == provider), None)
     try:
         if provider == "openai":
-            return endpoint_for(ChatOpenAI(model=model, max_retries=0, timeout=600), name=spec)
+            return endpoint_for(ChatOpenAI(model=model, max_retries=0, timeout=600), name=spec, price=price)
         if provider == "anthropic":
             from langchain_anthropic import ChatAnthropic
 
             chat = ChatAnthropic(model_name=model, max_retries=0, timeout=600, stop=None)
             if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
                 raise ModelUnknown("set ANTHROPIC_API_KEY")
-            return endpoint_for(chat, name=spec)
+            return endpoint_for(chat, name=spec, price=price)
         if row is not None:
             kind: Any = getattr(importlib.import_module(row.module), row.kind)
-            return endpoint_for(kind(model=model), name=spec)
+            return endpoint_for(kind(model=model), name=spec, price=price)
     except ImportError as error:
         raise MissingExtra(spec, "providers") from error
     except Exception as error:
