@@ -29,7 +29,7 @@ from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading
 from rheostat.meter import Meter
 from rheostat.models import resolve
-from rheostat.nodes.identity import CURRENT, Payer, task_name, thread_account
+from rheostat.nodes.identity import CURRENT, Payer, above, task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
@@ -110,17 +110,17 @@ class AgentCore:
         if not state.get("messages"):
             raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
         before: Reading = state.get("spend") or {}
-        above, meter = CURRENT.get(), self._here()
+        caller, meter = CURRENT.get(), self._here()
         thread = thread_account()
-        if above is not None:
-            thread = above.account
+        if caller is not None:
+            thread = caller.account
         else:
             known = before if before.get("account") == thread else {}
-            parent = known["parent"] or None if known else _context().get("account") or self.parent
+            parent = above(thread, before, _context().get("account"), self.parent)
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
-        self._watch(thread, Payer(meter.ledger, run, self.budget))
+        self._watch(Payer(meter.ledger, run, self.budget))
         own = not before or before.get("account") == thread
         readings = yield from self.readings(meter, run)
         return {
@@ -129,9 +129,9 @@ class AgentCore:
             "thinking": {},
         }
 
-    def _watch(self, thread: str, payer: Payer) -> None:
+    def _watch(self, payer: Payer) -> None:
         if self.beside and CURRENT.get() is None:  # in another agent's tool that agent pays for what happens beside
-            watch(thread, payer)
+            watch(payer)
 
     def _here(self) -> Meter:
         """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
@@ -173,7 +173,7 @@ class AgentCore:
         """What the run has cost in the end, its tools included."""
         meter, account = yield from self.open(state)
         yield Effect(lambda: COVER.forget(account), lambda: asyncio.to_thread(COVER.forget, account))
-        unwatch(state["spend"]["account"])
+        unwatch(account)
         return (yield from self.readings(meter, account))
 
     # --- a step -----------------------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ class AgentCore:
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
-        self._watch(state["spend"]["account"], payer)  # again: a step that failed may be tried again by others
+        self._watch(payer)  # again: a step that failed may be tried again by others
         model = self._metered(thinker, account, chat)
         token: Token[Payer | None] = CURRENT.set(payer)
         try:
@@ -197,7 +197,7 @@ class AgentCore:
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             if not why:
-                unwatch(state["spend"]["account"])
+                unwatch(account)
                 raise
             emit("wind_down", stage="end", why=why)
             result = AIMessage(f"I stopped before I was done: the budget is used up. {why}")
@@ -283,7 +283,9 @@ class AgentCore:
         """One tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
         started = time.monotonic()
-        token: Token[Payer | None] = CURRENT.set(Payer(meter.ledger, account, self.budget))
+        payer = Payer(meter.ledger, account, self.budget)
+        self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
+        token: Token[Payer | None] = CURRENT.set(payer)
         try:
             if not self.correct_tools:
                 return (yield work)

@@ -58,6 +58,8 @@ class AutonomousState(AgentGraphState, total=False):
     """Fractions of the budget at which a human was asked."""
     said: list[str]
     """What the human said."""
+    heard: int
+    """So much of it the steps were laid out with."""
     status: str
     """`done`, `cap` (the budget is used up), `stopped` (by a human)."""
     report: str
@@ -86,8 +88,8 @@ class _Plan:
         said = HumanMessage(task)
         opened = yield from self.core.start({**state, "messages": [said]})
         return {
-            **opened, "messages": [said], "steps": [], "done": [], "outlines": 0, "asked": [], "said": [], "status": "",
-            "report": "",
+            **opened, "messages": [said], "steps": [], "done": [], "outlines": 0, "asked": [], "said": [], "heard": 0,
+            "status": "", "report": "",
         }  # fmt: skip
 
     def outline(self, state: AutonomousState) -> Flow[dict[str, Any]]:
@@ -95,7 +97,7 @@ class _Plan:
         sofar = "\n".join(f"- {each['step']}: {each['result'][:300]}" for each in state["done"])
         words = f"Task: {state['task']}\n"
         words += f"\nDone so far:\n{sofar}\n" if sofar else ""
-        words += "".join(f"\nThe user says: {said}" for said in state["said"])
+        words += _said(state)
         words += f"\nLay out what is left to do, in one to {_MOST_STEPS} steps. Tools: {', '.join(self.nodes.names)}."
 
         def send(model: Any) -> Effect:
@@ -107,7 +109,7 @@ class _Plan:
         steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
         steps = steps or ([] if state["done"] else [state["task"]])  # no outline: the task itself is the one step
         emit("step", name="outline", steps=steps)
-        return {"steps": steps, "outlines": state["outlines"] + 1, **readings}
+        return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), **readings}
 
     def work(self, state: AutonomousState) -> Flow[dict[str, Any]]:
         """Do the next step, under an allowance."""
@@ -162,7 +164,9 @@ class _Plan:
         ]
         left = "\n".join(f"- {step}" for step in state["steps"]) or "- nothing"
         words = (
-            f"Task: {state['task']}\n\nWhat was done:\n" + ("\n".join(lines) or "- nothing") + f"\n\nLeft:\n{left}\n\n"
+            f"Task: {state['task']}\n{_said(state)}\nWhat was done:\n"
+            + ("\n".join(lines) or "- nothing")
+            + f"\n\nLeft:\n{left}\n\n"
             "Report to the user: the result first, then what is unfinished. Be short."
         )
 
@@ -184,8 +188,12 @@ class _Plan:
         if not state["steps"]:
             return "report"
         stuck = not state["done"][-1]["finished"]
-        spoke = len(state["said"]) >= state["outlines"]
-        return "outline" if (stuck or spoke) and state["outlines"] < 3 else "work"
+        spoke = len(state["said"]) > state["heard"]
+        return "outline" if spoke or (stuck and state["outlines"] < 3) else "work"
+
+
+def _said(state: AutonomousState) -> str:
+    return "".join(f"\nThe user says: {said}" for said in state["said"])
 
 
 def _agent(

@@ -15,12 +15,12 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap, RunnableSequence
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field
 
+from rheostat import streams
 from rheostat.budget import Budget
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
@@ -99,10 +99,15 @@ class MeteredChatModel(BaseChatModel):
 
     def _begin(self, ready: Ready) -> Flow[tuple[Reservation, Settings, float | None]]:
         """What comes before the last request of a step, and the reservation under which that may leave now."""
-        [(_, settings), *_] = yield from self._thinker().before_last(self.account_id, ready, self._listener())
+        thinker = self._thinker()
+        [(_, settings), *_] = yield from thinker.before_last(self.account_id, ready, self._listener())
         held = ready.held.pop(0)
-        reservation, room = yield from self._thinker().meter.begun(self.account_id, held, held.amount, ready.note)
-        return reservation, settings, room.seconds
+        try:
+            reservation, room = yield from thinker.meter.begun(self.account_id, held, held.amount, ready.note)
+        except BaseException:
+            yield from thinker.give_back(ready)
+            raise
+        return reservation, settings, streams.most_seconds(ready, room)
 
     def _again(
         self, ready: Ready, reservation: Reservation, error: Exception, attempt: int
@@ -114,18 +119,17 @@ class MeteredChatModel(BaseChatModel):
         """
         meter = self._thinker().meter
         yield from meter.failed(reservation, error)
-        seconds = meter.again_after_seconds(error, attempt)
-        left = yield from meter.room(self.account_id)
-        if seconds is None or (left.seconds is not None and seconds >= left.seconds):
-            yield from self._thinker().give_back(ready)
-            raise error
-        yield pause(seconds)
         try:
+            seconds = meter.again_after_seconds(error, attempt)
+            left = yield from meter.room(self.account_id)
+            if seconds is None or (left.seconds is not None and seconds >= left.seconds):
+                raise error
+            yield pause(seconds)
             fresh, room = yield from meter.begun(self.account_id, None, reservation.amount, ready.note)
         except BaseException:
             yield from self._thinker().give_back(ready)
             raise
-        return fresh, room.seconds
+        return fresh, streams.most_seconds(ready, room)
 
     def _failed(self, ready: Ready, reservation: Reservation, error: BaseException) -> Flow[None]:
         yield from self._thinker().meter.failed(reservation, error)
@@ -134,21 +138,33 @@ class MeteredChatModel(BaseChatModel):
     def _end(
         self, ready: Ready, reservation: Reservation, settings: Settings, full: AIMessageChunk | None, started: float
     ) -> Flow[ChatGenerationChunk]:
-        """The stream has ended by itself: settle it; the last chunk says what it was thought with."""
+        """The stream has ended by itself: settle it, and ask for the answer if thought was all that came. The last
+        chunk says what it was thought with."""
         thinker = self._thinker()
-        phase = next(phase for phase, each in ready.phases if each is settings)
-        if full is None:
-            raise BadInput(f"{ready.endpoint.name} sent an empty stream")
-        message = message_chunk_to_message(full)
-        if not isinstance(message, AIMessage):
-            raise BadInput(f"{ready.endpoint.name} streamed {type(message).__name__}, not an answer")
-        reply = yield from thinker.meter.closed(
-            ready.endpoint, reservation, message, ready.sent(phase), settings, phase, started
-        )
+        numbers = {id(each): number for number, (_, each) in enumerate(ready.phases)}
+        number = numbers[id(settings)]
+        phase = ready.phases[number][0]
+        try:
+            message = streams.whole(full, ready)
+        except BadInput as error:
+            yield from self._failed(ready, reservation, error)
+            raise
+        last = AIMessageChunk(content="", id=message.id, chunk_position="last")
+        try:
+            reply = yield from thinker.meter.closed(
+                ready.endpoint, reservation, message, ready.sent(phase), settings, phase, started
+            )
+            if reply.empty and number + 1 < len(ready.phases):
+                ready.thought = reply.thought or ready.thought
+                reply = yield from thinker.call(self.account_id, ready, *ready.phases[number + 1])
+                answer = thinker.finish(ready, reply)
+                last = streams.as_chunk(answer, last)
+        except BaseException:
+            yield from thinker.give_back(ready)
+            raise
         yield from thinker.give_back(ready)
         thinker.finish(ready, reply, self._listener())
-        stamp = {THOUGHT_WITH: thinker.stamp(ready, reply)}
-        last = AIMessageChunk(content="", id=full.id, response_metadata=stamp, chunk_position="last")
+        last.response_metadata = {**last.response_metadata, THOUGHT_WITH: thinker.stamp(ready, reply)}
         return ChatGenerationChunk(message=last)
 
     def _send(self, ready: Ready, settings: Settings, seconds: float | None) -> dict[str, Any]:
@@ -184,10 +200,10 @@ class MeteredChatModel(BaseChatModel):
             finally:
                 METERED.reset(metered)
         try:
-            for chunk in _with_first(first, chunks):
+            for chunk in streams.with_first(first, chunks):
                 full = chunk if full is None else full + chunk
-                _in_time(started, seconds)
-                yield _told(chunk, run_manager)
+                streams.in_time(started, seconds)
+                yield streams.told(streams.shown(chunk, ready), run_manager)
         except BaseException as error:  # a consumer that goes away too: what was sent may be billed
             drive(self._failed(ready, reservation, error))
             raise
@@ -221,10 +237,10 @@ class MeteredChatModel(BaseChatModel):
         try:
             while first is not None:
                 full = first if full is None else full + first
-                _in_time(started, seconds)
-                generation = ChatGenerationChunk(message=first)
+                streams.in_time(started, seconds)
+                generation = ChatGenerationChunk(message=streams.shown(first, ready))
                 if run_manager is not None:
-                    await run_manager.on_llm_new_token(str(first.text), chunk=generation)
+                    await run_manager.on_llm_new_token(generation.text, chunk=generation)
                 yield generation
                 first = await anext(chunks, None)
         except BaseException as error:
@@ -260,6 +276,8 @@ class MeteredChatModel(BaseChatModel):
         if isinstance(runnable, RunnableMap) and "raw" in runnable.steps__:
             steps = {**runnable.steps__, "raw": self._instead_of(chat, runnable.steps__["raw"])}
             return RunnableMap(steps)
+        if isinstance(runnable, BaseChatModel):
+            raise BadInput(f"{self.model_name} answers in a schema by a copy of itself: that can't be metered")
         return runnable
 
 
@@ -337,21 +355,3 @@ class ThinkingChatModel(MeteredChatModel):
 
 _STANDARD = {"api_key", "max_retries", "max_tokens", "stop", "streaming", "temperature", "timeout"}
 """LangChain's standard parameters of a chat model."""
-
-
-def _with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    if first is not None:
-        yield first
-        yield from rest
-
-
-def _told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
-    generation = ChatGenerationChunk(message=chunk)
-    if run_manager is not None:
-        run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
-    return generation
-
-
-def _in_time(started: float, seconds: float | None) -> None:
-    if seconds is not None and time.monotonic() - started > seconds:
-        raise TimeoutError(f"the stream was cut at its deadline, after {seconds:.1f} s")

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import posixpath
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from rheostat.budget import Budget
 from rheostat.errors import BadInput
 from rheostat.events import emit
 from rheostat.models import resolve
+from rheostat.policy import Caps
 from rheostat.providers import Endpoint
 from rheostat.usage import usd
 from rheostat.verifiers import Verdict
@@ -37,8 +39,9 @@ Edits: TypeAlias = Literal["tools", "whole"]
 """How a change is made: with tools that edit, write and undo; or by whole files in fenced blocks of the answer."""
 
 PROTECTED = (
-    "test_*.py", "*_test.py", "conftest.py", "pytest.py", "sitecustomize.py", "pytest.ini", "tox.ini", "setup.cfg",
-    "pyproject.toml",
+    "test_*.py", "*_test.py", "conftest.py", "pytest.py", "pluggy.py", "sitecustomize.py", "usercustomize.py",
+    "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "pyproject.toml", "pytest/*",
+    "_pytest/*", "pluggy/*",
 )  # fmt: skip
 """What a coder may not write: it would be the short way to green."""
 
@@ -58,7 +61,8 @@ _NO_FILE = (
 _SAME_FILE = (
     "{path} is as it was before: nothing in it was changed. Find the line that is wrong, and write it differently."
 )
-_BLOCK = re.compile(r"(?:^[^\n]*?([\w./-]+\.\w+)[`*: ]*\n+)?^```[\w+-]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"(?:^([^\n]*\w\.\w+[`*: ]*)\n+)?^```[\w+-]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_PATH = re.compile(r"^\W*(file\b|path\b)?\W*?(?:.*[\s`*])?([\w./-]+\.\w+)[`*: ]*$", re.IGNORECASE)
 _UNCHANGED = "Nothing was changed yet. The tests pass as they are; do what was asked for, and keep them passing."
 _NOT_OURS = {"venv", "node_modules", "site-packages", "__pycache__"}
 _STUCK = {False: "The tests still fail", True: "The tests pass as before, but nothing was changed"}
@@ -88,6 +92,16 @@ class CoderInput(AgentGraphState, total=False):
     """What a caller gives: nothing, or a task."""
 
     task: str
+
+
+def _path_in(line: str, there: list[str]) -> str:
+    """The file that a line above a block names: one that is there, or one that stands alone or after `file:`."""
+    match = _PATH.match(line)
+    if match is None:
+        return ""
+    said, path = match[1], match[2]
+    alone = line.strip(" `*#:") == path
+    return path if said or alone or path.removeprefix("./") in there else ""
 
 
 class _Desk:
@@ -130,33 +144,38 @@ class _Desk:
 
     def take(self, answer: str) -> Verdict:
         """Write the whole files of an answer, and run the tests."""
-        mine = [path for path in self._python_files() if not self._is_protected(path)]
-        found = [(path, text) for path, text in _BLOCK.findall(answer) if text.strip()]
+        there = self._files()
+        mine = [path for path in there if path.endswith(".py") and not self._is_protected(path)]
+        found = [(_path_in(line, there), text) for line, text in _BLOCK.findall(answer) if text.strip()]
         blocks = [(path, text) for path, text in found if path]
         if not blocks and len(mine) == len(found) == 1:
             blocks = [(mine[0], found[0][1])]
-        blocks = [
-            block for block in blocks if not self._is_protected(block[0])
-        ] or blocks  # tests told again do no harm
+        # tests that are told again do no harm
+        blocks = [block for block in blocks if not self._is_protected(block[0])] or blocks
         if not blocks:
             return Verdict(False, _NO_FILE)
-        same = []
-        for path, text in blocks:
-            try:
+        try:
+            for path, _ in blocks:
                 self._check_protected(path)
-                if path in mine and (self._root / path).read_text(encoding="utf-8") == text:
-                    same.append(path)
-                else:
+            before = {path: (self._root / path).read_text(encoding="utf-8") for path, _ in blocks if path in mine}
+            for path, text in blocks:
+                if before.get(path) != text:
                     self.workspace.write_file(path, text)
-            except (ToolException, ValueError) as refused:
-                return Verdict(False, str(refused))
-        if len(same) == len(blocks):
-            return Verdict(False, _SAME_FILE.format(path=same[0]))
+        except (ToolException, ValueError) as refused:
+            return Verdict(False, str(refused))
         passed, said = self.run_tests()
-        return Verdict(passed, said[:_FAILURES_CHARS])
+        said = said[:_FAILURES_CHARS]
+        if not passed and all(before.get(path) == text for path, text in blocks):
+            said = f"{_SAME_FILE.format(path=blocks[0][0])}\n{said}"
+        return Verdict(passed, said)
+
+    def answer_tokens(self) -> int:
+        """The most that an answer with all the files needs: a model that has lost its way goes on for ever."""
+        return 512 + sum((self._root / path).stat().st_size for path in self._python_files()) // 2
 
     def _is_protected(self, path: str) -> bool:
-        return any(fnmatch.fnmatch(Path(path).name, pattern) for pattern in self._protected)
+        inside = posixpath.normpath(path)
+        return any(fnmatch.fnmatch(each, pattern) for pattern in self._protected for each in (Path(path).name, inside))
 
     def _check_protected(self, path: str) -> None:
         if self._is_protected(path):
@@ -258,10 +277,11 @@ def build_coder(
         edits = "whole" if desk.small() and getattr(endpoint.chat, "calls_by_schema", False) else "tools"
 
     whole = edits == "whole"
+    own = {"caps": Caps(answer_tokens=desk.answer_tokens())} if whole else {}
     nodes = AgentNodes(
         endpoint, [] if whole else desk.tools(), budget=budget,
         **{"verifier": desk.take if whole else desk.check, "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
-           "most_corrections": 3 if correct else 0, **options},
+           "most_corrections": 3 if correct else 0, **own, **options},
     )  # fmt: skip
 
     def look(state: CoderState) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from rheostat.errors import BadInput, NoPrice
 from rheostat.ledger import Reservation
-from rheostat.nodes.identity import CURRENT, Payer, thread_account
+from rheostat.nodes.identity import CURRENT, Payer, invocation, thread_account
 from rheostat.pricing import Price, Terms, price_of
 from rheostat.providers.bounds import Overhead, input_bound
 from rheostat.providers.dial import Settings, reply_from
@@ -39,23 +39,24 @@ _COUNTED_BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 
 
 _lock = threading.Lock()
-_watched: OrderedDict[str, Payer] = OrderedDict()
-"""By the account of the LangGraph thread or invocation: for what runs beside the agent's own nodes."""
+_watched: OrderedDict[str, tuple[Any, Payer]] = OrderedDict()
+"""By the agent's account: (LangGraph's control object of the invocation, the agent): for what runs beside its nodes.
+A run that was left (interrupted, cut, out of steps) covers nothing in the thread's next invocation."""
 
 
-def watch(thread: str, agent: Payer) -> None:
-    """Cover what happens in this thread from now on."""
+def watch(agent: Payer) -> None:
+    """Cover what happens in this invocation from now on."""
     with _lock:
-        _watched[thread] = agent
-        _watched.move_to_end(thread)
+        _watched[agent.account] = invocation(), agent
+        _watched.move_to_end(agent.account)
         while len(_watched) > _REMEMBERED:
             _watched.popitem(last=False)
 
 
-def unwatch(thread: str) -> None:
-    """The agent has ended: what happens in this thread now is somebody else's."""
+def unwatch(account: str) -> None:
+    """The agent has ended: what happens beside it now is somebody else's."""
     with _lock:
-        _watched.pop(thread, None)
+        _watched.pop(account, None)
 
 
 def _paying() -> Payer | None:
@@ -63,9 +64,16 @@ def _paying() -> Payer | None:
     if agent is not None or not _watched:
         return agent
     try:
-        return _watched.get(thread_account())
+        control, thread = invocation(), thread_account()
     except (RuntimeError, AttributeError, LookupError):  # outside of any graph
         return None
+    with _lock:  # of several agents in one invocation, the one that was heard of last
+        beside = (agent for at, agent in reversed(_watched.values()) if at is control and _under(agent, thread))
+        return next(beside, None)
+
+
+def _under(agent: Payer, thread: str) -> bool:
+    return agent.account.startswith(f"{thread}/")
 
 
 def _beneath(agent: Payer, metered: tuple[Any, str] | None) -> bool:
@@ -81,6 +89,10 @@ class _Cover(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self._air: dict[UUID, tuple[Payer, Reservation, Price | None, Settings]] = {}
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
+        """A model of texts, not of chats: what it used can't be read, so that all of the hold stays charged."""
+        self.on_chat_model_start(serialized, [[HumanMessage(prompt) for prompt in prompts]], run_id=run_id, **kwargs)
 
     def on_chat_model_start(
         self,

@@ -40,6 +40,8 @@ from rheostat.usage import Spend
 __all__ = ["Meter"]
 
 
+_MOMENT_MILLISECONDS = 250
+"""A call that is cut at the most seconds of its price ends a moment later, at our cost; what runs on is charged."""
 _SWEEP_SECONDS = 600.0
 _ABSURD_TOKENS = 4_000_000
 
@@ -366,8 +368,9 @@ class Meter:
         if reply.spend is None:
             yield from self._lose(reservation.id)
             return replace(reply, spend=reservation.amount, message=message)
-        if price is not None and price.most_seconds is not None:  # what took longer was cut, give or take a moment
-            milliseconds = min(milliseconds, reservation.amount.milliseconds)
+        most = reservation.amount.milliseconds
+        if longest(price) and milliseconds <= most + _MOMENT_MILLISECONDS:
+            milliseconds = min(milliseconds, most)
         spend = replace(reply.spend, milliseconds=milliseconds)
         spend = replace(spend, usd_nanos=price.cost(spend, reply.terms) if price else None)
         yield from self._settle(reservation.id, spend, reply.request_id)

@@ -271,9 +271,9 @@ class Thinker:
         phases = yield from self.before_last(account, ready, listener)
         reply: Reply | None = None
         for phase, settings in phases:
-            if reply is not None and not (phase == "answer" and _empty(reply)):
+            if reply is not None and not (phase == "answer" and reply.empty):
                 break
-            reply = yield from self._call(account, ready, phase, settings)
+            reply = yield from self.call(account, ready, phase, settings)
             ready.thought = reply.thought or ready.thought
         yield from self.give_back(ready)
         if reply is None:
@@ -285,12 +285,12 @@ class Thinker:
         phases = list(ready.phases)
         if phases[0][0] == "think":
             phase, settings = phases.pop(0)
-            reply = yield from self._call(account, ready, phase, settings)
+            reply = yield from self.call(account, ready, phase, settings)
             ready.thought = reply.thought
             listener("thought", text=reply.thought)
         return phases
 
-    def _call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:
+    def call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:
         held = ready.held.pop(0)
         try:
             return (
@@ -350,10 +350,6 @@ def _steered(
         reasoning = {**settings.kwargs.get("reasoning", {}), "effort": base.value}
         sent.append((phase, replace(settings, kwargs={**settings.kwargs, "reasoning": reasoning})))
     return steered, sent
-
-
-def _empty(reply: Reply) -> bool:
-    return not reply.text and not (reply.message and reply.message.tool_calls)
 
 
 def _sum_usd(amounts: Sequence[Spend]) -> int | None:

@@ -32,6 +32,7 @@ TERMS = "rheostat"
 _SAME_RESULTS = 3
 _EXCERPT_CHARS = 600
 _NOT_RUN = "NOT RUN"
+_DEAD_LINES = {"ConnectionError", "TimeoutError", "TransportError", "URLError", "ClientConnectionError", "Timeout"}
 _GENERATOR = re.compile(r"^<(async_)?generator object")
 
 ToolT = TypeVar("ToolT", bound=BaseTool)
@@ -179,6 +180,13 @@ async def _awithin(ado: Callable[[], Any], seconds: float | None) -> Any:
         raise _Late(f"no result within {seconds:g} s") from error
 
 
+def _line_went_dead(error: Exception) -> bool:
+    """Of the standard library, httpx, requests, urllib, aiohttp: no answer came (an HTTP status is one)."""
+    if isinstance(error, _Late) or isinstance(getattr(error, "code", getattr(error, "status_code", None)), int):
+        return False
+    return any(kind.__name__ in _DEAD_LINES for kind in type(error).__mro__)
+
+
 def _misfit(call: dict[str, Any], tool: BaseTool) -> ValidationError | None:
     """What the tool's own schema says against the arguments."""
     schema = tool.tool_call_schema
@@ -230,14 +238,12 @@ def run_tool(
     while True:
         try:
             result = yield from _paid(call, tool, declared, work, meter, account, passes)
-        except (ConnectionError, TimeoutError) as error:
-            if not again or isinstance(error, _Late):
-                return _message(call, evidence(error, call, tool))
-            again = False
         except passes:
             raise
         except Exception as error:
-            return _message(call, evidence(error, call, tool))
+            if not again or not _line_went_dead(error):
+                return _message(call, evidence(error, call, tool))
+            again = False
         else:
             return _checked(result, call, tool, most_result_chars)
 
@@ -255,6 +261,8 @@ def _paid(
     nanos = usd_nanos(declared.usd)
     room = yield from meter.room(account)
     limits = [seconds for seconds in (declared.seconds, room.seconds) if seconds is not None]
+    if room.seconds is not None and room.seconds <= 0:
+        return _message(call, f"NOT RUN: {call['name']}: the time of this run is over")
     seconds = max(min(limits), 0.001) if limits else None
     ran: list[bool] = []
 

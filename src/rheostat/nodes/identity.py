@@ -13,10 +13,11 @@ from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
 from rheostat.budget import Budget
-from rheostat.ledger import Ledger
+from rheostat.errors import BadInput
+from rheostat.ledger import Ledger, Reading
 from rheostat.pricing import Price
 
-__all__ = ["CURRENT", "Payer", "task_name", "thread_account"]
+__all__ = ["CURRENT", "Payer", "above", "invocation", "task_name", "thread_account"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +62,28 @@ def thread_account() -> str:
         while len(_invocations) > _REMEMBERED:
             _invocations.popitem(last=False)
         return name
+
+
+def above(thread: str, before: Reading, named: str | None, usual: str | None) -> str | None:
+    """The account above a thread: the one that it has, else the one that the caller named, else the usual one.
+
+    Raises:
+        BadInput: it has another than the one that was named.
+    """
+    if before.get("account") != thread:
+        return named or usual
+    known = before["parent"] or None
+    if named is not None and named != known:
+        raise BadInput(
+            f"{thread} has spent on {known or 'no account above it'} before, and can't go over to {named!r}: one "
+            "thread, one account. Start another thread."
+        )
+    return known
+
+
+def invocation() -> Any:
+    """What LangGraph makes anew for each invocation, and hands to its subgraphs; to be compared by identity."""
+    return get_runtime().control
 
 
 def task_name() -> str:

@@ -84,6 +84,11 @@ class Reply:
         """The tokens ran out while it was thinking: the same call again would only pay for it again."""
         return self.cut and not self.text
 
+    @property
+    def empty(self) -> bool:
+        """Neither an answer nor a tool call."""
+        return not self.text and not (self.message and self.message.tool_calls)
+
     def billed(self, **terms: Any) -> Reply:
         """The same, with more known about the terms on which it was billed."""
         return replace(self, terms=replace(self.terms, **terms))

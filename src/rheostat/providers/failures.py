@@ -69,11 +69,14 @@ def read_failure(error: BaseException) -> CallFailure:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what caused it. What merely was being handled when the call began (a fallback runs in an `except`)
+    says nothing about this call: `__context__` isn't followed.
+    """
     seen: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in seen:
         seen.append(current)
-        current = current.__cause__ or current.__context__
+        current = current.__cause__
     return seen
 
 
