@@ -50,9 +50,9 @@ if TYPE_CHECKING:
     from rheostat.pacing import Pacing
     from rheostat.policy import Caps, Policy
     from rheostat.pricing import FREE, Price
-    from rheostat.providers import Endpoint
+    from rheostat.providers import Endpoint, endpoint_for
     from rheostat.toolcalls import terms
-    from rheostat.usage import Spend
+    from rheostat.usage import Spend, usd
     from rheostat.verifiers import (
         Exact,
         JsonSchema,
@@ -119,11 +119,13 @@ __all__ = [
     "build_autonomous",
     "build_coder",
     "build_solver",
+    "endpoint_for",
     "heuristic",
     "latest_reading",
     "open_ledger",
     "resolve",
     "terms",
+    "usd",
 ]
 
 _ROOMS = {
@@ -194,9 +196,15 @@ _ROOMS = {
         "FREE",
         "Price",
     ),
-    "rheostat.providers": ("Endpoint",),
+    "rheostat.providers": (
+        "Endpoint",
+        "endpoint_for",
+    ),
     "rheostat.toolcalls": ("terms",),
-    "rheostat.usage": ("Spend",),
+    "rheostat.usage": (
+        "Spend",
+        "usd",
+    ),
     "rheostat.verifiers": (
         "Exact",
         "JsonSchema",

@@ -200,7 +200,7 @@ class AgentCore:
                 unwatch(account)
                 raise
             emit("wind_down", stage="end", why=why)
-            result = AIMessage(f"I stopped before I was done: the budget is used up. {why}")
+            result = AIMessage(f"I stopped before I was done: the budget is used up ({why}).")
             result.response_metadata[THOUGHT_WITH] = {
                 "effort": "none", "thinking_tokens": 0, "decided_by": "operator", "reasons": [why], "stopped": why,
             }  # fmt: skip
@@ -234,7 +234,7 @@ class AgentCore:
         if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
             return ""
         if isinstance(error, BudgetExceeded):
-            return str(error)
+            return f"{error.limit}: {error.plainly}"
         room = yield from meter.room(account)
         late = room.seconds is not None and room.seconds < _CUT_SECONDS
         if late and (isinstance(error, TimeoutError) or read_failure(error).reason == "timeout"):

@@ -116,6 +116,19 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
             text += f" ({went})" if went else ""
         super().__init__(f"{text}. {hint}" if hint else text)
 
+    @property
+    def plainly(self) -> str:
+        """For the person who talks to the agent: without accounts and nano-dollars."""
+        if self.limit == "seconds":
+            return f"its {self.cap:g} seconds are over"
+        if self.limit == "usd_nanos":
+            asked, left, cap = (
+                f"${amount / 1e9:.6f}".rstrip("0").rstrip(".") for amount in (self.asked, self.left, self.cap)
+            )
+        else:
+            asked, left, cap = f"{self.asked:,} {self.limit}", f"{self.left:,}", f"{self.cap:,}"
+        return f"the next call may need {asked}; left are {left} of {cap}"
+
     def because(self, hint: str, *, who: str = "") -> BudgetExceeded:
         """The same with a hint, and the account called by another name."""
         names = ("account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "child")

@@ -282,8 +282,12 @@ def _paid(
         return (yield timed)
     except BudgetExceeded as refused:
         if ran:
-            return _message(call, f"FAILED: {call['name']} ran into the budget in the middle of its work: {refused}")
-        return _message(call, f"NOT RUN: {call['name']} costs ${declared.usd}, and the budget has no room: {refused}")
+            return _message(
+                call, f"FAILED: {call['name']} ran into the budget in the middle of its work: {refused.plainly}"
+            )
+        return _message(
+            call, f"NOT RUN: {call['name']} costs ${declared.usd}, and the budget has no room: {refused.plainly}"
+        )
 
 
 def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int) -> Any:
