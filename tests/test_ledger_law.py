@@ -1,6 +1,6 @@
 """Random histories drive every ledger, with a model of the truth beside it: overspent = lost = counted twice = 0.
 
-2,000 histories of 100 steps; `make soak` does ten thousand on every ledger, or `HISTORIES=…` as many as you like.
+800 histories of 100 steps; `make soak` does ten thousand on every ledger, or `HISTORIES=…` as many as you like.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ def histories(number: int) -> settings:
 @pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_memory_ledger_keeps_the_law() -> None:
-    run_state_machine_as_test(ledger_machine(MemoryStore), settings=histories(1300))
+    run_state_machine_as_test(ledger_machine(MemoryStore), settings=histories(500))
 
 
 @pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_sqlite_ledger_keeps_the_law() -> None:
-    run_state_machine_as_test(ledger_machine(SQLiteStore), settings=histories(500))
+    run_state_machine_as_test(ledger_machine(SQLiteStore), settings=histories(200))
 
 
 @pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_postgres_ledger_keeps_the_law(postgres: PostgresServer) -> None:
-    run_state_machine_as_test(ledger_machine(lambda: PostgresStore(postgres)), settings=histories(200))
+    run_state_machine_as_test(ledger_machine(lambda: PostgresStore(postgres)), settings=histories(100))
 
 
 def _twice(settle: Any) -> Any:
