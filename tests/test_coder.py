@@ -168,6 +168,61 @@ def test_unknown_way_to_edit(repository: Path) -> None:
         build_coder(CHAT.at(server), repository, budget=BUDGET, edits="patch")
 
 
+# --- green before, unable to run, checked twice ------------------------------------------------------------------
+
+
+def adder(root: Path, code: str) -> Path:
+    (root / "calc.py").write_text(code)
+    (root / "test_calc.py").write_text("from calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n")
+    return root
+
+
+RIGHT = "def add(a, b):\n    return a + b\n"
+
+
+def test_a_task_is_worked_on_though_the_tests_pass(tmp_path: Path) -> None:
+    root = adder(tmp_path, RIGHT)
+    more = f"{RIGHT}\n\ndef twice(a):\n    return 2 * a\n"
+    write = Turn(tool_calls=(("write_file", {"path": "calc.py", "content": more}),), text="")
+    with simulated(Turn(text="All is well."), write, Turn(text="Done.")) as server:
+        graph = build_coder(CHAT.at(server), root, budget=Budget(usd="5"), edits="tools").compile()
+        result = graph.invoke({"task": "Add twice(a)."})
+        assert result["status"] == "green"
+        assert (root / "calc.py").read_text() == more
+        assert "Nothing was changed" in str(server.bill.bodies[1])
+
+
+def test_tests_that_cant_be_run_are_said_before_anything_is_spent(tmp_path: Path) -> None:
+    (tmp_path / "calc.py").write_text(RIGHT)
+    with simulated() as server:
+        for command in (COMMAND, ("no-such-command-anywhere",)):
+            graph = _build_coder(CHAT.at(server), tmp_path, budget=Budget(usd="5"), command=command).compile()
+            with pytest.raises(BadInput, match="can't be run"):
+                graph.invoke({"task": "Mend it."})
+        assert server.bill.requests == 0
+
+
+def test_an_answer_that_is_checked_twice_passes_twice(tmp_path: Path) -> None:
+    """A run that was killed between writing and remembering it is given the same answer again."""
+    answer = f"file: calc.py\n```python\n{RIGHT}```"
+    root = adder(tmp_path, RIGHT.replace("+", "-"))
+    for _ in range(2):
+        with simulated(Turn(text=answer)) as server:
+            graph = build_coder(CHAT.at(server), root, budget=Budget(usd="5"), edits="whole").compile()
+            assert graph.invoke({})["status"] == "green"
+
+
+def test_pytest_cant_be_told_to_look_elsewhere(tmp_path: Path) -> None:
+    root = adder(tmp_path, RIGHT.replace("+", "-"))
+    cheat = (
+        "file: .pytest.ini\n```\n[pytest]\npython_files = ok.py\n```\nfile: ok.py\n```python\ndef test_ok(): pass\n```"
+    )
+    with simulated(Turn(text=cheat)) as server:
+        graph = build_coder(CHAT.at(server), root, budget=Budget(usd="5"), edits="whole", correct=False).compile()
+        assert graph.invoke({})["status"] == "stuck"
+        assert not (root / ".pytest.ini").exists()
+
+
 def test_no_such_repository() -> None:
     with simulated() as server, pytest.raises(BadInput, match="no directory"):
         build_coder(CHAT.at(server), "/nowhere/at/all", budget=BUDGET)

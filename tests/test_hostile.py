@@ -7,14 +7,14 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
 from langchain_core.language_models import FakeListLLM
-from langchain_core.messages import AIMessageChunk, ToolMessage
+from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -32,7 +32,6 @@ from rheostat import (
     Price,
     ThinkingChatModel,
     build_agent,
-    build_coder,
     resolve,
     terms,
 )
@@ -55,7 +54,7 @@ def go(x: int = 0) -> str:
 # --- other errors in the air ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("older", [ConnectionError("x"), None], ids=["never left", "refused"])
+@pytest.mark.parametrize("older", [httpx2.ConnectError("x"), None], ids=["never left", "refused"])
 def test_an_older_error_says_nothing_of_a_newer_call(older: Exception | None) -> None:
     """A fallback runs in an `except`: what failed before it is in the context of what fails in it."""
     turns = [Turn(fault=Fault(status=429))] if older is None else []
@@ -318,9 +317,7 @@ def test_a_tool_isnt_started_after_the_deadline(run: Runner) -> None:
     chat = Slow(script=[Said(tool_calls=(("send", {}),))])
     result = run(create_agent(chat, [send], middleware=[AdaptiveThinking(budget=Budget(seconds=0.3))]), ASK)
     assert sent == []
-    assert any(isinstance(m, ToolMessage) and "NOT RUN" in m.text for m in result["messages"]) or "stopped" in str(
-        result["messages"][-1].text
-    )
+    assert "the budget is used up (seconds" in result["messages"][-1].text
 
 
 def test_money_binds_no_free_model() -> None:
@@ -335,61 +332,3 @@ def test_a_price_of_ones_own_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     price = Price(input_per_million="999", output_per_million="999")
     assert resolve("openai:gpt-5.1", price=price).price == price
-
-
-# --- the coder --------------------------------------------------------------------------------------------------
-
-
-def repository(root: Path, code: str) -> Path:
-    (root / "calc.py").write_text(code)
-    (root / "test_calc.py").write_text("from calc import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n")
-    return root
-
-
-RIGHT = "def add(a, b):\n    return a + b\n"
-COMMAND = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--disable-plugin-autoload")
-
-
-def test_a_task_is_worked_on_though_the_tests_pass(tmp_path: Path) -> None:
-    root = repository(tmp_path, RIGHT)
-    more = f"{RIGHT}\n\ndef twice(a):\n    return 2 * a\n"
-    write = Turn(tool_calls=(("write_file", {"path": "calc.py", "content": more}),), text="")
-    with simulated(Turn(text="All is well."), write, Turn(text="Done.")) as server:
-        graph = build_coder(CHAT.at(server), root, budget=Budget(usd="5"), command=COMMAND, edits="tools").compile()
-        result = graph.invoke({"task": "Add twice(a)."})
-        assert result["status"] == "green"
-        assert (root / "calc.py").read_text() == more
-        assert "Nothing was changed" in str(server.bill.bodies[1])
-
-
-def test_tests_that_cant_be_run_are_said_before_anything_is_spent(tmp_path: Path) -> None:
-    (tmp_path / "calc.py").write_text(RIGHT)
-    with simulated() as server:
-        for command in (COMMAND, ("no-such-command-anywhere",)):
-            graph = build_coder(CHAT.at(server), tmp_path, budget=Budget(usd="5"), command=command).compile()
-            with pytest.raises(BadInput, match="can't be run"):
-                graph.invoke({"task": "Mend it."})
-        assert server.bill.requests == 0
-
-
-def test_an_answer_that_is_checked_twice_passes_twice(tmp_path: Path) -> None:
-    """A run that was killed between writing and remembering it is given the same answer again."""
-    answer = f"file: calc.py\n```python\n{RIGHT}```"
-    root = repository(tmp_path, RIGHT.replace("+", "-"))
-    for _ in range(2):
-        with simulated(Turn(text=answer)) as server:
-            graph = build_coder(CHAT.at(server), root, budget=Budget(usd="5"), command=COMMAND, edits="whole").compile()
-            assert graph.invoke({})["status"] == "green"
-
-
-def test_pytest_cant_be_told_to_look_elsewhere(tmp_path: Path) -> None:
-    root = repository(tmp_path, RIGHT.replace("+", "-"))
-    cheat = (
-        "file: .pytest.ini\n```\n[pytest]\npython_files = ok.py\n```\nfile: ok.py\n```python\ndef test_ok(): pass\n```"
-    )
-    with simulated(Turn(text=cheat)) as server:
-        graph = build_coder(
-            CHAT.at(server), root, budget=Budget(usd="5"), command=COMMAND, edits="whole", correct=False
-        ).compile()
-        assert graph.invoke({})["status"] == "stuck"
-        assert not (root / ".pytest.ini").exists()

@@ -29,7 +29,7 @@ from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading
 from rheostat.meter import Meter
 from rheostat.models import resolve
-from rheostat.nodes.identity import CURRENT, Payer, above, task_name, thread_account
+from rheostat.nodes.identity import CURRENT, Payer, account_above, task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
@@ -116,7 +116,7 @@ class AgentCore:
             thread = caller.account
         else:
             known = before if before.get("account") == thread else {}
-            parent = above(thread, before, _context().get("account"), self.parent)
+            parent = account_above(thread, before, _context().get("account"), self.parent)
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
@@ -135,15 +135,15 @@ class AgentCore:
 
     def _here(self) -> Meter:
         """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
-        above = CURRENT.get()
-        if above is None or above.ledger is self.meter.ledger:
+        caller = CURRENT.get()
+        if caller is None or caller.ledger is self.meter.ledger:
             return self.meter
         if self.given_ledger:
             raise BadInput(
                 "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
                 "same, or give the inner one none"
             )
-        return Meter(above.ledger, quiet=True)
+        return Meter(caller.ledger, quiet=True)
 
     def open(self, state: Any) -> Flow[tuple[Meter, str]]:
         """The run's account, known to the ledger again even after a restart.

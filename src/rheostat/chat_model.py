@@ -141,8 +141,7 @@ class MeteredChatModel(BaseChatModel):
         """The stream has ended by itself: settle it, and ask for the answer if thought was all that came. The last
         chunk says what it was thought with."""
         thinker = self._thinker()
-        numbers = {id(each): number for number, (_, each) in enumerate(ready.phases)}
-        number = numbers[id(settings)]
+        number = next(number for number, (_, each) in enumerate(ready.phases) if each is settings)
         phase = ready.phases[number][0]
         try:
             message = streams.whole(full, ready)

@@ -23,12 +23,14 @@ _CALL_BLOCKS = {"tool_use", "input_json_delta", "function_call", "custom_tool_ca
 
 
 def with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    """A stream whose first chunk was taken off already; `None`: there was none."""
     if first is not None:
         yield first
         yield from rest
 
 
 def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    """The chunk for who asked, and for the callbacks of this run."""
     generation = ChatGenerationChunk(message=chunk)
     if run_manager is not None:
         run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
@@ -42,6 +44,11 @@ def most_seconds(ready: Ready, room: Room) -> float | None:
 
 
 def whole(full: AIMessageChunk | None, ready: Ready) -> AIMessage:
+    """All chunks together.
+
+    Raises:
+        BadInput: there were none, or they are no answer.
+    """
     message = message_chunk_to_message(full) if full is not None else None
     if not isinstance(message, AIMessage):
         raise BadInput(f"{ready.endpoint.name} streamed {type(message).__name__}, not an answer")
@@ -60,6 +67,7 @@ def shown(chunk: AIMessageChunk, ready: Ready) -> AIMessageChunk:
 
 
 def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
+    """A reply that wasn't streamed as the last chunk of one that was."""
     calls: list[Any] = [
         {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": number,
          "type": "tool_call_chunk"} for number, call in enumerate(message.tool_calls)
@@ -71,5 +79,10 @@ def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
 
 
 def in_time(started: float, seconds: float | None) -> None:
+    """Cut a stream that is late.
+
+    Raises:
+        TimeoutError: its deadline has passed.
+    """
     if seconds is not None and time.monotonic() - started > seconds:
         raise TimeoutError(f"the stream was cut at its deadline, after {seconds:.1f} s")

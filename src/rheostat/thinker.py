@@ -291,6 +291,7 @@ class Thinker:
         return phases
 
     def call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:
+        """One request of a step, under the first of its holds; if it fails, the others are given back."""
         held = ready.held.pop(0)
         try:
             return (

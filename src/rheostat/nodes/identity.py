@@ -17,7 +17,7 @@ from rheostat.errors import BadInput
 from rheostat.ledger import Ledger, Reading
 from rheostat.pricing import Price
 
-__all__ = ["CURRENT", "Payer", "above", "invocation", "task_name", "thread_account"]
+__all__ = ["CURRENT", "Payer", "account_above", "invocation", "task_name", "thread_account"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +64,7 @@ def thread_account() -> str:
         return name
 
 
-def above(thread: str, before: Reading, named: str | None, usual: str | None) -> str | None:
+def account_above(thread: str, before: Reading, named: str | None, usual: str | None) -> str | None:
     """The account above a thread: the one that it has, else the one that the caller named, else the usual one.
 
     Raises:

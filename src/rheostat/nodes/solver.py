@@ -17,7 +17,7 @@ from rheostat.errors import BadInput
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
-from rheostat.nodes.identity import CURRENT, above, task_name, thread_account
+from rheostat.nodes.identity import CURRENT, account_above, task_name, thread_account
 from rheostat.policy import Caps, Policy
 from rheostat.prompts import ANSWER_TOKENS
 from rheostat.providers import Endpoint
@@ -84,7 +84,7 @@ class Solver:
     def _above(self, before: Reading, name: str) -> str | None:
         context = get_runtime().context
         named = context.get("account") if isinstance(context, dict) else None
-        return above(name, before, named, self.parent)
+        return account_above(name, before, named, self.parent)
 
     def open(self, state: SolverState) -> Flow[str]:
         """The run's account, known to the ledger again even after a restart."""
