@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger ledger-scenarios soak test-vllm clean
+.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger ledger-scenarios soak test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -17,14 +17,25 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.python pyproject.toml
+# Everything is pinned with hashes (tools/lock); hatchling is among it, so that nothing is fetched to build with.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --no-deps --require-hashes
+OURSELVES := $(PIP) --no-deps --no-build-isolation -e .
+
+$(VENV)/.demo: $(VENV)/.python pyproject.toml tools/lock/demo.txt
 	@echo "installing the library (a minute or two) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@$(LOCKED) -r tools/lock/demo.txt
+	@$(OURSELVES)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.python pyproject.toml
-	@echo "installing the library and its development tools (a minute or two) ..."
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+# PyTorch's CPU wheels lie at download.pytorch.org; a machine that reaches only PyPI takes the CUDA build there (3 GB).
+$(VENV)/.dev: $(VENV)/.python pyproject.toml tools/lock/dev.txt tools/lock/torch.txt
+	@echo "installing the library and its development tools (two minutes or three) ..."
+	@$(LOCKED) -r tools/lock/dev.txt
+	@$(LOCKED) --retries 1 -r tools/lock/torch.txt 2> $(VENV)/torch.log || { cat $(VENV)/torch.log; \
+		echo "no CPU build of PyTorch within reach: installing PyPI's, with CUDA on Linux (3 GB) ..."; \
+		$(LOCKED) -r tools/lock/torch-cuda.txt; }
+	@$(OURSELVES)
 	@touch $@ $(VENV)/.demo
 
 demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real local model (5 minutes)
@@ -79,5 +90,17 @@ test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside 
 		.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
 	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/vllm.md
 
+update: $(VENV)/.dev ## renew the lock: the newest versions that pyproject.toml allows; prints what changed
+	$(BIN)/python tools/lock/lock.py update
+
+relock: $(VENV)/.dev ## after a change of pyproject.toml: the lock again, with the versions that still fit
+	$(BIN)/python tools/lock/lock.py relock
+
+test-latest: $(VENV)/.dev ## all tests on the newest versions of everything; warnings are listed, not errors
+	$(BIN)/python tools/lock/drift.py latest $(PYTHON)
+
+test-lowest: $(VENV)/.dev ## all tests on the lowest versions that pyproject.toml allows
+	$(BIN)/python tools/lock/drift.py lowest $(PYTHON)
+
 clean: ## remove what was made here (not the model)
-	rm -rf $(VENV) .venv-vllm demo-out .mypy_cache .ruff_cache .coverage build dist
+	rm -rf $(VENV) .venv-vllm .venv-latest .venv-lowest demo-out .mypy_cache .ruff_cache .coverage build dist

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
@@ -86,6 +88,56 @@ def test_samples_share_one_reading_of_the_prompt(chat: ChatTransformers, monkeyp
     assert shapes[0][0] == 1  # the prompt, once
     assert {shape for shape in shapes[1:]} == {(6, 1)}
     assert {message.text for message in messages} == {alone.text}  # greedy: all the same, and the same as alone
+
+
+class _Old(torch.nn.Module):
+    """A model whose code calls its cache `past_key_values`: all before transformers 5.24, and remote code still."""
+
+    def __init__(self, model: Any, *, hidden: bool) -> None:
+        super().__init__()
+        self.model, self.config, self.device = model, model.config, model.device
+        self.seen: list[bool] = []
+        if hidden:  # a wrapper without a signature, as torch.compile's
+            self.forward = self._wrapped  # type: ignore[method-assign]
+
+    def _wrapped(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return self.old(*args, **kwargs)
+
+    def old(self, ids: Any, past_key_values: Any = None, **kwargs: Any) -> dict[str, Any]:
+        self.seen.append(past_key_values is not None)
+        new = "cache" in inspect.signature(self.model.forward).parameters
+        output = self.model(ids, **{"cache" if new else "past_key_values": past_key_values}, **kwargs)
+        return Output(logits=output.logits, past_key_values=output["cache" if new else "past_key_values"])
+
+    def forward(self, ids: Any, past_key_values: Any = None, **kwargs: Any) -> dict[str, Any]:
+        return self.old(ids, past_key_values, **kwargs)
+
+
+class Output(dict[str, Any]):
+    """A dict whose items are attributes too, as a `ModelOutput` is."""
+
+    __getattr__ = dict.__getitem__
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_the_cache_goes_by_the_name_that_the_model_gives_it(chat: ChatTransformers, hidden: bool) -> None:
+    old = _Old(chat.model, hidden=hidden)
+    same = ChatTransformers(model=old, tokenizer=chat.tokenizer, name="old")
+    question: dict[str, Any] = {"input": "2 + 2?", "thinking_tokens": 8, "max_tokens": 4}
+    assert same.invoke(**question).text == chat.invoke(**question).text
+    assert old.seen[0] is False
+    assert all(old.seen[1:])
+    assert len(old.seen) > 5
+
+
+def test_a_model_without_a_cache_is_refused(chat: ChatTransformers) -> None:
+    class Forgetful(_Old):
+        def old(self, ids: Any, past_key_values: Any = None, **kwargs: Any) -> dict[str, Any]:
+            return Output(logits=super().old(ids, **kwargs)["logits"])
+
+    forgetful = ChatTransformers(model=Forgetful(chat.model, hidden=True), tokenizer=chat.tokenizer)
+    with pytest.raises(BadInput, match="returns no cache"):
+        forgetful.invoke("2 + 2?", max_tokens=4)
 
 
 def test_it_stops_when_asked(chat: ChatTransformers) -> None:

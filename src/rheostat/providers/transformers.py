@@ -7,6 +7,7 @@ thought is forced; an end before the least is replaced by "Wait". Needs torch an
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -37,6 +38,20 @@ def _torch() -> Any:
     except ImportError:
         raise MissingExtra("ChatTransformers", "gpu") from None
     return torch
+
+
+def _cache_name(model: Any, output: Any) -> str:
+    """What this model calls its cache: `cache` since transformers 5.24, `past_key_values` before and in remote code.
+
+    A wrapper (`torch.compile`, PEFT) may hide the signature: then the output says it.
+    """
+    for names in (inspect.signature(model.forward).parameters, list(output.keys())):
+        for name in ("cache", "past_key_values"):
+            if name in names:
+                return name
+    raise BadInput(
+        f"{type(model).__name__} returns no cache (it returns {list(output.keys())}): it can't go on token by token"
+    )
 
 
 class _Row:
@@ -163,10 +178,9 @@ class ChatTransformers(BaseChatModel):
         self, torch: Any, prompt: Any, rows: list[_Row], temperature: float | None, event: threading.Event | None
     ) -> list[list[int]]:
         """All samples side by side, after one reading of the prompt."""
-        from transformers import DynamicCache
-
-        cache = DynamicCache(config=self.model.config)
-        logits = self.model(prompt, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]
+        read = self.model(prompt, use_cache=True, logits_to_keep=1)
+        cache_name = _cache_name(self.model, read)
+        cache, logits = read[cache_name], read.logits[:, -1]
         if len(rows) > 1:
             cache.batch_repeat_interleave(len(rows))
             logits = logits.repeat(len(rows), 1)
@@ -192,7 +206,7 @@ class ChatTransformers(BaseChatModel):
             if all(done):
                 break
             step = torch.tensor(tokens, device=prompt.device)[:, None]
-            logits = self.model(step, past_key_values=cache, use_cache=True).logits[:, -1]
+            logits = self.model(step, **{cache_name: cache}, use_cache=True).logits[:, -1]
         return written
 
     def _message(self, tokens: list[int], row: _Row, input_tokens: int) -> AIMessage:
