@@ -15,7 +15,7 @@ sys.path.insert(0, str(LOCK))
 import lock  # noqa: E402 - a script beside the package
 
 DEMO = lock.pins(lock.DEMO.read_text())
-ASKED = lock.requirements(lock._read(), "demo")
+ASKED = lock.requirements(lock.read(), "demo")
 
 
 def test_pyproject_and_the_lock_agree() -> None:

@@ -27,7 +27,7 @@ from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-__all__ = ["ENVIRONMENTS", "Pin", "disagreements", "pins", "requirements"]
+__all__ = ["ENVIRONMENTS", "Pin", "disagreements", "pins", "read", "requirements"]
 
 HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
@@ -147,7 +147,8 @@ def disagreements(asked: Iterable[Requirement], locked: Iterable[Pin]) -> list[s
     return list(dict.fromkeys(wrong))
 
 
-def _read() -> dict[str, Any]:
+def read() -> dict[str, Any]:
+    """pyproject.toml."""
     return tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
 
 
@@ -157,7 +158,7 @@ def _build(pyproject: Mapping[str, Any]) -> list[str]:
 
 def check() -> list[str]:
     """Where pyproject.toml and the files beside this one disagree."""
-    pyproject, wrong = _read(), []
+    pyproject, wrong = read(), []
     build = [Requirement(line) for line in _build(pyproject)]
     torch = [pin for pin in pins(TORCH.read_text()) if pin.name == "torch"]
     for extra, path in (("demo", DEMO), ("dev", DEV)):
@@ -207,7 +208,7 @@ _HEAD = """\
 
 def update(*, upgrade: bool = True) -> None:
     """Renew the lock and print what changed."""
-    pyproject = _read()
+    pyproject = read()
     before = {
         (path, pin.name, pin.version) for path in (DEMO, DEV, CUDA) if path.exists() for pin in pins(path.read_text())
     }
