@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
+import lock
 import pytest
 from packaging.requirements import Requirement
-
-LOCK = Path(__file__).parents[1] / "tools" / "lock"
-sys.path.insert(0, str(LOCK))
-
-import lock  # noqa: E402 - a script beside the package
 
 DEMO = lock.pins(lock.DEMO.read_text())
 ASKED = lock.requirements(lock.read(), "demo")

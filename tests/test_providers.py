@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import lock
 import pytest
 from anthropic import Anthropic, DefaultHttpxClient
 from langchain_anthropic import ChatAnthropic
@@ -171,7 +173,11 @@ def test_a_failure_is_sorted_by_what_it_means_for_the_money() -> None:
 
 
 def test_the_page_of_every_model_is_up_to_date() -> None:
-    """`python -m rheostat.providers.table` writes it anew."""
+    """`python -m rheostat.providers.table` writes it anew, from the profiles of the locked integrations."""
+    shown = [pin for pin in lock.pins(lock.DEV.read_text()) if pin.name in ("langchain-anthropic", "langchain-openai")]
+    other = [pin.name for pin in shown if version(pin.name) != pin.version]
+    if other:
+        pytest.skip(f"the page shows the profiles of the locked versions; {' and '.join(other)} are others here")
     text = Path("docs/providers.md").read_text(encoding="utf-8")
     assert page(text) == text
     assert text.count("\n| claude-") >= 17
