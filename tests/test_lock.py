@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-import lock
 import pytest
 from packaging.requirements import Requirement
+
+import lock
 
 DEMO = lock.pins(lock.DEMO.read_text())
 ASKED = lock.requirements(lock.read(), "demo")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import lock
 import pytest
 from anthropic import Anthropic, DefaultHttpxClient
 from langchain_anthropic import ChatAnthropic
@@ -16,6 +15,7 @@ from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
+import lock
 from rheostat import Budget, Effort, ModelUnknown, ThinkingPlan, build_solver
 from rheostat.pricing import listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for, failure, hosted_endpoint
