@@ -15,11 +15,12 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from genai_prices import Usage, calc_price
+from genai_prices.data_snapshot import get_snapshot
 
 from rheostat.errors import BadInput
 from rheostat.usage import Spend, usd_nanos
 
-__all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "listed_price", "own_prices", "price_of"]
+__all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "context_of", "listed_price", "own_prices", "price_of"]
 
 
 PRICES = "RHEOSTAT_PRICES"
@@ -184,6 +185,15 @@ def _listed_cost(listed: tuple[str, str], spend: Spend, terms: Terms = LIST) -> 
         web_searches=terms.web_searches or None,
     )
     return calc_price(usage, model_ref=model, provider_id=provider, price_context=terms.context or None).total_price
+
+
+@functools.cache
+def context_of(provider: str, model: str) -> int | None:
+    """How many tokens a hosted model holds, as genai-prices has it; `None`: it doesn't say."""
+    try:
+        return get_snapshot().find_provider_model(model, None, provider, None)[1].context_window
+    except LookupError:
+        return None
 
 
 @functools.cache

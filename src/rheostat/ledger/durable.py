@@ -195,6 +195,22 @@ class DurableLedger(abc.ABC):
             _remember(self._account_of, name, account)
         return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
 
+    def admit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+        name, counts = os.urandom(16).hex(), counts_of(amount)
+
+        def work(again: bool) -> Room:
+            def op(book: Book) -> Room:
+                if not book.reservations:  # else the first try was committed, and only its reply was lost
+                    book.hold([name], account, [counts], note or {})
+                    book.begin(name)
+                return book.room(account)
+
+            return self._change(account, op, reservations=[name] if again else (), flush=True)
+
+        room = self._retrying(work)
+        _remember(self._account_of, name, account)
+        return Reservation(name, account, amount), room
+
     def begin(self, reservation: str) -> Room | None:
         def op(book: Book) -> Room | None:
             return book.room(book.reservations[reservation].account) if book.begin(reservation) else None
@@ -213,8 +229,9 @@ class DurableLedger(abc.ABC):
     def void(self, reservation: str) -> bool:
         return bool(self._on(reservation, lambda book: book.void(reservation)))
 
-    def lose(self, reservation: str) -> bool:
-        return bool(self._on(reservation, lambda book: book.lose(reservation)))
+    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        counts = None if estimate is None else counts_of(estimate)
+        return bool(self._on(reservation, lambda book: book.lose(reservation, counts)))
 
     def expire(self, older_than_seconds: float) -> int:
         before = self._now_ms() - int(older_than_seconds * 1000)
@@ -284,6 +301,12 @@ class DurableLedger(abc.ABC):
 
         return await _in_thread(lambda: self.hold(account, amounts, note), give_back)
 
+    async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+        def give_back(admitted: tuple[Reservation, Room]) -> None:
+            self.void(admitted[0].id)
+
+        return await _in_thread(lambda: self.admit(account, amount, note), give_back)
+
     async def abegin(self, reservation: str) -> Room | None:
         return await _in_thread(lambda: self.begin(reservation))
 
@@ -293,8 +316,8 @@ class DurableLedger(abc.ABC):
     async def avoid(self, reservation: str) -> bool:
         return await _in_thread(lambda: self.void(reservation))
 
-    async def alose(self, reservation: str) -> bool:
-        return await _in_thread(lambda: self.lose(reservation))
+    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        return await _in_thread(lambda: self.lose(reservation, estimate))
 
     async def aexpire(self, older_than_seconds: float) -> int:
         return await _in_thread(lambda: self.expire(older_than_seconds))

@@ -33,7 +33,13 @@ class Held:
     begun_at_ms: int | None = None
     closed_at_ms: int | None = None
     actual: Counts | None = None
+    """What it cost; of an unknown one an estimate, if there is one."""
     request_id: str = ""
+
+    @property
+    def charge(self) -> Counts:
+        """What it counts while it is open."""
+        return self.amount if self.actual is None else self.actual
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ class Line:
     amount: Spend
     """The hold."""
     actual: Spend | None
-    """What it cost; `None` until somebody knows."""
+    """What it cost, or is estimated to have cost (unknown ones); `None` until then."""
 
     @property
     def charge(self) -> Spend:
@@ -100,7 +100,7 @@ class Match:
     @property
     def difference(self) -> str:
         """Where they disagree, or an empty text."""
-        if self.line.actual is None:
+        if self.line.actual is None or self.line.status == "unknown":
             return "unknown so far"
         pairs = [("input_tokens", "tokens in"), ("output_tokens", "tokens out"), ("usd_nanos", "nano-dollars")]
         wrong = [

@@ -17,6 +17,7 @@ from rheostat.ledger.counts import (
     LIMITS,
     OUTPUT,
     THINKING,
+    UNPRICED,
     USD,
     Counts,
     amount_of,
@@ -176,14 +177,19 @@ class Book:
         held.status = "void"
         return True
 
-    def lose(self, reservation: str) -> bool:
-        """Held or sent → unknown: still charged in full."""
+    def lose(self, reservation: str, estimate: Counts | None = None) -> bool:
+        """Held or sent → unknown: still charged, in full or at an estimate within the hold."""
         held = self.reservations.get(reservation)
         if held is None or held.status not in ("held", "sent"):
             return False
+        if estimate is not None:
+            held.actual = [min(kind) for kind in zip(estimate, held.amount, strict=True)]
+            held.actual[UNPRICED] = held.amount[UNPRICED]
         for entry in self.chain(held.account):
             entry.held = minus(entry.held, held.amount)
-            entry.unknown = plus(entry.unknown, held.amount)
+            entry.unknown = plus(entry.unknown, held.charge)
+            if entry.counts_in_window(held):
+                entry.charged = plus(minus(entry.charged, held.amount), held.charge)
             entry.version += 1
         held.status = "unknown"
         return True
@@ -211,13 +217,13 @@ class Book:
             return None
         for entry in self.chain(held.account):
             if held.status == "unknown":
-                entry.unknown = minus(entry.unknown, held.amount)
+                entry.unknown = minus(entry.unknown, held.charge)
             else:
                 entry.held = minus(entry.held, held.amount)
             if entry.counts_in_window(held):
-                entry.charged = minus(entry.charged, held.amount)
+                entry.charged = minus(entry.charged, held.charge)
             entry.version += 1
-        held.closed_at_ms = self.wall_ms
+        held.closed_at_ms, held.actual = self.wall_ms, None
         return held
 
     def room(self, account: str) -> Room:

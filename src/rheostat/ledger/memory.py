@@ -98,6 +98,15 @@ class MemoryLedger:
             self._of.setdefault(account, set()).update(ids)
         return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
 
+    def admit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+        name, counts = os.urandom(16).hex(), counts_of(amount)
+        with self._lock:
+            book = self._now()
+            book.hold([name], account, [counts], note or {})
+            book.begin(name)
+            self._of.setdefault(account, set()).add(name)
+            return Reservation(name, account, amount), book.room(account)
+
     def _forget(self, reservation: str) -> None:
         """A closed reservation leaves: the totals have it."""
         held = self._book.reservations.pop(reservation)
@@ -129,9 +138,10 @@ class MemoryLedger:
                 self._forget(reservation)
             return given_back
 
-    def lose(self, reservation: str) -> bool:
+    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        counts = None if estimate is None else counts_of(estimate)
         with self._lock:
-            return self._now().lose(reservation)
+            return self._now().lose(reservation, counts)
 
     def expire(self, older_than_seconds: float) -> int:
         with self._lock:
@@ -166,6 +176,9 @@ class MemoryLedger:
     async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
         return self.hold(account, amounts, note)
 
+    async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+        return self.admit(account, amount, note)
+
     async def abegin(self, reservation: str) -> Room | None:
         return self.begin(reservation)
 
@@ -175,8 +188,8 @@ class MemoryLedger:
     async def avoid(self, reservation: str) -> bool:
         return self.void(reservation)
 
-    async def alose(self, reservation: str) -> bool:
-        return self.lose(reservation)
+    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        return self.lose(reservation, estimate)
 
     async def aexpire(self, older_than_seconds: float) -> int:
         return self.expire(older_than_seconds)

@@ -25,7 +25,7 @@ Reading = dict[str, Any]
 `usd_nanos`               settled, in nano-dollars (`None`: a model without a price was used)
 `input_tokens` …          settled, by kind, as in `Spend`; `calls`; `milliseconds` that the calls took
 `held_usd_nanos` …        held: calls that are in the air
-`unknown_usd_nanos` …     charged in full because nobody knows what they cost: cut, cancelled, killed
+`unknown_usd_nanos` …     charged at their hold, or an estimate within it: cut, cancelled, killed
 `unknown_calls`           how many those are
 `overrun_usd_nanos`       what providers charged above a hold (posted in full)
 `by_model`, `by_node`     settled, by name: the 20 largest, the rest under `others`
@@ -93,7 +93,7 @@ class Ledger(Protocol):
                   │                │ ▲
                   │               lose │ settle                late news
                   │                ▼ │
-                  │             unknown ───────────────────    charged its full hold
+                  │             unknown ───────────────────    charged its hold, or an estimate within it
                   └────void────► void ◄──void── (sent, unknown: when somebody knows that it never left)
 
     The forms that begin with `a` do the same on an event loop. `rheostat.testing.ledger_machine` tests a ledger of
@@ -124,6 +124,13 @@ class Ledger(Protocol):
             LedgerUnavailable: the ledger can't be reached: nothing may be sent.
         """
 
+    def admit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+        """Hold and begin in one atomic step: for a request that leaves now.
+
+        Raises:
+            BudgetExceeded, NoPrice, LedgerError, LedgerUnavailable: as `hold`; it must not leave.
+        """
+
     def begin(self, reservation: str) -> Room | None:
         """The request is about to leave: returns the room (its seconds cut the request).
 
@@ -141,8 +148,11 @@ class Ledger(Protocol):
     def void(self, reservation: str) -> bool:
         """Give the hold back: only when the request provably never left."""
 
-    def lose(self, reservation: str) -> bool:
-        """Nobody knows what the call cost: it stays charged in full, as unknown, until somebody settles it."""
+    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        """Nobody knows what the call cost: it stays charged, as unknown, until it is settled.
+
+        It is charged its full hold; or an `estimate`, as far as that lies within the hold, kind by kind.
+        """
 
     def expire(self, older_than_seconds: float) -> int:
         """Reservations whose holder must be dead: begun ones become unknown, others are given back. How many."""
@@ -156,10 +166,11 @@ class Ledger(Protocol):
     async def aopen(self, account: Account, reading: Reading | None = None) -> None: ...
     async def aamend(self, account: str, budget: Budget) -> None: ...
     async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]: ...
+    async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]: ...
     async def abegin(self, reservation: str) -> Room | None: ...
     async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool: ...
     async def avoid(self, reservation: str) -> bool: ...
-    async def alose(self, reservation: str) -> bool: ...
+    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool: ...
     async def aexpire(self, older_than_seconds: float) -> int: ...
     async def aroom(self, account: str) -> Room: ...
     async def areading(self, account: str) -> Reading: ...

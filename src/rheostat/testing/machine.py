@@ -42,6 +42,10 @@ _pick = st.integers(0, 10**6)
 _MOST_ACCOUNTS = 6
 
 
+def _part(amount: Spend, share: float) -> Spend:
+    return Spend(**{name: int((value or 0) * share) for name, value in amount.to_dict().items()})
+
+
 class Store(Protocol):
     """Where the ledger under test keeps its accounts."""
 
@@ -210,14 +214,34 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             if event is not None:
                 event.status = "void"
 
+        @rule(account=accounts, wanted=_amounts)
+        def admit(self, account: str, wanted: Spend) -> None:
+            """Hold and begin at once."""
+            fits = self.truth.fits(account, [wanted], self.now)
+            try:
+                held, room = self.ledger.admit(account, wanted, {"model": "m1", "node": "n"})
+            except BudgetExceeded as error:
+                assert not fits, f"refused, though it fits: {error}"
+                return
+            assert fits, "admitted, though it doesn't fit"
+            event = Event(account, held.amount, self.now, "m1", status="sent", begun_at=self.now)
+            self.truth.events[held.id] = event
+            assert room.calls == self.truth.left(account, self.now).get("calls")
+            assert self.ledger.begin(held.id) is None, "it had begun already"
+            event.status = "unknown"
+
         @precondition(lambda self: self.truth.events)
-        @rule(pick=_pick)
-        def lose(self, pick: int) -> None:
+        @rule(pick=_pick, share=st.sampled_from([None, 0.0, 0.4, 2.0]))
+        def lose(self, pick: int, share: float | None) -> None:
+            """In full, or at an estimate: which never counts for more than the hold."""
             name = self._name(pick)
             event = self._known(name, "held", "sent")
-            assert self.ledger.lose(name) == (event is not None)
+            amount = self.truth.events[name].amount
+            guess = None if share is None else _part(amount, share)
+            assert self.ledger.lose(name, guess) == (event is not None)
             if event is not None:
                 event.status = "unknown"
+                event.actual = None if share is None else _part(amount, min(share, 1.0))
 
         # --- time and death -----------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""The only wing that sends anything, or sees what is sent."""

@@ -1,0 +1,124 @@
+"""Who pays for what happens now, and what was planned and held for it.
+
+The truth about whose money it is stands in a context variable that our own code sets around model and tool calls. What
+runs beside them (another middleware's hook) is found by whoever knows the framework: see `lookups`. Neither graph state
+nor a message's metadata is ever asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+
+from rheostat.budget import Budget
+from rheostat.ledger import Ledger, Reservation
+from rheostat.pricing import Price, Terms
+from rheostat.usage import Spend
+
+__all__ = ["PAYER", "Attempt", "Call", "Payer", "lookups", "paid_by", "paying"]
+
+
+@dataclass(slots=True, eq=False)
+class Attempt:
+    """One request that left, and the holds under which it did."""
+
+    holds: list[tuple[Ledger, Reservation]]
+    """At the account that pays, and at that of each agent around it that keeps other books."""
+    price: Price | None
+    model: str
+    started: float = field(default_factory=time.monotonic)
+    spend: Spend | None = None
+    """What it cost, when that is known."""
+    read: tuple[Spend, Terms] | None = None
+    """What its reply says that it used, while it waits to be settled."""
+    request_id: str = ""
+    closed: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """A model call that was planned: what is held for it, what was counted for it, and what became of it."""
+
+    note: dict[str, str]
+    """What the ledger notes: `model`, `node`."""
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    held: Reservation | None = None
+    """Held in advance; the first request takes it."""
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    """Of the models that were planned, by their names on the wire."""
+    context_tokens: int | None = None
+    counted: tuple[int, int] | None = None
+    """(tokens, bytes): the provider counted this many tokens in input of this many bytes."""
+    hidden_tokens: int = 0
+    """Input that isn't in the body: thoughts that the provider keeps and reads again."""
+    refined: bool = False
+    """A reply is settled by its reader, not by the gate: a dial may know more of it than its usage says."""
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def spend(self) -> Spend | None:
+        """What all attempts cost together; `None`: of one it isn't known, or there was none."""
+        known = [attempt.spend for attempt in self.attempts]
+        if not known or None in known:
+            return None
+        return sum((spend for spend in known if spend is not None), Spend())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Payer:
+    """An account that pays for what happens under it."""
+
+    ledger: Ledger
+    account: str
+    budget: Budget | None = None
+    """Its own limits; those of the accounts above it bind as well."""
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    """Declared by the user, by the name on the wire."""
+    outer: Payer | None = None
+    """An agent around this one whose books these are not: it pays as well."""
+    call: Call | None = None
+
+    def pays_for(self, other: Payer) -> bool:
+        """What is held on the other's account is held on this one too, since it lies beneath."""
+        return self.ledger is other.ledger and (
+            other.account == self.account or other.account.startswith(f"{self.account}/")
+        )
+
+    def chain(self) -> Iterator[Payer]:
+        """This one, and each around it that has to be asked too."""
+        payer: Payer | None = self
+        while payer is not None:
+            yield payer
+            payer = payer.outer
+
+
+PAYER: ContextVar[Payer | None] = ContextVar("rheostat_payer", default=None)
+
+lookups: list[Callable[[], Payer | None]] = []
+"""Asked, in turn, where no payer is set in this context."""
+
+
+def paying() -> Payer | None:
+    """Who pays for a request that leaves here and now; `None`: it is nothing of ours."""
+    payer = PAYER.get()
+    if payer is not None or not lookups:
+        return payer
+    return next((found for lookup in lookups if (found := lookup()) is not None), None)
+
+
+@contextlib.contextmanager
+def paid_by(payer: Payer) -> Iterator[Payer]:
+    """Let this account pay for what happens inside, and whoever paid so far as well, unless it lies above."""
+    around = paying()
+    if around is not None and around.pays_for(payer):
+        around = around.outer
+    payer = replace(payer, outer=around if around is not payer else payer.outer)
+    token = PAYER.set(payer)
+    try:
+        yield payer
+    finally:
+        PAYER.reset(token)

@@ -1,0 +1,203 @@
+"""What a reply cost, read from the body as it came back: whole, as server-sent events, or cut in the middle.
+
+genai-prices knows where each provider puts its usage (`Provider.extract_usage`); what it doesn't say (whether a stream came
+to its end, how much text had come when it didn't) is read here.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from genai_prices import data_snapshot
+
+from rheostat.calling.wire import Asked, Flavor
+from rheostat.pricing import Terms
+from rheostat.usage import Spend
+
+__all__ = ["Body"]
+
+_EXTRACTORS: dict[Flavor, tuple[str, str]] = {
+    "chat": ("openai", "chat"), "responses": ("openai", "responses"), "messages": ("anthropic", "default"),
+    "completions": ("openai", "chat"), "gemini": ("google", "default"),
+}  # fmt: skip
+"""(provider, flavor) in genai-prices, by API: gateways keep to the API's own form."""
+_SILENCE_SECONDS = 0.1
+"""A longer pause between two pieces of a stream may have been spent on tokens that never came."""
+_ENDED = {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "message_stop"}
+_PENDING = {"queued", "in_progress"}
+
+
+@functools.cache
+def _provider(name: str) -> Any:
+    return next(provider for provider in data_snapshot.get_snapshot().providers if provider.id == name)
+
+
+@dataclass(slots=True)
+class Body:
+    """The body of a reply, while it comes."""
+
+    asked: Asked
+    ended: bool = False
+    """It came to its own end."""
+    failed: bool = False
+    """The provider reported an error inside it."""
+    pending: str = ""
+    """The id of a background response that isn't done: its usage comes later."""
+    text_bytes: int = 0
+    """Of what the model wrote, as far as it came: a token is at least one."""
+    silent_seconds: float = 0.0
+    """How long nothing came."""
+    request_id: str = ""
+    _usage: dict[str, Any] = field(default_factory=dict)
+    _root: dict[str, Any] = field(default_factory=dict)
+    _rest: bytes = b""
+    _parts: list[bytes] = field(default_factory=list)
+    _finished: set[int] = field(default_factory=set)
+    _heard: float = field(default_factory=time.monotonic)
+    _events: bool | None = None
+
+    def heard(self) -> None:
+        """Something came: what was silent before it is counted."""
+        now = time.monotonic()
+        if now - self._heard > _SILENCE_SECONDS:
+            self.silent_seconds += now - self._heard
+        self._heard = now
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes of the body, decoded."""
+        self.heard()
+        if self._events is None:
+            self._events = data.lstrip()[:1] not in (b"{", b"[") or (self.asked.flavor == "ollama" and self.asked.stream)
+        if not self._events:
+            self._parts.append(data)
+            return
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._line(line.strip())
+
+    def _line(self, line: bytes) -> None:
+        if line.startswith(b"data:"):
+            line = line[5:].strip()
+        elif not line.startswith(b"{"):
+            return
+        if line == b"[DONE]":
+            self.ended = True
+            return
+        try:
+            event = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            return
+        if isinstance(event, dict):
+            self._event(event)
+
+    def finish(self) -> None:
+        """All bytes have come, or no more will."""
+        self.heard()
+        if self._rest:
+            self._line(self._rest.strip())
+        for data in (b"".join(self._parts),) if self._parts else ():
+            try:
+                whole = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                self.text_bytes += len(data)
+                continue
+            self.ended = True
+            for event in whole if isinstance(whole, list) else [whole]:
+                if isinstance(event, dict):
+                    self._event(event)
+        if self._finished and len(self._finished) >= self.asked.answers:
+            self.ended = True
+
+    def _event(self, event: dict[str, Any]) -> None:
+        kind = str(event.get("type") or "")
+        root = event.get("response") if kind.startswith("response.") else event.get("message") if kind == "message_start" else event
+        if isinstance(root, dict):
+            self.request_id = str(root.get("id") or root.get("responseId") or self.request_id)
+            usage = root.get("usage") or root.get("usageMetadata")
+            if isinstance(usage, dict):  # a later one replaces an earlier one: running totals aren't added up
+                self._usage.update({name: value for name, value in usage.items() if value is not None})
+            for name in ("model", "modelVersion", "service_tier", "speed", "tool_usage"):
+                if root.get(name):
+                    self._root[name] = root[name]
+            if self.asked.flavor == "ollama" and "eval_count" in root:
+                self._usage.update(root)
+            self.pending = str(root.get("id") or "") if root.get("status") in _PENDING else ""
+        if kind in _ENDED or event.get("done") is True:
+            self.ended = True
+        if kind == "error" or (event.get("error") and not event.get("choices")):
+            self.failed = True
+        self._text(event)
+
+    def _text(self, event: dict[str, Any]) -> None:
+        delta = event.get("delta")
+        said = [delta] if isinstance(delta, (str, dict)) else []
+        for choice in event.get("choices") or ():
+            said += [choice.get("delta"), choice.get("message"), choice.get("text")]
+            if choice.get("finish_reason"):
+                self._finished.add(int(choice.get("index") or 0))
+        for candidate in event.get("candidates") or ():
+            said += (candidate.get("content") or {}).get("parts") or ()
+            if candidate.get("finishReason"):
+                self._finished.add(int(candidate.get("index") or 0))
+        if self.asked.flavor == "ollama":
+            said += [event.get("message"), event.get("response")]
+        self.text_bytes += sum(_length(each) for each in said)
+
+    def spend(self) -> Spend | None:
+        """The tokens that were billed and one call, not priced; `None`: the reply doesn't say."""
+        extractor = _EXTRACTORS.get(self.asked.flavor)
+        usage = self._usage
+        if extractor is None:
+            return self._plain(usage)
+        name, flavor = extractor
+        root = "usageMetadata" if self.asked.flavor == "gemini" else "usage"
+        try:
+            _, found = _provider(name).extract_usage({**self._root, root: usage}, api_flavor=flavor)
+        except ValueError:
+            return None
+        inputs, output = int(found.input_tokens or 0), int(found.output_tokens or 0)
+        if not inputs or (not output and self.text_bytes):
+            return None  # no request has no input: a usage of zero is none
+        thought = found.output_reasoning_tokens
+        return Spend(
+            input_tokens=inputs, cached_input_tokens=int(found.cache_read_tokens or 0),
+            cache_write_tokens=int(found.cache_write_tokens or 0), output_tokens=output,
+            thinking_tokens=None if thought is None else min(int(thought), output), calls=1,
+        )  # fmt: skip
+
+    def _plain(self, usage: dict[str, Any]) -> Spend | None:
+        named = ("prompt_eval_count", "input_tokens", "prompt_tokens", "total_tokens")
+        inputs = next((usage[name] for name in named if isinstance(usage.get(name), int) and usage[name] > 0), None)
+        output = next((usage[name] for name in ("eval_count", "output_tokens") if isinstance(usage.get(name), int)), 0)
+        if inputs is None or output < 0:
+            return None
+        return Spend(input_tokens=inputs, output_tokens=output, thinking_tokens=None if output else 0, calls=1)
+
+    def terms(self) -> Terms:
+        """On what terms it was billed, as far as the reply says."""
+        usage = self._usage
+        written, server = usage.get("cache_creation"), usage.get("server_tool_use")
+        searched = (self._root.get("tool_usage") or {}).get("web_search") or {}
+        tier = str(self._root.get("service_tier") or usage.get("service_tier") or "")
+        return Terms(
+            service_tier="" if tier == "standard" else tier,
+            speed="fast" if "fast" in (usage.get("speed"), self._root.get("speed")) else "",
+            cache_write_1h_tokens=(written or {}).get("ephemeral_1h_input_tokens") or 0,
+            web_searches=(server or searched).get("web_search_requests", searched.get("num_requests")) or 0,
+        )
+
+
+def _length(said: Any) -> int:
+    """Bytes of text, without the JSON around it."""
+    if isinstance(said, str):
+        return len(said.encode())
+    if isinstance(said, dict):
+        return sum(_length(value) for name, value in said.items() if name not in ("type", "role", "id", "index", "signature"))
+    if isinstance(said, list):
+        return sum(map(_length, said))
+    return len(json.dumps(said)) if isinstance(said, float) else 0

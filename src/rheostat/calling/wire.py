@@ -1,0 +1,268 @@
+"""What an HTTP request asks of a model, read from the request as it leaves.
+
+A table of paths says what costs money. The most input is bounded by bytes (byte-level BPE makes no more tokens than
+bytes, and JSON's own signs outweigh the template's), the most output by the cap in the body. Sources: the OpenAPI
+descriptions in the SDKs (openai 3.57, anthropic 2.14, google-genai 3.6, ollama 0.6), read November 2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import orjson
+
+from rheostat.errors import BadInput
+
+__all__ = ["Asked", "Flavor", "read_request"]
+
+Flavor: TypeAlias = Literal["chat", "responses", "messages", "completions", "gemini", "ollama", "vectors", "other"]
+"""Which API: it says where the model, the caps and the usage stand."""
+
+_PROVIDERS = {
+    "api.openai.com": "openai", "eu.api.openai.com": "openai", "us.api.openai.com": "openai",
+    "api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "google", "aiplatform.googleapis.com": "google",
+    "api.deepseek.com": "deepseek", "api.x.ai": "x-ai", "api.groq.com": "groq", "openrouter.ai": "openrouter",
+    "api.mistral.ai": "mistral", "api.cohere.com": "cohere", "api.together.xyz": "together", "api.fireworks.ai": "fireworks",
+    "api.perplexity.ai": "perplexity", "api.typesafe.ai": "typesafe",
+}  # fmt: skip
+"""By host, as genai-prices names them."""
+_HOSTED = re.compile(r"\.openai\.azure\.com$|-aiplatform\.googleapis\.com$")
+
+_BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = tuple(
+    (re.compile(pattern), flavor)
+    for pattern, flavor in (
+        (r"/chat/completions$", "chat"),
+        (r"/responses(/compact)?$", "responses"),
+        (r"/messages$", "messages"),
+        (r"/completions$", "completions"),
+        (r":(generateContent|streamGenerateContent)$", "gemini"),
+        (r"/api/(chat|generate)$", "ollama"),
+        (r"/(embeddings|decisions|rerank|classify|score)$|/api/embed(dings)?$|:(batch)?[eE]mbedContents?$", "vectors"),
+    )
+)  # fmt: skip
+_FREE = re.compile(
+    r"/(count_tokens|input_tokens|models|files|tokenize|detokenize|moderations|health|props|slots|metrics|version)(/|$)"
+    r"|:countTokens$|/api/(tags|show|ps|version|pull)$|/responses/[^/]+(/cancel|/input_items)?$|/apply-template$"
+)
+
+_SETTINGS = {
+    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature", "top_p",
+    "top_k", "n", "best_of", "seed", "logprobs", "top_logprobs", "logit_bias", "reasoning", "reasoning_effort", "thinking",
+    "service_tier", "store", "include", "user", "safety_identifier", "prompt_cache_key", "frequency_penalty",
+    "presence_penalty", "parallel_tool_calls", "tool_choice", "truncation", "background", "thinking_budget_tokens",
+    "chat_template_kwargs", "speed", "inference_geo", "keep_alive", "verbosity", "cache_prompt", "samplers", "min_p",
+    "max_tool_calls", "encoding_format", "dimensions", "betas", "return_tokens", "timings_per_token",
+}  # fmt: skip
+"""Parts of a body that say how to answer: no model reads them."""
+_MEDIA = re.compile(
+    rb'"(image|image_url|input_image|inlineData|inline_data|fileData|file_data|document|file|input_file|file_id|input_audio'
+    rb'|audio|video|container_upload|item_reference|previous_response_id|conversation|container|images|prompt)"'
+)
+_IMAGES = {"image", "image_url", "input_image"}
+_FILES = {"document", "file", "input_file", "input_audio", "audio", "video", "container_upload", "item_reference"}
+_STORED = ("previous_response_id", "conversation")
+_CLIENT_TOOLS = re.compile(r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)")
+"""Tools that run on this side: their results come back as messages."""
+
+_REQUEST_TOKENS, _TOOLS_TOKENS = 128, 1024
+"""What a provider adds of its own: to every request; where there are tools (Anthropic documents up to 700)."""
+_IMAGE_TOKENS = {"messages": 5_000}
+_OTHER_IMAGE_TOKENS = 12_000
+"""The most that one image takes: Anthropic scales to 4,784 tokens; OpenAI's largest are 10,000 patches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A request, read."""
+
+    provider: str
+    """As genai-prices names it; empty: the address doesn't tell."""
+    flavor: Flavor
+    kind: Literal["billable", "free", "unknown"]
+    model: str = ""
+    input_bytes: int = 0
+    """Of all that a model reads."""
+    extra_tokens: int = 0
+    """What isn't text: images, the provider's own prompts."""
+    unbounded: str = ""
+    """What makes the input unbounded but for the model's context: a file, a stored conversation."""
+    most_output_tokens: int | None = None
+    """The cap of one answer; `None`: none was sent."""
+    answers: int = 1
+    rounds: int = 1
+    """How often the provider may read it, with what its own tools bring in between; 0: as often as it likes."""
+    searches: int = 0
+    service_tier: str = ""
+    speed: str = ""
+    stream: bool = False
+    effort: str = ""
+    """The effort that the body asks for, for the record."""
+
+    @property
+    def assumed_provider(self) -> str:
+        """Whose list prices hold where the address doesn't tell: the maker of the API's."""
+        return self.provider or {"messages": "anthropic", "gemini": "google", "ollama": ""}.get(self.flavor, "openai")
+
+
+def read_request(method: str, host: str, path: str, content: bytes | None) -> Asked | None:
+    """Read a request; `None`: it is none of a model's.
+
+    Args:
+        content: The body; `None`: it is a stream that can't be looked at.
+    """
+    provider = _PROVIDERS.get(host, "azure" if _HOSTED.search(host) and "azure" in host else "")
+    if not provider and _HOSTED.search(host):
+        provider = "google"
+    if method != "POST" or _FREE.search(path):
+        return Asked(provider=provider, flavor="other", kind="free") if provider else None
+    flavor = next((flavor for pattern, flavor in _BILLABLE if pattern.search(path)), None)
+    if flavor is None:
+        return Asked(provider=provider, flavor="other", kind="unknown") if provider else None
+    try:
+        body = orjson.loads(content or b"")
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        return Asked(provider=provider, flavor=flavor, kind="unknown") if provider else None
+    model = str(body.get("model") or _model_in(path))
+    if not provider and (not model or not _INPUTS & body.keys()):
+        return None  # somebody else's API that happens to have such a path
+    return _read(provider, flavor, model, body, content or b"", path)
+
+
+_INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state"}
+
+
+def _model_in(path: str) -> str:
+    found = re.search(r"/(?:models|deployments)/([^/:]+)", path)
+    return found[1] if found else ""
+
+
+def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], content: bytes, path: str) -> Asked:
+    caps = _caps(flavor, body)
+    settings = {name: value for name, value in body.items() if name in _SETTINGS}
+    size = len(content) - (len(orjson.dumps(settings)) if settings else 0)
+    extra, unbounded = _REQUEST_TOKENS, ""
+    tools = body.get("tools") or []
+    if tools:
+        extra += _TOOLS_TOKENS
+    for name in ("response_format", "text", "output_config", "format", "generationConfig"):
+        if body.get(name):  # said once in the request, once more as a prompt
+            size += len(orjson.dumps(body[name]))
+    if _MEDIA.search(content):
+        found = _media(flavor, body)
+        size, extra, unbounded = size - found[0], extra + found[1], found[2]
+    rounds, searches = _rounds(tools, body)
+    config = body.get("generationConfig") or {}
+    answers = max(_whole(body.get("n"), 1), _whole(body.get("best_of"), 1), _whole(config.get("candidateCount"), 1))
+    prompts = body.get("prompt") if flavor == "completions" else None
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        answers *= len(prompts)
+    return Asked(
+        provider=provider, flavor=flavor, kind="billable", model=model, input_bytes=max(0, size), extra_tokens=extra,
+        unbounded=unbounded, most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), answers=answers,
+        rounds=rounds, searches=searches, service_tier=str(body.get("service_tier") or ""),
+        speed=str(body.get("speed") or ""), stream=bool(body.get("stream")) or "streamGenerateContent" in path,
+        effort=_effort(body),
+    )  # fmt: skip
+
+
+def _whole(value: Any, default: int) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else default
+
+
+def _caps(flavor: Flavor, body: dict[str, Any]) -> list[int]:
+    """Every length cap in the body; where several are sent, nobody knows which one the server obeys: the largest."""
+    options, config = body.get("options") or {}, body.get("generationConfig") or body.get("generation_config") or {}
+    named = [
+        *(body.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict")),
+        options.get("num_predict") if isinstance(options, dict) else None,
+        *(config.get(name) for name in ("maxOutputTokens", "max_output_tokens") if isinstance(config, dict)),
+    ]
+    caps = [cap for cap in named if isinstance(cap, int) and not isinstance(cap, bool) and cap > 0]
+    if flavor == "completions" and not caps:
+        caps = [16]  # the documented default
+    return caps
+
+
+def _effort(body: dict[str, Any]) -> str:
+    for name, key in (("reasoning", "effort"), ("output_config", "effort"), ("thinking", "type")):
+        part = body.get(name)
+        if isinstance(part, dict) and part.get(key):
+            return str(part[key])
+    return str(body.get("reasoning_effort") or "")
+
+
+def _rounds(tools: Any, body: dict[str, Any]) -> tuple[int, int]:
+    """How often the provider may read the input because of its own tools, and how often it may search."""
+    most = 0
+    for tool in tools if isinstance(tools, list) else ():
+        if not isinstance(tool, dict):
+            continue
+        kind = str(tool.get("type") or "")
+        if not kind:
+            named = [name for name in tool if re.search(r"(?i)search|code_?execution|url_?context|maps", name)]
+            if not named or "input_schema" in tool or "parameters" in tool or "function" in tool:
+                continue
+            return 0, 0  # Gemini's own tools have no most
+        if _CLIENT_TOOLS.match(kind):
+            continue
+        uses = tool.get("max_uses") or body.get("max_tool_calls")
+        if not isinstance(uses, int) or uses < 1:
+            return 0, 0
+        most += uses
+    return 1 + most, most
+
+
+def _media(flavor: Flavor, body: dict[str, Any]) -> tuple[int, int, str]:
+    """Bytes of the body that aren't read as text, the tokens that they take instead, and what has no bound."""
+    size, tokens, unbounded = 0, 0, ""
+    per_image = _IMAGE_TOKENS.get(flavor, _OTHER_IMAGE_TOKENS)
+    unbounded = next((name for name in _STORED if body.get(name)), "")
+    if flavor == "responses" and isinstance(body.get("prompt"), dict):
+        unbounded = "prompt"
+    for block in _blocks([body.get(name) for name in ("messages", "input", "contents", "system", "systemInstruction")]):
+        kind = str(block.get("type") or "")
+        inline = block.get("inlineData") or block.get("inline_data")
+        if kind in _IMAGES or (isinstance(inline, dict) and str(_mime(inline)).startswith("image/")):
+            size, tokens = size + len(orjson.dumps(block)), tokens + per_image
+        elif kind in _FILES or inline or block.get("fileData") or block.get("file_data") or block.get("file_id"):
+            unbounded = unbounded or kind or "file"
+        elif isinstance(block.get("images"), list):  # ollama
+            size, tokens = size + len(orjson.dumps(block["images"])), tokens + per_image * len(block["images"])
+    return size, tokens, unbounded
+
+
+def _mime(inline: dict[str, Any]) -> Any:
+    return inline.get("mimeType") or inline.get("mime_type") or ""
+
+
+def _blocks(node: Any) -> Iterator[dict[str, Any]]:
+    """Every object within messages, media blocks as wholes."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _blocks(each)
+    elif isinstance(node, dict):
+        yield node
+        if str(node.get("type") or "") in _IMAGES or "inlineData" in node or "inline_data" in node:
+            return
+        for name in ("content", "parts", "output", "input", "source"):
+            if isinstance(node.get(name), (list, dict)):
+                yield from _blocks(node[name])
+
+
+def unbounded_tools(asked: Asked) -> None:
+    """Refuse tools on the provider's side without an end.
+
+    Raises:
+        BadInput: they may run as often as they like.
+    """
+    if asked.rounds == 0:
+        raise BadInput(
+            f"{asked.model}: a tool of this request runs on the provider's side as often as it likes, and what it finds "
+            "is billed as input: give it max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit calls or "
+            "seconds instead of money and tokens"
+        )
