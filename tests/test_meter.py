@@ -77,7 +77,7 @@ both = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
         ([Plan(status=400)], 1, 0, False),  # not retried
         ([Plan(status=401)], 1, 0, False),
         ([Plan(cut=True), Plan()], 1, 1, True),  # billed, and the reply was lost
-        ([Plan(broken=True)], 0, 1, False),  # billed, and unreadable: it must not be given back
+        ([Plan(broken=True)], 1, 0, False),  # billed, and no answer: its usage is read all the same
         ([Plan(usage=False)], 0, 1, True),  # answered, but nobody says what it cost
     ],
 )  # fmt: skip

@@ -7,7 +7,6 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from contextvars import Token
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -19,8 +18,10 @@ from langgraph.runtime import get_runtime
 from langgraph.types import Overwrite
 
 from rheostat.budget import Budget
+from rheostat.calling.payer import PAYER, Payer, paid_by
+from rheostat.calling.unwired import forget
 from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
-from rheostat.cover import COVER, unwatch, watch
+from rheostat.cover import unwatch, watch
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
@@ -29,11 +30,12 @@ from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading
 from rheostat.meter import Meter
 from rheostat.models import resolve
-from rheostat.nodes.identity import CURRENT, Payer, account_above, task_name, thread_account
+from rheostat.nodes.identity import account_above, task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.providers.failures import read_failure
+from rheostat.providers.integrations import model_of
 from rheostat.thinker import Thinker
 from rheostat.toolcalls import run_tool
 
@@ -110,7 +112,7 @@ class AgentCore:
         if not state.get("messages"):
             raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
         before: Reading = state.get("spend") or {}
-        caller, meter = CURRENT.get(), self._here()
+        caller, meter = PAYER.get(), self._here()
         thread = thread_account()
         if caller is not None:
             thread = caller.account
@@ -130,12 +132,12 @@ class AgentCore:
         }
 
     def _watch(self, payer: Payer) -> None:
-        if self.beside and CURRENT.get() is None:  # in another agent's tool that agent pays for what happens beside
+        if self.beside and PAYER.get() is None:  # in another agent's tool that agent pays for what happens beside
             watch(payer)
 
     def _here(self) -> Meter:
         """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
-        caller = CURRENT.get()
+        caller = PAYER.get()
         if caller is None or caller.ledger is self.meter.ledger:
             return self.meter
         if self.given_ledger:
@@ -157,7 +159,7 @@ class AgentCore:
                 "(class Mine(AgentGraphState, total=False): …)"
             )
         meter, spend, run = self._here(), state["spend"], state["run"]
-        if CURRENT.get() is None:
+        if PAYER.get() is None:
             yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
         account: str = run["account"]
         yield from meter.open(Account(account, self.budget, run["parent"] or None), run)
@@ -172,7 +174,7 @@ class AgentCore:
     def finish(self, state: Any) -> Flow[dict[str, Any]]:
         """What the run has cost in the end, its tools included."""
         meter, account = yield from self.open(state)
-        yield Effect(lambda: COVER.forget(account), lambda: asyncio.to_thread(COVER.forget, account))
+        yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
         unwatch(account)
         return (yield from self.readings(meter, account))
 
@@ -191,9 +193,9 @@ class AgentCore:
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
         self._watch(payer)  # again: a step that failed may be tried again by others
         model = self._metered(thinker, account, chat)
-        token: Token[Payer | None] = CURRENT.set(payer)
         try:
-            result = yield send(model)
+            with paid_by(payer):
+                result = yield send(model)
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             if not why:
@@ -204,8 +206,6 @@ class AgentCore:
             result.response_metadata[THOUGHT_WITH] = {
                 "effort": "none", "thinking_tokens": 0, "decided_by": "operator", "reasons": [why], "stopped": why,
             }  # fmt: skip
-        finally:
-            CURRENT.reset(token)
         readings = yield from self.readings(meter, account)
         emit("spend", **readings)
         return result, readings
@@ -285,16 +285,13 @@ class AgentCore:
         started = time.monotonic()
         payer = Payer(meter.ledger, account, self.budget)
         self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
-        token: Token[Payer | None] = CURRENT.set(payer)
-        try:
+        with paid_by(payer):
             if not self.correct_tools:
                 return (yield work)
             result = yield from run_tool(
                 call, tool, work, meter=meter, account=account, messages=state.get("messages") or [], known=known,
                 most_result_chars=self.most_result_chars, passes=(GraphBubbleUp,),
             )  # fmt: skip
-        finally:
-            CURRENT.reset(token)
         failed = isinstance(result, ToolMessage) and result.status == "error"
         seconds = time.monotonic() - started
         emit(
@@ -335,7 +332,7 @@ def _context() -> dict[str, Any]:
 
 
 def _prices(thinker: Thinker) -> dict[str, Any]:
-    return {endpoint.name: endpoint.price for endpoint in thinker.ladder if endpoint.price is not None}
+    return {model_of(endpoint.chat): endpoint.price for endpoint in thinker.ladder if endpoint.price is not None}
 
 
 def _excerpt(result: Any) -> str:

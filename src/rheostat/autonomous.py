@@ -19,10 +19,10 @@ from pydantic import BaseModel, Field
 
 from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph, as_graph_node, build_agent
 from rheostat.budget import Budget, Room
+from rheostat.calling.payer import Payer, paid_by
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
-from rheostat.nodes.identity import CURRENT, Payer
 from rheostat.providers import Endpoint
 from rheostat.usage import NANOS_PER_USD
 
@@ -123,14 +123,12 @@ class _Plan:
         graph = _agent(self._endpoint, self._tools, allowance, self._options)
         before = "\n".join(f"- {each['step']}: {each['result'][:500]}" for each in state["done"])
         words = f"The whole task: {state['task']}\n\nDone before:\n{before or '- nothing'}\n\nDo this now: {step}"
-        token = CURRENT.set(Payer(meter.ledger, account, self.core.budget))
         inputs: Any = {"messages": [HumanMessage(words)]}
         try:
-            result = yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs))
+            with paid_by(Payer(meter.ledger, account, self.core.budget)):
+                result = yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs))
         except BudgetExceeded as refused:
             result = {"messages": [AIMessage(f"Not done: {refused}")], "thinking": {"stopped": str(refused)}, "run": {}}
-        finally:
-            CURRENT.reset(token)
         thinking = result.get("thinking") or {}
         finished = not (thinking.get("stopped") or thinking.get("last_word"))
         entry = {"step": step, "result": result["messages"][-1].text, "finished": finished, "spend": result.get("run")}

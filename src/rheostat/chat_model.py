@@ -6,10 +6,10 @@ do on the model within.
 
 from __future__ import annotations
 
-import time
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -22,20 +22,36 @@ from pydantic import ConfigDict, Field
 
 from rheostat import streams
 from rheostat.budget import Budget
+from rheostat.calling.gate import close_call
+from rheostat.calling.instrument import refusal_in
+from rheostat.calling.payer import Call
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
-from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
+from rheostat.ledger import Account, Ledger, MemoryLedger, Note, Reading, Reservation
 from rheostat.meter import Meter
 from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Settings
-from rheostat.request import METERED, pause
+from rheostat.providers.dial import Phase
+from rheostat.request import pause
 from rheostat.thinker import Listener, Ready, Thinker
 
 __all__ = ["MeteredChatModel", "ThinkingChatModel"]
+
+
+@dataclass(slots=True)
+class _Stream:
+    """A stream that has begun."""
+
+    ready: Ready
+    call: Call
+    chunks: Any
+    first: Any
+    phase: Phase
+    settings: Settings
 
 
 class MeteredChatModel(BaseChatModel):
@@ -97,81 +113,71 @@ class MeteredChatModel(BaseChatModel):
 
     # --- streams --------------------------------------------------------------------------------------
 
-    def _begin(self, ready: Ready) -> Flow[tuple[Reservation, Settings, float | None]]:
-        """What comes before the last request of a step, and the reservation under which that may leave now."""
+    def _opened(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[_Stream]:
+        """Plan, think first where that is a request of its own, and open the stream; again, if it fails at once."""
+        ready = yield from self._ready(messages, stop, kwargs)
         thinker = self._thinker()
-        [(_, settings), *_] = yield from thinker.before_last(self.account_id, ready, self._listener())
-        held = ready.held.pop(0)
-        try:
-            reservation, room = yield from thinker.meter.begun(self.account_id, held, held.amount, ready.note)
-        except BaseException:
-            yield from thinker.give_back(ready)
-            raise
-        return reservation, settings, streams.most_seconds(ready, room)
+        meter, account = thinker.meter, self.account_id
+        [(phase, settings), *_] = yield from thinker.before_last(account, ready, self._listener())
+        held, sent, attempt = ready.held.pop(0), ready.sent(phase), 1
+        while True:
+            call = meter.planned(ready.endpoint, held, sent, settings, ready.note)
+            payer = meter.payer(account, call)
+            try:
+                chunks, first = yield streams.opening(ready.endpoint.chat, sent, settings.kwargs, payer)
+                return _Stream(ready, call, chunks, first, phase, settings)
+            except BaseException as error:
+                yield from close_call(call, meter.ledger)
+                try:
+                    [held] = yield from self._again(error, attempt, held, ready.note)
+                except BaseException:
+                    yield from thinker.give_back(ready)
+                    raise
+                attempt += 1
 
-    def _again(
-        self, ready: Ready, reservation: Reservation, error: Exception, attempt: int
-    ) -> Flow[tuple[Reservation, float | None]]:
-        """A stream that failed before its first chunk: wait, then a fresh hold and what is left of the time.
+    def _again(self, error: BaseException, attempt: int, held: Reservation, note: Note) -> Flow[list[Reservation]]:
+        """Wait, and hold for another try.
 
         Raises:
-            Exception: the same, if it may not be sent again.
+            BaseException: the same, as what it is, if it may not be tried again.
         """
-        meter = self._thinker().meter
-        yield from meter.failed(reservation, error)
-        try:
-            seconds = meter.again_after_seconds(error, attempt)
-            left = yield from meter.room(self.account_id)
-            if seconds is None or (left.seconds is not None and seconds >= left.seconds):
-                raise error
-            yield pause(seconds)
-            fresh, room = yield from meter.begun(self.account_id, None, reservation.amount, ready.note)
-        except BaseException:
-            yield from self._thinker().give_back(ready)
-            raise
-        return fresh, streams.most_seconds(ready, room)
+        meter, refusal = self._thinker().meter, refusal_in(error)
+        if refusal is not None or not isinstance(error, Exception):
+            raise refusal or error
+        seconds = meter.again_after_seconds(error, attempt)
+        left = yield from meter.room(self.account_id)
+        if seconds is None or (left.seconds is not None and seconds >= left.seconds):
+            raise error
+        yield pause(seconds)
+        return (yield from meter.hold(self.account_id, [held.amount], note))
 
-    def _failed(self, ready: Ready, reservation: Reservation, error: BaseException) -> Flow[None]:
-        yield from self._thinker().meter.failed(reservation, error)
-        yield from self._thinker().give_back(ready)
+    def _left(self, stream: _Stream) -> Flow[None]:
+        """It wasn't read to its end: the gate knows what had come."""
+        yield from close_call(stream.call, self._thinker().meter.ledger)
+        yield from self._thinker().give_back(stream.ready)
 
-    def _end(
-        self, ready: Ready, reservation: Reservation, settings: Settings, full: AIMessageChunk | None, started: float
-    ) -> Flow[ChatGenerationChunk]:
+    def _end(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:
         """The stream has ended by itself: settle it, and ask for the answer if thought was all that came. The last
         chunk says what it was thought with."""
-        thinker = self._thinker()
-        number = next(number for number, (_, each) in enumerate(ready.phases) if each is settings)
-        phase = ready.phases[number][0]
+        thinker, ready = self._thinker(), stream.ready
+        number = next(number for number, (_, each) in enumerate(ready.phases) if each is stream.settings)
         try:
             message = streams.whole(full, ready)
-        except BadInput as error:
-            yield from self._failed(ready, reservation, error)
-            raise
-        last = AIMessageChunk(content="", id=message.id, chunk_position="last")
-        try:
-            reply = yield from thinker.meter.closed(
-                ready.endpoint, reservation, message, ready.sent(phase), settings, phase, started
+            last = AIMessageChunk(content="", id=message.id, chunk_position="last")
+            reply = yield from thinker.meter.read(
+                ready.endpoint, stream.call, message, ready.sent(stream.phase), stream.settings, stream.phase
             )
             if reply.empty and number + 1 < len(ready.phases):
                 ready.thought = reply.thought or ready.thought
                 reply = yield from thinker.call(self.account_id, ready, *ready.phases[number + 1])
-                answer = thinker.finish(ready, reply)
-                last = streams.as_chunk(answer, last)
+                last = streams.as_chunk(thinker.finish(ready, reply), last)
         except BaseException:
-            yield from thinker.give_back(ready)
+            yield from self._left(stream)
             raise
         yield from thinker.give_back(ready)
         thinker.finish(ready, reply, self._listener())
         last.response_metadata = {**last.response_metadata, THOUGHT_WITH: thinker.stamp(ready, reply)}
         return ChatGenerationChunk(message=last)
-
-    def _send(self, ready: Ready, settings: Settings, seconds: float | None) -> dict[str, Any]:
-        phase = next(phase for phase, each in ready.phases if each is settings)
-        kwargs = dict(settings.kwargs)
-        if seconds is not None and ready.endpoint.takes_timeout:
-            kwargs["timeout"] = max(seconds, 0.001)
-        return {"input": ready.sent(phase), "config": {"callbacks": []}, **kwargs}
 
     def _stream(
         self,
@@ -180,33 +186,19 @@ class MeteredChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        ready = drive(self._ready(messages, stop, kwargs))
-        reservation, settings, seconds = drive(self._begin(ready))
-        full, attempt = None, 1
-        while True:
-            started = time.monotonic()
-            metered = METERED.set((self._thinker().meter.ledger, reservation.account))
-            try:
-                chunks = ready.endpoint.chat.stream(**self._send(ready, settings, seconds))
-                first = next(chunks, None)
-                break
-            except Exception as error:
-                reservation, seconds = drive(self._again(ready, reservation, error, attempt))
-                attempt += 1
-            except BaseException as error:
-                drive(self._failed(ready, reservation, error))
-                raise
-            finally:
-                METERED.reset(metered)
+        stream = drive(self._opened(messages, stop, kwargs))
+        full: AIMessageChunk | None = None
         try:
-            for chunk in streams.with_first(first, chunks):
+            chunk = stream.first
+            while chunk is not None:
+                chunk = streams.piece(chunk)
                 full = chunk if full is None else full + chunk
-                streams.in_time(started, seconds)
-                yield streams.told(streams.shown(chunk, ready), run_manager)
+                yield streams.told(streams.shown(chunk, stream.ready), run_manager)
+                chunk = next(stream.chunks, None)
         except BaseException as error:  # a consumer that goes away too: what was sent may be billed
-            drive(self._failed(ready, reservation, error))
-            raise
-        yield drive(self._end(ready, reservation, settings, full, started))
+            drive(self._left(stream))
+            raise refusal_in(error) or error from None
+        yield drive(self._end(stream, full))
 
     async def _astream(
         self,
@@ -215,37 +207,22 @@ class MeteredChatModel(BaseChatModel):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        ready = await adrive(self._ready(messages, stop, kwargs))
-        reservation, settings, seconds = await adrive(self._begin(ready))
-        full, attempt = None, 1
-        while True:
-            started = time.monotonic()
-            metered = METERED.set((self._thinker().meter.ledger, reservation.account))
-            try:
-                chunks = ready.endpoint.chat.astream(**self._send(ready, settings, seconds))
-                first = await anext(chunks, None)
-                break
-            except Exception as error:
-                reservation, seconds = await adrive(self._again(ready, reservation, error, attempt))
-                attempt += 1
-            except BaseException as error:
-                await adrive(self._failed(ready, reservation, error))
-                raise
-            finally:
-                METERED.reset(metered)
+        stream = await adrive(self._opened(messages, stop, kwargs))
+        full: AIMessageChunk | None = None
         try:
-            while first is not None:
-                full = first if full is None else full + first
-                streams.in_time(started, seconds)
-                generation = ChatGenerationChunk(message=streams.shown(first, ready))
+            chunk = stream.first
+            while chunk is not None:
+                chunk = streams.piece(chunk)
+                full = chunk if full is None else full + chunk
+                generation = ChatGenerationChunk(message=streams.shown(chunk, stream.ready))
                 if run_manager is not None:
                     await run_manager.on_llm_new_token(generation.text, chunk=generation)
                 yield generation
-                first = await anext(chunks, None)
+                chunk = await anext(stream.chunks, None)
         except BaseException as error:
-            await adrive(self._failed(ready, reservation, error))
-            raise
-        yield await adrive(self._end(ready, reservation, settings, full, started))
+            await adrive(self._left(stream))
+            raise refusal_in(error) or error from None
+        yield await adrive(self._end(stream, full))
 
     # --- what the model within knows how to say ------------------------------------------------------------
 

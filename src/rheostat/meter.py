@@ -1,21 +1,8 @@
-"""The only place where a model is called: hold → call → settle.
-
-Every attempt has a reservation of its own. What happens to it:
-
-=============================================  ==========================================================
-a reply with usage                             settled at what it cost
-a reply without usage or that can't be read;   stays charged at its full hold, as *unknown*
-a cut, cancelled, timed-out or crashed
-request; a 5xx
-a 4xx or 429                                   settled at zero tokens and one call: the server did no work
-no connection could be made                    voided: the request provably never left
-=============================================  ==========================================================
-"""
+"""A planned call: hold, send (and again what may be sent again), read. The gate sees what leaves and settles it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -27,21 +14,24 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exce
 from tenacity.wait import wait_base, wait_random_exponential
 
 from rheostat.budget import Budget, Room
-from rheostat.errors import BadInput, LedgerError, NoPrice
+from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
+from rheostat.calling.gate import close_call
+from rheostat.calling.instrument import refusal_in
+from rheostat.calling.payer import Call, Payer, paid_by
+from rheostat.errors import BadInput, NoPrice
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading, Reservation
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retryable
-from rheostat.request import RetryAfter, longest, pause, request
+from rheostat.providers.integrations import model_of
+from rheostat.request import RetryAfter, longest, pause
 from rheostat.usage import Spend
 
 __all__ = ["Meter"]
 
 
-_MOMENT_MILLISECONDS = 250
-"""A call that is cut at the most seconds of its price ends a moment later, at our cost; what runs on is charged."""
 _SWEEP_SECONDS = 600.0
 _ABSURD_TOKENS = 4_000_000
 
@@ -72,6 +62,7 @@ class Meter:
     ) -> None:
         if attempts < 1:
             raise BadInput(f"attempts must be at least 1, not {attempts}")
+        instrument.install()
         self.ledger = ledger
         self._stale_after_seconds = stale_after_seconds
         self._quiet = quiet
@@ -119,16 +110,10 @@ class Meter:
         """Give back a hold whose request never left."""
         yield Effect(lambda: self.ledger.void(reservation), lambda: self.ledger.avoid(reservation))
 
-    def _begin(self, reservation: str) -> Flow[Room | None]:
-        room: Room | None = yield Effect(
-            lambda: self.ledger.begin(reservation), lambda: self.ledger.abegin(reservation)
-        )
-        return room
-
-    def _settle(self, reservation: str, actual: Spend, request_id: str = "") -> Flow[None]:
+    def _settle(self, reservation: str, actual: Spend) -> Flow[None]:
         yield Effect(
-            lambda: self.ledger.settle(reservation, actual, request_id),
-            lambda: self.ledger.asettle(reservation, actual, request_id),
+            lambda: self.ledger.settle(reservation, actual),
+            lambda: self.ledger.asettle(reservation, actual),
         )
 
     def _lose(self, reservation: str) -> Flow[None]:
@@ -227,8 +212,9 @@ class Meter:
             BudgetExceeded: it doesn't fit; `work` wasn't begun.
             Exception: what `work` raised.
         """
-        [held] = yield from self.hold(account, [price], note)
-        reservation, _ = yield from self.begun(account, held, price, note)
+        reservation, _ = yield Effect(
+            lambda: self.ledger.admit(account, price, note), lambda: self.ledger.aadmit(account, price, note)
+        )
         try:
             result = yield work
         except unfinished:
@@ -255,10 +241,10 @@ class Meter:
         phase: Any,
         note: dict[str, str],
     ) -> Flow[Reply]:
-        """Send one request under a hold, retry what may be retried, settle each attempt.
+        """Send one request under a hold, and again what may be sent again; the gate settles each attempt.
 
         Raises:
-            BudgetExceeded: a retry didn't fit any more.
+            BudgetExceeded: a retry didn't fit any more, or the request is larger than what was held for it.
             Exception: the last failure, as the chat model raised it.
         """
         state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
@@ -268,10 +254,12 @@ class Meter:
             todo = self._retrying.iter(retry_state=state)
             if isinstance(todo, DoAttempt):
                 try:
-                    reservation, room = yield from self.begun(account, reservation, held.amount, note)
-                    reply = yield from self._attempt(endpoint, reservation, room, messages, settings, phase)
-                except Exception as error:
+                    if reservation is None:
+                        [reservation] = yield from self.hold(account, [held.amount], note)
+                    planned = self.planned(endpoint, reservation, messages, settings, note)
                     reservation = None
+                    reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
+                except Exception as error:
                     if failure(error) != "refused" and endpoint.revive is not None:
                         yield from self._revive(endpoint.revive)
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]  # inside an except
@@ -288,49 +276,66 @@ class Meter:
                 done: Reply = todo
                 return done
 
-    def begun(
-        self, account: str, reservation: Reservation | None, amount: Spend, note: dict[str, str]
-    ) -> Flow[tuple[Reservation, Room]]:
-        """A reservation under which a request may leave now: this one, or a fresh one if it was begun before."""
-        while True:
-            if reservation is None:
-                [reservation] = yield from self.hold(account, [amount], note)
-            try:
-                room = yield from self._begin(reservation.id)
-            except BaseException:  # cancelled, or the ledger is gone: whatever it noted, nothing was sent
-                with contextlib.suppress(LedgerError):
-                    yield from self.void(reservation.id)
-                raise
-            if room is None:
-                reservation = None
-            elif room.seconds is not None and room.seconds <= 0:  # the deadline passed since the hold
-                yield from self.void(reservation.id)
-                reservation = None  # the next hold says so
-            else:
-                return reservation, room
+    def planned(
+        self, endpoint: Endpoint, held: Reservation, messages: Messages, settings: Settings, note: dict[str, str]
+    ) -> Call:
+        """A call under this hold, for the gate."""
+        looked_at = input_bound(messages, settings.kwargs, endpoint.dial.overhead).text_bytes
+        return Call(
+            note=note, held=held, prices={model_of(endpoint.chat): endpoint.price},
+            context_tokens=endpoint.context_tokens, counted=(held.amount.input_tokens, looked_at),
+            most_thinking_tokens=held.amount.thinking_tokens, refined=True,
+        )  # fmt: skip
+
+    def payer(self, account: str, call: Call | None = None) -> Payer:
+        """This account, for the gate."""
+        return Payer(self.ledger, account, call=call)
 
     def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
         yield Effect(revive, lambda: asyncio.to_thread(revive))
 
     def _attempt(
-        self,
-        endpoint: Endpoint,
-        reservation: Reservation,
-        room: Room,
-        messages: Messages,
-        settings: Settings,
-        phase: Any,
+        self, endpoint: Endpoint, account: str, call: Call, messages: Messages, settings: Settings, phase: Any
     ) -> Flow[Reply]:
-        limits = [seconds for seconds in (room.seconds, longest(endpoint.price) or None) if seconds is not None]
-        started = time.monotonic()
+        kwargs = dict(settings.kwargs)
+        config: Any = {"callbacks": []} if self._quiet else None
+        payer = self.payer(account, call)
+
+        def do() -> Any:
+            with paid_by(payer):
+                return endpoint.chat.invoke(messages, config, **kwargs)
+
+        async def ado() -> Any:
+            with paid_by(payer):
+                return await endpoint.chat.ainvoke(messages, config, **kwargs)
+
         try:
-            longest_wait = min(limits, default=None)
-            payer = (self.ledger, reservation.account)
-            message = yield request(endpoint, messages, settings, longest_wait, quiet=self._quiet, payer=payer)
+            message = yield Effect(do, ado)
         except BaseException as error:
-            yield from self.failed(reservation, error)
+            yield from close_call(call, self.ledger)
+            refusal = refusal_in(error)
+            if refusal is not None and refusal is not error:
+                raise refusal from None
             raise
-        return (yield from self.closed(endpoint, reservation, message, messages, settings, phase, started))
+        return (yield from self.read(endpoint, call, message, messages, settings, phase))
+
+    def read(
+        self, endpoint: Endpoint, call: Call, message: AIMessage, messages: Messages, settings: Settings, phase: Any
+    ) -> Flow[Reply]:
+        """A reply is in: read it, and settle what the gate left to its reader.
+
+        Raises:
+            HoldExceeded: it cost more than was possible. It is posted in full.
+        """
+        try:
+            reply = endpoint.dial.decode(message, settings, phase, messages)
+        except BaseException:
+            yield from close_call(call, self.ledger)
+            raise
+        sent = call.attempts[-1] if call.attempts else None
+        yield from close_call(call, self.ledger, thinking_tokens=reply.spend.thinking_tokens if reply.spend else None)
+        spend = sent.spend if sent is not None and sent.spend is not None else call.amount
+        return replace(reply, spend=spend, message=message)
 
     def again_after_seconds(self, error: Exception, attempt: int) -> float | None:
         """How long to wait before a request that failed may be sent again; `None`: it may not."""
@@ -340,48 +345,3 @@ class Meter:
         if not retryable(error) or self._retrying.stop(state):
             return None
         return float(self._retrying.wait(state))
-
-    # --- the two ends of a request, for who sends it by himself (a stream) --------------------------------
-
-    def closed(
-        self,
-        endpoint: Endpoint,
-        reservation: Reservation,
-        message: AIMessage,
-        messages: Messages,
-        settings: Settings,
-        phase: Any,
-        started: float,
-    ) -> Flow[Reply]:
-        """A reply is in: settle it.
-
-        Raises:
-            HoldExceeded: it cost more than was possible. It is posted in full.
-        """
-        price = endpoint.price
-        milliseconds = int(1000 * (time.monotonic() - started))
-        try:
-            reply = endpoint.dial.decode(message, settings, phase, messages)
-        except BaseException as error:
-            yield from self.failed(reservation, error)
-            raise
-        if reply.spend is None:
-            yield from self._lose(reservation.id)
-            return replace(reply, spend=reservation.amount, message=message)
-        most = reservation.amount.milliseconds
-        if longest(price) and milliseconds <= most + _MOMENT_MILLISECONDS:
-            milliseconds = min(milliseconds, most)
-        spend = replace(reply.spend, milliseconds=milliseconds)
-        spend = replace(spend, usd_nanos=price.cost(spend, reply.terms) if price else None)
-        yield from self._settle(reservation.id, spend, reply.request_id)
-        return replace(reply, spend=spend, message=message)
-
-    def failed(self, reservation: Reservation, error: BaseException) -> Flow[None]:
-        """A request has failed: void it, settle it at nothing, or leave it charged, by what the error means."""
-        match failure(error) if isinstance(error, Exception) else "unknown":
-            case "never left":
-                yield from self.void(reservation.id)
-            case "refused":
-                yield from self._settle(reservation.id, Spend(calls=1))
-            case _:
-                yield from self._lose(reservation.id)

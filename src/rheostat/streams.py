@@ -1,32 +1,56 @@
-"""Pieces of a streamed reply: how long it may take, what of a chunk goes on, what its chunks are together."""
+"""Pieces of a streamed reply: its beginning, what of a chunk goes on, what its chunks are together."""
 
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
-from rheostat.budget import Room
+from rheostat.calling.payer import Payer, paid_by
 from rheostat.errors import BadInput
-from rheostat.request import longest
+from rheostat.flow import Effect
 from rheostat.thinker import Ready
 
-__all__ = ["as_chunk", "in_time", "most_seconds", "shown", "told", "whole", "with_first"]
+__all__ = ["as_chunk", "opening", "piece", "shown", "told", "whole"]
 
 _CALL_BLOCKS = {"tool_use", "input_json_delta", "function_call", "custom_tool_call", "tool_call", "tool_call_chunk"}
 
 
-def with_first(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
-    """A stream whose first chunk was taken off already; `None`: there was none."""
-    if first is not None:
-        yield first
-        yield from rest
+def opening(chat: BaseChatModel, sent: list[BaseMessage], kwargs: dict[str, Any], payer: Payer) -> Effect:
+    """A stream and its first chunk (`None`: it has none), which is when the request leaves."""
+
+    def do() -> tuple[Iterator[Any], Any]:
+        with paid_by(payer):
+            chunks = chat.stream(sent, {"callbacks": []}, **kwargs)
+            return chunks, next(chunks, None)
+
+    async def ado() -> tuple[AsyncIterator[Any], Any]:
+        with paid_by(payer):
+            chunks = chat.astream(sent, {"callbacks": []}, **kwargs)
+            return chunks, await anext(chunks, None)
+
+    return Effect(do, ado)
+
+
+def piece(chunk: Any) -> AIMessageChunk:
+    """A chunk; a model that doesn't stream brings its whole reply at once, as a message."""
+    if isinstance(chunk, AIMessageChunk):
+        return chunk
+    message: AIMessage = chunk
+    calls: list[Any] = [
+        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": number,
+         "type": "tool_call_chunk"} for number, call in enumerate(message.tool_calls)
+    ]  # fmt: skip
+    return AIMessageChunk(
+        content=message.content, additional_kwargs=message.additional_kwargs, tool_call_chunks=calls, id=message.id,
+        response_metadata=message.response_metadata, usage_metadata=message.usage_metadata,
+    )  # fmt: skip
 
 
 def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
@@ -35,12 +59,6 @@ def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenera
     if run_manager is not None:
         run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
     return generation
-
-
-def most_seconds(ready: Ready, room: Room) -> float | None:
-    """How long a stream may take: what the account has left, and what a price by time allows."""
-    limits = (room.seconds, longest(ready.endpoint.price) or None)
-    return min((seconds for seconds in limits if seconds is not None), default=None)
 
 
 def whole(full: AIMessageChunk | None, ready: Ready) -> AIMessage:
@@ -76,13 +94,3 @@ def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
         content=message.content, tool_call_chunks=calls, usage_metadata=message.usage_metadata, id=last.id,
         chunk_position="last",
     )  # fmt: skip
-
-
-def in_time(started: float, seconds: float | None) -> None:
-    """Cut a stream that is late.
-
-    Raises:
-        TimeoutError: its deadline has passed.
-    """
-    if seconds is not None and time.monotonic() - started > seconds:
-        raise TimeoutError(f"the stream was cut at its deadline, after {seconds:.1f} s")

@@ -46,9 +46,9 @@ _NOW_ACT = "Now do it: call a tool, or give the answer."
 _LEAST_ANSWER_TOKENS = 256
 _LAST_WORD_TOKENS = 512
 _SHORT_CHARS = (1_000, 200)
-_ASIDE_TOKENS = 96
+_ASIDE_TOKENS = 160
 """The most that one of our own two sentences takes, with its template: more than their bytes."""
-_STEER_TOKENS = 128
+_STEER_TOKENS = 160
 """The same of a change of effort inside the conversation."""
 _LEFT_OUT = " … (left out: no room)"
 

@@ -5,8 +5,9 @@
 
 ===============================================  ====================================================================
 a reply with usage                               settled at what it cost
-a reply without usage, a cut stream, a 5xx       unknown: charged input, the bytes that came, and the silent seconds at
+a cut stream, a 5xx, a time-out                  unknown: charged input, the bytes that came, and the silent seconds at
                                                  the fastest rate that any model has; never more than the hold
+a whole reply without usage                      unknown: charged the hold
 a 4xx or 429                                     settled at zero tokens and one call: the server did no work
 no connection could be made                      voided: the request provably never left
 ===============================================  ====================================================================
@@ -18,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ from rheostat.pricing import Price, Terms, context_of, price_of
 from rheostat.providers.failures import failure
 from rheostat.usage import Spend
 
-__all__ = ["admit", "bound", "close_call", "fail", "price_for", "refuse_unknown", "settle"]
+__all__ = ["admit", "bound", "close_call", "fail", "give_back", "price_for", "refuse_unknown", "settle"]
 
 _BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 """Limits that need a bound on tokens."""
@@ -49,10 +49,14 @@ _MOMENT_MILLISECONDS = 250
 
 def price_for(asked: Asked, payer: Payer) -> Price | None:
     """What the model of this request costs: as declared for this call or agent, else the list's."""
-    declared: Mapping[str, Price] = payer.call.prices if payer.call else {}
-    for known in (declared, payer.prices):
-        if asked.model in known:
-            return known[asked.model]
+    call = payer.call
+    if call is not None and call.prices:
+        if asked.model in call.prices:
+            return call.prices[asked.model]
+        if asked.flavor == "other":  # no wire: the planned model itself
+            return next(iter(call.prices.values()))
+    if asked.model in payer.prices:
+        return payer.prices[asked.model]
     return price_of(asked.assumed_provider, asked.model)
 
 
@@ -90,9 +94,7 @@ def bound(asked: Asked, payer: Payer, price: Price | None, needed: set[str]) -> 
             )
     inputs = _input_tokens(asked, call, context, by_tokens=by_tokens)
     output = asked.answers * (_PLENTY if output is None else output)
-    thinking = output
-    if call is not None and call.held is not None:
-        thinking = min(output, max(call.held.amount.thinking_tokens or 0, 0))
+    thinking = output if call is None or call.most_thinking_tokens is None else min(output, call.most_thinking_tokens)
     spend = Spend(
         input_tokens=inputs, output_tokens=output, thinking_tokens=thinking, calls=1,
         milliseconds=int(1000 * ((price and price.most_seconds) or 0)),
@@ -110,12 +112,12 @@ def _tier(asked: Asked, *, planned: bool) -> str:
 
 
 def _input_tokens(asked: Asked, call: Call | None, context: int | None, *, by_tokens: bool) -> int:
-    tokens: int | None = asked.input_bytes + asked.extra_tokens + (call.hidden_tokens if call else 0)
-    if call is not None and call.counted is not None:
-        counted, of_bytes = call.counted
-        tokens = counted + max(0, asked.input_bytes - of_bytes)
+    tokens: int | None = asked.input_bytes + asked.extra_tokens
     if asked.unbounded or asked.rounds != 1:
         tokens = None
+    if call is not None and call.counted is not None:  # what was planned, and what somebody put beside it
+        counted, of_bytes = call.counted
+        tokens = counted + max(0, asked.input_bytes - of_bytes)
     if context is not None and (tokens is None or tokens > context):
         return context * max(asked.rounds, 1)
     if tokens is None:
@@ -143,6 +145,10 @@ def refuse_unknown(asked: Asked, payer: Payer, path: str) -> None:
 
 
 def _limits(payer: Payer) -> set[str]:
+    """What counts something of a request, of its own limits; of a planned one everything that it was held for."""
+    call = payer.call
+    if call is not None and call.held is not None:
+        return _BY_TOKENS if call.held.amount.usd_nanos is not None else _BY_TOKENS - {"usd_nanos"}
     return set(payer.budget.limits) if payer.budget is not None else _BY_TOKENS
 
 
@@ -183,16 +189,29 @@ def _take(payer: Payer, amount: Spend, asked: Asked) -> Flow[tuple[Reservation, 
     if call is not None:
         note = {**call.note, "model": call.note.get("model", "") if asked.model in call.prices else asked.model}
         held, call.held = call.held, None
-        if held is not None and _covers(held.amount, amount):
-            room: Room | None = yield Effect(lambda: ledger.begin(held.id), lambda: ledger.abegin(held.id))
-            if room is not None and (room.seconds is None or room.seconds > 0):
-                return held, room
         if held is not None:
-            yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+            room = yield from _begin(ledger, held, amount)
+            if room is not None:
+                return held, room
     admitted: tuple[Reservation, Room] = yield Effect(
         lambda: ledger.admit(payer.account, amount, note), lambda: ledger.aadmit(payer.account, amount, note)
     )
     return admitted
+
+
+def _begin(ledger: Ledger, held: Reservation, amount: Spend) -> Flow[Room | None]:
+    """Send under a hold that was made in advance; `None`: it can't be sent under this one."""
+    try:
+        if _covers(held.amount, amount):
+            room: Room | None = yield Effect(lambda: ledger.begin(held.id), lambda: ledger.abegin(held.id))
+            if room is None or room.seconds is None or room.seconds > 0:
+                return room  # None: a process that died sent it before; what that cost stays charged
+    except BaseException:
+        with contextlib.suppress(LedgerError):
+            yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+        raise
+    yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+    return None
 
 
 def _covers(held: Spend, amount: Spend) -> bool:
@@ -209,7 +228,16 @@ def _each(attempt: Attempt, verb: Any) -> Flow[list[Any]]:
     return done
 
 
-def settle(attempt: Attempt, spend: Spend, terms: Terms, request_id: str, *, thinking_tokens: int | None = None) -> Flow[Spend]:
+def give_back(attempt: Attempt) -> Flow[None]:
+    """Nothing was sent under it."""
+    if not attempt.closed:
+        yield from _each(attempt, lambda ledger, id_: (lambda: ledger.void(id_), lambda: ledger.avoid(id_)))
+        attempt.holds = []
+
+
+def settle(
+    attempt: Attempt, spend: Spend, terms: Terms, request_id: str, *, thinking_tokens: int | None = None
+) -> Flow[Spend]:
     """Post what it cost.
 
     Args:
@@ -251,14 +279,14 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
     """It came to nothing, or nobody knows to what.
 
     Args:
-        error: What was raised; `None`: a reply came that doesn't say what it cost.
-        body: How much of a reply had come.
+        error: What was raised.
+        body: How much of a reply had come. With neither, a whole reply came that doesn't say what it cost.
     """
     if attempt.closed:
         return
     means = failure(error) if isinstance(error, Exception) else "unknown"
     if means == "never left":
-        yield from _each(attempt, lambda ledger, id_: (lambda: ledger.void(id_), lambda: ledger.avoid(id_)))
+        yield from give_back(attempt)
     elif means == "refused":
         spend = Spend(calls=1, usd_nanos=0 if attempt.price else None)
         attempt.spend, attempt.closed = spend, True
@@ -267,15 +295,15 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
     else:
         attempt.closed = True
         for ledger, reservation in attempt.holds:
-            guess = _estimate(attempt, reservation.amount, body)
+            guess = None if error is None and body is None else _estimate(attempt, reservation.amount, body)
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
 
 
-def _losing(ledger: Ledger, reservation: str, guess: Spend) -> Any:
+def _losing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
     return lambda: ledger.lose(reservation, guess)
 
 
-def _alosing(ledger: Ledger, reservation: str, guess: Spend) -> Any:
+def _alosing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
     return lambda: ledger.alose(reservation, guess)
 
 

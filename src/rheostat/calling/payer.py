@@ -48,24 +48,28 @@ class Call:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     held: Reservation | None = None
     """Held in advance; the first request takes it."""
-    prices: Mapping[str, Price] = field(default_factory=dict)
-    """Of the models that were planned, by their names on the wire."""
+    prices: Mapping[str, Price | None] = field(default_factory=dict)
+    """Of the models that were planned, by their names on the wire; `None`: it has none."""
     context_tokens: int | None = None
     counted: tuple[int, int] | None = None
-    """(tokens, bytes): the provider counted this many tokens in input of this many bytes."""
-    hidden_tokens: int = 0
-    """Input that isn't in the body: thoughts that the provider keeps and reads again."""
+    """(tokens, bytes): what was planned to be read, at the most, and how many bytes of a body that was worked out from:
+    what a body has beyond them is added."""
+    most_thinking_tokens: int | None = None
+    """The most of its output that can be thought."""
     refined: bool = False
     """A reply is settled by its reader, not by the gate: a dial may know more of it than its usage says."""
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
+    def amount(self) -> Spend:
+        """What was held for its last request."""
+        holds = self.attempts[-1].holds if self.attempts else []
+        return holds[0][1].amount if holds else Spend()
+
+    @property
     def spend(self) -> Spend | None:
-        """What all attempts cost together; `None`: of one it isn't known, or there was none."""
-        known = [attempt.spend for attempt in self.attempts]
-        if not known or None in known:
-            return None
-        return sum((spend for spend in known if spend is not None), Spend())
+        """What its last request cost; `None`: that isn't known, or there was none."""
+        return self.attempts[-1].spend if self.attempts else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

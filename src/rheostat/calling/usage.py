@@ -72,7 +72,9 @@ class Body:
         """The next bytes of the body, decoded."""
         self.heard()
         if self._events is None:
-            self._events = data.lstrip()[:1] not in (b"{", b"[") or (self.asked.flavor == "ollama" and self.asked.stream)
+            self._events = data.lstrip()[:1] not in (b"{", b"[") or (
+                self.asked.flavor == "ollama" and self.asked.stream
+            )
         if not self._events:
             self._parts.append(data)
             return
@@ -115,7 +117,13 @@ class Body:
 
     def _event(self, event: dict[str, Any]) -> None:
         kind = str(event.get("type") or "")
-        root = event.get("response") if kind.startswith("response.") else event.get("message") if kind == "message_start" else event
+        root = (
+            event.get("response")
+            if kind.startswith("response.")
+            else event.get("message")
+            if kind == "message_start"
+            else event
+        )
         if isinstance(root, dict):
             self.request_id = str(root.get("id") or root.get("responseId") or self.request_id)
             usage = root.get("usage") or root.get("usageMetadata")
@@ -161,6 +169,8 @@ class Body:
         except ValueError:
             return None
         inputs, output = int(found.input_tokens or 0), int(found.output_tokens or 0)
+        if isinstance(total := usage.get("total_tokens"), int):
+            output = max(output, total - inputs)  # xAI counts thought apart
         if not inputs or (not output and self.text_bytes):
             return None  # no request has no input: a usage of zero is none
         thought = found.output_reasoning_tokens
@@ -197,7 +207,9 @@ def _length(said: Any) -> int:
     if isinstance(said, str):
         return len(said.encode())
     if isinstance(said, dict):
-        return sum(_length(value) for name, value in said.items() if name not in ("type", "role", "id", "index", "signature"))
+        return sum(
+            _length(value) for name, value in said.items() if name not in ("type", "role", "id", "index", "signature")
+        )
     if isinstance(said, list):
         return sum(map(_length, said))
     return len(json.dumps(said)) if isinstance(said, float) else 0

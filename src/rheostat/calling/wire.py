@@ -44,7 +44,7 @@ _BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = tuple(
     )
 )  # fmt: skip
 _FREE = re.compile(
-    r"/(count_tokens|input_tokens|models|files|tokenize|detokenize|moderations|health|props|slots|metrics|version)(/|$)"
+    r"/(count_tokens|input_tokens|models|files|tokenize|detokenize|moderations|health|props|slots|metrics|version)$"
     r"|:countTokens$|/api/(tags|show|ps|version|pull)$|/responses/[^/]+(/cancel|/input_items)?$|/apply-template$"
 )
 
@@ -64,7 +64,9 @@ _MEDIA = re.compile(
 _IMAGES = {"image", "image_url", "input_image"}
 _FILES = {"document", "file", "input_file", "input_audio", "audio", "video", "container_upload", "item_reference"}
 _STORED = ("previous_response_id", "conversation")
-_CLIENT_TOOLS = re.compile(r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)")
+_CLIENT_TOOLS = re.compile(
+    r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)"
+)
 """Tools that run on this side: their results come back as messages."""
 
 _REQUEST_TOKENS, _TOOLS_TOKENS = 128, 1024

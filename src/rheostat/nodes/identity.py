@@ -5,34 +5,16 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import OrderedDict
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
-from rheostat.budget import Budget
 from rheostat.errors import BadInput
-from rheostat.ledger import Ledger, Reading
-from rheostat.pricing import Price
+from rheostat.ledger import Reading
 
-__all__ = ["CURRENT", "Payer", "account_above", "invocation", "task_name", "thread_account"]
+__all__ = ["account_above", "invocation", "task_name", "thread_account"]
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Payer:
-    """An agent that runs now: who pays for what happens under it."""
-
-    ledger: Ledger
-    account: str
-    budget: Budget
-    prices: dict[str, Price] = field(default_factory=dict)
-    """Of the models that the agent itself uses, by name."""
-
-
-CURRENT: ContextVar[Payer | None] = ContextVar("rheostat_agent", default=None)
-"""The agent whose model or tool runs in this context."""
 
 _lock = threading.Lock()
 _invocations: OrderedDict[int, tuple[Any, str]] = OrderedDict()

@@ -11,13 +11,14 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from langgraph.runtime import get_runtime
 
 from rheostat.budget import Budget
+from rheostat.calling.payer import PAYER
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.flow import Flow, adrive, drive
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
-from rheostat.nodes.identity import CURRENT, account_above, task_name, thread_account
+from rheostat.nodes.identity import account_above, task_name, thread_account
 from rheostat.policy import Caps, Policy
 from rheostat.prompts import ANSWER_TOKENS
 from rheostat.providers import Endpoint
@@ -70,7 +71,7 @@ class Solver:
         The thread's only counts: what all its runs, forks and subgraphs spend together.
         """
         before = spend or {}
-        payer = CURRENT.get()
+        payer = PAYER.get()
         if payer is not None and payer.ledger is self.meter.ledger:  # inside an agent's tool: beneath that agent
             run = f"{payer.account}/{task_name()}"
             yield from self.meter.open(Account(run, self.budget, payer.account), {})

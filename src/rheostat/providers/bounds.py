@@ -11,8 +11,9 @@ import json
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import orjson
 from langchain_core.messages import AIMessage, BaseMessage
 
 from rheostat.errors import BadInput
@@ -25,7 +26,8 @@ class Overhead:
     """Tokens that a provider adds and that are not in our text, generously."""
 
     request: int = 64
-    message: int = 16
+    message: int = 48
+    """Its template; and the signs of JSON around it, since a body is measured in bytes."""
     tools: int = 64
     """The hidden prompt that comes with any tools (Anthropic documents up to 700)."""
     image: int | None = None
@@ -38,7 +40,9 @@ class InputBound:
 
     tokens: int | None
     """`None`: as many as the model's context holds."""
-    rounds: int = 1
+    text_bytes: int
+    """How much of a request's body was looked at for it."""
+    rounds: int
     """How often the provider may read it, with what its own tools brought in between."""
 
 
@@ -51,24 +55,33 @@ _IMAGES = {"image", "image_url", "input_image"}
 
 
 def _bytes(data: Any) -> int:
-    return len((data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, default=str)).encode())
+    """As long as it is in the body of a request."""
+    try:
+        return len(orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS))
+    except (TypeError, orjson.JSONEncodeError):  # a number of more than 64 bits, a text that isn't Unicode
+        return len(json.dumps(data, default=str))
 
 
-def _content(content: Any, overhead: Overhead) -> int | None:
+Size: TypeAlias = tuple[int | None, int]
+"""The most tokens (`None`: no bound), and how many bytes of a body they were worked out from."""
+
+
+def _content(content: Any, overhead: Overhead) -> Size:
     if content is None or isinstance(content, str):
-        return _bytes(content or "")
-    total = 0
+        size = _bytes(content or "")
+        return size, size
+    tokens: int | None = 0
+    text = 0
     for block in content:
         kind = block.get("type") if isinstance(block, dict) else "text"
         if kind in _IMAGES:
-            if overhead.image is None:
-                return None
-            total += overhead.image
+            tokens = None if tokens is None or overhead.image is None else tokens + overhead.image
         elif kind in _TEXT and not _holds_media(block):
-            total += _bytes(block)
+            size = _bytes(block)
+            tokens, text = None if tokens is None else tokens + size, text + size
         else:  # a file, sound, video, or something new
-            return None
-    return total
+            tokens = None
+    return tokens, text
 
 
 def _holds_media(block: Any) -> bool:
@@ -76,37 +89,39 @@ def _holds_media(block: Any) -> bool:
     return isinstance(inner, list) and any(isinstance(part, dict) and part.get("type") not in _TEXT for part in inner)
 
 
-def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> int | None:
+def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Size:
     if not isinstance(message, BaseMessage):
         return _content(message["content"], overhead)
-    total = _content(message.content, overhead)
-    if total is None or not isinstance(message, AIMessage):
-        return total
-    total += sum(_bytes(call) for call in message.tool_calls)
+    tokens, text = _content(message.content, overhead)
+    if not isinstance(message, AIMessage):
+        return tokens, text
+    calls = sum(_bytes(call) for call in message.tool_calls)
     # a thought may come back shortened, omitted or encrypted, and is read again at its full length
     usage: Mapping[str, Any] = message.usage_metadata or {}
     details = usage.get("output_token_details") or {}
-    return total + sum(count for name, count in details.items() if "reasoning" in name and isinstance(count, int))
+    kept = sum(max(0, n) for name, n in details.items() if "reasoning" in name and isinstance(n, int))
+    return None if tokens is None else tokens + calls + kept, text + calls
 
 
-_known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, int | None]] = {}
+_known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, Size]] = {}
 
 
-def _remembered(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> int | None:
+def _remembered(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Size:
     """The bound of a message that was bounded before, as long as nobody gave it another content: a conversation of a
-    thousand steps is bounded again at every step. (A block that is changed *inside* isn't noticed.)
+    thousand steps is bounded again at every step. (A block that is changed *inside* isn't noticed here; the gate
+    measures the body itself.)
     """
     if not isinstance(message, BaseMessage):
         return _message(message, overhead)
     key, content, calls = id(message), message.content, message.tool_calls if isinstance(message, AIMessage) else None
     known = _known.get(key)
     if known is not None:
-        reference, before, calls_before, told, total = known
+        reference, before, calls_before, told, size = known
         if reference() is message and before is content and calls_before is calls and told is overhead:
-            return total
-    total = _message(message, overhead)
-    _known[key] = (weakref.ref(message, lambda _: _known.pop(key, None)), content, calls, overhead, total)
-    return total
+            return size
+    size = _message(message, overhead)
+    _known[key] = (weakref.ref(message, lambda _: _known.pop(key, None)), content, calls, overhead, size)
+    return size
 
 
 def input_bound(
@@ -123,16 +138,17 @@ def input_bound(
         BadInput: a tool on the provider's own side without a most: its results are input too, without an end.
     """
     tokens: int | None = overhead.request
+    looked_at = overhead.request
     for message in messages:
-        more = _remembered(message, overhead)
-        tokens = None if tokens is None or more is None else tokens + more + overhead.message
+        size, text = _remembered(message, overhead)
+        tokens = None if tokens is None or size is None else tokens + size + overhead.message
+        looked_at += text + overhead.message
     tools = kwargs.get("tools") or []
-    if tokens is not None:
-        tokens += _bytes(tools) + overhead.tools if tools else 0
-        for name in ("response_format", "text", "output_config"):
-            tokens += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # said once in the request, once as a prompt
+    more = _bytes(tools) + overhead.tools if tools else 0
+    for name in ("response_format", "text", "output_config"):
+        more += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # said once in the request, once as a prompt
     rounds = 1 + searches(kwargs)
-    return InputBound(tokens if rounds == 1 else None, rounds)
+    return InputBound(tokens + more if tokens is not None and rounds == 1 else None, looked_at + more, rounds)
 
 
 def searches(kwargs: Mapping[str, Any]) -> int:

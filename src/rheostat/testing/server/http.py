@@ -8,11 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from rheostat.testing.server.anthropic import Messages, model_info
-from rheostat.testing.server.bill import Bill
+from rheostat.testing.server.bill import Bill, Line
 from rheostat.testing.server.openai import Chat, Responses, openai_model
 from rheostat.testing.server.rules import Cache, Refused
 from rheostat.testing.server.turn import Fault, Turn
@@ -26,6 +27,8 @@ _COUNTS: dict[str, type[Messages] | type[Responses]] = {
     "/v1/messages/count_tokens": Messages, "/v1/responses/input_tokens": Responses,
 }  # fmt: skip
 _OVERLOADED = 529
+_TOKENS_PER_SECOND, _MOMENT_SECONDS = 1_000, 0.2
+"""What a fast model writes, and how long a server goes on when its client has gone."""
 MODELS = (
     "claude-haiku-4-5", "claude-opus-4-5", "claude-opus-4-8", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5-5",
     "gpt-4o", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "gpt-6-sol", "o3",
@@ -108,6 +111,15 @@ class _Quiet(ThreadingHTTPServer):
         """A client that went away in the middle is what some tests want."""
 
 
+def _as_far_as_it_came(line: Line, fault: Fault) -> Line:
+    """A request that fails in the middle is billed for what can have been written by then."""
+    if not (fault.status or fault.cut):
+        return line
+    most = int(_TOKENS_PER_SECOND * (fault.seconds + _MOMENT_SECONDS))
+    output = min(line.output_tokens, most)
+    return replace(line, output_tokens=output, thinking_tokens=min(line.thinking_tokens, output))
+
+
 class _Handler(BaseHTTPRequestHandler):
     simulator: ProviderServer
     protocol_version = "HTTP/1.1"
@@ -170,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(fault)
         with bill.lock:  # the cache is looked up once per request, in order
             done, line = request.do(turn)
-            bill.lines.append(line)
+            bill.lines.append(_as_far_as_it_came(line, fault))
         if fault.status:
             return self._fail(fault)
         reply = request.reply(turn, done, line, str(number))

@@ -18,13 +18,14 @@ class Fault:
     """What goes wrong on the way."""
 
     status: int = 0
-    """Answer with this HTTP status instead. Nothing is billed below 500; from 500 on, the work was done and billed."""
+    """Answer with this HTTP status instead. Nothing is billed below 500; from 500 on, what a fast
+    model can have written by then is billed."""
     retry_after: str = ""
     """A `Retry-After` header."""
     seconds: float = 0.0
     """Wait so long before the reply."""
     cut: bool = False
-    """Close the connection in the middle of a reply that is billed."""
+    """Close the connection in the middle of a reply, which is billed as far as it can have come."""
     no_usage: bool = False
     """Leave the usage out, as some gateways do."""
     garbage: bool = False

@@ -1,0 +1,141 @@
+"""Models without a wire: in this process, scripted, or of a client that no hook sees. Held where they are called.
+
+A callback sees every model call of the process. Those whose requests the gate sees anyway are left to it; the others are
+held before they begin and settled when they end, by what LangChain's message says. A callback that isn't told of an end
+(a cancelled task) leaves the hold to whoever planned the call, or to `forget`.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.tracers.context import register_configure_hook
+
+from rheostat.calling import gate, instrument
+from rheostat.calling.payer import Attempt, Payer, paying
+from rheostat.calling.wire import Asked
+from rheostat.flow import drive
+from rheostat.providers.bounds import Overhead, input_bound
+from rheostat.providers.dial import Settings, reply_from
+
+__all__ = ["UNWIRED", "forget"]
+
+WIRED = {
+    "openai-chat", "azure-openai-chat", "openai", "azure", "anthropic-chat", "anthropic-llm", "chat-deepseek", "xai-chat",
+    "groq-chat", "chat-ollama", "ollama-llm", "chat-google-generative-ai", "google_gemini", "openrouter-chat",
+    "openrouter", "chatserver", "llama-cpp-chat",
+}  # fmt: skip
+"""`_llm_type` of the integrations whose requests the gate sees."""
+_PLANNED = "rheostat"
+_OVERHEAD = Overhead(request=128, message=48, tools=1024, image=12_000)
+_LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+
+
+@dataclass(slots=True)
+class _InFlight:
+    attempt: Attempt
+    payer: Payer
+    settings: Settings
+    thread: int
+
+
+class _Unwired(BaseCallbackHandler):
+    raise_error = True
+    """A refusal must stop the call: by default LangChain only logs what a callback raises."""
+
+    def __init__(self) -> None:
+        self._in_flight: dict[UUID, _InFlight] = {}
+
+    def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
+        """A model of texts, not of chats: what it used can't be read, so that all of the hold stays charged."""
+        self.on_chat_model_start(serialized, [[HumanMessage(prompt) for prompt in prompts]], run_id=run_id, **kwargs)
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],
+        messages: list[list[BaseMessage]],
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        params = kwargs.get("invocation_params") or {}
+        kind = str(params.get("_type") or "")
+        if kind == _PLANNED or (kind in WIRED and instrument.installed()):
+            return
+        payer = paying()
+        if payer is None:
+            return
+        asked = _asked(messages, params, metadata or {}, planned=payer.call is not None and payer.call.held is not None)
+        attempt, _ = drive(gate.admit(asked, payer))
+        most = attempt.holds[0][1].amount
+        settings = Settings({}, most.output_tokens, most.thinking_tokens or 0)
+        self._in_flight[run_id] = _InFlight(attempt, payer, settings, threading.get_ident())
+
+    def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
+        flying = self._in_flight.pop(run_id, None)
+        if flying is None or flying.attempt.closed:
+            return
+        attempt = flying.attempt
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        message = generation.message if isinstance(generation, ChatGeneration) else None
+        if isinstance(message, AIMessage) and "total_cost" in (message.usage_metadata or {}):
+            drive(gate.give_back(attempt))  # from LangChain's cache: nothing was sent
+            return
+        reply = reply_from(message, flying.settings) if isinstance(message, AIMessage) else None
+        if reply is None or reply.spend is None:
+            drive(gate.fail(attempt, None))
+            return
+        attempt.read, attempt.request_id = (reply.spend, reply.terms), reply.request_id
+        if flying.payer.call is None or not flying.payer.call.refined:
+            drive(gate.settle(attempt, reply.spend, reply.terms, reply.request_id))
+
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        flying = self._in_flight.pop(run_id, None)
+        if flying is not None:
+            drive(gate.fail(flying.attempt, error))
+        refusal = instrument.refusal_in(error)
+        if refusal is not None and refusal is not error and not isinstance(error, type(refusal)):
+            raise refusal  # as what it is, whatever the SDK made of it
+
+    def adopt(self, payer: Payer) -> None:
+        """A request of this account was seen on the wire: if it comes from a call that is held here, one hold is enough."""
+        for run_id, flying in reversed(list(self._in_flight.items())):
+            if flying.payer.account == payer.account and flying.thread == threading.get_ident():
+                drive(gate.give_back(flying.attempt))
+                self._in_flight.pop(run_id, None)
+                return
+
+    def forget(self, account: str) -> None:
+        """An agent has ended: what of its calls never came back stays charged, as unknown."""
+        for run_id, flying in list(self._in_flight.items()):
+            if flying.payer.account == account and self._in_flight.pop(run_id, None) is not None:
+                drive(gate.fail(flying.attempt, None))
+
+
+def _asked(messages: list[list[BaseMessage]], params: dict[str, Any], said: dict[str, Any], *, planned: bool) -> Asked:
+    """What LangChain's objects say of a call: believed where there is no wire."""
+    name = str(said.get("ls_model_name") or params.get("model") or params.get("model_name") or "a model")
+    most = next((int(params[n]) for n in _LENGTHS if params.get(n)), said.get("ls_max_tokens"))
+    found = [input_bound(each, {} if planned else params, _OVERHEAD) for each in messages]
+    unbounded = "" if all(each.tokens is not None for each in found) or planned else "a file"
+    answers = params.get("n") if isinstance(params.get("n"), int) else 1
+    return Asked(
+        provider=str(said.get("ls_provider") or ""), flavor="other", kind="billable", model=name,
+        input_bytes=sum(each.tokens or 0 for each in found), unbounded=unbounded,
+        most_output_tokens=most if isinstance(most, int) else None, answers=(answers or 1) * max(1, len(messages)),
+    )  # fmt: skip
+
+
+UNWIRED = _Unwired()
+forget = UNWIRED.forget
+_hook: ContextVar[BaseCallbackHandler | None] = ContextVar("rheostat_unwired", default=UNWIRED)
+register_configure_hook(_hook, inheritable=True)
+instrument.on_admitted.append(UNWIRED.adopt)
