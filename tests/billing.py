@@ -1,8 +1,8 @@
 """A server that bills at its worst: it shares no code with the dials, the gate or the simulator.
 
-Every byte of every text in a request is a token; every answer is as long as its cap (or `UNCAPPED` tokens); `n` answers are
-`n` answers; a server error is billed too. The prices are its own table. What it bills is the truth that a ledger must reach
-and a cap must hold.
+Every byte of every text in a request is a token; every answer is as long as its cap (or `UNCAPPED` tokens); `n` answers
+are `n` answers; a server error is billed too. The prices are its own table. What it bills is the truth that a ledger
+must reach and a cap must hold.
 """
 
 from __future__ import annotations
@@ -131,8 +131,8 @@ def messages_reply(body: dict[str, Any], said: Any, tokens_in: int, tokens_out: 
     block = {"type": "text", "text": said} if isinstance(said, str) else None
     block = block or {"type": "tool_use", "id": "c1", "name": said[0], "input": said[1]}
     return {
-        "id": "r", "type": "message", "role": "assistant", "model": body["model"], "content": [block], "stop_sequence": None,
-        "stop_reason": "end_turn" if isinstance(said, str) else "tool_use",
+        "id": "r", "type": "message", "role": "assistant", "model": body["model"], "content": [block],
+        "stop_sequence": None, "stop_reason": "end_turn" if isinstance(said, str) else "tool_use",
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }  # fmt: skip
 
@@ -306,7 +306,8 @@ def billing() -> Iterator[Biller]:
         def _json(self, status: int, data: Any, fault: Fault | None = None) -> None:
             content = json.dumps(data).encode()
             fault = fault or Fault()
-            head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
+            kind = f"Content-Type: application/json\r\nContent-Length: {len(content)}"
+            head = f"HTTP/1.1 {status} X\r\n{kind}\r\n\r\n".encode()
             if fault.cut:
                 content, self.close_connection = content[: len(content) // 2], True
             self._write(head, slowly=fault.trickle == "headers")

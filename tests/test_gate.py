@@ -146,7 +146,10 @@ CONSTRUCTED: dict[str, dict[str, dict[str, Any]]] = {
         "chat": {"extra_body": {"max_tokens": 90_000}}, "responses": {"extra_body": {"max_output_tokens": 90_000}},
         "messages": {"model_kwargs": {"extra_body": {"max_tokens": 60_000}}},
     },
-    "n": {"chat": {"n": 50}, "responses": {"extra_body": {"n": 50}}, "messages": {"model_kwargs": {"extra_body": {"n": 50}}}},
+    "n": {
+        "chat": {"n": 50}, "responses": {"extra_body": {"n": 50}},
+        "messages": {"model_kwargs": {"extra_body": {"n": 50}}},
+    },
 }  # fmt: skip
 
 
@@ -296,7 +299,7 @@ def test_a_cut_stream_is_an_error_and_not_an_answer(api: str, server: Biller) ->
         model=endpoint_for(chat(api, server), provider=provider(api)), budget=Budget(usd=CAP), effort="low"
     )
     server.faults = [Fault(cut=True)]
-    with pytest.raises(Exception, match="cut|closed|incomplete|ended|Connection error"):
+    with pytest.raises(Exception, match=r"cut|closed|incomplete|ended|Connection error"):
         list(model.stream("hi"))
     spend = model.spend
     assert spend["usd_nanos"] + spend["unknown_usd_nanos"] >= server.usd_nanos

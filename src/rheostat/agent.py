@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import get_runtime
@@ -27,6 +27,7 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
+from rheostat.guided import Sending, guided_step
 from rheostat.ledger import Account, Ledger, Reading
 from rheostat.meter import Meter
 from rheostat.models import resolve
@@ -188,14 +189,46 @@ class AgentCore:
         Returns:
             What `send` brought (an `AIMessage` if the budget was used up before), and the readings.
         """
+
+        def work(thinker: Thinker, payer: Payer) -> Flow[Any]:
+            model = self._metered(thinker, payer.account, chat)
+            with paid_by(payer):
+                return (yield send(model))
+
+        return (yield from self._step(state, chat, work))
+
+    def guided(
+        self,
+        state: Any,
+        chat: BaseChatModel,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        send: Callable[[Sending], Effect],
+        reply_of: Callable[[Any], AIMessage | None],
+    ) -> Flow[tuple[Any, dict[str, Any]]]:
+        """One model call that the agent's own model makes; see `guided_step`."""
+
+        def work(thinker: Thinker, payer: Payer) -> Flow[Any]:
+            result, _ = yield from guided_step(
+                thinker, payer, chat, messages, kwargs, self._wished(), emit, send, reply_of
+            )
+            return result
+
+        return (yield from self._step(state, chat, work))
+
+    def _wished(self) -> Wish:
+        asked = _context().get("effort")
+        return parse_wish(str(asked)) if asked else self.wish
+
+    def _step(
+        self, state: Any, chat: BaseChatModel, work: Callable[[Thinker, Payer], Flow[Any]]
+    ) -> Flow[tuple[Any, dict[str, Any]]]:
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
         self._watch(payer)  # again: a step that failed may be tried again by others
-        model = self._metered(thinker, account, chat)
         try:
-            with paid_by(payer):
-                result = yield send(model)
+            result = yield from work(thinker, payer)
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             if not why:
@@ -215,8 +248,7 @@ class AgentCore:
         known = self._models.get(account)
         if known is not None and known.thinker is thinker:
             return known
-        asked = _context().get("effort")
-        wish = parse_wish(str(asked)) if asked else self.wish
+        wish = self._wished()
         model = MeteredChatModel(
             thinker=thinker, account_id=account, wish=wish, listener=emit, profile=chat.profile
         )  # fmt: skip

@@ -8,19 +8,23 @@ in advance.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, NotRequired
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 
 from rheostat.agent import AgentCore, OnCap
 from rheostat.budget import Budget
+from rheostat.calling.payer import PAYER
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
-from rheostat.errors import MissingExtra
+from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect, Flow, adrive, drive
+from rheostat.guided import Sending
 from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
 from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
@@ -36,6 +40,7 @@ try:
         OmitFromInput,
         ToolCallRequest,
     )
+    from langchain.agents.structured_output import ToolStrategy
 except ImportError as error:
     raise MissingExtra("AdaptiveThinking", "agents") from error
 
@@ -129,9 +134,14 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         return await adrive(self.core.finish(state))
 
     def _step(self, request: ModelRequest[Any], send: Callable[[ModelRequest[Any]], Effect]) -> Flow[Any]:
-        response, readings = yield from self.core.step(
-            request.state, request.model, lambda model: send(request.override(model=model))
-        )
+        around = PAYER.get()
+        if around is not None and around.call is not None:
+            raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
+        head = [request.system_message] if request.system_message else []
+        response, readings = yield from self.core.guided(
+            request.state, request.model, [*head, *request.messages], bound_kwargs(request),
+            lambda sending: send(_changed(request, sending)), _reply,
+        )  # fmt: skip
         return _with_update(response, {**readings, "thinking": _stamp_of(response)})
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
@@ -157,6 +167,63 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
     ) -> Any:
         """The same."""
         return await adrive(self._tool(request, Effect(_unused_sync, lambda: handler(request))))
+
+
+def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
+    """What LangChain will bind to the model for this request, as far as a plan needs it."""
+    kwargs: dict[str, Any] = {}
+    format_, choice = request.response_format, request.tool_choice
+    if isinstance(format_, ToolStrategy):
+        choice = "any"
+    elif format_ is not None:
+        kwargs["response_format"] = {"type": "json_schema"}  # its schema is measured where it leaves
+    if request.tools:
+        kwargs["tools"] = _as_sent(request.model, request.tools)
+    if choice is not None:
+        kwargs["tool_choice"] = choice
+    return {**kwargs, **request.model_settings}
+
+
+_schemas: OrderedDict[tuple[int, ...], tuple[Any, list[Any]]] = OrderedDict()
+_REMEMBERED = 64
+
+
+def _as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
+    """Tools as this model binds them: worked out once, since schemas take longer than the rest of a plan."""
+    key = (id(chat), *map(id, tools))
+    known = _schemas.get(key)
+    if known is not None and known[0][0] is chat and all(a is b for a, b in zip(known[0][1], tools, strict=True)):
+        return known[1]
+    try:
+        bound: Any = chat.bind_tools(list(tools))
+        schemas = list(bound.kwargs["tools"])
+    except Exception:  # a fake, or a model that binds in a way of its own
+        schemas = [each if isinstance(each, dict) else convert_to_openai_tool(each) for each in tools]
+    _schemas[key] = (chat, list(tools)), schemas
+    while len(_schemas) > _REMEMBERED:
+        _schemas.popitem(last=False)
+    return schemas
+
+
+def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:
+    """The request as the plan wants it sent."""
+    messages, system = sending.messages, request.system_message
+    if system is not None:
+        system, messages = messages[0], messages[1:]  # type: ignore[assignment] # the first is the one put there
+    changes: dict[str, Any] = {
+        "model": sending.model, "messages": messages, "system_message": system, "model_settings": sending.settings,
+    }  # fmt: skip
+    if sending.alone:
+        changes.update(tools=[], tool_choice=None, response_format=None)
+    elif sending.tool_choice is not None:
+        changes["tool_choice"] = sending.tool_choice
+    if sending.last_word:
+        changes["response_format"] = None
+    return request.override(**changes)
+
+
+def _reply(response: Any) -> AIMessage | None:
+    return next((message for message in _result(response) if isinstance(message, AIMessage)), None)
 
 
 def _unused_sync() -> Any:

@@ -117,6 +117,7 @@ class Thinker:
         wish: Wish | None = None,
         note: dict[str, str] | None = None,
         listener: Listener = _nobody,
+        beside_tokens: int = 0,
     ) -> Flow[Ready]:
         """Plan and hold one step.
 
@@ -124,6 +125,7 @@ class Thinker:
             account: Whose money it is; open in the ledger.
             messages: The conversation.
             kwargs: What was bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
+            beside_tokens: What others put into the request beside that.
 
         Raises:
             BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
@@ -144,7 +146,7 @@ class Thinker:
         giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
         plan, inputs, last_word = None, 0, False
         for exact in (False, True):
-            inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=exact)
+            inputs = beside_tokens + (yield from self._inputs(endpoint, asked, messages, wanted, exact=exact))
             if not giving_up:
                 plan = self._fit(endpoint, asked, wanted, inputs, room, keep=asked.offers_tools)
             if plan is not None or endpoint.dial.counts_at_once:
@@ -159,7 +161,8 @@ class Thinker:
             listener("wind_down", stage="last word", why=why)
             for shorter in (None, *_SHORT_CHARS):
                 messages = [*_shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
-                inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=shorter is not None)
+                exact = shorter is not None
+                inputs = beside_tokens + (yield from self._inputs(endpoint, asked, messages, wanted, exact=exact))
                 alone = wanted.because(f"the last word: {why}", by="operator", purpose="last word")
                 plan = self._fit(endpoint, asked, alone, inputs, room, keep=False)
                 if plan is not None:
@@ -312,7 +315,9 @@ class Thinker:
         """The reply, with what it was thought with in its metadata."""
         message = reply.message or AIMessage(reply.text)
         if ready.last_word and message.tool_calls:  # told not to, and there is no room to run them
-            message = message.model_copy(update={"tool_calls": [], "content": reply.text})
+            message.tool_calls, message.invalid_tool_calls, message.content = [], [], reply.text
+            for name in ("tool_calls", "function_call"):
+                message.additional_kwargs.pop(name, None)
         message.response_metadata[THOUGHT_WITH] = self.stamp(ready, reply)
         spend = reply.spend or Spend()
         listener("call", model=ready.endpoint.name, stop=reply.stop, starved=reply.starved and not message.tool_calls)

@@ -76,9 +76,9 @@ def bound(asked: Asked, payer: Payer, price: Price | None, needed: set[str]) -> 
     call = payer.call
     if "usd_nanos" in needed and price is None:
         raise NoPrice(
-            f"no price is known for {asked.model or 'a model'} at {asked.provider or 'this address'}, so a limit in money "
-            "can't bind it. Give a price (RHEOSTAT_PRICES names a TOML file with yours; resolve(model, price=Price(…)) for "
-            "a model that you hand over), or limit tokens, calls or seconds instead"
+            f"no price is known for {asked.model or 'a model'} at {asked.provider or 'this address'}, so a limit in "
+            "money can't bind it. Give a price (RHEOSTAT_PRICES names a TOML file with yours; resolve(model, "
+            "price=Price(…)) for a model that you hand over), or limit tokens, calls or seconds instead"
         )
     by_tokens = bool(needed & _BY_TOKENS)
     context = (call and call.context_tokens) or context_of(asked.assumed_provider, asked.model)
@@ -89,25 +89,36 @@ def bound(asked: Asked, payer: Payer, price: Price | None, needed: set[str]) -> 
             output = context
         if output is None:
             raise BadInput(
-                f"nothing says how long an answer of {asked.model or 'this model'} may be: set max_tokens on the model, or "
-                "limit calls or seconds instead of money and tokens"
+                f"nothing says how long an answer of {asked.model or 'this model'} may be: set max_tokens on the "
+                "model, or limit calls or seconds instead of money and tokens"
             )
     inputs = _input_tokens(asked, call, context, by_tokens=by_tokens)
     output = asked.answers * (_PLENTY if output is None else output)
-    thinking = output if call is None or call.most_thinking_tokens is None else min(output, call.most_thinking_tokens)
+    thinking = output
+    if call is not None and call.most_thinking_tokens is not None and planned(call, asked):
+        thinking = min(output, call.most_thinking_tokens)
     spend = Spend(
         input_tokens=inputs, output_tokens=output, thinking_tokens=thinking, calls=1,
         milliseconds=int(1000 * ((price and price.most_seconds) or 0)),
     )  # fmt: skip
-    terms = Terms(service_tier=_tier(asked, planned=call is not None), speed=asked.speed, web_searches=asked.searches)
+    terms = Terms(
+        service_tier=_tier(asked, named=call is not None and planned(call, asked)),
+        speed=asked.speed,
+        web_searches=asked.searches,
+    )
     return replace(spend, usd_nanos=price.bound(spend, terms) if price else None)
 
 
-def _tier(asked: Asked, *, planned: bool) -> str:
+def planned(call: Call, asked: Asked) -> bool:
+    """It is the model that was planned, and not one that another put in its place."""
+    return asked.flavor == "other" or asked.model in call.prices
+
+
+def _tier(asked: Asked, *, named: bool) -> str:
     """The dearest tier that it may be billed on: what a project's own settings say can't be seen from here."""
     tier = {"fast": "priority"}.get(asked.service_tier, asked.service_tier)
     if asked.assumed_provider == "openai" and asked.flavor != "vectors":
-        return tier or ("default" if planned else "auto")
+        return tier or ("default" if named else "auto")
     return "" if tier in ("auto", "standard_only") else tier
 
 
@@ -117,15 +128,16 @@ def _input_tokens(asked: Asked, call: Call | None, context: int | None, *, by_to
         tokens = None
     if call is not None and call.counted is not None:  # what was planned, and what somebody put beside it
         counted, of_bytes = call.counted
-        tokens = counted + max(0, asked.input_bytes - of_bytes)
+        call.beyond_tokens = max(0, asked.input_bytes - of_bytes)
+        tokens = counted + call.beyond_tokens
     if context is not None and (tokens is None or tokens > context):
         return context * max(asked.rounds, 1)
     if tokens is None:
         if by_tokens:
             raise BadInput(
-                f"what is in this request ({asked.unbounded or 'tools of the provider'}) can't be bounded for {asked.model}: "
-                "its context is unknown. Send text, give the chat model a profile with max_input_tokens, or limit calls or "
-                "seconds instead"
+                f"what is in this request ({asked.unbounded or 'tools of the provider'}) can't be bounded for "
+                f"{asked.model}: its context is unknown. Send text, give the chat model a profile with "
+                "max_input_tokens, or limit calls or seconds instead"
             )
         return _PLENTY
     return tokens
@@ -139,8 +151,8 @@ def refuse_unknown(asked: Asked, payer: Payer, path: str) -> None:
     """
     if any(_limits(each) & _BY_TOKENS for each in payer.chain()):
         raise BadInput(
-            f"a request to {asked.provider}{path} would leave under a budget, and what it costs isn't known here: make it "
-            "outside of the agent, or limit calls or seconds instead of money and tokens"
+            f"a request to {asked.provider}{path} would leave under a budget, and what it costs isn't known here: make "
+            "it outside of the agent, or limit calls or seconds instead of money and tokens"
         )
 
 
@@ -165,7 +177,8 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
         BudgetExceeded, BadInput, NoPrice, LedgerError: it must not leave; nothing is held.
     """
     price = price_for(asked, payer)
-    attempt = Attempt(holds=[], price=price, model=asked.model)
+    call = payer.call
+    attempt = Attempt(holds=[], price=price, model=asked.model, planned=call is not None and planned(call, asked))
     limits = [seconds for seconds in ((price and price.most_seconds),) if seconds]
     try:
         for each in payer.chain():
@@ -178,8 +191,8 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
         with contextlib.suppress(LedgerError):
             yield from _each(attempt, lambda ledger, id_: (lambda: ledger.void(id_), lambda: ledger.avoid(id_)))
         raise
-    if payer.call is not None:
-        payer.call.attempts.append(attempt)
+    if call is not None:
+        call.attempts.append(attempt)
     return attempt, min(limits, default=None)
 
 
@@ -342,5 +355,5 @@ def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None
             yield from fail(attempt, None)
             continue
         spend, terms = attempt.read
-        last = attempt is call.attempts[-1]
+        last = attempt is call.attempts[-1] and attempt.planned
         yield from settle(attempt, spend, terms, attempt.request_id, thinking_tokens=thinking_tokens if last else None)

@@ -1,7 +1,8 @@
 """Where requests are seen: `send` of the HTTP clients that every SDK uses, wrapped once for the process.
 
-httpx and httpx2, blocking and async. SDKs call `send` for each attempt, and redirects happen inside it, so each call of it
-is one attempt that may be billed. Without a payer in this context (or `strict`) it costs one look and changes nothing.
+httpx and httpx2, blocking and async. SDKs call `send` for each attempt, and redirects happen inside it, so each call of
+it is one attempt that may be billed. Without a payer in this context (or `strict`) it costs one look and changes
+nothing.
 `install` is idempotent and comes back from `remove`; other instrumentation (OpenTelemetry's) may lie around or inside.
 """
 
@@ -101,10 +102,15 @@ def refusal_in(error: BaseException | None) -> RheostatError | None:
     return None
 
 
-@functools.cache
-def _passing(kind: type[RheostatError], sdk: str) -> type[RheostatError]:
-    base = sys.modules[sdk].AnthropicError
-    return cast("type[RheostatError]", type(kind.__name__, (kind, base), {"__module__": kind.__module__}))
+_passing: dict[type[RheostatError], type[RheostatError]] = {}
+"""Our errors as errors of Anthropic's SDK too: it wraps and retries all others."""
+
+
+def _for_anthropic(kind: type[RheostatError]) -> type[RheostatError]:
+    if kind not in _passing:
+        base = sys.modules["anthropic"].AnthropicError
+        _passing[kind] = cast("type[RheostatError]", type(kind.__name__, (kind, base), {"__module__": kind.__module__}))
+    return _passing[kind]
 
 
 def _through(error: RheostatError, request: Any) -> BaseException:
@@ -113,7 +119,7 @@ def _through(error: RheostatError, request: Any) -> BaseException:
     if "Groq" in agent:
         return Refused(error)
     if "Anthropic" in agent and "anthropic" in sys.modules:
-        passing = _passing(type(error), "anthropic")
+        passing = _for_anthropic(type(error))
         copy = passing.__new__(passing)
         copy.args, copy.__dict__ = error.args, dict(error.__dict__)
         copy.__cause__ = error.__cause__
@@ -152,8 +158,8 @@ def _look(request: Any) -> _Seen | None:
         return None
     if payer is None:
         raise BadInput(
-            f"{url.host}{url.path} would be billed, and no account pays for it here (strict=True): call it inside an agent, "
-            "or take it out of this process"
+            f"{url.host}{url.path} would be billed, and no account pays for it here (strict=True): call it inside an "
+            "agent, or take it out of this process"
         )
     if asked.kind == "unknown":
         gate.refuse_unknown(asked, payer, url.path)
@@ -259,7 +265,6 @@ def _decoded(response: Any) -> Callable[[bytes], bytes]:
     except Exception:
         return lambda data: data
 
-
     def decode(data: bytes) -> bytes:
         decoded = decoder.decode(data)  # httpx: bytes; httpx2: pieces of them
         return decoded if isinstance(decoded, bytes) else b"".join(decoded)
@@ -323,7 +328,7 @@ class _Deadline(Exception):
 
 
 def _within(work: Callable[[], Any], ends: float | None) -> Any:
-    """Do it, and leave it to itself at the deadline: headers may trickle for ever, and nothing can stop a blocking read.
+    """Do it, and leave it to itself at the deadline: headers may trickle for ever, and no blocking read can be stopped.
 
     Raises:
         _Deadline: it isn't done.
@@ -351,7 +356,7 @@ def _within(work: Callable[[], Any], ends: float | None) -> Any:
 
 @functools.cache
 def _stream_of(module: Any) -> Any:
-    class Metered(module.SyncByteStream):  # type: ignore[misc, name-defined]
+    class Metered(module.SyncByteStream):  # type: ignore[misc]
         """The body of a streamed reply, read on its way."""
 
         def __init__(
@@ -452,7 +457,7 @@ async def _awithin(work: Any, ends: float | None) -> Any:
 
 @functools.cache
 def _astream_of(module: Any) -> Any:
-    class Metered(module.AsyncByteStream):  # type: ignore[misc, name-defined]
+    class Metered(module.AsyncByteStream):  # type: ignore[misc]
         """The body of a streamed reply, read on its way."""
 
         def __init__(

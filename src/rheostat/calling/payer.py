@@ -30,6 +30,8 @@ class Attempt:
     """At the account that pays, and at that of each agent around it that keeps other books."""
     price: Price | None
     model: str
+    planned: bool = False
+    """It is the model that a plan named."""
     started: float = field(default_factory=time.monotonic)
     spend: Spend | None = None
     """What it cost, when that is known."""
@@ -56,6 +58,8 @@ class Call:
     what a body has beyond them is added."""
     most_thinking_tokens: int | None = None
     """The most of its output that can be thought."""
+    beyond_tokens: int = 0
+    """What a body had beyond that."""
     refined: bool = False
     """A reply is settled by its reader, not by the gate: a dial may know more of it than its usage says."""
     attempts: list[Attempt] = field(default_factory=list)

@@ -1,8 +1,8 @@
 """Models without a wire: in this process, scripted, or of a client that no hook sees. Held where they are called.
 
-A callback sees every model call of the process. Those whose requests the gate sees anyway are left to it; the others are
-held before they begin and settled when they end, by what LangChain's message says. A callback that isn't told of an end
-(a cancelled task) leaves the hold to whoever planned the call, or to `forget`.
+A callback sees every model call of the process. Those whose requests the gate sees anyway are left to it; the others
+are held before they begin and settled when they end, by what LangChain's message says. A callback that isn't told of an
+end (a cancelled task) leaves the hold to the planned call, or to `forget`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from rheostat.providers.dial import Settings, reply_from
 __all__ = ["UNWIRED", "forget"]
 
 WIRED = {
-    "openai-chat", "azure-openai-chat", "openai", "azure", "anthropic-chat", "anthropic-llm", "chat-deepseek", "xai-chat",
-    "groq-chat", "chat-ollama", "ollama-llm", "chat-google-generative-ai", "google_gemini", "openrouter-chat",
-    "openrouter", "chatserver", "llama-cpp-chat",
+    "openai-chat", "azure-openai-chat", "openai", "azure", "anthropic-chat", "anthropic-llm", "chat-deepseek",
+    "xai-chat", "groq-chat", "chat-ollama", "ollama-llm", "chat-google-generative-ai", "google_gemini",
+    "openrouter-chat",
 }  # fmt: skip
 """`_llm_type` of the integrations whose requests the gate sees."""
 _PLANNED = "rheostat"
@@ -106,7 +106,7 @@ class _Unwired(BaseCallbackHandler):
             raise refusal  # as what it is, whatever the SDK made of it
 
     def adopt(self, payer: Payer) -> None:
-        """A request of this account was seen on the wire: if it comes from a call that is held here, one hold is enough."""
+        """A request of this account is on the wire: if a call that is held here sends it, one hold is enough."""
         for run_id, flying in reversed(list(self._in_flight.items())):
             if flying.payer.account == payer.account and flying.thread == threading.get_ident():
                 drive(gate.give_back(flying.attempt))

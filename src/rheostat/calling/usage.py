@@ -1,7 +1,7 @@
 """What a reply cost, read from the body as it came back: whole, as server-sent events, or cut in the middle.
 
-genai-prices knows where each provider puts its usage (`Provider.extract_usage`); what it doesn't say (whether a stream came
-to its end, how much text had come when it didn't) is read here.
+genai-prices knows where each provider puts its usage (`Provider.extract_usage`); what it doesn't say (whether a stream
+came to its end, how much text had come when it didn't) is read here.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Body:
 
     def _text(self, event: dict[str, Any]) -> None:
         delta = event.get("delta")
-        said = [delta] if isinstance(delta, (str, dict)) else []
+        said: list[Any] = [delta] if isinstance(delta, (str, dict)) else []
         for choice in event.get("choices") or ():
             said += [choice.get("delta"), choice.get("message"), choice.get("text")]
             if choice.get("finish_reason"):
@@ -200,6 +200,9 @@ class Body:
             cache_write_1h_tokens=(written or {}).get("ephemeral_1h_input_tokens") or 0,
             web_searches=(server or searched).get("web_search_requests", searched.get("num_requests")) or 0,
         )
+
+
+_NOT_TEXT = {"type", "role", "id", "index", "signature"}
 
 
 def _length(said: Any) -> int:

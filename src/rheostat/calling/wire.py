@@ -23,36 +23,38 @@ Flavor: TypeAlias = Literal["chat", "responses", "messages", "completions", "gem
 
 _PROVIDERS = {
     "api.openai.com": "openai", "eu.api.openai.com": "openai", "us.api.openai.com": "openai",
-    "api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "google", "aiplatform.googleapis.com": "google",
-    "api.deepseek.com": "deepseek", "api.x.ai": "x-ai", "api.groq.com": "groq", "openrouter.ai": "openrouter",
-    "api.mistral.ai": "mistral", "api.cohere.com": "cohere", "api.together.xyz": "together", "api.fireworks.ai": "fireworks",
-    "api.perplexity.ai": "perplexity", "api.typesafe.ai": "typesafe",
+    "api.anthropic.com": "anthropic", "generativelanguage.googleapis.com": "google",
+    "aiplatform.googleapis.com": "google", "api.deepseek.com": "deepseek", "api.x.ai": "x-ai", "api.groq.com": "groq",
+    "openrouter.ai": "openrouter", "api.mistral.ai": "mistral", "api.cohere.com": "cohere",
+    "api.together.xyz": "together", "api.fireworks.ai": "fireworks", "api.perplexity.ai": "perplexity",
+    "api.typesafe.ai": "typesafe",
 }  # fmt: skip
 """By host, as genai-prices names them."""
 _HOSTED = re.compile(r"\.openai\.azure\.com$|-aiplatform\.googleapis\.com$")
 
-_BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = tuple(
-    (re.compile(pattern), flavor)
-    for pattern, flavor in (
-        (r"/chat/completions$", "chat"),
-        (r"/responses(/compact)?$", "responses"),
-        (r"/messages$", "messages"),
-        (r"/completions$", "completions"),
-        (r":(generateContent|streamGenerateContent)$", "gemini"),
-        (r"/api/(chat|generate)$", "ollama"),
-        (r"/(embeddings|decisions|rerank|classify|score)$|/api/embed(dings)?$|:(batch)?[eE]mbedContents?$", "vectors"),
-    )
-)  # fmt: skip
+_BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = (
+    (re.compile(r"/chat/completions$"), "chat"),
+    (re.compile(r"/responses(/compact)?$"), "responses"),
+    (re.compile(r"/messages$"), "messages"),
+    (re.compile(r"/completions$"), "completions"),
+    (re.compile(r":(generateContent|streamGenerateContent)$"), "gemini"),
+    (re.compile(r"/api/(chat|generate)$"), "ollama"),
+    (
+        re.compile(r"/(embeddings|decisions|rerank|classify|score)$|/api/embed(dings)?$|:(batch)?[eE]mbedContents?$"),
+        "vectors",
+    ),
+)
 _FREE = re.compile(
     r"/(count_tokens|input_tokens|models|files|tokenize|detokenize|moderations|health|props|slots|metrics|version)$"
     r"|:countTokens$|/api/(tags|show|ps|version|pull)$|/responses/[^/]+(/cancel|/input_items)?$|/apply-template$"
 )
 
 _SETTINGS = {
-    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature", "top_p",
-    "top_k", "n", "best_of", "seed", "logprobs", "top_logprobs", "logit_bias", "reasoning", "reasoning_effort", "thinking",
-    "service_tier", "store", "include", "user", "safety_identifier", "prompt_cache_key", "frequency_penalty",
-    "presence_penalty", "parallel_tool_calls", "tool_choice", "truncation", "background", "thinking_budget_tokens",
+    "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature",
+    "top_p", "top_k", "n", "best_of", "seed", "logprobs", "top_logprobs", "logit_bias", "reasoning",
+    "reasoning_effort",
+    "thinking", "service_tier", "store", "include", "user", "safety_identifier", "prompt_cache_key",
+    "frequency_penalty", "presence_penalty", "parallel_tool_calls", "tool_choice", "truncation", "background", "thinking_budget_tokens",
     "chat_template_kwargs", "speed", "inference_geo", "keep_alive", "verbosity", "cache_prompt", "samplers", "min_p",
     "max_tool_calls", "encoding_format", "dimensions", "betas", "return_tokens", "timings_per_token",
 }  # fmt: skip
@@ -264,7 +266,7 @@ def unbounded_tools(asked: Asked) -> None:
     """
     if asked.rounds == 0:
         raise BadInput(
-            f"{asked.model}: a tool of this request runs on the provider's side as often as it likes, and what it finds "
-            "is billed as input: give it max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit calls or "
-            "seconds instead of money and tokens"
+            f"{asked.model}: a tool of this request runs on the provider's side as often as it likes, and what it "
+            "finds is billed as input: give it max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit "
+            "calls or seconds instead of money and tokens"
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 Provider: TypeAlias = Literal["openai", "anthropic"]
 
-__all__ = ["endpoint_for", "hosted_endpoint"]
+__all__ = ["endpoint_for", "hosted_endpoint", "own_model"]
 
 
 def endpoint_for(
@@ -172,6 +172,27 @@ def _for_the_meter(chat: BaseChatModel, row: Integration | None) -> BaseChatMode
             copy.__dict__.pop(built, None)
         return copy
     return chat
+
+
+def own_model(chat: BaseChatModel) -> BaseChatModel:
+    """The model object itself; or a copy of the same class, with the same client, without thinking settings of its own
+    that would win over a call's.
+    """
+    update: dict[str, Any] = {}
+    if isinstance(chat, BaseChatOpenAI):
+        if chat.reasoning_effort is not None:
+            update["reasoning_effort"] = None
+        if (chat.reasoning or {}).get("effort") is not None:
+            rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
+            update.update(reasoning=rest or None, use_responses_api=True)
+    elif _is_anthropic(chat):
+        update = {name: None for name in ("thinking", "reasoning_effort") if getattr(chat, name) is not None}
+        config = dict(chat.output_config or {})
+        if config.pop("effort", None) is not None:
+            update["output_config"] = config or None
+        if takes_effort(chat):
+            update.update({n: None for n in ("temperature", "top_p", "top_k") if getattr(chat, n) is not None})
+    return chat.model_copy(update=update) if update else chat
 
 
 def _built_anew(chat: BaseChatModel, row: Integration) -> BaseChatModel:
