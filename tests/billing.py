@@ -337,6 +337,8 @@ def billing() -> Iterator[Biller]:
                 self._write(event.encode(), slowly=fault.trickle == "body")
 
     class Quiet(ThreadingHTTPServer):
+        request_queue_size = 512
+
         def handle_error(self, *args: Any) -> None: ...
 
     server = Quiet(("127.0.0.1", 0), Handler)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rheostat.autonomous import build_autonomous
     from rheostat.budget import Budget, Room
     from rheostat.builders import SolverContext, build_solver
+    from rheostat.calling.instrument import install_gate, remove_gate
     from rheostat.chat_model import ThinkingChatModel
     from rheostat.coder import build_coder
     from rheostat.difficulty import Agreement, heuristic
@@ -121,8 +122,10 @@ __all__ = [
     "build_solver",
     "endpoint_for",
     "heuristic",
+    "install_gate",
     "latest_reading",
     "open_ledger",
+    "remove_gate",
     "resolve",
     "terms",
     "usd",
@@ -141,6 +144,10 @@ _ROOMS = {
     "rheostat.builders": (
         "SolverContext",
         "build_solver",
+    ),
+    "rheostat.calling.instrument": (
+        "install_gate",
+        "remove_gate",
     ),
     "rheostat.chat_model": ("ThinkingChatModel",),
     "rheostat.coder": ("build_coder",),

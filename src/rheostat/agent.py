@@ -123,7 +123,7 @@ class AgentCore:
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
-        self._watch(Payer(meter.ledger, run, self.budget))
+        self._watch(Payer(meter.ledger, run, self.budget, gated=meter.gated))
         own = not before or before.get("account") == thread
         readings = yield from self.readings(meter, run)
         return {
@@ -146,7 +146,7 @@ class AgentCore:
                 "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
                 "same, or give the inner one none"
             )
-        return Meter(caller.ledger, quiet=True)
+        return Meter(caller.ledger, quiet=True, gate=self.meter.gated)
 
     def open(self, state: Any) -> Flow[tuple[Meter, str]]:
         """The run's account, known to the ledger again even after a restart.
@@ -225,7 +225,7 @@ class AgentCore:
     ) -> Flow[tuple[Any, dict[str, Any]]]:
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
-        payer = Payer(meter.ledger, account, self.budget, _prices(thinker))
+        payer = Payer(meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated)
         self._watch(payer)  # again: a step that failed may be tried again by others
         try:
             result = yield from work(thinker, payer)
@@ -315,7 +315,7 @@ class AgentCore:
         """One tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
         started = time.monotonic()
-        payer = Payer(meter.ledger, account, self.budget)
+        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated)
         self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
         with paid_by(payer):
             if not self.correct_tools:
@@ -333,14 +333,14 @@ class AgentCore:
         return result
 
     @classmethod
-    def build(cls, *, ledger: Ledger, given: bool, **options: Any) -> AgentCore:
+    def build(cls, *, ledger: Ledger, given: bool, gate: bool = True, **options: Any) -> AgentCore:
         """From what a user gives: `None` is the default."""
         if not hasattr(ledger, "ahold"):
             raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
         if options.get("budget") is None:
             raise BadInput('budget must be a Budget, such as Budget(usd="0.10", seconds=60), not None')
         chosen = {name: value for name, value in options.items() if value is not None}
-        return cls(meter=Meter(ledger, quiet=True), given_ledger=given, **chosen)
+        return cls(meter=Meter(ledger, quiet=True, gate=gate), given_ledger=given, **chosen)
 
 
 def _context() -> dict[str, Any]:

@@ -285,6 +285,8 @@ class ThinkingChatModel(MeteredChatModel):
     caps: Any = Field(default=None, exclude=True)
     policy: Any = Field(default=None, exclude=True)
     pacing: Any = Field(default=None, exclude=True)
+    gate: bool = True
+    """Count money on the requests as they leave; False, where that is forbidden: believe LangChain's objects."""
 
     def __init__(self, **fields: Any) -> None:
         """Build what is inside; nothing is spent."""
@@ -304,7 +306,7 @@ class ThinkingChatModel(MeteredChatModel):
         ledger: Ledger = self.ledger or MemoryLedger()
         self.thinker = Thinker(
             ladder=ladder,
-            meter=Meter(ledger, quiet=True),
+            meter=Meter(ledger, quiet=True, gate=self.gate),
             wish=wish,
             caps=self.caps or Caps(answer_tokens=4096),
             policy=self.policy or Policy(),

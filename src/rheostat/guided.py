@@ -7,7 +7,7 @@ callbacks, streams, tags and `isinstance` are as they are without us, and each a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -136,7 +136,7 @@ def _sent(
 
 
 def _for(payer: Payer, call: Call) -> Payer:
-    return Payer(payer.ledger, payer.account, payer.budget, payer.prices, call=call)
+    return replace(payer, call=call)
 
 
 def _sending(

@@ -47,7 +47,9 @@ class Meter:
         stale_after_seconds: A hold that nobody touched for so long has lost its holder: what was sent is charged as
             unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
             account is opened; `None`: never.
-        quiet: Call models without the run's callbacks: for who reports the call as its own.
+        quiet: Call models without the run's callbacks: for a caller that reports the call as its own.
+        gate: See requests where they leave. False, where instrumentation is forbidden: LangChain's objects are
+            believed, and what the SDK sends beside them (retries, settings of the model object) is on no ledger.
     """
 
     def __init__(
@@ -59,10 +61,13 @@ class Meter:
         most_retry_after_seconds: float = 60.0,
         stale_after_seconds: float | None = 3600.0,
         quiet: bool = False,
+        gate: bool = True,
     ) -> None:
         if attempts < 1:
             raise BadInput(f"attempts must be at least 1, not {attempts}")
-        instrument.install()
+        if gate:
+            instrument.install_gate()
+        self.gated = gate
         self.ledger = ledger
         self._stale_after_seconds = stale_after_seconds
         self._quiet = quiet
@@ -289,7 +294,7 @@ class Meter:
 
     def payer(self, account: str, call: Call | None = None) -> Payer:
         """This account, for the gate."""
-        return Payer(self.ledger, account, call=call)
+        return Payer(self.ledger, account, call=call, gated=self.gated)
 
     def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
         yield Effect(revive, lambda: asyncio.to_thread(revive))

@@ -79,6 +79,8 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         correct_tools: A failing tool comes back to the model as evidence; identical calls are stopped. False: errors
             are left to others.
         most_result_chars: Longer results of tools are cut in the middle.
+        gate: Count money on the requests as they leave (httpx and httpx2 are instrumented, once for the process).
+            False, where that is forbidden: LangChain's objects are believed, which is less.
 
     Raises:
         BadInput, ModelUnknown: at once.
@@ -102,6 +104,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         endpoint: Callable[[BaseChatModel], Endpoint] = resolve,
         correct_tools: bool = True,
         most_result_chars: int = 50_000,
+        gate: bool = True,
     ) -> None:
         super().__init__()
         self.core = AgentCore.build(
@@ -109,7 +112,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
             others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
             policy=policy,
             pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,
-            most_result_chars=most_result_chars,
+            most_result_chars=most_result_chars, gate=gate,
         )  # fmt: skip
 
     @property

@@ -89,6 +89,8 @@ class Payer:
     outer: Payer | None = None
     """An agent around this one whose books these are not: it pays as well."""
     call: Call | None = None
+    gated: bool = True
+    """What leaves is looked at where it leaves; False: LangChain's objects are believed."""
 
     def pays_for(self, other: Payer) -> bool:
         """What is held on the other's account is held on this one too, since it lies beneath."""

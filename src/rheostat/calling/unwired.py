@@ -68,10 +68,8 @@ class _Unwired(BaseCallbackHandler):
     ) -> None:
         params = kwargs.get("invocation_params") or {}
         kind = str(params.get("_type") or "")
-        if kind == _PLANNED or (kind in WIRED and instrument.installed()):
-            return
         payer = paying()
-        if payer is None:
+        if payer is None or kind == _PLANNED or (payer.gated and kind in WIRED and instrument.installed()):
             return
         asked = _asked(messages, params, metadata or {}, planned=payer.call is not None and payer.call.held is not None)
         attempt, _ = drive(gate.admit(asked, payer))

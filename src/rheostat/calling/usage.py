@@ -69,8 +69,14 @@ class Body:
         self._heard = now
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the body, decoded."""
+        """The next bytes of the body, decoded. Whatever they are, the reply goes on to its reader."""
         self.heard()
+        try:
+            self._feed(data)
+        except (ValueError, TypeError, AttributeError, KeyError):  # no form that we know
+            self.text_bytes += len(data)
+
+    def _feed(self, data: bytes) -> None:
         if self._events is None:
             self._events = data.lstrip()[:1] not in (b"{", b"[") or (
                 self.asked.flavor == "ollama" and self.asked.stream
@@ -100,6 +106,12 @@ class Body:
     def finish(self) -> None:
         """All bytes have come, or no more will."""
         self.heard()
+        try:
+            self._finish()
+        except (ValueError, TypeError, AttributeError, KeyError):
+            self.text_bytes += sum(map(len, self._parts))
+
+    def _finish(self) -> None:
         if self._rest:
             self._line(self._rest.strip())
         for data in (b"".join(self._parts),) if self._parts else ():

@@ -52,11 +52,11 @@ _FREE = re.compile(
 _SETTINGS = {
     "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature",
     "top_p", "top_k", "n", "best_of", "seed", "logprobs", "top_logprobs", "logit_bias", "reasoning",
-    "reasoning_effort",
-    "thinking", "service_tier", "store", "include", "user", "safety_identifier", "prompt_cache_key",
-    "frequency_penalty", "presence_penalty", "parallel_tool_calls", "tool_choice", "truncation", "background", "thinking_budget_tokens",
-    "chat_template_kwargs", "speed", "inference_geo", "keep_alive", "verbosity", "cache_prompt", "samplers", "min_p",
-    "max_tool_calls", "encoding_format", "dimensions", "betas", "return_tokens", "timings_per_token",
+    "reasoning_effort", "thinking", "service_tier", "store", "include", "user", "safety_identifier",
+    "prompt_cache_key", "frequency_penalty", "presence_penalty", "parallel_tool_calls", "tool_choice", "truncation",
+    "background", "thinking_budget_tokens", "chat_template_kwargs", "speed", "inference_geo", "keep_alive",
+    "verbosity", "cache_prompt", "samplers", "min_p", "max_tool_calls", "encoding_format", "dimensions", "betas",
+    "return_tokens", "timings_per_token",
 }  # fmt: skip
 """Parts of a body that say how to answer: no model reads them."""
 _MEDIA = re.compile(

@@ -1,0 +1,171 @@
+"""Replies on their way back: read as they pass, settled when they have passed or when nothing more will come."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from rheostat.calling import gate
+from rheostat.calling.deadline import Deadline, awithin, within
+from rheostat.calling.payer import Attempt, Payer
+from rheostat.calling.refusals import through
+from rheostat.calling.usage import Body
+from rheostat.calling.wire import Asked
+from rheostat.errors import BudgetExceeded
+from rheostat.flow import Flow, adrive, drive
+
+__all__ = ["Seen", "astream_of", "late", "pending", "read", "stream_of"]
+
+pending: dict[str, Attempt] = {}
+"""Background responses that aren't done, by their id."""
+_MOST_PENDING = 1_000
+
+
+class Seen:
+    """What a request is, and who pays for it."""
+
+    __slots__ = ("asked", "payer")
+
+    def __init__(self, asked: Asked, payer: Payer) -> None:
+        self.asked, self.payer = asked, payer
+
+
+def late(payer: Payer) -> BudgetExceeded:
+    limit = payer.budget.seconds if payer.budget is not None and payer.budget.seconds else 0
+    return BudgetExceeded(
+        account=payer.account, limit="seconds", asked=0, left=0, cap=limit or 0,
+        hint="The request was in flight at the deadline and was cut",
+    )  # fmt: skip
+
+
+def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None) -> Flow[None]:
+    """A body has come, or as much of it as will: settle it, or note what it may have cost."""
+    body.finish()
+    if body.pending and error is None:
+        while len(pending) >= _MOST_PENDING:
+            pending.pop(next(iter(pending)))
+        pending[body.pending] = attempt
+        return
+    spend = body.spend()
+    whole = error is None and (body.ended or not body.asked.stream)
+    if spend is None or not whole:  # a stream that was left may be billed for more than it had told so far
+        yield from gate.fail(attempt, None, None if whole else body)
+        return
+    attempt.request_id, attempt.read = body.request_id, (spend, body.terms())
+    if payer.call is None or not payer.call.refined:
+        yield from gate.settle(attempt, *attempt.read, attempt.request_id)
+
+
+def _decoded(response: Any) -> Callable[[bytes], bytes]:
+    """The bytes of the body as they were before compression."""
+    try:
+        decoder = response._get_content_decoder()
+    except Exception:
+        return lambda data: data
+
+    def decode(data: bytes) -> bytes:
+        decoded = decoder.decode(data)  # httpx: bytes; httpx2: pieces of them
+        return decoded if isinstance(decoded, bytes) else b"".join(decoded)
+
+    return decode
+
+
+def _cut(module: Any, asked: Asked) -> Exception:
+    error: Exception = module.RemoteProtocolError(
+        f"the stream of {asked.model} ended before its last event: it was cut, and what came is no whole answer"
+    )
+    return error
+
+
+@functools.cache
+def stream_of(module: Any) -> Any:
+    class Metered(module.SyncByteStream):  # type: ignore[misc]
+        """The body of a streamed reply, read on its way."""
+
+        def __init__(
+            self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None, request: Any
+        ) -> None:
+            self._inner, self._decode = response.stream, _decoded(response)
+            self._attempt, self._seen, self._body, self._ends, self._request = attempt, seen, body, ends, request
+            self._done = False
+
+        def __iter__(self) -> Iterator[bytes]:
+            chunks = iter(self._inner)
+            try:
+                while True:
+                    try:
+                        chunk = within(lambda: next(chunks, None), self._ends)
+                    except Deadline:
+                        raise through(late(self._seen.payer), self._request) from None
+                    if chunk is None:
+                        break
+                    self._body.feed(self._decode(chunk))
+                    yield chunk
+                self._close(None)
+                if self._seen.asked.stream and not (self._body.ended or self._body.failed):
+                    raise _cut(module, self._seen.asked)
+            except BaseException as error:
+                self._close(error)
+                raise
+
+        def _close(self, error: BaseException | None) -> None:
+            if not self._done:
+                self._done = True
+                left = error is None or not self._body.ended
+                drive(read(self._attempt, self._body, self._seen.payer, error if left else None))
+
+        def close(self) -> None:
+            self._close(GeneratorExit())
+            if self._ends is None or time.monotonic() < self._ends:
+                self._inner.close()
+            else:  # a reader of ours may still wait in it
+                threading.Thread(target=self._inner.close, daemon=True).start()
+
+    return Metered
+
+
+@functools.cache
+def astream_of(module: Any) -> Any:
+    class Metered(module.AsyncByteStream):  # type: ignore[misc]
+        """The body of a streamed reply, read on its way."""
+
+        def __init__(
+            self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None, request: Any
+        ) -> None:
+            self._inner, self._decode = response.stream, _decoded(response)
+            self._attempt, self._seen, self._body, self._ends, self._request = attempt, seen, body, ends, request
+            self._done = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            chunks = aiter(self._inner)
+            try:
+                while True:
+                    try:
+                        chunk = await awithin(anext(chunks, None), self._ends)
+                    except Deadline:
+                        raise through(late(self._seen.payer), self._request) from None
+                    if chunk is None:
+                        break
+                    self._body.feed(self._decode(chunk))
+                    yield chunk
+                await self._close(None)
+                if self._seen.asked.stream and not (self._body.ended or self._body.failed):
+                    raise _cut(module, self._seen.asked)
+            except BaseException as error:
+                await self._close(error)
+                raise
+
+        async def _close(self, error: BaseException | None) -> None:
+            if not self._done:
+                self._done = True
+                left = error is None or not self._body.ended
+                await adrive(read(self._attempt, self._body, self._seen.payer, error if left else None))
+
+        async def aclose(self) -> None:
+            await self._close(GeneratorExit())
+            await self._inner.aclose()
+
+    return Metered
