@@ -237,7 +237,8 @@ class AgentCore:
             emit("wind_down", stage="end", why=why)
             result = AIMessage(f"I stopped before I was done: the budget is used up ({why}).")
             result.response_metadata[THOUGHT_WITH] = {
-                "effort": "none", "thinking_tokens": 0, "decided_by": "operator", "reasons": [why], "stopped": why,
+                "effort": "none", "thinking_tokens": 0, "decided_by": "budget", "reasons": [why], "stopped": why,
+                "last_word": True,
             }  # fmt: skip
         readings = yield from self.readings(meter, account)
         emit("spend", **readings)

@@ -101,8 +101,9 @@ class Difficulty:
         return cls(**{**data, "reasons": tuple(data["reasons"])})
 
 
-Decider: TypeAlias = Literal["user", "operator", "model", "policy"]
-"""Whose voice set the plan: the user's wish, the operator's cap, the model's own limits, or our policy."""
+Decider: TypeAlias = Literal["user", "operator", "model", "policy", "budget"]
+"""Whose voice set the plan: the user's effort, the operator's cap, the model's own limits, our policy, or the room that
+the budget has left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

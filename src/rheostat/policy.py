@@ -232,14 +232,14 @@ class Policy:
                     continue
                 smaller = plan.because(
                     f"the room allows {effort.value} ({tokens} thinking tokens) × {samples}",
-                    by="operator",
+                    by="budget",
                     effort=effort,
                     thinking_tokens=tokens,
                     samples=samples,
                 )
                 if room.fits(bound(smaller)):
                     return smaller
-            alone = plan.because(f"the room allows {samples} sample(s)", by="operator", samples=samples)
+            alone = plan.because(f"the room allows {samples} sample(s)", by="budget", samples=samples)
             if samples < plan.samples and room.fits(bound(alone)):
                 return alone
         return None

@@ -163,7 +163,7 @@ class Thinker:
                 messages = [*_shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
                 exact = shorter is not None
                 inputs = beside_tokens + (yield from self._inputs(endpoint, asked, messages, wanted, exact=exact))
-                alone = wanted.because(f"the last word: {why}", by="operator", purpose="last word")
+                alone = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
                 plan = self._fit(endpoint, asked, alone, inputs, room, keep=False)
                 if plan is not None:
                     break
@@ -233,7 +233,7 @@ class Thinker:
             shorter = wanted
             if answer_tokens < wanted.answer_tokens:
                 shorter = wanted.because(
-                    f"the room allows an answer of {answer_tokens} tokens", by="operator", answer_tokens=answer_tokens
+                    f"the room allows an answer of {answer_tokens} tokens", by="budget", answer_tokens=answer_tokens
                 )
             left = room
             if keep:

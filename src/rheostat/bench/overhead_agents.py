@@ -1,8 +1,8 @@
 """What agents pay for us: our middleware, nodes and chat model against the bare ones, interleaved in one run.
 
-`python -m rheostat.bench.overhead_agents` prints medians. First on loopback (the provider simulator behind ChatOpenAI),
-then with a model that answers at once, after 1 and after 1,000 steps: what grows with the conversation, how fast. An
-agent's run of 20 tool calls divided by its calls is what a step costs; what a run costs once is beside it.
+`python -m rheostat.bench.overhead_agents` prints medians: on loopback through ChatOpenAI and ChatAnthropic (a server
+that answers at once), then with a scripted model; by call in a run of 20 tool calls, and after 20 and 1,000 steps,
+which is what grows with the conversation. `adds` compares with the bare one, or an idle middleware of the same hooks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware
+from langchain_anthropic import ChatAnthropic
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
@@ -87,6 +88,7 @@ def _ours(at: Endpoint) -> Any:
 def _cases(chat: BaseChatModel, at: Endpoint, messages: list[BaseMessage]) -> dict[str, tuple[str, Callable[[], Any]]]:
     """By name: (the bare one to compare with, what is done)."""
     bare_agent = create_agent(chat, [look])
+    idle = create_agent(chat, [look], middleware=[_Idle()])
     agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
     bare_node, node = _node(chat), _ours(at)
     model = ThinkingChatModel(model=at, budget=_BUDGET)
@@ -97,25 +99,34 @@ def _cases(chat: BaseChatModel, at: Endpoint, messages: list[BaseMessage]) -> di
         "node, bare": ("", lambda: bare_node.invoke(inputs)),
         "estimate + think": ("node, bare", lambda: node.invoke(inputs)),
         "create_agent, bare": ("", lambda: bare_agent.invoke(inputs)),
-        "create_agent + AdaptiveThinking": ("create_agent, bare", lambda: agent.invoke(inputs)),
+        "create_agent + idle middleware": ("create_agent, bare", lambda: idle.invoke(inputs)),
+        "create_agent + AdaptiveThinking": ("create_agent + idle middleware", lambda: agent.invoke(inputs)),
     }
 
 
 _LOOP = 20
 
 
-def _loops() -> dict[str, tuple[str, Callable[[], Any]]]:
+def _scripted_loop() -> tuple[BaseChatModel, Endpoint]:
+    def script(messages: list[BaseMessage], kwargs: dict[str, Any]) -> Said:
+        done = sum(isinstance(message, ToolMessage) for message in messages)
+        return Said(text="done") if done >= _LOOP else Said(tool_calls=(("look", {"where": f"place {done}"}),))
+
+    model = ScriptedModel(script=script)
+    return model, endpoint_for(model)
+
+
+def _served(number: int, body: dict[str, Any]) -> Turn:
+    """What the simulator says: `_LOOP` tool calls, then the answer."""
+    texts = str(body["messages"])
+    done = texts.count("tool_call_id") + texts.count("tool_use_id")
+    if done >= _LOOP:
+        return Turn(text="done", thinking_tokens=0)
+    return Turn(text="", thinking_tokens=0, tool_calls=(("look", {"where": f"place {done}"}),))
+
+
+def _loops(chat: BaseChatModel, at: Endpoint) -> dict[str, tuple[str, Callable[[], Any]]]:
     """Runs of many steps."""
-
-    def fresh() -> tuple[BaseChatModel, Endpoint]:
-        def script(messages: list[BaseMessage], kwargs: dict[str, Any]) -> Said:
-            done = sum(isinstance(message, ToolMessage) for message in messages)
-            return Said(text="done") if done >= _LOOP else Said(tool_calls=(("look", {"where": f"place {done}"}),))
-
-        model = ScriptedModel(script=script)
-        return model, endpoint_for(model)
-
-    chat, at = fresh()
     bare = create_agent(chat, [look])
     agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
     idle = create_agent(chat, [look], middleware=[_Idle()])
@@ -125,7 +136,7 @@ def _loops() -> dict[str, tuple[str, Callable[[], Any]]]:
     return {
         "create_agent, bare": ("", lambda: bare.invoke(inputs, many)),
         "create_agent + idle middleware": ("create_agent, bare", lambda: idle.invoke(inputs, many)),
-        "create_agent + AdaptiveThinking": ("create_agent, bare", lambda: agent.invoke(inputs, many)),
+        "create_agent + AdaptiveThinking": ("create_agent + idle middleware", lambda: agent.invoke(inputs, many)),
         "build_agent": ("create_agent, bare", lambda: built.invoke(inputs, many)),
     }
 
@@ -144,22 +155,33 @@ def _measure(title: str, cases: dict[str, tuple[str, Callable[[], Any]]], repeat
         line = f"  {name:32} {statistics.median(times[name]):8.3f} ms"
         if bare:  # differences of neighbours in time: noise that lasts falls on both
             added = statistics.median(a - b for a, b in zip(times[name], times[bare], strict=True))
-            line += f"   adds {added:+.3f} ms"
+            line += f"   adds {added:+.3f} ms to {bare}"
         sys.stdout.write(f"{line}\n")
 
 
 def main(repeats: int = 200) -> None:
     """Measure and print."""
-    with provider_server(Turn(text="done", thinking_tokens=0)) as server:
-        chat = ChatOpenAI(model="gpt-5.1", base_url=server.openai_url, api_key=SecretStr("k"))
-        at = endpoint_for(chat, provider="openai")
-        _measure("on loopback, first step", _cases(chat, at, _conversation(0)), repeats)
+    with provider_server(planned=_served) as server:
+        chats: dict[str, tuple[BaseChatModel, Any]] = {
+            "ChatOpenAI": (ChatOpenAI(model="gpt-5.1", base_url=server.openai_url, api_key=SecretStr("k")), "openai"),
+            "ChatAnthropic": (
+                ChatAnthropic(
+                    model_name="claude-opus-4-8", base_url=server.url, api_key=SecretStr("k"), stop=None, timeout=None
+                ),
+                "anthropic",
+            ),
+        }
+        for name, (chat, provider) in chats.items():
+            at = endpoint_for(chat, provider=provider)
+            _measure(f"{name} on loopback, {_LOOP} tool calls, by call", _loops(chat, at), repeats // 8, _LOOP + 1)
+            for steps in (_LOOP, 1000):
+                cases = _cases(chat, at, _conversation(steps))
+                _measure(f"{name} on loopback, after {steps} steps", cases, repeats // (1 if steps < 1000 else 8))
+    _measure(f"a scripted model, {_LOOP} tool calls, by call", _loops(*_scripted_loop()), repeats // 2, _LOOP + 1)
     for steps in (0, 1000):
         at, _ = scripted("done")
         cases = _cases(at.chat, at, _conversation(steps))
-        if not steps:
-            _measure(f"a run of {_LOOP} tool calls, by call", _loops(), repeats // 2, _LOOP + 1)
-        _measure(f"a model that answers at once, after {steps} steps", cases, repeats if not steps else repeats // 4)
+        _measure(f"a scripted model, after {steps} steps", cases, repeats if not steps else repeats // 4)
 
 
 if __name__ == "__main__":

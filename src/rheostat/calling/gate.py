@@ -33,7 +33,18 @@ from rheostat.pricing import Price, Terms, context_of, price_of
 from rheostat.providers.failures import failure
 from rheostat.usage import Spend
 
-__all__ = ["admit", "bound", "close_call", "fail", "give_back", "price_for", "refuse_unknown", "settle"]
+__all__ = [
+    "admit",
+    "bound",
+    "close_call",
+    "fail",
+    "give_back",
+    "planned",
+    "price_for",
+    "refuse_unknown",
+    "refused_by",
+    "settle",
+]
 
 _BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 """Limits that need a bound on tokens."""
@@ -310,6 +321,19 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
         for ledger, reservation in attempt.holds:
             guess = None if error is None and body is None else _estimate(attempt, reservation.amount, body)
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
+
+
+def refused_by(attempt: Attempt, status: int) -> Flow[None]:
+    """The server answered with this HTTP status, 400 or above."""
+    return fail(attempt, _Status(status))
+
+
+class _Status(Exception):
+    """An HTTP status, for what sorts failures."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"HTTP {status_code}")
+        self.status_code = status_code
 
 
 def _losing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:

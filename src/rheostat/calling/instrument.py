@@ -137,7 +137,7 @@ def _in_time(request: Any, seconds: float | None) -> float | None:
 def _answered(attempt: Attempt, response: Any, body: Body, payer: Payer) -> Flow[None]:
     """A response without a stream is here, whole."""
     if response.status_code >= 400:
-        yield from gate.fail(attempt, _Status(response.status_code))
+        yield from gate.refused_by(attempt, response.status_code)
         return
     with contextlib.suppress(Exception):  # a body that can't be decoded says nothing
         body.feed(response.content)
@@ -164,14 +164,6 @@ def _told_later(response: Any) -> Flow[None]:
             yield from gate.fail(attempt, None, body)
         else:
             yield from gate.settle(attempt, spend, body.terms(), body.request_id)
-
-
-class _Status(Exception):
-    """An HTTP status, for those that sort failures."""
-
-    def __init__(self, status_code: int) -> None:
-        super().__init__(f"HTTP {status_code}")
-        self.status_code = status_code
 
 
 # --- blocking ----------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from rheostat.calling import gate, instrument
+from rheostat.calling.aws import install_botocore
 from rheostat.calling.payer import Attempt, Payer, paying
 from rheostat.calling.wire import Asked
 from rheostat.flow import drive
@@ -33,7 +34,7 @@ WIRED = {
     "openrouter-chat",
 }  # fmt: skip
 """`_llm_type` of the integrations whose requests the gate sees."""
-_PLANNED = "rheostat"
+_PLANNED, _BEDROCK = "rheostat", "amazon_bedrock_converse_chat"
 _OVERHEAD = Overhead(request=128, message=48, tools=1024, image=12_000)
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 
@@ -70,6 +71,9 @@ class _Unwired(BaseCallbackHandler):
         kind = str(params.get("_type") or "")
         payer = paying()
         if payer is None or kind == _PLANNED or (payer.gated and kind in WIRED and instrument.installed()):
+            return
+        if kind == _BEDROCK and payer.gated:
+            install_botocore()
             return
         asked = _asked(messages, params, metadata or {}, planned=payer.call is not None and payer.call.held is not None)
         attempt, _ = drive(gate.admit(asked, payer))

@@ -23,12 +23,19 @@ __all__ = ["Body"]
 
 _EXTRACTORS: dict[Flavor, tuple[str, str]] = {
     "chat": ("openai", "chat"), "responses": ("openai", "responses"), "messages": ("anthropic", "default"),
-    "completions": ("openai", "chat"), "gemini": ("google", "default"),
+    "completions": ("openai", "chat"), "gemini": ("google", "default"), "bedrock": ("aws", "default"),
 }  # fmt: skip
 """(provider, flavor) in genai-prices, by API: gateways keep to the API's own form."""
 _SILENCE_SECONDS = 0.1
 """A longer pause between two pieces of a stream may have been spent on tokens that never came."""
-_ENDED = {"response.completed", "response.incomplete", "response.failed", "response.cancelled", "message_stop"}
+_ENDED = {
+    "response.completed",
+    "response.incomplete",
+    "response.failed",
+    "response.cancelled",
+    "message_stop",
+    "metadata",
+}
 _PENDING = {"queued", "in_progress"}
 
 
@@ -78,9 +85,8 @@ class Body:
 
     def _feed(self, data: bytes) -> None:
         if self._events is None:
-            self._events = data.lstrip()[:1] not in (b"{", b"[") or (
-                self.asked.flavor == "ollama" and self.asked.stream
-            )
+            by_line = self.asked.flavor in ("ollama", "bedrock") and self.asked.stream
+            self._events = by_line or data.lstrip()[:1] not in (b"{", b"[")
         if not self._events:
             self._parts.append(data)
             return

@@ -18,7 +18,9 @@ from rheostat.errors import BadInput
 
 __all__ = ["Asked", "Flavor", "read_request"]
 
-Flavor: TypeAlias = Literal["chat", "responses", "messages", "completions", "gemini", "ollama", "vectors", "other"]
+Flavor: TypeAlias = Literal[
+    "chat", "responses", "messages", "completions", "gemini", "ollama", "bedrock", "vectors", "other"
+]
 """Which API: it says where the model, the caps and the usage stand."""
 
 _PROVIDERS = {
@@ -30,7 +32,7 @@ _PROVIDERS = {
     "api.typesafe.ai": "typesafe",
 }  # fmt: skip
 """By host, as genai-prices names them."""
-_HOSTED = re.compile(r"\.openai\.azure\.com$|-aiplatform\.googleapis\.com$")
+_HOSTED = re.compile(r"(?:\.openai\.(azure)\.com|-ai(platform)\.googleapis\.com|^bedrock-runtime.*\.amazon(aws)\.com)$")
 
 _BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = (
     (re.compile(r"/chat/completions$"), "chat"),
@@ -39,6 +41,7 @@ _BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = (
     (re.compile(r"/completions$"), "completions"),
     (re.compile(r":(generateContent|streamGenerateContent)$"), "gemini"),
     (re.compile(r"/api/(chat|generate)$"), "ollama"),
+    (re.compile(r"^/model/.+/converse(-stream)?$"), "bedrock"),
     (
         re.compile(r"/(embeddings|decisions|rerank|classify|score)$|/api/embed(dings)?$|:(batch)?[eE]mbedContents?$"),
         "vectors",
@@ -108,7 +111,8 @@ class Asked:
     @property
     def assumed_provider(self) -> str:
         """Whose list prices hold where the address doesn't tell: the maker of the API's."""
-        return self.provider or {"messages": "anthropic", "gemini": "google", "ollama": ""}.get(self.flavor, "openai")
+        makers = {"messages": "anthropic", "gemini": "google", "ollama": "", "bedrock": "aws"}
+        return self.provider or makers.get(self.flavor, "openai")
 
 
 def read_request(method: str, host: str, path: str, content: bytes | None) -> Asked | None:
@@ -117,9 +121,9 @@ def read_request(method: str, host: str, path: str, content: bytes | None) -> As
     Args:
         content: The body; `None`: it is a stream that can't be looked at.
     """
-    provider = _PROVIDERS.get(host, "azure" if _HOSTED.search(host) and "azure" in host else "")
-    if not provider and _HOSTED.search(host):
-        provider = "google"
+    provider = _PROVIDERS.get(host, "")
+    if not provider and (hosted := _HOSTED.search(host)):
+        provider = {"azure": "azure", "platform": "google", "aws": "aws"}[hosted[1]]
     if method != "POST" or _FREE.search(path):
         return Asked(provider=provider, flavor="other", kind="free") if provider else None
     flavor = next((flavor for pattern, flavor in _BILLABLE if pattern.search(path)), None)
@@ -141,8 +145,8 @@ _INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "qu
 
 
 def _model_in(path: str) -> str:
-    found = re.search(r"/(?:models|deployments)/([^/:]+)", path)
-    return found[1] if found else ""
+    found = re.search(r"/(?:models|deployments)/([^/:]+)|^/model/(.+)/converse", path)
+    return found[1] or found[2] if found else ""
 
 
 def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], content: bytes, path: str) -> Asked:
@@ -151,7 +155,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     size = len(content) - (len(orjson.dumps(settings)) if settings else 0)
     extra, unbounded = _REQUEST_TOKENS, ""
     tools = body.get("tools") or []
-    if tools:
+    if tools or body.get("toolConfig"):
         extra += _TOOLS_TOKENS
     for name in ("response_format", "text", "output_config", "format", "generationConfig"):
         if body.get(name):  # said once in the request, once more as a prompt
@@ -169,9 +173,13 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
         provider=provider, flavor=flavor, kind="billable", model=model, input_bytes=max(0, size), extra_tokens=extra,
         unbounded=unbounded, most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), answers=answers,
         rounds=rounds, searches=searches, service_tier=str(body.get("service_tier") or ""),
-        speed=str(body.get("speed") or ""), stream=bool(body.get("stream")) or "streamGenerateContent" in path,
+        speed=str(body.get("speed") or ""), stream=_streams(body, path),
         effort=_effort(body),
     )  # fmt: skip
+
+
+def _streams(body: dict[str, Any], path: str) -> bool:
+    return bool(body.get("stream")) or path.endswith(("streamGenerateContent", "converse-stream"))
 
 
 def _whole(value: Any, default: int) -> int:
@@ -180,11 +188,16 @@ def _whole(value: Any, default: int) -> int:
 
 def _caps(flavor: Flavor, body: dict[str, Any]) -> list[int]:
     """Every length cap in the body; where several are sent, nobody knows which one the server obeys: the largest."""
-    options, config = body.get("options") or {}, body.get("generationConfig") or body.get("generation_config") or {}
+    options = body.get("options") or {}
+    config = body.get("generationConfig") or body.get("generation_config") or body.get("inferenceConfig") or {}
     named = [
         *(body.get(name) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens", "n_predict")),
         options.get("num_predict") if isinstance(options, dict) else None,
-        *(config.get(name) for name in ("maxOutputTokens", "max_output_tokens") if isinstance(config, dict)),
+        *(
+            config.get(name)
+            for name in ("maxOutputTokens", "max_output_tokens", "maxTokens")
+            if isinstance(config, dict)
+        ),
     ]
     caps = [cap for cap in named if isinstance(cap, int) and not isinstance(cap, bool) and cap > 0]
     if flavor == "completions" and not caps:

@@ -142,7 +142,7 @@ def _fitting(
     reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(costs.bound(_least(wanted, facts)))
     plan = solver.policy.fit(wanted, room if answered else reserved, facts, costs.bound)
     if plan is None and not answered:
-        alone = wanted.because("the last word: all that is left", by="operator", samples=1, purpose="last word")
+        alone = wanted.because("the last word: all that is left", by="budget", samples=1, purpose="last word")
         plan = solver.policy.fit(alone, room, facts, costs.bound)
     return plan
 

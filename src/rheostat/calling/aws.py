@@ -1,0 +1,114 @@
+"""Bedrock: requests go through botocore, are signed before they leave, and stream in a binary form of their own.
+
+`Endpoint._send` of botocore (1.44) is what sends each attempt. A signed body can be looked at and refused, not changed.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import orjson
+
+from rheostat.calling import gate
+from rheostat.calling.deadline import Deadline, within
+from rheostat.calling.payer import Attempt, paying
+from rheostat.calling.replies import Seen, late, read
+from rheostat.calling.usage import Body
+from rheostat.calling.wire import read_request
+from rheostat.flow import drive
+
+__all__ = ["install_botocore"]
+
+_lock = threading.Lock()
+
+
+def install_botocore() -> None:
+    """See what botocore sends from now on. Again: nothing."""
+    from botocore.endpoint import Endpoint
+
+    with _lock:
+        if getattr(Endpoint._send, "rheostat", False):
+            return
+        original = Endpoint._send
+
+        @functools.wraps(original)
+        def send(self: Any, request: Any) -> Any:
+            seen = _look(request)
+            return original(self, request) if seen is None else _sent(functools.partial(original, self, request), seen)
+
+        send.rheostat = True  # type: ignore[attr-defined]
+        Endpoint._send = send
+
+
+def _look(request: Any) -> Seen | None:
+    payer = paying()
+    if payer is None or not payer.gated:
+        return None
+    url = urlsplit(request.url)
+    content = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
+    asked = read_request(request.method, url.hostname or "", unquote(url.path), content)
+    return Seen(asked, payer) if asked is not None and asked.kind == "billable" else None
+
+
+def _sent(send: Any, seen: Seen) -> Any:
+    attempt, seconds = drive(gate.admit(seen.asked, seen.payer))
+    body = Body(seen.asked)
+    ends = None if seconds is None else time.monotonic() + seconds
+    try:
+        response = within(send, ends)
+    except Deadline:
+        drive(gate.fail(attempt, None, body))
+        raise late(seen.payer) from None
+    except BaseException as error:
+        drive(gate.fail(attempt, error, body))
+        raise
+    if response.status_code >= 400:
+        drive(gate.refused_by(attempt, response.status_code))
+    elif "eventstream" in response.headers.get("content-type", ""):
+        response.raw = _Raw(response.raw, attempt, seen, body)
+    else:
+        body.feed(response.content)
+        drive(read(attempt, body, seen.payer, None))
+    return response
+
+
+class _Raw:
+    """The raw body of an event stream, read on its way."""
+
+    def __init__(self, raw: Any, attempt: Attempt, seen: Seen, body: Body) -> None:
+        from botocore.eventstream import EventStreamBuffer
+
+        self._raw, self._attempt, self._seen, self._body = raw, attempt, seen, body
+        self._buffer, self._done = EventStreamBuffer(), False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def stream(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
+        """As urllib3's."""
+        try:
+            for chunk in self._raw.stream(*args, **kwargs):
+                self._buffer.add_data(chunk)
+                for event in self._buffer:
+                    kind = str(event.headers.get(":event-type") or event.headers.get(":exception-type") or "")
+                    self._body.feed(orjson.dumps({**orjson.loads(event.payload or b"{}"), "type": kind}) + b"\n")
+                yield chunk
+        except BaseException as error:
+            self._close(error)
+            raise
+        self._close(None)
+
+    def _close(self, error: BaseException | None) -> None:
+        if not self._done:
+            self._done = True
+            drive(read(self._attempt, self._body, self._seen.payer, None if self._body.ended else error))
+
+    def close(self) -> None:
+        """Left, or over."""
+        self._close(GeneratorExit())
+        self._raw.close()
