@@ -182,7 +182,12 @@ class Thinker:
                 "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
             ) from None
         listener("plan", **chosen.to_dict(), last_word=last_word)
-        listener("hold", tokens=sum(a.tokens for a in amounts), usd_nanos=_sum_usd(amounts), requests=len(amounts))
+        listener(
+            "hold",
+            tokens=sum(a.tokens for a in amounts),
+            usd_nanos=sum(amounts, Spend()).usd_nanos,
+            requests=len(amounts),
+        )
         return Ready(
             endpoint=endpoint, plan=chosen, at=at, messages=list(messages), phases=phases, held=held, note=note,
             last_word=last_word,
@@ -356,10 +361,6 @@ def _steered(
         reasoning = {**settings.kwargs.get("reasoning", {}), "effort": base.value}
         sent.append((phase, replace(settings, kwargs={**settings.kwargs, "reasoning": reasoning})))
     return steered, sent
-
-
-def _sum_usd(amounts: Sequence[Spend]) -> int | None:
-    return sum(amounts, Spend()).usd_nanos
 
 
 def _read_before(messages: Sequence[BaseMessage]) -> int:

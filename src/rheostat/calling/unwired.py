@@ -126,8 +126,8 @@ def _asked(messages: list[list[BaseMessage]], params: dict[str, Any], said: dict
     """What LangChain's objects say of a call: believed where there is no wire."""
     name = str(said.get("ls_model_name") or params.get("model") or params.get("model_name") or "a model")
     most = next((int(params[n]) for n in _LENGTHS if params.get(n)), said.get("ls_max_tokens"))
-    found = [input_bound(each, {} if planned else params, _OVERHEAD) for each in messages]
-    unbounded = "" if all(each.tokens is not None for each in found) or planned else "a file"
+    found = [] if planned else [input_bound(each, params, _OVERHEAD) for each in messages]
+    unbounded = "" if all(each.tokens is not None for each in found) else "a file"
     answers = params.get("n") if isinstance(params.get("n"), int) else 1
     return Asked(
         provider=str(said.get("ls_provider") or ""), flavor="other", kind="billable", model=name,
