@@ -49,12 +49,11 @@ _SHORT_CHARS = (1_000, 200)
 _ASIDE_TOKENS = 160
 """The most that one of our own two sentences takes, with its template: more than their bytes."""
 _STEER_TOKENS = 160
-"""The same of a change of effort inside the conversation."""
+"""Of a change of effort inside the conversation."""
 _LEFT_OUT = " … (left out: no room)"
 
 
-def _nobody(type_: str, **data: Any) -> None:
-    pass
+def _nobody(type_: str, **data: Any) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -161,8 +160,8 @@ class Thinker:
             listener("wind_down", stage="last word", why=why)
             for shorter in (None, *_SHORT_CHARS):
                 messages = [*_shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
-                exact = shorter is not None
-                inputs = beside_tokens + (yield from self._inputs(endpoint, asked, messages, wanted, exact=exact))
+                inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=shorter is not None)
+                inputs += beside_tokens
                 alone = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
                 plan = self._fit(endpoint, asked, alone, inputs, room, keep=False)
                 if plan is not None:
@@ -284,8 +283,7 @@ class Thinker:
             reply = yield from self.call(account, ready, phase, settings)
             ready.thought = reply.thought or ready.thought
         yield from self.give_back(ready)
-        if reply is None:
-            raise AssertionError("a step has at least one request")
+        assert reply is not None, "a step has at least one request"  # noqa: S101
         return self.finish(ready, reply, listener)
 
     def before_last(self, account: str, ready: Ready, listener: Listener) -> Flow[list[tuple[Phase, Settings]]]:
