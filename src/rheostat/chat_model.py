@@ -22,7 +22,6 @@ from pydantic import ConfigDict, Field
 
 from rheostat import streams
 from rheostat.budget import Budget
-from rheostat.calling.gate import close_call
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call
 from rheostat.difficulty import THOUGHT_WITH
@@ -121,13 +120,13 @@ class MeteredChatModel(BaseChatModel):
         [(phase, settings), *_] = yield from thinker.before_last(account, ready, self._listener())
         held, sent, attempt = ready.held.pop(0), ready.sent(phase), 1
         while True:
-            call = meter.planned(ready.endpoint, held, sent, settings, ready.note)
+            call = meter.planned(ready.endpoint, held, sent, settings, ready.note, ready.about)
             payer = meter.payer(account, call)
             try:
                 chunks, first = yield streams.opening(ready.endpoint.chat, sent, settings.kwargs, payer)
                 return _Stream(ready, call, chunks, first, phase, settings)
             except BaseException as error:
-                yield from close_call(call, meter.ledger)
+                yield from meter.close(call, error=error)
                 try:
                     [held] = yield from self._again(error, attempt, held, ready.note)
                 except BaseException:
@@ -153,7 +152,7 @@ class MeteredChatModel(BaseChatModel):
 
     def _left(self, stream: _Stream) -> Flow[None]:
         """It wasn't read to its end: the gate knows what had come."""
-        yield from close_call(stream.call, self._thinker().meter.ledger)
+        yield from self._thinker().meter.close(stream.call)
         yield from self._thinker().give_back(stream.ready)
 
     def _end(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:

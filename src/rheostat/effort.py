@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput
 
-__all__ = ["WISHES", "Difficulty", "Effort", "Kind", "ThinkingPlan", "Wish", "parse_wish"]
+__all__ = ["WISHES", "Difficulty", "Effort", "Kind", "ThinkingPlan", "Wish", "parse_wish", "plan_of"]
 
 Kind: TypeAlias = Literal["maths", "code", "science", "facts", "creative", "chat"]
 """What sort of task it is."""
@@ -147,3 +147,12 @@ class ThinkingPlan:
     def from_dict(cls, data: dict[str, Any]) -> ThinkingPlan:
         """The inverse of `to_dict`."""
         return cls(**{**data, "effort": Effort(data["effort"]), "reasons": tuple(data["reasons"])})
+
+
+def plan_of(plan: ThinkingPlan) -> dict[str, Any]:
+    """A plan as fields of a step's record."""
+    return {
+        "effort_planned": plan.effort.value, "thinking_tokens": plan.thinking_tokens,
+        "answer_tokens": plan.answer_tokens, "decided_by": plan.decided_by, "reasons": list(plan.reasons),
+        "purpose": plan.purpose,
+    }  # fmt: skip

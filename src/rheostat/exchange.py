@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rheostat.effort import ThinkingPlan
+from rheostat.effort import ThinkingPlan, plan_of
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
@@ -94,7 +94,7 @@ def sample(
                     {"role": "assistant", "content": drawn["thought"] or drawn["text"] or "…"},
                     {"role": "user", "content": FINISH[form]},
                 ]
-            reply = yield from meter.call(endpoint, account, waiting.pop(0), sent, settings, phase, note)
+            reply = yield from meter.call(endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan))
             spend = reply.spend or Spend()
             drawn["thinking_tokens"] += spend.thinking_tokens or 0
             drawn["output_tokens"] += spend.output_tokens

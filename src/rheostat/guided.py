@@ -13,7 +13,6 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
-from rheostat.calling.gate import close_call
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
 from rheostat.effort import Wish
@@ -110,20 +109,20 @@ def _sent(
         if phase == "answer" and reply is not None and not reply.empty:
             break
         sent = ready.sent(phase)
-        call = meter.planned(ready.endpoint, ready.held.pop(0), sent, settings, ready.note)
+        call = meter.planned(ready.endpoint, ready.held.pop(0), sent, settings, ready.note, ready.about)
         calls.append(call)
         try:
             with paid_by(_for(payer, call)):
                 result = yield send(_sending(model, phase, ready, settings.kwargs, sent))
         except BaseException as error:
-            yield from close_call(call, meter.ledger)
+            yield from meter.close(call, error=error)
             refusal = refusal_in(error)
             if refusal is not None and refusal is not error:
                 raise refusal from None
             raise
         message = reply_of(result)
         if message is None or not call.attempts:  # another middleware answered, or a cache did
-            yield from close_call(call, meter.ledger)
+            yield from meter.close(call)
             return result, message
         reply = yield from meter.read(ready.endpoint, call, message, sent, settings, phase)
         ready.thought = reply.thought or ready.thought

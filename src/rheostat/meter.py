@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,8 @@ from rheostat.calling import instrument, unwired  # noqa: F401 - models without 
 from rheostat.calling.gate import close_call
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
-from rheostat.errors import BadInput, NoPrice
+from rheostat.calling.record import record_of
+from rheostat.errors import BadInput, LedgerError, NoPrice
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Account, Ledger, Reading, Reservation
 from rheostat.providers import Endpoint, Reply, Settings, failure
@@ -245,6 +247,7 @@ class Meter:
         settings: Settings,
         phase: Any,
         note: dict[str, str],
+        about: Mapping[str, Any] | None = None,
     ) -> Flow[Reply]:
         """Send one request under a hold, and again what may be sent again; the gate settles each attempt.
 
@@ -261,7 +264,7 @@ class Meter:
                 try:
                     if reservation is None:
                         [reservation] = yield from self.hold(account, [held.amount], note)
-                    planned = self.planned(endpoint, reservation, messages, settings, note)
+                    planned = self.planned(endpoint, reservation, messages, settings, note, about)
                     reservation = None
                     reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
                 except Exception as error:
@@ -282,14 +285,25 @@ class Meter:
                 return done
 
     def planned(
-        self, endpoint: Endpoint, held: Reservation, messages: Messages, settings: Settings, note: dict[str, str]
+        self,
+        endpoint: Endpoint,
+        held: Reservation,
+        messages: Messages,
+        settings: Settings,
+        note: dict[str, str],
+        about: Mapping[str, Any] | None = None,
     ) -> Call:
-        """A call under this hold, for the gate."""
+        """A call under this hold, for the gate.
+
+        Args:
+            about: What was decided for it: fields of a `StepRecord`. None is kept without.
+        """
         looked_at = input_bound(messages, settings.kwargs, endpoint.dial.overhead).text_bytes
         return Call(
             note=note, held=held, prices={model_of(endpoint.chat): endpoint.price},
             context_tokens=endpoint.context_tokens, counted=(held.amount.input_tokens, looked_at),
-            most_thinking_tokens=held.amount.thinking_tokens, refined=True,
+            most_thinking_tokens=held.amount.thinking_tokens, refined=True, about=dict(about or {}),
+            account=held.account,
         )  # fmt: skip
 
     def payer(self, account: str, call: Call | None = None) -> Payer:
@@ -317,7 +331,7 @@ class Meter:
         try:
             message = yield Effect(do, ado)
         except BaseException as error:
-            yield from close_call(call, self.ledger)
+            yield from self.close(call, error=error)
             refusal = refusal_in(error)
             if refusal is not None and refusal is not error:
                 raise refusal from None
@@ -334,13 +348,26 @@ class Meter:
         """
         try:
             reply = endpoint.dial.decode(message, settings, phase, messages)
-        except BaseException:
-            yield from close_call(call, self.ledger)
+        except BaseException as error:
+            yield from self.close(call, error=error)
             raise
         sent = call.attempts[-1] if call.attempts else None
-        yield from close_call(call, self.ledger, thinking_tokens=reply.spend.thinking_tokens if reply.spend else None)
+        yield from self.close(call, reply)
         spend = sent.spend if sent is not None and sent.spend is not None else call.amount
         return replace(reply, spend=spend, message=message)
+
+    def close(self, call: Call, reply: Reply | None = None, error: BaseException | None = None) -> Flow[None]:
+        """A planned call has ended, one way or another: settle what was read, give back what wasn't sent, note what was
+        decided and what came of it."""
+        try:
+            yield from close_call(
+                call, self.ledger, thinking_tokens=reply.spend.thinking_tokens if reply and reply.spend else None
+            )
+        finally:
+            if call.about and call.attempts:
+                step = record_of(call, reply, error)
+                with contextlib.suppress(LedgerError):  # a note isn't worth a reply
+                    yield Effect(lambda: self.ledger.record(step), lambda: self.ledger.arecord(step))
 
     def again_after_seconds(self, error: Exception, attempt: int) -> float | None:
         """How long to wait before a request that failed may be sent again; `None`: it may not."""

@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rheostat.asked import Asked
 from rheostat.budget import Room
 from rheostat.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
-from rheostat.effort import Effort, ThinkingPlan, Wish
+from rheostat.effort import Effort, ThinkingPlan, Wish, plan_of
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
@@ -26,6 +26,7 @@ from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.dial import Phase
+from rheostat.shaping import read_before, shortened, steered, within
 from rheostat.usage import Spend
 
 __all__ = ["LAST_WORD", "Listener", "Ready", "Thinker"]
@@ -50,7 +51,6 @@ _ASIDE_TOKENS = 160
 """The most that one of our own two sentences takes, with its template: more than their bytes."""
 _STEER_TOKENS = 160
 """Of a change of effort inside the conversation."""
-_LEFT_OUT = " … (left out: no room)"
 
 
 def _nobody(type_: str, **data: Any) -> None: ...
@@ -68,7 +68,17 @@ class Ready:
     held: list[Reservation]
     note: dict[str, str]
     last_word: bool
+    effort_asked: str
     thought: str = ""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What was decided, for the step's record."""
+        plan, at = self.plan, self.at
+        return {
+            "kind": at.difficulty.kind, "difficulty": at.difficulty.score, "effort_asked": self.effort_asked,
+            "last_word": self.last_word, **plan_of(plan),
+        }  # fmt: skip
 
     def sent(self, phase: Phase) -> list[BaseMessage]:
         """The messages of one request."""
@@ -99,7 +109,7 @@ class Thinker:
         endpoint = self._rung(at)
         return self.pacing.plan(
             at, self.policy, self.wish, self.caps, endpoint.dial.facts,
-            price=endpoint.price, cached_tokens=_read_before(messages), tools=tools,
+            price=endpoint.price, cached_tokens=read_before(messages), tools=tools,
         )  # fmt: skip
 
     def _rung(self, at: Trajectory) -> Endpoint:
@@ -137,7 +147,7 @@ class Thinker:
         free = endpoint.dial.steer is not None and at.seam == "turn"  # the change stands in the conversation itself
         wanted = self.pacing.plan(
             at, self.policy, wish or self.wish, caps, endpoint.dial.facts, price=endpoint.price,
-            cached_tokens=0 if free else _read_before(messages), tools=asked.offers_tools,
+            cached_tokens=0 if free else read_before(messages), tools=asked.offers_tools,
         )  # fmt: skip
         for reason in asked.notes:
             wanted = wanted.because(reason)
@@ -159,7 +169,7 @@ class Thinker:
             why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
             listener("wind_down", stage="last word", why=why)
             for shorter in (None, *_SHORT_CHARS):
-                messages = [*_shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
+                messages = [*shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
                 inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=shorter is not None)
                 inputs += beside_tokens
                 alone = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
@@ -169,7 +179,7 @@ class Thinker:
         chosen = plan or self._least(wanted, endpoint)
         phases, amounts = self._requests(endpoint, asked, chosen, inputs)
         if endpoint.dial.steer is not None:
-            messages, phases = _steered(endpoint, messages, chosen, phases)
+            messages, phases = steered(endpoint, messages, chosen, phases)
         note = {"model": endpoint.name, "node": "model", **(note or {})}
         try:
             held = yield from self.meter.hold(account, amounts, note)
@@ -189,7 +199,7 @@ class Thinker:
         )
         return Ready(
             endpoint=endpoint, plan=chosen, at=at, messages=list(messages), phases=phases, held=held, note=note,
-            last_word=last_word,
+            last_word=last_word, effort_asked=str(getattr(wish or self.wish, "value", wish or self.wish)),
         )  # fmt: skip
 
     def _requests(
@@ -241,14 +251,14 @@ class Thinker:
                 )
             left = room
             if keep:
-                least = _within(self._least(shorter, endpoint), inputs, endpoint)
+                least = within(self._least(shorter, endpoint), inputs, endpoint)
                 if least is None:
                     return None
                 later = shorter.max_output_tokens + self.tool_result_tokens
                 if context is not None:  # what is above it can't be asked for either
                     later = max(0, min(later, context - inputs - 2 * least.max_output_tokens - 256))
                 left = room.minus(bound(least, later))
-            fitting = _within(shorter, inputs, endpoint)
+            fitting = within(shorter, inputs, endpoint)
             plan = fitting and self.policy.fit(fitting, left, endpoint.dial.facts, bound)
             if plan is not None:
                 return plan
@@ -302,7 +312,7 @@ class Thinker:
         try:
             return (
                 yield from self.meter.call(
-                    ready.endpoint, account, held, ready.sent(phase), settings, phase, ready.note
+                    ready.endpoint, account, held, ready.sent(phase), settings, phase, ready.note, ready.about
                 )
             )
         except BaseException:
@@ -345,56 +355,3 @@ class Thinker:
             "starved": reply.starved and not called,
             "last_word": ready.last_word,
         }
-
-
-def _steered(
-    endpoint: Endpoint, messages: Sequence[BaseMessage], plan: ThinkingPlan, phases: list[tuple[Phase, Settings]]
-) -> tuple[Sequence[BaseMessage], list[tuple[Phase, Settings]]]:
-    """The change of effort put into the conversation, where the provider has a way that keeps its cache."""
-    if endpoint.dial.steer is None:
-        return messages, phases
-    steered, base = endpoint.dial.steer(messages, plan.effort)
-    sent: list[tuple[Phase, Settings]] = []
-    for phase, settings in phases:
-        reasoning = {**settings.kwargs.get("reasoning", {}), "effort": base.value}
-        sent.append((phase, replace(settings, kwargs={**settings.kwargs, "reasoning": reasoning})))
-    return steered, sent
-
-
-def _read_before(messages: Sequence[BaseMessage]) -> int:
-    """Tokens of the conversation that the last reply was given on: what a cache may hold."""
-    for message in reversed(messages):
-        if isinstance(message, AIMessage) and message.usage_metadata:
-            return message.usage_metadata["input_tokens"]
-    return 0
-
-
-def _within(plan: ThinkingPlan, inputs: int, endpoint: Endpoint) -> ThinkingPlan | None:
-    """The plan inside the model's context; `None`: the conversation alone fills it."""
-    if endpoint.context_tokens is None:
-        return plan
-    left = endpoint.context_tokens - inputs - 128
-    if plan.max_output_tokens * (2 if plan.thinking_tokens else 1) <= left:
-        return plan
-    levels = endpoint.dial.facts.levels
-    lower = [level for level, tokens in levels.items() if level <= plan.effort and 2 * tokens <= left // 2]
-    effort = max(lower or [endpoint.dial.facts.nearest(Effort.none)], key=lambda level: level.rank)
-    answer = min(plan.answer_tokens, left - 2 * levels[effort])
-    if answer < 16:
-        return None
-    if effort == plan.effort and answer == plan.answer_tokens:
-        return plan
-    why = f"the context has room for {left:,} tokens: {effort.value}, an answer of {answer:,}"
-    return plan.because(why, by="model", effort=effort, thinking_tokens=levels[effort], answer_tokens=answer)
-
-
-def _shortened(messages: Sequence[BaseMessage], chars: int | None) -> list[BaseMessage]:
-    """Long results of tools cut short, so that the last word fits."""
-    if chars is None:
-        return list(messages)
-    return [
-        message.model_copy(update={"content": message.text[:chars] + _LEFT_OUT})
-        if isinstance(message, ToolMessage) and len(message.text) > chars
-        else message
-        for message in messages
-    ]

@@ -189,7 +189,10 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
     """
     price = price_for(asked, payer)
     call = payer.call
-    attempt = Attempt(holds=[], price=price, model=asked.model, planned=call is not None and planned(call, asked))
+    attempt = Attempt(
+        holds=[], price=price, model=asked.model, planned=call is not None and planned(call, asked),
+        effort=asked.effort, most_output_tokens=asked.most_output_tokens,
+    )  # fmt: skip
     limits = [seconds for seconds in ((price and price.most_seconds),) if seconds]
     try:
         for each in payer.chain():

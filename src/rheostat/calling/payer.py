@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from rheostat.budget import Budget
 from rheostat.ledger import Ledger, Reservation
@@ -38,6 +39,10 @@ class Attempt:
     read: tuple[Spend, Terms] | None = None
     """What its reply says that it used, while it waits to be settled."""
     request_id: str = ""
+    effort: str = ""
+    """As the body had it."""
+    most_output_tokens: int | None = None
+    """The length cap that the body had."""
     closed: bool = False
 
 
@@ -60,6 +65,10 @@ class Call:
     """The most of its output that can be thought."""
     beyond_tokens: int = 0
     """What a body had beyond that."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What was decided for it, for its record; empty: none is kept."""
+    account: str = ""
+    """The run that pays."""
     refined: bool = False
     """A reply is settled by its reader, not by the gate: a dial may know more of it than its usage says."""
     attempts: list[Attempt] = field(default_factory=list)

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from rheostat.cli import agents, bench, ledger, models, solve
+from rheostat.cli import agents, bench, explain, ledger, models, solve
 from rheostat.errors import BudgetExceeded, RheostatError
 
 __all__ = ["app", "run"]
@@ -26,6 +26,7 @@ app.command(name="solve")(solve.solve)
 app.command(name="agent")(agents.agent)
 app.command(name="code")(agents.code)
 app.command(name="auto")(agents.auto)
+app.command(name="explain")(explain.explain)
 app.add_typer(models.app, name="models")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench.app, name="bench")

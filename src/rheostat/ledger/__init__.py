@@ -13,6 +13,7 @@ from rheostat.ledger.memory import MemoryLedger
 from rheostat.ledger.postgres import PostgresLedger
 from rheostat.ledger.protocol import Account, Ledger, Note, Reading, Reservation, latest_reading
 from rheostat.ledger.sqlite import SQLiteLedger
+from rheostat.ledger.steps import StepRecord
 from rheostat.ledger.window import Window
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Reading",
     "Reservation",
     "SQLiteLedger",
+    "StepRecord",
     "Window",
     "latest_reading",
     "open_ledger",

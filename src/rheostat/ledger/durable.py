@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
+import orjson
+
 from rheostat.budget import Budget, Room
 from rheostat.errors import LedgerError
 from rheostat.ledger.counts import counts_of
@@ -19,6 +21,7 @@ from rheostat.ledger.law import Book, say_what_is_kept
 from rheostat.ledger.page import Page
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
 from rheostat.ledger.rows import ENTRY, HELD, Statement, budget_of, entry_of, held_of, line_of, packed
+from rheostat.ledger.steps import StepRecord
 from rheostat.usage import Spend
 
 __all__ = ["DurableLedger", "Statement", "Transaction"]
@@ -253,7 +256,26 @@ class DurableLedger(abc.ABC):
         text = (
             "DELETE FROM rheostat_reservations WHERE status IN ('settled', 'void') AND closed_at_ms <= ? RETURNING id"
         )
-        return len(self._retrying(lambda again: self._query((text, [before]))))
+        lines = len(self._retrying(lambda again: self._query((text, [before]))))
+        text_of_steps = "DELETE FROM rheostat_steps WHERE at_ms <= ? RETURNING id"
+        self._retrying(lambda again: self._query((text_of_steps, [before])))
+        return lines
+
+    # --- what was decided -----------------------------------------------------------------------
+
+    def record(self, step: StepRecord) -> None:
+        text = (
+            "INSERT INTO rheostat_steps (id, account, at_ms, record) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET record = excluded.record RETURNING id"
+        )
+        values = [step.id, step.account, step.at_ms, packed(step.to_dict())]
+        self._retrying(lambda again: self._query((text, values)))
+
+    def steps(self, account: str | None = None) -> list[StepRecord]:
+        where, values = ("WHERE account = ?", [account]) if account is not None else ("", [])
+        text = f"SELECT record FROM rheostat_steps {where} ORDER BY at_ms, id"
+        rows = self._retrying(lambda again: self._query((text, values)))
+        return [StepRecord.from_dict(orjson.loads(row[0])) for row in rows]
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -321,6 +343,9 @@ class DurableLedger(abc.ABC):
 
     async def aexpire(self, older_than_seconds: float) -> int:
         return await _in_thread(lambda: self.expire(older_than_seconds))
+
+    async def arecord(self, step: StepRecord) -> None:
+        await _in_thread(lambda: self.record(step))
 
     async def aroom(self, account: str) -> Room:
         return await _in_thread(lambda: self.room(account))

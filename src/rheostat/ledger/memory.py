@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from rheostat.budget import Budget, Room
@@ -12,6 +13,7 @@ from rheostat.errors import BadInput
 from rheostat.ledger.counts import counts_of
 from rheostat.ledger.law import Book
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
+from rheostat.ledger.steps import StepRecord
 from rheostat.usage import Spend
 
 __all__ = ["MemoryLedger"]
@@ -45,6 +47,7 @@ class MemoryLedger:
         self._book = Book()
         self._of: dict[str, set[str]] = {}
         """Account → its open reservations, for those that have any."""
+        self._steps: deque[StepRecord] = deque(maxlen=max_accounts)
         self._read: dict[str, int] = {}
         """Account → the version that was last handed out, the least recently read one first."""
 
@@ -151,6 +154,17 @@ class MemoryLedger:
                 if book.expire(name) == "void":
                     self._forget(name)
             return len(stale)
+
+    # --- what was decided -----------------------------------------------------------------------
+
+    def record(self, step: StepRecord) -> None:
+        self._steps.append(step)
+
+    def steps(self, account: str | None = None) -> list[StepRecord]:
+        return [step for step in list(self._steps) if account in (None, step.account)]
+
+    async def arecord(self, step: StepRecord) -> None:
+        self.record(step)
 
     # --- reading --------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from rheostat.ledger.durable import DurableLedger, Transaction
 from rheostat.ledger.entry import OPEN, Entry, Held
 from rheostat.ledger.law import Book
 from rheostat.ledger.page import Page
-from rheostat.ledger.rows import SCHEMA, SCHEMA_VERSION, Statement
+from rheostat.ledger.rows import MIGRATIONS, SCHEMA_VERSION, Statement
 
 if TYPE_CHECKING:
     import psycopg
@@ -108,10 +108,10 @@ class PostgresLedger(DurableLedger):
                     f"the ledger's tables are of a newer Rheostat (schema {version}, this one knows {SCHEMA_VERSION}); "
                     "they were left as they are: update rheostat"
                 )
-            if version == 0:
-                for statement in SCHEMA:
-                    connection.execute(statement)
-                connection.execute("INSERT INTO rheostat_meta VALUES (%s)", [SCHEMA_VERSION])
+            for statement in (each for step in MIGRATIONS[version:] for each in step):
+                connection.execute(statement)
+            text = "INSERT INTO rheostat_meta VALUES (%s)" if version == 0 else "UPDATE rheostat_meta SET version = %s"
+            connection.execute(text, [SCHEMA_VERSION])
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:

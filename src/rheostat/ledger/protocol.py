@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from rheostat.budget import Budget, Room
 from rheostat.errors import BadInput
+from rheostat.ledger.steps import StepRecord
 from rheostat.ledger.window import Window
 from rheostat.usage import Spend
 
@@ -157,6 +158,12 @@ class Ledger(Protocol):
     def expire(self, older_than_seconds: float) -> int:
         """Reservations whose holder must be dead: begun ones become unknown, others are given back. How many."""
 
+    def record(self, step: StepRecord) -> None:
+        """Note what was decided for a call. Nothing depends on it: a ledger may drop the oldest."""
+
+    def steps(self, account: str | None = None) -> list[StepRecord]:
+        """What was noted, the oldest first; of one account (a run), or of all."""
+
     def room(self, account: str) -> Room:
         """What is left now: the least of the account and all its parents, limit by limit."""
 
@@ -172,5 +179,6 @@ class Ledger(Protocol):
     async def avoid(self, reservation: str) -> bool: ...
     async def alose(self, reservation: str, estimate: Spend | None = None) -> bool: ...
     async def aexpire(self, older_than_seconds: float) -> int: ...
+    async def arecord(self, step: StepRecord) -> None: ...
     async def aroom(self, account: str) -> Room: ...
     async def areading(self, account: str) -> Reading: ...

@@ -17,7 +17,7 @@ from rheostat.ledger.window import Window
 __all__ = [
     "ENTRY",
     "HELD",
-    "SCHEMA",
+    "MIGRATIONS",
     "SCHEMA_VERSION",
     "Statement",
     "budget_of",
@@ -31,8 +31,7 @@ __all__ = [
 Statement: TypeAlias = tuple[str, Sequence[Any]]
 """SQL with `?` for each parameter, and the parameters."""
 
-SCHEMA_VERSION = 1
-SCHEMA = (
+_FIRST = (
     """
     CREATE TABLE rheostat_accounts (
         id TEXT PRIMARY KEY,
@@ -61,6 +60,14 @@ SCHEMA = (
     "CREATE INDEX rheostat_reservations_open ON rheostat_reservations (held_at_ms)"
     " WHERE status IN ('held', 'sent', 'unknown')",
 )
+_STEPS = (
+    "CREATE TABLE rheostat_steps"
+    " (id TEXT PRIMARY KEY, account TEXT NOT NULL, at_ms BIGINT NOT NULL, record TEXT NOT NULL)",
+    "CREATE INDEX rheostat_steps_of ON rheostat_steps (account, at_ms)",
+)
+MIGRATIONS = (_FIRST, _STEPS)
+"""What makes each version of the tables from the one before: a database of an older Rheostat is brought up to date."""
+SCHEMA_VERSION = len(MIGRATIONS)
 ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
 HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
 

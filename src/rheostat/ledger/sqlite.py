@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.ledger.durable import DurableLedger, Statement, Transaction
-from rheostat.ledger.rows import SCHEMA, SCHEMA_VERSION
+from rheostat.ledger.rows import MIGRATIONS, SCHEMA_VERSION
 
 __all__ = ["SQLiteLedger"]
 
@@ -109,7 +109,7 @@ class SQLiteLedger(DurableLedger):
         try:
             [version] = connection.execute("PRAGMA user_version").fetchone()  # another process may have been first
             if version < SCHEMA_VERSION:
-                for statement in SCHEMA:
+                for statement in (each for step in MIGRATIONS[version:] for each in step):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -1,0 +1,87 @@
+"""`rheostat explain`: what was decided for a run, a call or a request, and what came of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rheostat.errors import BadInput
+from rheostat.ledger import StepRecord, open_ledger
+from rheostat.usage import usd
+
+__all__ = ["explain"]
+
+
+def explain(
+    ledger: Annotated[
+        str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")
+    ],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN|REQUEST",
+            help="A run's account, or the id of a call, request or reservation; a beginning will do.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+) -> None:
+    """What was decided for each call of a run, and why, and what came of it.
+
+    rheostat explain spend.db thread/42
+    rheostat explain spend.db req_011CT
+    """  # fmt: skip
+    opened = open_ledger(ledger, must_exist=True)
+    try:
+        steps = [step for step in opened.steps() if _meant(step, what)]
+    finally:
+        opened.close()
+    if not steps:
+        raise BadInput(f"nothing in this ledger begins with {what!r}: rheostat ledger accounts {ledger} lists the runs")
+    if as_json:
+        typer.echo(json.dumps([step.to_dict() for step in steps]))
+        return
+    console = Console()
+    for step in steps:
+        console.print(_table(step))
+
+
+def _meant(step: StepRecord, what: str) -> bool:
+    names = [step.id, step.account, *(str(r[key]) for r in step.requests for key in ("reservation", "request_id"))]
+    return any(name.startswith(what) for name in names if name)
+
+
+def _table(step: StepRecord) -> Table:
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(step.at_ms / 1000))
+    table = Table(title=f"{at}  {escape(step.model)}  {step.id[:12]}", show_header=False, title_justify="left")
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    effort = f"asked {step.effort_asked or '-'}, planned {step.effort_planned or '-'}, sent {step.effort_seen or '-'}"
+    looked = f"{step.kind or '-'}" + (f", {step.difficulty:.2f}" if step.difficulty is not None else "")
+    ended = step.error or step.stop or "-"
+    rows = {
+        "run": step.account, "node": step.node, "task": looked, "effort": f"{effort} (by {step.decided_by or '-'})",
+        "thought": f"at most {step.thinking_tokens:,} tokens", "answer": f"at most {step.answer_tokens:,} tokens",
+        "cap sent": f"{step.most_output_tokens:,} tokens" if step.most_output_tokens is not None else "-",
+        "why": "; ".join(step.reasons) or "-",
+        "ended": ended + (", starved" if step.starved else "") + (", the last word" if step.last_word else ""),
+    }  # fmt: skip
+    for number, request in enumerate(step.requests, 1):
+        spend = request["spend"]
+        cost = "unknown, or nothing was sent"
+        if spend is not None:
+            thought = "?" if spend["thinking_tokens"] is None else f"{spend['thinking_tokens']:,}"
+            tokens = f"{spend['input_tokens']:,} in, {spend['output_tokens']:,} out ({thought} thought)"
+            cost = f"{tokens}, {usd(spend['usd_nanos'])}"
+        rows[f"request {number}"] = (
+            f"{request['model']}  {request['request_id'] or request['reservation'][:12]}  {cost}"
+        )
+    rows["took"] = f"{step.milliseconds / 1000:.1f} s"
+    for name, value in rows.items():
+        table.add_row(name, escape(value))
+    return table
