@@ -87,14 +87,18 @@ def sample(
             settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
             if form in STOP and dial.facts.takes_stop and phase != "think":
                 settings.kwargs["stop"] = STOP[form]
-            sent = messages
+            sent, reread = messages, None
             if phase == "answer":
+                thought = drawn["thought"] or drawn["text"] or "…"
                 sent = [
                     *messages,
-                    {"role": "assistant", "content": drawn["thought"] or drawn["text"] or "…"},
+                    {"role": "assistant", "content": thought},
                     {"role": "user", "content": FINISH[form]},
                 ]
-            reply = yield from meter.call(endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan))
+                reread = (thought, plan.thinking_tokens)
+            reply = yield from meter.call(
+                endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread
+            )
             spend = reply.spend or Spend()
             drawn["thinking_tokens"] += spend.thinking_tokens or 0
             drawn["output_tokens"] += spend.output_tokens

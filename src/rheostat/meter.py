@@ -150,7 +150,7 @@ class Meter:
             if counting is not None:
                 counted: int | None
                 try:
-                    counted = int((yield counting))
+                    counted = int((yield _counted(counting, Payer(self.ledger, "", gated=self.gated))))
                 except Exception:  # a server that can't count now: the bound is sound anyway
                     counted = bound
                 bound = counted if bound is None else min(bound, counted or bound)
@@ -248,6 +248,7 @@ class Meter:
         phase: Any,
         note: dict[str, str],
         about: Mapping[str, Any] | None = None,
+        reread: tuple[str, int] | None = None,
     ) -> Flow[Reply]:
         """Send one request under a hold, and again what may be sent again; the gate settles each attempt.
 
@@ -264,7 +265,7 @@ class Meter:
                 try:
                     if reservation is None:
                         [reservation] = yield from self.hold(account, [held.amount], note)
-                    planned = self.planned(endpoint, reservation, messages, settings, note, about)
+                    planned = self.planned(endpoint, reservation, note, about, reread)
                     reservation = None
                     reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
                 except Exception as error:
@@ -288,20 +289,19 @@ class Meter:
         self,
         endpoint: Endpoint,
         held: Reservation,
-        messages: Messages,
-        settings: Settings,
         note: dict[str, str],
         about: Mapping[str, Any] | None = None,
+        reread: tuple[str, int] | None = None,
     ) -> Call:
         """A call under this hold, for the gate.
 
         Args:
             about: What was decided for it: fields of a `StepRecord`. None is kept without.
+            reread: A thought that is sent back, and how many tokens it has at the most: fewer than its bytes.
         """
-        looked_at = input_bound(messages, settings.kwargs, endpoint.dial.overhead).text_bytes
         return Call(
             note=note, held=held, prices={model_of(endpoint.chat): endpoint.price},
-            context_tokens=endpoint.context_tokens, counted=(held.amount.input_tokens, looked_at),
+            context_tokens=endpoint.context_tokens, reread=reread,
             most_thinking_tokens=held.amount.thinking_tokens, refined=True, about=dict(about or {}),
             account=held.account,
         )  # fmt: skip
@@ -377,3 +377,17 @@ class Meter:
         if not retryable(error) or self._retrying.stop(state):
             return None
         return float(self._retrying.wait(state))
+
+
+def _counted(counting: Effect, payer: Payer) -> Effect:
+    """Counted where the gate sees it, so that it knows what is sent afterwards."""
+
+    def do() -> Any:
+        with paid_by(payer):
+            return counting.do()
+
+    async def ado() -> Any:
+        with paid_by(payer):
+            return await counting.ado()
+
+    return Effect(do, ado)

@@ -8,14 +8,19 @@ declare: `FREE`, or so much for each million tokens. An unknown price is `None`,
 from __future__ import annotations
 
 import functools
+import math
 import os
+import re
+import time
 import tomllib
 from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from genai_prices import Usage, calc_price
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import TimeOfDateConstraint
 
 from rheostat.errors import BadInput
 from rheostat.usage import Spend, usd_nanos
@@ -39,6 +44,9 @@ class Terms:
     """`default`, `flex`, `priority` …, as the reply names it; `auto`, in a bound: whatever the provider may choose."""
     speed: str = ""
     """`fast`: Anthropic's fast mode."""
+    region: str = ""
+    """`us`: answered there only, at Anthropic (platform.claude.com, data residency); `auto`, in a bound: a workspace
+    may have it as its default."""
     cache_write_1h_tokens: int = 0
     """The part of `cache_write_tokens` that is kept for an hour and not for five minutes."""
     web_searches: int = 0
@@ -96,7 +104,7 @@ class Price:
     def cost(self, spend: Spend, terms: Terms = LIST) -> int:
         """Nano-dollars for these tokens, rounded up."""
         if self.listed is not None:
-            return usd_nanos(_listed_cost(self.listed, spend, terms))
+            return usd_nanos(_listed_cost(self.listed, spend, terms) * _surcharge(self.listed, terms))
         cached_rate = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
         dollars = (
             self.input_per_million * (spend.input_tokens - spend.cached_input_tokens - spend.cache_write_tokens)
@@ -113,10 +121,16 @@ class Price:
         tiers = ("default", "priority") if terms.service_tier == "auto" else (terms.service_tier,)
         at = [replace(terms, service_tier=tier, cache_write_1h_tokens=0) for tier in tiers]
         kept = [replace(tier, cache_write_1h_tokens=spend.input_tokens) for tier in at]
-        return max(
+        most = max(
             *(self.cost(plain, tier) for tier in at),
             *(self.cost(written, tier) for tier in [*at, *kept]),
         )
+        return most if self.listed is None else math.ceil(most * _peak(self.listed, int(time.time() // _HALF_HOUR)))
+
+    def knows(self, terms: Terms) -> bool:
+        """Whether the price says anything about this speed."""
+        some = Spend(input_tokens=1_000, output_tokens=1_000)
+        return self.listed is None or not terms.speed or self.cost(some, terms) != self.cost(some)
 
 
 FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
@@ -178,13 +192,51 @@ _LINEAR_TOKENS = 100_000
 """Up to here no list price depends on how long the input is (the lowest threshold in genai-prices 0.2)."""
 
 
+_REGIONAL = re.compile(r"claude-(opus-4-[6-9]|sonnet-4-[6-9]|(opus|sonnet|haiku)-([5-9]|\d\d)|fable|mythos)")
+_REGION = Decimal("1.1")
+
+
+def _surcharge(listed: tuple[str, str], terms: Terms) -> Decimal:
+    """What the place of the answer costs: the list doesn't know it."""
+    dear = terms.region in ("us", "auto") and listed[0] == "anthropic" and _REGIONAL.match(listed[1])
+    return _REGION if dear else Decimal(1)
+
+
+_HALF_HOUR = 1_800
+"""Seconds; no list price changes at other times of a day."""
+
+
+def _today() -> int:
+    return int(time.time() // 86_400)
+
+
 @functools.lru_cache(maxsize=1000)
-def _rates(listed: tuple[str, str], service_tier: str, speed: str) -> tuple[Decimal, ...] | None:
+def _peak(listed: tuple[str, str], half_hour: int) -> Decimal:
+    """The dearest hour of the day, over the price of now, where the price depends on the hour (DeepSeek)."""
+    if not _by_the_hour(listed):
+        return Decimal(1)
+    some = Spend(input_tokens=1_000, output_tokens=1_000)
+    now = datetime.fromtimestamp(half_hour * _HALF_HOUR, UTC)
+    costs = [_asked_cost(listed, some, LIST, now + timedelta(minutes=30 * half)) for half in range(48)]
+    return max(costs) / costs[0] if costs[0] else Decimal(1)
+
+
+@functools.cache
+def _by_the_hour(listed: tuple[str, str]) -> bool:
+    prices = get_snapshot().find_provider_model(listed[1], None, listed[0], None)[1].prices
+    each = prices if isinstance(prices, list) else []
+    return any(isinstance(one.constraint, TimeOfDateConstraint) for one in each)
+
+
+@functools.lru_cache(maxsize=1000)
+def _rates(listed: tuple[str, str], service_tier: str, speed: str, day: int) -> tuple[Decimal, ...] | None:
     """US dollars for a token of plain input, cached input, a write to the cache, one kept for an hour, and output;
     `None`: this price isn't so simple.
 
     A list is asked a few times per request: this is forty times as fast.
     """
+    if _by_the_hour(listed):
+        return None
     terms = Terms(service_tier=service_tier, speed=speed)
     hour = replace(terms, cache_write_1h_tokens=_LINEAR_TOKENS)
 
@@ -205,7 +257,7 @@ def _rates(listed: tuple[str, str], service_tier: str, speed: str) -> tuple[Deci
 def _listed_cost(listed: tuple[str, str], spend: Spend, terms: Terms = LIST) -> Decimal:
     if terms.web_searches or spend.input_tokens > _LINEAR_TOKENS or spend.output_tokens > _LINEAR_TOKENS:
         return _asked_cost(listed, spend, terms)
-    rates = _rates(listed, terms.service_tier, terms.speed)
+    rates = _rates(listed, terms.service_tier, terms.speed, _today())
     if rates is None:
         return _asked_cost(listed, spend, terms)
     plain, cached, written, kept, output = rates
@@ -219,7 +271,7 @@ def _listed_cost(listed: tuple[str, str], spend: Spend, terms: Terms = LIST) -> 
     )
 
 
-def _asked_cost(listed: tuple[str, str], spend: Spend, terms: Terms) -> Decimal:
+def _asked_cost(listed: tuple[str, str], spend: Spend, terms: Terms, at: datetime | None = None) -> Decimal:
     provider, model = listed
     usage = Usage(
         input_tokens=spend.input_tokens,
@@ -229,7 +281,9 @@ def _asked_cost(listed: tuple[str, str], spend: Spend, terms: Terms) -> Decimal:
         cache_write_1h_tokens=terms.cache_write_1h_tokens or None,
         web_searches=terms.web_searches or None,
     )
-    return calc_price(usage, model_ref=model, provider_id=provider, price_context=terms.context or None).total_price
+    return calc_price(
+        usage, model_ref=model, provider_id=provider, price_context=terms.context or None, genai_request_timestamp=at
+    ).total_price
 
 
 @functools.cache

@@ -80,6 +80,10 @@ class Ready:
             "last_word": self.last_word, **plan_of(plan),
         }  # fmt: skip
 
+    def reread(self, phase: Phase) -> tuple[str, int] | None:
+        """The thought that this request sends back, and the most tokens that it has."""
+        return (self.thought, self.plan.thinking_tokens) if phase == "answer" and self.thought else None
+
     def sent(self, phase: Phase) -> list[BaseMessage]:
         """The messages of one request."""
         if phase == "think":
@@ -312,7 +316,15 @@ class Thinker:
         try:
             return (
                 yield from self.meter.call(
-                    ready.endpoint, account, held, ready.sent(phase), settings, phase, ready.note, ready.about
+                    ready.endpoint,
+                    account,
+                    held,
+                    ready.sent(phase),
+                    settings,
+                    phase,
+                    ready.note,
+                    ready.about,
+                    ready.reread(phase),
                 )
             )
         except BaseException:

@@ -23,159 +23,18 @@ from dataclasses import replace
 from typing import Any
 
 from rheostat.budget import Room
+from rheostat.calling.bound import MOMENT_SECONDS, bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import Asked, unbounded_tools
-from rheostat.errors import BadInput, BudgetExceeded, LedgerError, NoPrice
+from rheostat.calling.wire import Asked
+from rheostat.errors import BudgetExceeded, LedgerError
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Ledger, Reservation
-from rheostat.pricing import Price, Terms, context_of, price_of
+from rheostat.pricing import Terms
 from rheostat.providers.failures import failure
 from rheostat.usage import Spend
 
-__all__ = [
-    "admit",
-    "bound",
-    "close_call",
-    "fail",
-    "give_back",
-    "planned",
-    "price_for",
-    "refuse_unknown",
-    "refused_by",
-    "settle",
-]
-
-_BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
-"""Limits that need a bound on tokens."""
-_PLENTY = 1_000_000
-"""Held where no limit counts tokens, and nothing bounds them."""
-_TOKENS_PER_SECOND = 1_000
-"""Faster than any model that is sold by the token writes (November 2026)."""
-_MOMENT_SECONDS = 0.25
-"""A server goes on for a moment after its client has gone."""
-_MOMENT_MILLISECONDS = 250
-"""A call that is cut at the most seconds of its price ends a moment later, at our cost; what runs on is charged."""
-
-
-def price_for(asked: Asked, payer: Payer) -> Price | None:
-    """What the model of this request costs: as declared for this call or agent, else the list's."""
-    call = payer.call
-    if call is not None and call.prices:
-        if asked.model in call.prices:
-            return call.prices[asked.model]
-        if asked.flavor == "other":  # no wire: the planned model itself
-            return next(iter(call.prices.values()))
-    if asked.model in payer.prices:
-        return payer.prices[asked.model]
-    return price_of(asked.assumed_provider, asked.model)
-
-
-# --- the most that a request can cost -----------------------------------------------------------------
-
-
-def bound(asked: Asked, payer: Payer, price: Price | None, needed: set[str]) -> Spend:
-    """The most that this request can cost.
-
-    Args:
-        needed: The limits that count something of it.
-
-    Raises:
-        BadInput: nothing bounds it; says what to set.
-        NoPrice: it counts in money, and no price is known.
-    """
-    call = payer.call
-    if "usd_nanos" in needed and price is None:
-        raise NoPrice(
-            f"no price is known for {asked.model or 'a model'} at {asked.provider or 'this address'}, so a limit in "
-            "money can't bind it. Give a price (RHEOSTAT_PRICES names a TOML file with yours; resolve(model, "
-            "price=Price(…)) for a model that you hand over), or limit tokens, calls or seconds instead"
-        )
-    by_tokens = bool(needed & _BY_TOKENS)
-    context = (call and call.context_tokens) or context_of(asked.assumed_provider, asked.model)
-    output = asked.most_output_tokens
-    if by_tokens:
-        unbounded_tools(asked)
-        if output is None:
-            output = context
-        if output is None:
-            raise BadInput(
-                f"nothing says how long an answer of {asked.model or 'this model'} may be: set max_tokens on the "
-                "model, or limit calls or seconds instead of money and tokens"
-            )
-    inputs = _input_tokens(asked, call, context, by_tokens=by_tokens)
-    output = asked.answers * (_PLENTY if output is None else output)
-    thinking = output
-    if call is not None and call.most_thinking_tokens is not None and planned(call, asked):
-        thinking = min(output, call.most_thinking_tokens)
-    spend = Spend(
-        input_tokens=inputs, output_tokens=output, thinking_tokens=thinking, calls=1,
-        milliseconds=int(1000 * ((price and price.most_seconds) or 0)),
-    )  # fmt: skip
-    terms = Terms(
-        service_tier=_tier(asked, named=call is not None and planned(call, asked)),
-        speed=asked.speed,
-        web_searches=asked.searches,
-    )
-    return replace(spend, usd_nanos=price.bound(spend, terms) if price else None)
-
-
-def planned(call: Call, asked: Asked) -> bool:
-    """It is the model that was planned, and not one that another put in its place."""
-    return asked.flavor == "other" or asked.model in call.prices
-
-
-def _tier(asked: Asked, *, named: bool) -> str:
-    """The dearest tier that it may be billed on: what a project's own settings say can't be seen from here."""
-    tier = {"fast": "priority"}.get(asked.service_tier, asked.service_tier)
-    if asked.assumed_provider == "openai" and asked.flavor != "vectors":
-        return tier or ("default" if named else "auto")
-    return "" if tier in ("auto", "standard_only") else tier
-
-
-def _input_tokens(asked: Asked, call: Call | None, context: int | None, *, by_tokens: bool) -> int:
-    tokens: int | None = asked.input_bytes + asked.extra_tokens
-    if asked.unbounded or asked.rounds != 1:
-        tokens = None
-    if call is not None and call.counted is not None:  # what was planned, and what somebody put beside it
-        counted, of_bytes = call.counted
-        call.beyond_tokens = max(0, asked.input_bytes - of_bytes)
-        tokens = counted + call.beyond_tokens
-    if context is not None and (tokens is None or tokens > context):
-        return context * max(asked.rounds, 1)
-    if tokens is None:
-        if by_tokens:
-            raise BadInput(
-                f"what is in this request ({asked.unbounded or 'tools of the provider'}) can't be bounded for "
-                f"{asked.model}: its context is unknown. Send text, give the chat model a profile with "
-                "max_input_tokens, or limit calls or seconds instead"
-            )
-        return _PLENTY
-    return tokens
-
-
-def refuse_unknown(asked: Asked, payer: Payer, path: str) -> None:
-    """A path of a provider's that isn't in the table may cost anything.
-
-    Raises:
-        BadInput: under a limit that it might break.
-    """
-    if any(_limits(each) & _BY_TOKENS for each in payer.chain()):
-        raise BadInput(
-            f"a request to {asked.provider}{path} would leave under a budget, and what it costs isn't known here: make "
-            "it outside of the agent, or limit calls or seconds instead of money and tokens"
-        )
-
-
-def _limits(payer: Payer) -> set[str]:
-    """What counts something of a request, of its own limits; of a planned one everything that it was held for."""
-    call = payer.call
-    if call is not None and call.held is not None:
-        return _BY_TOKENS if call.held.amount.usd_nanos is not None else _BY_TOKENS - {"usd_nanos"}
-    return set(payer.budget.limits) if payer.budget is not None else _BY_TOKENS
-
-
-# --- hold and let go -------------------------------------------------------------------------------------
+__all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "settle"]
 
 
 def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
@@ -187,16 +46,15 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
     Raises:
         BudgetExceeded, BadInput, NoPrice, LedgerError: it must not leave; nothing is held.
     """
-    price = price_for(asked, payer)
-    call = payer.call
+    prices, call = prices_of(asked, payer), payer.call
     attempt = Attempt(
-        holds=[], price=price, model=asked.model, planned=call is not None and planned(call, asked),
+        holds=[], prices=prices, model=asked.model, planned=call is not None and planned(call, asked),
         effort=asked.effort, most_output_tokens=asked.most_output_tokens,
     )  # fmt: skip
-    limits = [seconds for seconds in ((price and price.most_seconds),) if seconds]
+    limits = [price.most_seconds for price in prices.values() if price and price.most_seconds]
     try:
         for each in payer.chain():
-            amount = bound(asked, each, price, _limits(each))
+            amount = bound(asked, each, prices, limits_of(each))
             reservation, room = yield from _take(each, amount, asked)
             attempt.holds.append((each.ledger, reservation))
             if room.seconds is not None:
@@ -263,11 +121,18 @@ def give_back(attempt: Attempt) -> Flow[None]:
 
 
 def settle(
-    attempt: Attempt, spend: Spend, terms: Terms, request_id: str, *, thinking_tokens: int | None = None
+    attempt: Attempt,
+    spend: Spend,
+    terms: Terms,
+    request_id: str,
+    *,
+    thinking_tokens: int | None = None,
+    model: str = "",
 ) -> Flow[Spend]:
     """Post what it cost.
 
     Args:
+        model: That answered, where others might have.
         thinking_tokens: What a dial counted, where the usage doesn't say.
 
     Raises:
@@ -277,12 +142,12 @@ def settle(
         return attempt.spend or spend
     most = attempt.holds[0][1].amount.milliseconds if attempt.holds else 0
     milliseconds = int(1000 * (time.monotonic() - attempt.started))
-    if most and milliseconds <= most + _MOMENT_MILLISECONDS:
-        milliseconds = min(milliseconds, most)
+    if most and milliseconds <= most + 1000 * MOMENT_SECONDS:
+        milliseconds = min(milliseconds, most)  # it was cut there, and ended a moment later at our cost
     if thinking_tokens is not None:
         spend = replace(spend, thinking_tokens=min(thinking_tokens, spend.output_tokens))
     spend = replace(spend, milliseconds=milliseconds)
-    spend = replace(spend, usd_nanos=attempt.price.cost(spend, terms) if attempt.price else None)
+    spend = replace(spend, usd_nanos=_cost(attempt, spend, terms, model))
     attempt.spend, attempt.request_id, attempt.closed = spend, request_id, True
     over: Exception | None = None
     for ledger, reservation in attempt.holds:
@@ -293,6 +158,14 @@ def settle(
     if over is not None:
         raise over
     return spend
+
+
+def _cost(attempt: Attempt, spend: Spend, terms: Terms, model: str) -> int | None:
+    """What it cost: at the price of the model that answered, or at the dearest that might have."""
+    prices = attempt.prices
+    prices = {model: prices[model]} if model in prices else prices
+    costs = [price.cost(spend, terms) for price in prices.values() if price]
+    return max(costs) if len(costs) == len(prices) else None
 
 
 def _settling(ledger: Ledger, reservation: Reservation, spend: Spend, request_id: str) -> Effect:
@@ -322,7 +195,7 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
     else:
         attempt.closed = True
         for ledger, reservation in attempt.holds:
-            guess = None if error is None and body is None else _estimate(attempt, reservation.amount, body)
+            guess = None if error is None and body is None else estimate(attempt, reservation.amount, body)
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
 
 
@@ -347,25 +220,6 @@ def _alosing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
     return lambda: ledger.alose(reservation, guess)
 
 
-def _estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
-    """What it most likely cost at the most: never above the hold."""
-    seconds = time.monotonic() - attempt.started
-    came = 0
-    if body is not None:
-        seconds, came = body.silent_seconds, body.text_bytes
-    output = min(held.output_tokens, came + int((seconds + _MOMENT_SECONDS) * _TOKENS_PER_SECOND))
-    guess = replace(
-        held, output_tokens=output, thinking_tokens=min(output, held.thinking_tokens or 0),
-        milliseconds=min(held.milliseconds, int(1000 * (time.monotonic() - attempt.started)) + _MOMENT_MILLISECONDS),
-    )  # fmt: skip
-    if attempt.price is None or held.usd_nanos is None:
-        return guess
-    searches = body.asked.searches if body else 0
-    tier = body.asked.service_tier if body else "auto"
-    terms = Terms(service_tier=tier, web_searches=searches)
-    return replace(guess, usd_nanos=min(held.usd_nanos, attempt.price.bound(guess, terms)))
-
-
 def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None) -> Flow[None]:
     """A planned call has ended: what is read and not settled is settled, what was held and not sent is given back.
 
@@ -375,12 +229,20 @@ def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None
     held, call.held = call.held, None
     if held is not None:
         yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+    first: Exception | None = None
     for attempt in call.attempts:
-        if attempt.closed:
-            continue
-        if attempt.read is None:
-            yield from fail(attempt, None)
-            continue
-        spend, terms = attempt.read
         last = attempt is call.attempts[-1] and attempt.planned
-        yield from settle(attempt, spend, terms, attempt.request_id, thinking_tokens=thinking_tokens if last else None)
+        try:
+            if attempt.closed:
+                continue
+            if attempt.read is None:
+                yield from fail(attempt, None)
+            else:
+                yield from settle(
+                    attempt, *attempt.read, attempt.request_id, thinking_tokens=thinking_tokens if last else None,
+                    model=attempt.answered,
+                )  # fmt: skip
+        except (BudgetExceeded, LedgerError) as error:  # the others are settled too
+            first = first or error
+    if first is not None:
+        raise first

@@ -21,14 +21,17 @@ from typing import Any
 import orjson
 
 from rheostat.calling import gate
+from rheostat.calling.bound import refuse_unknown
 from rheostat.calling.deadline import Deadline, awithin, within
 from rheostat.calling.payer import Attempt, Payer, paying
+from rheostat.calling.prefixes import learn
 from rheostat.calling.refusals import refusal_in, through
 from rheostat.calling.replies import Seen, astream_of, late, pending, read, stream_of
 from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked, read_request
 from rheostat.errors import BadInput, RheostatError
 from rheostat.flow import Flow, adrive, drive
+from rheostat.providers.hosted import with_margin
 
 __all__ = ["install_gate", "installed", "on_admitted", "refusal_in", "remove_gate"]
 
@@ -96,7 +99,7 @@ def _look(request: Any) -> Seen | None:
     except Exception:  # a body that is streamed up: a file, never a question
         content = None
     asked = read_request(request.method, url.host, url.path, content)
-    if asked is None or asked.kind == "free":
+    if asked is None or asked.kind == "free" or (asked.kind == "count" and payer is None):
         return None
     if payer is None:
         raise BadInput(
@@ -104,15 +107,17 @@ def _look(request: Any) -> Seen | None:
             "agent, or take it out of this process"
         )
     if asked.kind == "unknown":
-        gate.refuse_unknown(asked, payer, url.path)
+        refuse_unknown(asked, payer, url.path)
         return None
     return Seen(asked, payer)
 
 
-def _ask_for_usage(request: Any, asked: Asked, module: Any) -> None:
+def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:
     """A stream of Chat Completions tells its usage only if it is asked for it."""
+    asked = seen.asked
     if asked.flavor != "chat" or not asked.stream or b'"stream_options"' in request.content:
         return
+    seen.usage_is_ours = True
     body = orjson.loads(request.content)
     body["stream_options"] = {"include_usage": True}
     content = orjson.dumps(body)
@@ -144,26 +149,34 @@ def _answered(attempt: Attempt, response: Any, body: Body, payer: Payer) -> Flow
     yield from read(attempt, body, payer, None)
 
 
-def _told_later(response: Any) -> Flow[None]:
-    """A background response that is asked for again, and is done."""
-    if not pending or response.status_code >= 400:
+def _told(seen: Seen | None, response: Any) -> Flow[None]:
+    """What a free request says: how many tokens another one has, or that a background response is done."""
+    if response.status_code >= 400:
         return
     try:
         told = orjson.loads(response.content)
     except (orjson.JSONDecodeError, RuntimeError):
         return
-    if not isinstance(told, dict) or told.get("status") in ("queued", "in_progress", None):
+    if not isinstance(told, dict):
+        return
+    if seen is not None:
+        tokens = told.get("input_tokens") or told.get("totalTokens")
+        if isinstance(tokens, int):
+            learn("", seen.asked, with_margin(tokens))
+        return
+    if told.get("status") in ("queued", "in_progress", None):
         return
     attempt = pending.pop(str(told.get("id")), None)
-    if attempt is not None and not attempt.closed:
+    if attempt is not None:
         body = Body(Asked(provider="openai", flavor="responses", kind="billable"))
         body.feed(response.content)
         body.finish()
-        spend = body.spend()
-        if spend is None:
+        billed = body.billed()
+        if billed is None:
             yield from gate.fail(attempt, None, body)
         else:
-            yield from gate.settle(attempt, spend, body.terms(), body.request_id)
+            attempt.closed = False  # its call may have ended without knowing
+            yield from gate.settle(attempt, *billed, body.request_id)
 
 
 # --- blocking ----------------------------------------------------------------------------------------------
@@ -174,10 +187,10 @@ def _sync(original: Any, module: Any) -> Any:
     def send(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
             seen = _look(request)
-            if seen is None:
+            if seen is None or seen.asked.kind == "count":
                 response = original(self, request, **kwargs)
-                if pending and request.method == "GET" and not kwargs.get("stream"):
-                    drive(_told_later(response))
+                if (seen or pending) and not kwargs.get("stream"):
+                    drive(_told(seen, response))
                 return response
             for tell in on_admitted:
                 tell(seen.payer)
@@ -186,7 +199,7 @@ def _sync(original: Any, module: Any) -> Any:
             raise through(error, request) from None
         body, ends = Body(seen.asked), None
         try:
-            _ask_for_usage(request, seen.asked, module)
+            _ask_for_usage(request, seen, module)
             ends = _in_time(request, seconds)
             response = within(functools.partial(original, self, request, **kwargs), ends)
         except Deadline:
@@ -218,10 +231,10 @@ def _async(original: Any, module: Any) -> Any:
     async def send(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
             seen = _look(request)
-            if seen is None:
+            if seen is None or seen.asked.kind == "count":
                 response = await original(self, request, **kwargs)
-                if pending and request.method == "GET" and not kwargs.get("stream"):
-                    await adrive(_told_later(response))
+                if (seen or pending) and not kwargs.get("stream"):
+                    await adrive(_told(seen, response))
                 return response
             for tell in on_admitted:
                 tell(seen.payer)
@@ -230,7 +243,7 @@ def _async(original: Any, module: Any) -> Any:
             raise through(error, request) from None
         body, ends = Body(seen.asked), None
         try:
-            _ask_for_usage(request, seen.asked, module)
+            _ask_for_usage(request, seen, module)
             ends = _in_time(request, seconds)
             response = await awithin(original(self, request, **kwargs), ends)
         except BaseException as error:

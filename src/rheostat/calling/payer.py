@@ -29,8 +29,10 @@ class Attempt:
 
     holds: list[tuple[Ledger, Reservation]]
     """At the account that pays, and at that of each agent around it that keeps other books."""
-    price: Price | None
+    prices: Mapping[str, Price | None]
+    """Of the models that may answer; `None`: it has none."""
     model: str
+    """The one that is asked."""
     planned: bool = False
     """It is the model that a plan named."""
     started: float = field(default_factory=time.monotonic)
@@ -39,11 +41,18 @@ class Attempt:
     read: tuple[Spend, Terms] | None = None
     """What its reply says that it used, while it waits to be settled."""
     request_id: str = ""
+    answered: str = ""
+    """The model that answered, as the reply has it."""
     effort: str = ""
     """As the body had it."""
     most_output_tokens: int | None = None
     """The length cap that the body had."""
     closed: bool = False
+
+    @property
+    def price(self) -> Price | None:
+        """Of the model that is asked."""
+        return self.prices[self.model]
 
 
 @dataclass(slots=True, eq=False)
@@ -58,13 +67,12 @@ class Call:
     prices: Mapping[str, Price | None] = field(default_factory=dict)
     """Of the models that were planned, by their names on the wire; `None`: it has none."""
     context_tokens: int | None = None
-    counted: tuple[int, int] | None = None
-    """(tokens, bytes): what was planned to be read, at the most, and how many bytes of a body that was worked out from:
-    what a body has beyond them is added."""
+    reread: tuple[str, int] | None = None
+    """A thought that is sent back, and how many tokens it has at the most."""
     most_thinking_tokens: int | None = None
     """The most of its output that can be thought."""
     beyond_tokens: int = 0
-    """What a body had beyond that."""
+    """What a body had beyond what was held for it."""
     about: dict[str, Any] = field(default_factory=dict)
     """What was decided for it, for its record; empty: none is kept."""
     account: str = ""

@@ -8,9 +8,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import orjson
+
 from rheostat.calling import gate
 from rheostat.calling.deadline import Deadline, awithin, within
 from rheostat.calling.payer import Attempt, Payer
+from rheostat.calling.prefixes import learn, learn_response
 from rheostat.calling.refusals import through
 from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked
@@ -27,10 +30,12 @@ _MOST_PENDING = 1_000
 class Seen:
     """What a request is, and who pays for it."""
 
-    __slots__ = ("asked", "payer")
+    __slots__ = ("asked", "payer", "usage_is_ours")
 
     def __init__(self, asked: Asked, payer: Payer) -> None:
         self.asked, self.payer = asked, payer
+        self.usage_is_ours = False
+        """It wasn't asked for by the caller, who mustn't see it."""
 
 
 def late(payer: Payer) -> BudgetExceeded:
@@ -44,25 +49,30 @@ def late(payer: Payer) -> BudgetExceeded:
 def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None) -> Flow[None]:
     """A body has come, or as much of it as will: settle it, or note what it may have cost."""
     body.finish()
-    if body.pending and error is None:
+    if body.pending and body.asked.background:
         while len(pending) >= _MOST_PENDING:
             pending.pop(next(iter(pending)))
         pending[body.pending] = attempt
         return
-    spend = body.spend()
+    billed = body.billed()
     whole = error is None and (body.ended or not body.asked.stream)
-    if spend is None or not whole:  # a stream that was left may be billed for more than it had told so far
+    if billed is None or not whole:  # a stream that was left may be billed for more than it had told so far
         yield from gate.fail(attempt, None, None if whole else body)
         return
-    attempt.request_id, attempt.read = body.request_id, (spend, body.terms())
+    spend, _ = billed
+    learn(payer.account, body.asked, spend.input_tokens)
+    if body.asked.flavor == "responses":
+        learn_response(body.request_id, spend.tokens)
+    attempt.request_id, attempt.answered, attempt.read = body.request_id, body.model, billed
     if payer.call is None or not payer.call.refined:
-        yield from gate.settle(attempt, *attempt.read, attempt.request_id)
+        yield from gate.settle(attempt, *billed, attempt.request_id, model=body.model)
 
 
 def _decoded(response: Any) -> Callable[[bytes], bytes]:
     """The bytes of the body as they were before compression."""
     try:
         decoder = response._get_content_decoder()
+        del response._decoder  # it is kept there, and has a state: the reader makes another for itself
     except Exception:
         return lambda data: data
 
@@ -71,6 +81,35 @@ def _decoded(response: Any) -> Callable[[bytes], bytes]:
         return decoded if isinstance(decoded, bytes) else b"".join(decoded)
 
     return decode
+
+
+class _Shown:
+    """A stream without the event that its reader didn't ask for: the usage, which has no choices."""
+
+    def __init__(self, response: Any, seen: Seen) -> None:
+        self._filters = seen.usage_is_ours and not response.headers.get("content-encoding")
+        self._rest = b""
+
+    def of(self, data: bytes) -> bytes:
+        """What of these bytes goes on now: whole events."""
+        if not self._filters:
+            return data
+        *events, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
+        return b"".join(event + b"\n\n" for event in events if not self._unasked(event))
+
+    def end(self) -> bytes:
+        """What is left."""
+        rest, self._rest = self._rest, b""
+        return rest
+
+    @staticmethod
+    def _unasked(event: bytes) -> bool:
+        if b'"usage"' not in event or b'"choices"' not in event:
+            return False
+        try:
+            return bool(orjson.loads(event.partition(b"data:")[2])["choices"] == [])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return False
 
 
 def _cut(module: Any, asked: Asked) -> Exception:
@@ -88,7 +127,7 @@ def stream_of(module: Any) -> Any:
         def __init__(
             self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None, request: Any
         ) -> None:
-            self._inner, self._decode = response.stream, _decoded(response)
+            self._inner, self._decode, self._shown = response.stream, _decoded(response), _Shown(response, seen)
             self._attempt, self._seen, self._body, self._ends, self._request = attempt, seen, body, ends, request
             self._done = False
 
@@ -103,7 +142,10 @@ def stream_of(module: Any) -> Any:
                     if chunk is None:
                         break
                     self._body.feed(self._decode(chunk))
-                    yield chunk
+                    if shown := self._shown.of(chunk):
+                        yield shown
+                if rest := self._shown.end():
+                    yield rest
                 self._close(None)
                 if self._seen.asked.stream and not (self._body.ended or self._body.failed):
                     raise _cut(module, self._seen.asked)
@@ -135,7 +177,7 @@ def astream_of(module: Any) -> Any:
         def __init__(
             self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None, request: Any
         ) -> None:
-            self._inner, self._decode = response.stream, _decoded(response)
+            self._inner, self._decode, self._shown = response.stream, _decoded(response), _Shown(response, seen)
             self._attempt, self._seen, self._body, self._ends, self._request = attempt, seen, body, ends, request
             self._done = False
 
@@ -150,7 +192,10 @@ def astream_of(module: Any) -> Any:
                     if chunk is None:
                         break
                     self._body.feed(self._decode(chunk))
-                    yield chunk
+                    if shown := self._shown.of(chunk):
+                        yield shown
+                if rest := self._shown.end():
+                    yield rest
                 await self._close(None)
                 if self._seen.asked.stream and not (self._body.ended or self._body.failed):
                     raise _cut(module, self._seen.asked)

@@ -147,6 +147,10 @@ class Body:
             usage = root.get("usage") or root.get("usageMetadata")
             if isinstance(usage, dict):  # a later one replaces an earlier one: running totals aren't added up
                 self._usage.update({name: value for name, value in usage.items() if value is not None})
+                if not event.get("choices", True):
+                    self.ended = True  # the last event of a stream of Chat Completions
+            if root.get("promptFeedback"):
+                self.ended = True  # Gemini refused the question
             for name in ("model", "modelVersion", "service_tier", "speed", "tool_usage"):
                 if root.get(name):
                     self._root[name] = root[name]
@@ -174,28 +178,41 @@ class Body:
             said += [event.get("message"), event.get("response")]
         self.text_bytes += sum(_length(each) for each in said)
 
-    def spend(self) -> Spend | None:
-        """The tokens that were billed and one call, not priced; `None`: the reply doesn't say."""
+    @property
+    def model(self) -> str:
+        """The model that answered, where the reply says so."""
+        return str(self._root.get("model") or self._root.get("modelVersion") or "")
+
+    def billed(self) -> tuple[Spend, Terms] | None:
+        """The tokens that were billed and one call, not priced, and on what terms; `None`: the reply doesn't say, or
+        not in a way that can be believed."""
+        try:
+            spend = self._spend()
+            return None if spend is None else (spend, self._terms())
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return None
+
+    def _spend(self) -> Spend | None:
         extractor = _EXTRACTORS.get(self.asked.flavor)
         usage = self._usage
         if extractor is None:
             return self._plain(usage)
+        if isinstance(usage.get("iterations"), list):
+            usage = _summed(usage)
         name, flavor = extractor
         root = "usageMetadata" if self.asked.flavor == "gemini" else "usage"
-        try:
-            _, found = _provider(name).extract_usage({**self._root, root: usage}, api_flavor=flavor)
-        except ValueError:
-            return None
+        _, found = _provider(name).extract_usage({**self._root, root: usage}, api_flavor=flavor)
         inputs, output = int(found.input_tokens or 0), int(found.output_tokens or 0)
         if isinstance(total := usage.get("total_tokens"), int):
             output = max(output, total - inputs)  # xAI counts thought apart
-        if not inputs or (not output and self.text_bytes):
+        if inputs <= 0 or output < 0 or (not output and self.text_bytes):
             return None  # no request has no input: a usage of zero is none
         thought = found.output_reasoning_tokens
+        cached = min(max(0, int(found.cache_read_tokens or 0)), inputs)  # some gateways count what was cached apart
         return Spend(
-            input_tokens=inputs, cached_input_tokens=int(found.cache_read_tokens or 0),
-            cache_write_tokens=int(found.cache_write_tokens or 0), output_tokens=output,
-            thinking_tokens=None if thought is None else min(int(thought), output), calls=1,
+            input_tokens=inputs, cached_input_tokens=cached,
+            cache_write_tokens=min(max(0, int(found.cache_write_tokens or 0)), inputs - cached), output_tokens=output,
+            thinking_tokens=None if thought is None else min(max(0, int(thought)), output), calls=1,
         )  # fmt: skip
 
     def _plain(self, usage: dict[str, Any]) -> Spend | None:
@@ -206,18 +223,36 @@ class Body:
             return None
         return Spend(input_tokens=inputs, output_tokens=output, thinking_tokens=None if output else 0, calls=1)
 
-    def terms(self) -> Terms:
-        """On what terms it was billed, as far as the reply says."""
+    def _terms(self) -> Terms:
         usage = self._usage
-        written, server = usage.get("cache_creation"), usage.get("server_tool_use")
-        searched = (self._root.get("tool_usage") or {}).get("web_search") or {}
+        searched = _object(_object(self._root.get("tool_usage")).get("web_search")).get("num_requests")
+        server = _object(usage.get("server_tool_use")).get("web_search_requests", searched)
         tier = str(self._root.get("service_tier") or usage.get("service_tier") or "")
         return Terms(
             service_tier="" if tier == "standard" else tier,
             speed="fast" if "fast" in (usage.get("speed"), self._root.get("speed")) else "",
-            cache_write_1h_tokens=(written or {}).get("ephemeral_1h_input_tokens") or 0,
-            web_searches=(server or searched).get("web_search_requests", searched.get("num_requests")) or 0,
+            region=str(usage.get("inference_geo") or ""),
+            cache_write_1h_tokens=_count(_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+            web_searches=_count(server),
         )
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _summed(usage: dict[str, Any]) -> dict[str, Any]:
+    """Anthropic's usage with what was read and written to compact the conversation: the totals leave that out
+    (platform.claude.com, compaction)."""
+    summed = dict(usage)
+    for name in ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"):
+        each = sum(_count(_object(one).get(name)) for one in usage["iterations"])
+        summed[name] = max(_count(usage.get(name)), each)
+    return summed
 
 
 _NOT_TEXT = {"type", "role", "id", "index", "signature"}
@@ -228,9 +263,7 @@ def _length(said: Any) -> int:
     if isinstance(said, str):
         return len(said.encode())
     if isinstance(said, dict):
-        return sum(
-            _length(value) for name, value in said.items() if name not in ("type", "role", "id", "index", "signature")
-        )
+        return sum(_length(value) for name, value in said.items() if name not in _NOT_TEXT)
     if isinstance(said, list):
         return sum(map(_length, said))
     return len(json.dumps(said)) if isinstance(said, float) else 0

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 import orjson
 
 from rheostat.errors import BadInput
+from rheostat.providers.bounds import CLIENT_TOOLS
 
-__all__ = ["Asked", "Flavor", "read_request"]
+__all__ = ["SETTINGS", "Asked", "Flavor", "read_request", "unbounded_tools"]
 
 Flavor: TypeAlias = Literal[
     "chat", "responses", "messages", "completions", "gemini", "ollama", "bedrock", "vectors", "other"
@@ -48,11 +49,14 @@ _BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = (
     ),
 )
 _FREE = re.compile(
-    r"/(count_tokens|input_tokens|models|files|tokenize|detokenize|moderations|health|props|slots|metrics|version)$"
-    r"|:countTokens$|/api/(tags|show|ps|version|pull)$|/responses/[^/]+(/cancel|/input_items)?$|/apply-template$"
+    r"/(models|files|tokenize|detokenize|moderations|health|props|slots|metrics|version)$"
+    r"|/api/(tags|show|ps|version|pull)$|/responses/[^/]+/cancel$|/apply-template$"
 )
 
-_SETTINGS = {
+_COUNTS = re.compile(r"/(count_tokens|input_tokens)$|:countTokens$")
+"""Free, and say how many tokens a request has."""
+
+SETTINGS = {
     "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature",
     "top_p", "top_k", "n", "best_of", "seed", "logprobs", "top_logprobs", "logit_bias", "reasoning",
     "reasoning_effort", "thinking", "service_tier", "store", "include", "user", "safety_identifier",
@@ -64,15 +68,21 @@ _SETTINGS = {
 """Parts of a body that say how to answer: no model reads them."""
 _MEDIA = re.compile(
     rb'"(image|image_url|input_image|inlineData|inline_data|fileData|file_data|document|file|input_file|file_id|input_audio'
-    rb'|audio|video|container_upload|item_reference|previous_response_id|conversation|container|images|prompt)"'
+    rb"|audio|video|container_upload|item_reference|previous_response_id|conversation|container|images|prompt"
+    rb'|cachedContent|cached_content)"'
 )
 _IMAGES = {"image", "image_url", "input_image"}
 _FILES = {"document", "file", "input_file", "input_audio", "audio", "video", "container_upload", "item_reference"}
-_STORED = ("previous_response_id", "conversation")
-_CLIENT_TOOLS = re.compile(
-    r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)"
+_STORED = ("previous_response_id", "conversation", "cachedContent", "cached_content")
+_SEARCHES = re.compile(r"^web_(search|fetch)")
+"""Tools on the provider's side whose uses have a price, and a most."""
+_RUN_THERE = re.compile(
+    r"^(mcp_servers|web_search_options|search_parameters|plugins|data_sources|agent\w*|.*connectors?)$"
 )
-"""Tools that run on this side: their results come back as messages."""
+"""Parts of a body that make the provider read, search or call more than was sent: MCP servers (Anthropic), searches
+(OpenAI's and xAI's chat), plugins (OpenRouter), data sources (Azure)."""
+_SEARCHING = re.compile(r"-search(-|$)|:online$|^(perplexity/)?sonar|^(groq/)?compound|deep-research")
+"""Models that search by themselves."""
 
 _REQUEST_TOKENS, _TOOLS_TOKENS = 128, 1024
 """What a provider adds of its own: to every request; where there are tools (Anthropic documents up to 700)."""
@@ -88,7 +98,7 @@ class Asked:
     provider: str
     """As genai-prices names it; empty: the address doesn't tell."""
     flavor: Flavor
-    kind: Literal["billable", "free", "unknown"]
+    kind: Literal["billable", "count", "free", "unknown"]
     model: str = ""
     input_bytes: int = 0
     """Of all that a model reads."""
@@ -96,17 +106,29 @@ class Asked:
     """What isn't text: images, the provider's own prompts."""
     unbounded: str = ""
     """What makes the input unbounded but for the model's context: a file, a stored conversation."""
+    files: int = 0
+    """How many such parts there are."""
     most_output_tokens: int | None = None
     """The cap of one answer; `None`: none was sent."""
     answers: int = 1
     rounds: int = 1
     """How often the provider may read it, with what its own tools bring in between; 0: as often as it likes."""
     searches: int = 0
+    others: tuple[str, ...] = ()
+    """Models that may answer in its place (OpenRouter)."""
+    sound: bool = False
+    """Sound or pictures may come or go: their tokens cost more than those of texts."""
     service_tier: str = ""
     speed: str = ""
+    region: str = ""
+    """Where it must be answered: some places cost more."""
     stream: bool = False
+    background: bool = False
+    """It goes on at the provider's, whether anybody waits or not."""
     effort: str = ""
     """The effort that the body asks for, for the record."""
+    body: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """As it leaves."""
 
     @property
     def assumed_provider(self) -> str:
@@ -126,7 +148,8 @@ def read_request(method: str, host: str, path: str, content: bytes | None) -> As
         provider = {"azure": "azure", "platform": "google", "aws": "aws"}[hosted[1]]
     if method != "POST" or _FREE.search(path):
         return Asked(provider=provider, flavor="other", kind="free") if provider else None
-    flavor = next((flavor for pattern, flavor in _BILLABLE if pattern.search(path)), None)
+    counts = _COUNTS.search(path) is not None
+    flavor = next((flavor for pattern, flavor in _BILLABLE if pattern.search(path)), "other" if counts else None)
     if flavor is None:
         return Asked(provider=provider, flavor="other", kind="unknown") if provider else None
     try:
@@ -134,11 +157,12 @@ def read_request(method: str, host: str, path: str, content: bytes | None) -> As
     except orjson.JSONDecodeError:
         body = None
     if not isinstance(body, dict):
-        return Asked(provider=provider, flavor=flavor, kind="unknown") if provider else None
+        return Asked(provider=provider, flavor=flavor, kind="free" if counts else "unknown") if provider else None
     model = str(body.get("model") or _model_in(path))
     if not provider and (not model or not _INPUTS & body.keys()):
         return None  # somebody else's API that happens to have such a path
-    return _read(provider, flavor, model, body, content or b"", path)
+    asked = _read(provider, flavor, model, body, content or b"", path)
+    return replace(asked, kind="count") if counts else asked
 
 
 _INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state"}
@@ -151,9 +175,9 @@ def _model_in(path: str) -> str:
 
 def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], content: bytes, path: str) -> Asked:
     caps = _caps(flavor, body)
-    settings = {name: value for name, value in body.items() if name in _SETTINGS}
+    settings = {name: value for name, value in body.items() if name in SETTINGS}
     size = len(content) - (len(orjson.dumps(settings)) if settings else 0)
-    extra, unbounded = _REQUEST_TOKENS, ""
+    extra, unbounded, files = _REQUEST_TOKENS, "", 0
     tools = body.get("tools") or []
     if tools or body.get("toolConfig"):
         extra += _TOOLS_TOKENS
@@ -162,20 +186,43 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
             size += len(orjson.dumps(body[name]))
     if _MEDIA.search(content):
         found = _media(flavor, body)
-        size, extra, unbounded = size - found[0], extra + found[1], found[2]
-    rounds, searches = _rounds(tools, body)
+        size, extra, unbounded, files = size - found[0], extra + found[1], found[2], found[3]
+    rounds, searches = _rounds(model, tools, body)
     config = body.get("generationConfig") or {}
     answers = max(_whole(body.get("n"), 1), _whole(body.get("best_of"), 1), _whole(config.get("candidateCount"), 1))
     prompts = body.get("prompt") if flavor == "completions" else None
     if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
         answers *= len(prompts)
+    answers *= _compactions(body)
     return Asked(
         provider=provider, flavor=flavor, kind="billable", model=model, input_bytes=max(0, size), extra_tokens=extra,
-        unbounded=unbounded, most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), answers=answers,
-        rounds=rounds, searches=searches, service_tier=str(body.get("service_tier") or ""),
-        speed=str(body.get("speed") or ""), stream=_streams(body, path),
-        effort=_effort(body),
+        unbounded=unbounded, files=files, body=body, answers=answers, rounds=rounds * _compactions(body),
+        most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), searches=searches,
+        others=_others(model, body), sound=_sounds(body, content),
+        service_tier=str(body.get("service_tier") or ""), speed=str(body.get("speed") or ""),
+        region=str(body.get("inference_geo") or ""), stream=_streams(body, path),
+        background=bool(body.get("background")), effort=_effort(body),
     )  # fmt: skip
+
+
+def _compactions(body: dict[str, Any]) -> int:
+    """2, where the provider may sum the conversation up first: that is read and written once more."""
+    edits = (body.get("context_management") or {}) if isinstance(body.get("context_management"), dict) else {}
+    listed = body.get("context_management") if isinstance(body.get("context_management"), list) else edits.get("edits")
+    return 1 + any("compact" in str(each.get("type") or "") for each in listed or () if isinstance(each, dict))
+
+
+def _others(model: str, body: dict[str, Any]) -> tuple[str, ...]:
+    listed = body.get("models")
+    return tuple(str(each) for each in listed if each != model) if isinstance(listed, list) else ()
+
+
+def _sounds(body: dict[str, Any], content: bytes) -> bool:
+    config = body.get("generationConfig") or {}
+    listed = body.get("modalities") or (config.get("responseModalities") if isinstance(config, dict) else None) or ()
+    if any(str(each).lower() != "text" for each in listed):
+        return True
+    return b'"input_audio"' in content or b'"audio/' in content or b'"audio"' in content
 
 
 def _streams(body: dict[str, Any], path: str) -> bool:
@@ -213,9 +260,11 @@ def _effort(body: dict[str, Any]) -> str:
     return str(body.get("reasoning_effort") or "")
 
 
-def _rounds(tools: Any, body: dict[str, Any]) -> tuple[int, int]:
+def _rounds(model: str, tools: Any, body: dict[str, Any]) -> tuple[int, int]:
     """How often the provider may read the input because of its own tools, and how often it may search."""
     most = 0
+    if _SEARCHING.search(model) or any(_RUN_THERE.match(name) for name, value in body.items() if value is not None):
+        return 0, 0
     for tool in tools if isinstance(tools, list) else ():
         if not isinstance(tool, dict):
             continue
@@ -225,32 +274,33 @@ def _rounds(tools: Any, body: dict[str, Any]) -> tuple[int, int]:
             if not named or "input_schema" in tool or "parameters" in tool or "function" in tool:
                 continue
             return 0, 0  # Gemini's own tools have no most
-        if _CLIENT_TOOLS.match(kind):
+        if CLIENT_TOOLS.match(kind):
             continue
         uses = tool.get("max_uses") or body.get("max_tool_calls")
-        if not isinstance(uses, int) or uses < 1:
+        if not isinstance(uses, int) or uses < 1 or not _SEARCHES.match(kind):
             return 0, 0
         most += uses
     return 1 + most, most
 
 
-def _media(flavor: Flavor, body: dict[str, Any]) -> tuple[int, int, str]:
+def _media(flavor: Flavor, body: dict[str, Any]) -> tuple[int, int, str, int]:
     """Bytes of the body that aren't read as text, the tokens that they take instead, and what has no bound."""
-    size, tokens, unbounded = 0, 0, ""
+    size, tokens, files = 0, 0, 0
     per_image = _IMAGE_TOKENS.get(flavor, _OTHER_IMAGE_TOKENS)
-    unbounded = next((name for name in _STORED if body.get(name)), "")
+    stored = [name for name in _STORED if body.get(name)]
     if flavor == "responses" and isinstance(body.get("prompt"), dict):
-        unbounded = "prompt"
+        stored.append("prompt")
+    unbounded, files = (stored[0] if stored else ""), len(stored)
     for block in _blocks([body.get(name) for name in ("messages", "input", "contents", "system", "systemInstruction")]):
         kind = str(block.get("type") or "")
         inline = block.get("inlineData") or block.get("inline_data")
         if kind in _IMAGES or (isinstance(inline, dict) and str(_mime(inline)).startswith("image/")):
             size, tokens = size + len(orjson.dumps(block)), tokens + per_image
         elif kind in _FILES or inline or block.get("fileData") or block.get("file_data") or block.get("file_id"):
-            unbounded = unbounded or kind or "file"
+            unbounded, files = unbounded or kind or "file", files + 1
         elif isinstance(block.get("images"), list):  # ollama
             size, tokens = size + len(orjson.dumps(block["images"])), tokens + per_image * len(block["images"])
-    return size, tokens, unbounded
+    return size, tokens, unbounded, files
 
 
 def _mime(inline: dict[str, Any]) -> Any:
@@ -279,7 +329,8 @@ def unbounded_tools(asked: Asked) -> None:
     """
     if asked.rounds == 0:
         raise BadInput(
-            f"{asked.model}: a tool of this request runs on the provider's side as often as it likes, and what it "
-            "finds is billed as input: give it max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit "
-            "calls or seconds instead of money and tokens"
+            f"{asked.model}: something in this request (a tool of the provider's, an MCP server, a model that "
+            "searches) runs on the provider's side as often as it likes, and what it finds is billed as input: give a "
+            "web search max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit calls or seconds instead "
+            "of money and tokens"
         )

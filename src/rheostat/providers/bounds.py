@@ -8,17 +8,18 @@ most; a file may unpack to anything, up to the model's whole context.
 from __future__ import annotations
 
 import json
+import re
 import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import orjson
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from rheostat.errors import BadInput
 
-__all__ = ["InputBound", "Overhead", "input_bound", "searches"]
+__all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "input_bound", "searches"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,6 @@ class InputBound:
 
     tokens: int | None
     """`None`: as many as the model's context holds."""
-    text_bytes: int
-    """How much of a request's body was looked at for it."""
     rounds: int
     """How often the provider may read it, with what its own tools brought in between."""
 
@@ -52,6 +51,10 @@ _TEXT = {
     "web_search_tool_result", "refusal", "non_standard",
 }  # fmt: skip
 _IMAGES = {"image", "image_url", "input_image"}
+CLIENT_TOOLS = re.compile(
+    r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)"
+)
+"""Types of tools that run on this side: their results come back as messages."""
 
 
 def _bytes(data: Any) -> int:
@@ -62,26 +65,23 @@ def _bytes(data: Any) -> int:
         return len(json.dumps(data, default=str))
 
 
-Size: TypeAlias = tuple[int | None, int]
-"""The most tokens (`None`: no bound), and how many bytes of a body they were worked out from."""
+Size: TypeAlias = int | None
+"""The most tokens; `None`: no bound."""
 
 
 def _content(content: Any, overhead: Overhead) -> Size:
     if content is None or isinstance(content, str):
-        size = _bytes(content or "")
-        return size, size
+        return _bytes(content or "")
     tokens: int | None = 0
-    text = 0
     for block in content:
         kind = block.get("type") if isinstance(block, dict) else "text"
         if kind in _IMAGES:
             tokens = None if tokens is None or overhead.image is None else tokens + overhead.image
         elif kind in _TEXT and not _holds_media(block):
-            size = _bytes(block)
-            tokens, text = None if tokens is None else tokens + size, text + size
+            tokens = None if tokens is None else tokens + _bytes(block)
         else:  # a file, sound, video, or something new
             tokens = None
-    return tokens, text
+    return tokens
 
 
 def _holds_media(block: Any) -> bool:
@@ -92,16 +92,23 @@ def _holds_media(block: Any) -> bool:
 def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Size:
     if not isinstance(message, BaseMessage):
         return _content(message["content"], overhead)
-    tokens, text = _content(message.content, overhead)
+    tokens = _content(message.content, overhead)
+    if isinstance(message, ToolMessage):
+        return None if tokens is None else tokens + _bytes(message.tool_call_id) + overhead.message
     if not isinstance(message, AIMessage):
-        return tokens, text
-    calls = sum(_bytes(call) for call in message.tool_calls)
+        return tokens
+    # arguments go as JSON in a string of JSON
+    calls = sum(_bytes(json.dumps(c["args"], ensure_ascii=False, default=str)) for c in message.tool_calls)
+    calls += sum(len(c["name"]) + len(c["id"] or "") + _CALL_BYTES for c in message.tool_calls)
     # a thought may come back shortened, omitted or encrypted, and is read again at its full length
     usage: Mapping[str, Any] = message.usage_metadata or {}
     details = usage.get("output_token_details") or {}
     kept = sum(max(0, n) for name, n in details.items() if "reasoning" in name and isinstance(n, int))
-    return None if tokens is None else tokens + calls + kept, text + calls
+    return None if tokens is None else tokens + calls + kept
 
+
+_CALL_BYTES = 128
+"""JSON around a call."""
 
 _known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, Size]] = {}
 
@@ -138,17 +145,15 @@ def input_bound(
         BadInput: a tool on the provider's own side without a most: its results are input too, without an end.
     """
     tokens: int | None = overhead.request
-    looked_at = overhead.request
     for message in messages:
-        size, text = _remembered(message, overhead)
+        size = _remembered(message, overhead)
         tokens = None if tokens is None or size is None else tokens + size + overhead.message
-        looked_at += text + overhead.message
     tools = kwargs.get("tools") or []
     more = _bytes(tools) + overhead.tools if tools else 0
     for name in ("response_format", "text", "output_config"):
         more += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # said once in the request, once as a prompt
     rounds = 1 + searches(kwargs)
-    return InputBound(tokens + more if tokens is not None and rounds == 1 else None, looked_at + more, rounds)
+    return InputBound(tokens + more if tokens is not None and rounds == 1 else None, rounds)
 
 
 def searches(kwargs: Mapping[str, Any]) -> int:
@@ -160,7 +165,7 @@ def searches(kwargs: Mapping[str, Any]) -> int:
     most = 0
     for tool in kwargs.get("tools") or []:
         kind = str(tool.get("type") or "") if isinstance(tool, dict) else ""
-        if kind in ("", "function", "custom"):
+        if not kind or CLIENT_TOOLS.match(kind):
             continue
         uses = tool.get("max_uses") or kwargs.get("max_tool_calls")
         if not isinstance(uses, int):

@@ -162,7 +162,7 @@ class LlamaCppDial:
             return None
         asked = {name: value for name, value in settings.kwargs.items() if name in ("tools", "tool_choice")}
         payload = self._client._get_request_payload(convert_to_messages(list(messages)), **asked)
-        body = {name: payload[name] for name in ("messages", "tools", "tool_choice") if name in payload}
+        body = {name: payload[name] for name in ("model", "messages", "tools", "tool_choice") if name in payload}
         body.update(settings.kwargs.get("extra_body") or {})
         sync, asynchronous = self._client.root_client, self._client.root_async_client
         path = "/chat/completions/input_tokens"

@@ -1,0 +1,110 @@
+"""What is known to the token: the beginning of a conversation that was settled or counted before.
+
+A request is bounded by its bytes, four times what it really is. But a conversation only grows at its end: where a body
+begins as one did whose input the provider reported, that is known, and only the bytes that are new must be bounded.
+Bodies are compared byte by byte, so that nothing has to be believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import orjson
+
+from rheostat.calling.wire import SETTINGS, Asked
+
+__all__ = ["known_tokens", "learn", "learn_response"]
+
+_LISTS = ("messages", "input", "contents")
+_NOT_READ = {*SETTINGS, "output_config", "metadata"}
+_MOST_BYTES, _MOST_RESPONSES = 64_000_000, 10_000
+_START_BYTES = 256
+"""One conversation from another: they hardly begin with the same 256 bytes."""
+
+Key: TypeAlias = tuple[str, str, bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    sent: bytes
+    """The messages, as they were sent, without the last bracket."""
+    bound: int
+    """Their bound by bytes, and of all that was beside them."""
+    files: int
+    """What of it has no such bound."""
+    tokens: int
+    """As reported."""
+
+
+_lock = threading.Lock()
+_known: OrderedDict[Key, _Known] = OrderedDict()
+_responses: OrderedDict[str, int] = OrderedDict()
+_bytes = 0
+
+
+def _split(asked: Asked) -> tuple[bytes, bytes] | None:
+    """The messages as they are sent, and a digest of all else that a model reads."""
+    name = next((each for each in _LISTS if isinstance(asked.body.get(each), list)), None)
+    if name is None:
+        return None
+    beside = {key: value for key, value in asked.body.items() if key != name and key not in _NOT_READ}
+    if schema := (asked.body.get("output_config") or {}).get("format"):
+        beside["format"] = schema
+    digest = hashlib.blake2b(orjson.dumps([name, beside]), digest_size=16).digest()
+    return orjson.dumps(asked.body[name])[:-1], digest
+
+
+def learn(account: str, asked: Asked, input_tokens: int) -> None:
+    """A request was settled, or counted: its provider says how many tokens it had.
+
+    Args:
+        account: That paid for it; empty: it was counted.
+    """
+    global _bytes  # noqa: PLW0603 - the size of the table
+    split = _split(asked) if asked.body and asked.rounds == 1 else None
+    if split is None:
+        return
+    sent, digest = split
+    known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, input_tokens)
+    with _lock:
+        key = (account, asked.model, digest, sent[:_START_BYTES])
+        before = _known.pop(key, None)
+        _bytes += len(sent) - (len(before.sent) if before else 0)
+        _known[key] = known
+        while _bytes > _MOST_BYTES:
+            _bytes -= len(_known.popitem(last=False)[1].sent)
+
+
+def learn_response(id_: str, tokens: int) -> None:
+    """A response that the provider stores: a later one may go on from it."""
+    with _lock:
+        _responses[id_] = tokens
+        while len(_responses) > _MOST_RESPONSES:
+            _responses.popitem(last=False)
+
+
+def known_tokens(account: str, asked: Asked) -> int | None:
+    """The most input tokens of a request whose beginning is known; `None`: it isn't."""
+    by_bytes = asked.input_bytes + asked.extra_tokens
+    before = asked.body.get("previous_response_id")
+    if before is not None:
+        total = _responses.get(str(before))
+        return None if total is None or asked.files > 1 else total + by_bytes
+    if not _known:
+        return None
+    split = _split(asked)
+    if split is None:
+        return None
+    sent, digest = split
+    told = [_known.get((each, asked.model, digest, sent[:_START_BYTES])) for each in (account, "")]
+    known = [each for each in told if each and _begins(sent, each.sent) and asked.files == each.files]
+    return min((each.tokens + max(0, by_bytes - each.bound) for each in known), default=None)
+
+
+def _begins(sent: bytes, before: bytes) -> bool:
+    """The same messages, and others after them."""
+    return sent.startswith(before) and sent[len(before) : len(before) + 1] in (b"", b",")
