@@ -84,8 +84,9 @@ _RUN_THERE = re.compile(
 _SEARCHING = re.compile(r"-search(-|$)|:online$|^(perplexity/)?sonar|^(groq/)?compound|deep-research")
 """Models that search by themselves."""
 
-_REQUEST_TOKENS, _TOOLS_TOKENS = 128, 1024
-"""What a provider adds of its own: to every request; where there are tools (Anthropic documents up to 700)."""
+_REQUEST_TOKENS, _TOOLS_TOKENS = 128, {"chat": 256, "responses": 256}
+"""What a provider adds of its own: to every request; where there are tools (else 1,024: Anthropic documents up to
+700)."""
 _IMAGE_TOKENS = {"messages": 5_000}
 _OTHER_IMAGE_TOKENS = 12_000
 """The most that one image takes: Anthropic scales to 4,784 tokens; OpenAI's largest are 10,000 patches."""
@@ -180,7 +181,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     extra, unbounded, files = _REQUEST_TOKENS, "", 0
     tools = body.get("tools") or []
     if tools or body.get("toolConfig"):
-        extra += _TOOLS_TOKENS
+        extra += _TOOLS_TOKENS.get(flavor, 1_024)
     for name in ("response_format", "text", "output_config", "format", "generationConfig"):
         if body.get(name):  # said once in the request, once more as a prompt
             size += len(orjson.dumps(body[name]))

@@ -122,7 +122,7 @@ def ask_about(chat: BaseChatModel) -> Told:
 class AnthropicDial(HostedDial):
     """Claude."""
 
-    overhead = Overhead(request=128, message=48, tools=1024, image=5000)
+    overhead = Overhead(request=224, message=64, tools=1024, image=5000)
     """An image is scaled to at most 2,576 pixels a side first: 4,784 tokens (platform.claude.com, vision)."""
 
     def __init__(
@@ -133,7 +133,9 @@ class AnthropicDial(HostedDial):
         self._most_output_tokens = (told and told.max_output_tokens) or profile.get("max_output_tokens")
         self._takes_temperature = bool(profile.get("temperature"))
         self._chat = chat
-        self._speed = str((getattr(chat, "model_kwargs", None) or {}).get("speed") or "")
+        own = getattr(chat, "model_kwargs", None) or {}
+        region = getattr(chat, "inference_geo", None) or own.get("inference_geo") or "auto"
+        self._terms = Terms(speed=str(own.get("speed") or ""), region=str(region))
         if self._generation.adaptive:
             levels = profile_levels(chat, _UNLISTED, told.levels if told else None)
             if self._generation.off:
@@ -172,7 +174,7 @@ class AnthropicDial(HostedDial):
                 kwargs["temperature"] = temperature
             else:
                 notes.append("temperature not sent: thinking refuses it")
-        return Settings(kwargs, most, most if tokens else 0, Terms(speed=self._speed), tuple(notes))
+        return Settings(kwargs, most, most if tokens else 0, self._terms, tuple(notes))
 
     def _forced(self, tokens: int, step: Step, kwargs: dict[str, Any], notes: list[str]) -> int:
         """The thinking tokens beside a forced tool."""
@@ -236,6 +238,7 @@ class AnthropicDial(HostedDial):
                 cache_write_1h_tokens=(usage.get("cache_creation") or {}).get("ephemeral_1h_input_tokens") or 0,
                 web_searches=(usage.get("server_tool_use") or {}).get("web_search_requests") or 0,
                 speed="fast" if usage.get("speed") == "fast" else "",
+                region=str(usage.get("inference_geo") or ""),
             )
         # a stream: langchain-anthropic drops what the tokens were billed as, so it is read from what was asked for
         written = reply.spend.cache_write_tokens if reply.spend else 0
@@ -243,7 +246,7 @@ class AnthropicDial(HostedDial):
         return reply.billed(
             cache_write_1h_tokens=written if written and _asked_for_an_hour(sent, settings) else 0,
             web_searches=sum(isinstance(b, dict) and b.get("type") == "server_tool_use" for b in blocks),
-            speed=self._speed,
+            speed=self._terms.speed,
         )
 
 

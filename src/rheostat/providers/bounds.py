@@ -26,10 +26,10 @@ __all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "input_bound", "searches"]
 class Overhead:
     """Tokens that a provider adds and that are not in our text, generously."""
 
-    request: int = 64
-    message: int = 48
+    request: int = 224
+    message: int = 64
     """Its template; and the signs of JSON around it, since a body is measured in bytes."""
-    tools: int = 64
+    tools: int = 256
     """The hidden prompt that comes with any tools (Anthropic documents up to 700)."""
     image: int | None = None
     """The most that one image can take; `None`: unknown, so that the whole context is assumed."""
