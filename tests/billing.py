@@ -51,6 +51,8 @@ class Fault:
     trickle: str = ""
     """`headers` or `body`: a byte every 50 ms, for ten seconds."""
     seconds: float = 0.0
+    rate: int = 0
+    """Tokens a second that it writes in silence: billed when the seconds are over, whether anybody waits or not."""
 
 
 @dataclass
@@ -267,6 +269,10 @@ def billing() -> Iterator[Biller]:
             tokens_in, tokens_out = usage_of(self.path, body)
             if fault.status in (400, 429):
                 return self._json(fault.status, {"error": {"message": "planned", "type": "x"}})
+            if fault.rate:
+                time.sleep(fault.seconds)
+                biller.charge(body["model"], tokens_in, int(fault.rate * fault.seconds) * int(body.get("n") or 1))
+                return self._json(503, {"error": {"message": "planned", "type": "x"}})
             if fault.status or fault.cut or fault.trickle:
                 biller.charge(body["model"], tokens_in, min(tokens_out, FAILED_TOKENS))
             else:

@@ -21,7 +21,7 @@ from rheostat.budget import Budget
 from rheostat.calling.payer import PAYER, Payer, paid_by
 from rheostat.calling.unwired import forget
 from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
-from rheostat.cover import unwatch, watch
+from rheostat.cover import around, unwatch, watch
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
@@ -113,7 +113,7 @@ class AgentCore:
         if not state.get("messages"):
             raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
         before: Reading = state.get("spend") or {}
-        caller, meter = PAYER.get(), self._here()
+        caller, meter = around(self), self._here()
         thread = thread_account()
         if caller is not None:
             thread = caller.account
@@ -134,11 +134,11 @@ class AgentCore:
 
     def _watch(self, payer: Payer) -> None:
         if self.beside and PAYER.get() is None:  # in another agent's tool that agent pays for what happens beside
-            watch(payer)
+            watch(payer, self)
 
     def _here(self) -> Meter:
         """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
-        caller = PAYER.get()
+        caller = around(self)
         if caller is None or caller.ledger is self.meter.ledger:
             return self.meter
         if self.given_ledger:
@@ -160,7 +160,7 @@ class AgentCore:
                 "(class Mine(AgentGraphState, total=False): …)"
             )
         meter, spend, run = self._here(), state["spend"], state["run"]
-        if PAYER.get() is None:
+        if around(self) is None:
             yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
         account: str = run["account"]
         yield from meter.open(Account(account, self.budget, run["parent"] or None), run)

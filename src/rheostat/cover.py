@@ -11,22 +11,22 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from rheostat.calling.payer import Payer, lookups
+from rheostat.calling.payer import PAYER, Payer, lookups
 from rheostat.nodes.identity import invocation, thread_account
 
-__all__ = ["unwatch", "watch"]
+__all__ = ["around", "unwatch", "watch"]
 
 _REMEMBERED = 10_000
 _lock = threading.Lock()
-_watched: OrderedDict[str, tuple[Any, Payer]] = OrderedDict()
-"""By the agent's account: (LangGraph's control object of the invocation, the agent). A run that was left (interrupted,
-cut, out of steps) covers nothing in the thread's next invocation."""
+_watched: OrderedDict[str, tuple[Any, Payer, Any]] = OrderedDict()
+"""By the agent's account: (LangGraph's control object of the invocation, the agent, what runs it). A run that was left
+(interrupted, cut, out of steps) covers nothing in the thread's next invocation."""
 
 
-def watch(agent: Payer) -> None:
+def watch(agent: Payer, runner: Any) -> None:
     """Cover what happens in this invocation from now on."""
     with _lock:
-        _watched[agent.account] = invocation(), agent
+        _watched[agent.account] = invocation(), agent, runner
         _watched.move_to_end(agent.account)
         while len(_watched) > _REMEMBERED:
             _watched.popitem(last=False)
@@ -38,7 +38,13 @@ def unwatch(account: str) -> None:
         _watched.pop(account, None)
 
 
-def _beside() -> Payer | None:
+def around(runner: Any) -> Payer | None:
+    """The agent in whose invocation another one begins; never one that was left by the same runner."""
+    payer = PAYER.get()
+    return payer if payer is not None else _beside(runner)
+
+
+def _beside(but: Any = None) -> Payer | None:
     if not _watched:
         return None
     try:
@@ -46,7 +52,8 @@ def _beside() -> Payer | None:
     except (RuntimeError, AttributeError, LookupError):  # outside of any graph
         return None
     with _lock:  # of several agents in one invocation, the one that was heard of last
-        found = (agent for at, agent in reversed(_watched.values()) if at is control and _under(agent, thread))
+        here = ((agent, runner) for at, agent, runner in reversed(_watched.values()) if at is control)
+        found = (agent for agent, runner in here if _under(agent, thread) and (but is None or runner is not but))
         return next(found, None)
 
 

@@ -138,7 +138,9 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
 
     def _step(self, request: ModelRequest[Any], send: Callable[[ModelRequest[Any]], Effect]) -> Flow[Any]:
         around = PAYER.get()
-        if around is not None and around.call is not None:
+        state: Any = request.state
+        own = (state.get("run") or {}).get("account")
+        if around is not None and around.call is not None and around.account == own:
             raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         head = [request.system_message] if request.system_message else []
         response, readings = yield from self.core.guided(

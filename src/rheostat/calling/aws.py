@@ -9,6 +9,7 @@ import functools
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -16,10 +17,10 @@ import orjson
 
 from rheostat.calling import gate
 from rheostat.calling.deadline import Deadline, within
-from rheostat.calling.payer import Attempt, paying
-from rheostat.calling.replies import Seen, late, read
+from rheostat.calling.payer import Attempt
+from rheostat.calling.replies import read
+from rheostat.calling.seen import Seen, late, look
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import read_request
 from rheostat.flow import drive
 
 __all__ = ["install_botocore"]
@@ -45,14 +46,16 @@ def install_botocore() -> None:
         Endpoint._send = send
 
 
+@dataclass(slots=True)
+class _Request:
+    content: bytes
+
+
 def _look(request: Any) -> Seen | None:
-    payer = paying()
-    if payer is None or not payer.gated:
-        return None
     url = urlsplit(request.url)
     content = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
-    asked = read_request(request.method, url.hostname or "", unquote(url.path), content)
-    return Seen(asked, payer) if asked is not None and asked.kind == "billable" else None
+    seen = look(_Request(content), request.method, url.hostname or "", unquote(url.path))
+    return seen if seen is not None and seen.asked.kind == "billable" else None
 
 
 def _sent(send: Any, seen: Seen) -> Any:

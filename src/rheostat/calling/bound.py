@@ -133,6 +133,8 @@ def _input_tokens(asked: Asked, payer: Payer, context: int | None, output: int |
     if context is not None and (tokens is None or tokens > context):
         left = context - (output or 0)
         tokens = (left if left > 0 else context) * max(asked.rounds, 1)
+    if tokens is not None:
+        tokens *= asked.passes
     if tokens is not None and call is not None and call.held is not None:
         call.beyond_tokens = max(0, tokens - call.held.amount.input_tokens)
     if tokens is None:

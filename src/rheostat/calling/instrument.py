@@ -21,15 +21,16 @@ from typing import Any
 import orjson
 
 from rheostat.calling import gate
-from rheostat.calling.bound import refuse_unknown
+from rheostat.calling.aio import install_aiohttp
 from rheostat.calling.deadline import Deadline, awithin, within
-from rheostat.calling.payer import Attempt, Payer, paying
+from rheostat.calling.payer import Attempt, Payer
 from rheostat.calling.prefixes import learn
 from rheostat.calling.refusals import refusal_in, through
-from rheostat.calling.replies import Seen, astream_of, late, pending, read, stream_of
+from rheostat.calling.replies import astream_of, pending, read, stream_of
+from rheostat.calling.seen import GATE, Seen, late, look
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import Asked, read_request
-from rheostat.errors import BadInput, RheostatError
+from rheostat.calling.wire import Asked
+from rheostat.errors import RheostatError
 from rheostat.flow import Flow, adrive, drive
 from rheostat.providers.hosted import with_margin
 
@@ -38,7 +39,6 @@ __all__ = ["install_gate", "installed", "on_admitted", "refusal_in", "remove_gat
 _LIBRARIES = ("httpx", "httpx2")
 _lock = threading.Lock()
 _wrapped: dict[tuple[str, str], tuple[Any, Any]] = {}
-_strict = False
 on_admitted: list[Callable[[Payer], None]] = []
 """Told of each account under which a request was let through."""
 
@@ -49,9 +49,8 @@ def install_gate(*, strict: bool | None = None) -> None:
     Args:
         strict: Refuse every billable request of this process that no account pays for; `None`: as it was.
     """
-    global _strict  # noqa: PLW0603 - one switch for the process
     with _lock:
-        _strict = _strict if strict is None else strict
+        GATE.installed, GATE.strict = True, GATE.strict if strict is None else strict
         for library in _LIBRARIES:
             if importlib.util.find_spec(library) is None:
                 continue
@@ -62,13 +61,13 @@ def install_gate(*, strict: bool | None = None) -> None:
                     original = client.send
                     client.send = wrapper = make(original, module)
                     _wrapped[library, kind] = (original, wrapper)
+        install_aiohttp()
 
 
 def remove_gate() -> None:
     """As it was, until the next budget is made. What others wrapped around ours stays, and passes through."""
-    global _strict  # noqa: PLW0603 - as above
     with _lock:
-        _strict = False
+        GATE.installed = GATE.strict = False
         for (library, kind), (original, wrapper) in list(_wrapped.items()):
             client = getattr(importlib.import_module(library), kind)
             if client.send is wrapper:
@@ -78,38 +77,14 @@ def remove_gate() -> None:
 
 def installed() -> bool:
     """Whether requests are seen."""
-    return bool(_wrapped)
+    return GATE.installed
 
 
 # --- one attempt -----------------------------------------------------------------------------------------
 
 
 def _look(request: Any) -> Seen | None:
-    """Is this a request that must be held for?
-
-    Raises:
-        BadInput: it is billable, and nothing pays for it (strict); or nobody knows what it costs.
-    """
-    payer = paying()
-    if not _strict if payer is None else not payer.gated:
-        return None
-    url = request.url
-    try:
-        content = request.content
-    except Exception:  # a body that is streamed up: a file, never a question
-        content = None
-    asked = read_request(request.method, url.host, url.path, content)
-    if asked is None or asked.kind == "free" or (asked.kind == "count" and payer is None):
-        return None
-    if payer is None:
-        raise BadInput(
-            f"{url.host}{url.path} would be billed, and no account pays for it here (strict=True): call it inside an "
-            "agent, or take it out of this process"
-        )
-    if asked.kind == "unknown":
-        refuse_unknown(asked, payer, url.path)
-        return None
-    return Seen(asked, payer)
+    return look(request, request.method, request.url.host, request.url.path)
 
 
 def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:
@@ -118,9 +93,7 @@ def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:
     if asked.flavor != "chat" or not asked.stream or b'"stream_options"' in request.content:
         return
     seen.usage_is_ours = True
-    body = orjson.loads(request.content)
-    body["stream_options"] = {"include_usage": True}
-    content = orjson.dumps(body)
+    content = request.content.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
     request.headers["content-length"] = str(len(content))
     request.stream = module.ByteStream(content)
     request._content = content
@@ -137,6 +110,11 @@ def _in_time(request: Any, seconds: float | None) -> float | None:
         timeouts[name] = seconds if own is None else min(own, seconds)
     request.extensions = {**request.extensions, "timeout": timeouts}
     return time.monotonic() + seconds
+
+
+def _is_here(response: Any) -> bool:
+    """A transport that keeps replies brings them whole, even where a stream was asked for."""
+    return hasattr(response, "_content")
 
 
 def _answered(attempt: Attempt, response: Any, body: Body, payer: Payer) -> Flow[None]:
@@ -211,7 +189,7 @@ def _sync(original: Any, module: Any) -> Any:
             if over and isinstance(error, Exception):
                 raise through(late(seen.payer), request) from error
             raise
-        if kwargs.get("stream") and response.status_code < 400:
+        if kwargs.get("stream") and response.status_code < 400 and not _is_here(response):
             response.stream = stream_of(module)(response, attempt, seen, body, ends, request)
             return response
         try:
@@ -252,7 +230,7 @@ def _async(original: Any, module: Any) -> Any:
             if isinstance(error, Deadline) or (over and isinstance(error, Exception)):
                 raise through(late(seen.payer), request) from None
             raise
-        if kwargs.get("stream") and response.status_code < 400:
+        if kwargs.get("stream") and response.status_code < 400 and not _is_here(response):
             response.stream = astream_of(module)(response, attempt, seen, body, ends, request)
             return response
         try:

@@ -20,7 +20,7 @@ from rheostat.ledger import Ledger, Reservation
 from rheostat.pricing import Price, Terms
 from rheostat.usage import Spend
 
-__all__ = ["PAYER", "Attempt", "Call", "Payer", "lookups", "paid_by", "paying"]
+__all__ = ["PAYER", "Attempt", "Call", "Payer", "left", "lookups", "paid_by", "paying"]
 
 
 @dataclass(slots=True, eq=False)
@@ -129,6 +129,10 @@ lookups: list[Callable[[], Payer | None]] = []
 """Asked, in turn, where no payer is set in this context."""
 
 
+left: list[Callable[[Payer], None]] = []
+"""Told of each payer whose work was left by an exception: a cancelled task tells nobody else."""
+
+
 def paying() -> Payer | None:
     """Who pays for a request that leaves here and now; `None`: it is nothing of ours."""
     payer = PAYER.get()
@@ -147,5 +151,9 @@ def paid_by(payer: Payer) -> Iterator[Payer]:
     token = PAYER.set(payer)
     try:
         yield payer
+    except BaseException:
+        for tell in left:
+            tell(payer)
+        raise
     finally:
         PAYER.reset(token)

@@ -15,35 +15,16 @@ from rheostat.calling.deadline import Deadline, awithin, within
 from rheostat.calling.payer import Attempt, Payer
 from rheostat.calling.prefixes import learn, learn_response
 from rheostat.calling.refusals import through
+from rheostat.calling.seen import Seen, late
 from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked
-from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow, adrive, drive
 
-__all__ = ["Seen", "astream_of", "late", "pending", "read", "stream_of"]
+__all__ = ["astream_of", "pending", "read", "stream_of"]
 
 pending: dict[str, Attempt] = {}
 """Background responses that aren't done, by their id."""
 _MOST_PENDING = 1_000
-
-
-class Seen:
-    """What a request is, and who pays for it."""
-
-    __slots__ = ("asked", "payer", "usage_is_ours")
-
-    def __init__(self, asked: Asked, payer: Payer) -> None:
-        self.asked, self.payer = asked, payer
-        self.usage_is_ours = False
-        """It wasn't asked for by the caller, who mustn't see it."""
-
-
-def late(payer: Payer) -> BudgetExceeded:
-    limit = payer.budget.seconds if payer.budget is not None and payer.budget.seconds else 0
-    return BudgetExceeded(
-        account=payer.account, limit="seconds", asked=0, left=0, cap=limit or 0,
-        hint="The request was in flight at the deadline and was cut",
-    )  # fmt: skip
 
 
 def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None) -> Flow[None]:

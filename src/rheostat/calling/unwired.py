@@ -7,7 +7,9 @@ end (a cancelled task) leaves the hold to the planned call, or to `forget`.
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +21,9 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
 from rheostat.calling import gate, instrument
+from rheostat.calling.aio import install_aiohttp
 from rheostat.calling.aws import install_botocore
-from rheostat.calling.payer import Attempt, Payer, paying
+from rheostat.calling.payer import Attempt, Payer, left, paying
 from rheostat.calling.wire import Asked
 from rheostat.flow import drive
 from rheostat.providers.bounds import Overhead, input_bound
@@ -28,13 +31,13 @@ from rheostat.providers.dial import Settings, reply_from
 
 __all__ = ["UNWIRED", "forget"]
 
+_PLANNED, _BEDROCK = "rheostat", "amazon_bedrock_converse_chat"
 WIRED = {
     "openai-chat", "azure-openai-chat", "openai", "azure", "anthropic-chat", "anthropic-llm", "chat-deepseek",
     "xai-chat", "groq-chat", "chat-ollama", "ollama-llm", "chat-google-generative-ai", "google_gemini",
-    "openrouter-chat",
+    "openrouter-chat", _BEDROCK,
 }  # fmt: skip
 """`_llm_type` of the integrations whose requests the gate sees."""
-_PLANNED, _BEDROCK = "rheostat", "amazon_bedrock_converse_chat"
 _OVERHEAD = Overhead(request=224, message=64, tools=1024, image=12_000)
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 
@@ -70,10 +73,13 @@ class _Unwired(BaseCallbackHandler):
         params = kwargs.get("invocation_params") or {}
         kind = str(params.get("_type") or "")
         payer = paying()
-        if payer is None or kind == _PLANNED or (payer.gated and kind in WIRED and instrument.installed()):
+        if payer is None or kind == _PLANNED:
             return
-        if kind == _BEDROCK and payer.gated:
-            install_botocore()
+        if payer.gated and instrument.installed() and kind in WIRED:
+            if kind == _BEDROCK:
+                install_botocore()
+            elif "google" in kind:
+                install_aiohttp()  # it is imported with the first such model
             return
         asked = _asked(messages, params, metadata or {}, planned=payer.call is not None and payer.call.held is not None)
         attempt, _ = drive(gate.admit(asked, payer))
@@ -117,9 +123,16 @@ class _Unwired(BaseCallbackHandler):
 
     def forget(self, account: str) -> None:
         """An agent has ended: what of its calls never came back stays charged, as unknown."""
+        self._lose(lambda payer: payer.account == account)
+
+    def cut(self, cut: Payer) -> None:
+        """What happened under this payer was cut: a callback isn't told of a cancelled task."""
+        self._lose(lambda payer: payer is cut)
+
+    def _lose(self, whose: Callable[[Payer], bool]) -> None:
         for run_id, flying in list(self._in_flight.items()):
-            if flying.payer.account == account and self._in_flight.pop(run_id, None) is not None:
-                drive(gate.fail(flying.attempt, None))
+            if whose(flying.payer) and self._in_flight.pop(run_id, None) is not None:
+                drive(gate.fail(flying.attempt, asyncio.CancelledError()))
 
 
 def _asked(messages: list[list[BaseMessage]], params: dict[str, Any], said: dict[str, Any], *, planned: bool) -> Asked:
@@ -141,3 +154,4 @@ forget = UNWIRED.forget
 _hook: ContextVar[BaseCallbackHandler | None] = ContextVar("rheostat_unwired", default=UNWIRED)
 register_configure_hook(_hook, inheritable=True)
 instrument.on_admitted.append(UNWIRED.adopt)
+left.append(UNWIRED.cut)

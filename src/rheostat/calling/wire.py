@@ -114,6 +114,8 @@ class Asked:
     answers: int = 1
     rounds: int = 1
     """How often the provider may read it, with what its own tools bring in between; 0: as often as it likes."""
+    passes: int = 1
+    """How often it is read as it is: to sum it up, and to answer."""
     searches: int = 0
     others: tuple[str, ...] = ()
     """Models that may answer in its place (OpenRouter)."""
@@ -197,7 +199,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     answers *= _compactions(body)
     return Asked(
         provider=provider, flavor=flavor, kind="billable", model=model, input_bytes=max(0, size), extra_tokens=extra,
-        unbounded=unbounded, files=files, body=body, answers=answers, rounds=rounds * _compactions(body),
+        unbounded=unbounded, files=files, body=body, answers=answers, rounds=rounds, passes=_compactions(body),
         most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), searches=searches,
         others=_others(model, body), sound=_sounds(body, content),
         service_tier=str(body.get("service_tier") or ""), speed=str(body.get("speed") or ""),

@@ -1,0 +1,488 @@
+"""What a request may carry beside its text, and what a reply may look like: bounded, refused, or read all the same."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from genai_prices import Usage, calc_price
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
+from langchain_core.language_models import FakeMessagesListChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.tools import tool
+from langchain_openai import ChatOpenAI
+
+import rheostat
+from billing import Biller, Fault, billing
+from conftest import Runner, in_loop
+from rheostat import Account, AdaptiveThinking, BadInput, Budget, BudgetExceeded, MemoryLedger, NoPrice, Price
+from rheostat.calling.payer import Payer, paid_by
+from rheostat.ledger.counts import spend_of
+from rheostat.pricing import Terms, price_of
+from rheostat.providers import endpoint_for
+from rheostat.usage import Spend
+from test_gate import KEY, Agent, Setting, apis, chat, provider
+
+pytestmark = pytest.mark.filterwarnings("ignore::rheostat.SettingWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Biller]:
+    with billing() as biller:
+        yield biller
+
+
+@pytest.fixture
+def server(serving: Biller) -> Biller:
+    serving.bodies.clear()
+    serving.usd_nanos, serving.calls, serving.faults, serving.replies = 0, 0, [], []
+    return serving
+
+
+class Wire:
+    """One account, and requests that leave under it for addresses of real providers; answered here."""
+
+    def __init__(self, usd: str | None = "1", **limits: Any) -> None:
+        rheostat.install_gate()
+        self.ledger = MemoryLedger()
+        budget = Budget(usd=usd, **limits) if usd else Budget(**limits)
+        self.ledger.open(Account("a", budget))
+        self.payer = Payer(self.ledger, "a", budget)
+        self.sent: list[httpx2.Request] = []
+        self.reply: Callable[[httpx2.Request], httpx2.Response] = lambda request: httpx2.Response(503)
+        self.held: list[Spend] = []
+        self.known: set[str] = set()
+
+    def _answer(self, request: httpx2.Request) -> httpx2.Response:
+        self.sent.append(request)
+        new = self.ledger._of.get("a", set()) - self.known
+        self.known |= new
+        self.held += [spend_of(self.ledger._book.reservations[name].amount) for name in new]
+        return self.reply(request)
+
+    def post(self, url: str, body: dict[str, Any]) -> httpx2.Response:
+        with httpx2.Client(transport=httpx2.MockTransport(self._answer)) as client, paid_by(self.payer):
+            return client.post(url, json=body)
+
+    @property
+    def reading(self) -> Any:
+        return self.ledger.reading("a")
+
+
+CHAT = "https://api.openai.com/v1/chat/completions"
+RESPONSES = "https://api.openai.com/v1/responses"
+ROUTER = "https://openrouter.ai/api/v1/chat/completions"
+MESSAGES = "https://api.anthropic.com/v1/messages"
+GEMINI = "https://generativelanguage.googleapis.com/v1beta/models/gemini-3.5-flash:generateContent"
+SAID = [{"role": "user", "content": "hi"}]
+UNBOUNDED: dict[str, tuple[str, dict[str, Any]]] = {
+    "MCP servers": (MESSAGES, {"mcp_servers": [{"type": "url", "url": "https://x", "name": "x"}]}),
+    "code that runs there": (MESSAGES, {"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}),
+    "a search without a most": (MESSAGES, {"tools": [{"type": "web_search_20250305", "name": "web_search"}]}),
+    "search options": (CHAT, {"web_search_options": {}}),
+    "a model that searches": (CHAT, {"model": "gpt-4o-search-preview"}),
+    "pictures": (RESPONSES, {"tools": [{"type": "image_generation"}], "max_tool_calls": 2}),
+    "remote MCP": (RESPONSES, {"tools": [{"type": "mcp", "server_url": "https://x"}]}),
+    "OpenRouter's plugins": (ROUTER, {"model": "openai/gpt-4o-mini", "plugins": [{"id": "web"}]}),
+    "OpenRouter's online models": (ROUTER, {"model": "openai/gpt-4o-mini:online"}),
+    "xAI's search": ("https://api.x.ai/v1/chat/completions", {"model": "grok-4", "search_parameters": {"mode": "on"}}),
+    "Perplexity": ("https://api.perplexity.ai/chat/completions", {"model": "sonar-pro"}),
+    "Gemini's search": (GEMINI, {"tools": [{"google_search": {}}]}),
+}  # fmt: skip
+
+
+def body_for(url: str, more: dict[str, Any]) -> dict[str, Any]:
+    if url == GEMINI:
+        generation = {"maxOutputTokens": 100}
+        return {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": generation, **more}
+    model = "claude-haiku-4-5" if url == MESSAGES else "gpt-5.1"
+    if url == RESPONSES:
+        return {"model": model, "input": "hi", "max_output_tokens": 100, **more}
+    return {"model": model, "messages": SAID, "max_tokens": 100, **more}
+
+
+@pytest.mark.parametrize("kind", UNBOUNDED)
+def test_what_runs_at_the_providers_without_an_end_is_refused(kind: str) -> None:
+    url, more = UNBOUNDED[kind]
+    wire = Wire()
+    with pytest.raises((BadInput, NoPrice), match=r"as often as it likes|no price is known for .*:online"):
+        wire.post(url, body_for(url, more))
+    assert wire.sent == []
+    assert wire.reading["calls"] == wire.reading["held_calls"] == 0
+    loose = Wire(None, calls=3)
+    loose.post(url, body_for(url, more))  # under a limit of calls it may
+    assert len(loose.sent) == 1
+
+
+SOUND: dict[str, tuple[str, dict[str, Any]]] = {
+    "sound that comes back": (CHAT, {"model": "gpt-4o", "modalities": ["text", "audio"]}),
+    "sound that is sent": (CHAT, {"model": "gpt-4o", "messages": [{"role": "user", "content": [
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}]}]}),
+    "pictures that come back": (GEMINI, {"generationConfig": {"responseModalities": ["IMAGE"], "maxOutputTokens": 9}}),
+    "a speed that the list doesn't know": (MESSAGES, {"speed": "fast"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_what_the_price_list_doesnt_know_is_refused_under_money(kind: str) -> None:
+    url, more = SOUND[kind]
+    wire = Wire()
+    with pytest.raises((NoPrice, BadInput), match="price"):
+        wire.post(url, body_for(url, more))
+    assert wire.sent == []
+
+
+def test_a_model_that_may_take_over_is_held_for_and_billed_as_itself() -> None:
+    url = ROUTER
+    body = body_for(url, {"model": "openai/gpt-4o-mini", "models": ["openai/gpt-4o-mini", "anthropic/claude-opus-4.5"]})
+    cheap, dear = price_of("openrouter", "openai/gpt-4o-mini"), price_of("openrouter", "anthropic/claude-opus-4.5")
+    assert cheap
+    assert dear
+    wire = Wire()
+    used = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
+    wire.reply = lambda request: httpx2.Response(
+        200, json={"id": "r", "model": "anthropic/claude-opus-4.5", "choices": [{"index": 0}], "usage": used}
+    )
+    wire.post(url, body)
+    cost = dear.cost(Spend(input_tokens=20, output_tokens=10))
+    assert cost > 10 * cheap.cost(Spend(input_tokens=20, output_tokens=10))
+    assert wire.reading["usd_nanos"] == cost <= (wire.held[0].usd_nanos or 0)
+
+
+def test_what_is_stored_counts_as_the_context_until_it_is_known() -> None:
+    used = {"input_tokens": 900, "output_tokens": 100, "total_tokens": 1000}
+    wire = Wire("5")
+    wire.reply = lambda request: httpx2.Response(
+        200, json={"id": "resp_1", "status": "completed", "model": "gpt-5.1", "output": [], "usage": used}
+    )
+    wire.post(RESPONSES, body_for(RESPONSES, {"previous_response_id": "resp_0"}))
+    assert wire.held[-1].input_tokens > 100_000
+    wire.post(RESPONSES, body_for(RESPONSES, {"previous_response_id": "resp_1"}))
+    assert 1_000 < wire.held[-1].input_tokens < 1_500
+    cached = {"cachedContent": "cachedContents/1"}
+    wire.post(GEMINI, body_for(GEMINI, cached))
+    assert wire.held[-1].input_tokens > 100_000
+
+
+def test_a_conversation_is_bounded_by_what_is_new_in_it() -> None:
+    """Settled: its input is known to the token, and only new bytes are bounded; another one isn't."""
+    wire = Wire("5")
+    told = {"prompt_tokens": 5_000, "completion_tokens": 10, "total_tokens": 5_010}
+    wire.reply = lambda request: httpx2.Response(
+        200, json={"id": "r", "model": "gpt-5.1", "choices": [{}], "usage": told}
+    )
+    long = [{"role": "user", "content": "word " * 4_000}]
+    wire.post(CHAT, body_for(CHAT, {"messages": long}))
+    assert wire.held[-1].input_tokens > 20_000
+    more = [*long, {"role": "assistant", "content": "4"}, {"role": "user", "content": "and now?"}]
+    wire.post(CHAT, body_for(CHAT, {"messages": more}))
+    assert 5_000 < wire.held[-1].input_tokens < 5_200
+    changed = [{"role": "user", "content": "word " * 3_999 + "ward "}, *more[1:]]
+    wire.post(CHAT, body_for(CHAT, {"messages": changed}))
+    assert wire.held[-1].input_tokens > 20_000
+    for beside in ({"tools": [{"type": "function", "function": {"name": "f" * 200}}]}, {"model": "gpt-5-pro"}):
+        wire.post(CHAT, body_for(CHAT, {"messages": more, **beside}))
+        assert wire.held[-1].input_tokens > 20_000
+
+
+def test_a_count_is_believed_of_what_was_counted_only() -> None:
+    wire = Wire("5")
+    long = [{"role": "user", "content": "word " * 4_000}]
+    wire.reply = lambda request: httpx2.Response(200, json={"input_tokens": 4_100})
+    wire.post(f"{MESSAGES}/count_tokens", {"model": "claude-haiku-4-5", "messages": long})
+    assert wire.reading["calls"] == 0
+    wire.reply = lambda request: httpx2.Response(503)
+    wire.post(MESSAGES, body_for(MESSAGES, {"messages": long}))
+    assert 4_100 < wire.held[-1].input_tokens < 4_500
+    wire.post(MESSAGES, body_for(MESSAGES, {"messages": [{"role": "user", "content": "ward " * 4_000}]}))
+    assert wire.held[-1].input_tokens > 20_000
+
+
+def test_a_summary_made_at_the_providers_is_held_for_and_counted() -> None:
+    wire = Wire("5")
+    each = {"input_tokens": 2_000, "output_tokens": 300}
+    last = {"input_tokens": 500, "output_tokens": 20}
+    usage = {**last, "iterations": [{"type": "compaction", **each}, {"type": "message", **last}]}
+    wire.reply = lambda request: httpx2.Response(
+        200, json={"id": "r", "model": "claude-opus-4-8", "content": [], "usage": usage}
+    )
+    plain = body_for(
+        MESSAGES,
+        {"model": "claude-opus-4-8", "max_tokens": 500, "messages": [{"role": "user", "content": "word " * 1_000}]},
+    )
+    edits = {"context_management": {"edits": [{"type": "compact_20260112"}]}}
+    wire.post(MESSAGES, {**plain, **edits})
+    assert wire.held[-1].output_tokens == 1_000
+    assert wire.reading["input_tokens"] == 2_500
+    assert wire.reading["output_tokens"] == 320
+
+
+@pytest.mark.parametrize("model", ["deepseek-chat", "deepseek-v4-pro", "deepseek-reasoner"])
+def test_a_price_by_the_hour_is_bounded_at_its_dearest(model: str) -> None:
+    price = price_of("deepseek", model)
+    assert price
+    spend = Spend(input_tokens=10_000, output_tokens=10_000)
+    usage = Usage(input_tokens=10_000, output_tokens=10_000)
+    day = [datetime(2026, 11, 27, hour, half, tzinfo=UTC) for hour in range(24) for half in (0, 30)]
+    costs = [
+        calc_price(usage, model_ref=model, provider_id="deepseek", genai_request_timestamp=at).total_price for at in day
+    ]
+    assert price.bound(spend) >= int(max(costs) * 10**9)
+
+
+def test_a_region_costs_what_it_costs() -> None:
+    spend = Spend(input_tokens=1_000, output_tokens=1_000)
+    price, old = price_of("anthropic", "claude-opus-4-8"), price_of("anthropic", "claude-haiku-4-5")
+    assert price
+    assert old
+    assert price.cost(spend, Terms(region="us")) * 10 == price.cost(spend) * 11
+    assert (
+        price.cost(spend, Terms(region="global"))
+        == price.cost(spend, Terms(region="not_available"))
+        == price.cost(spend)
+    )
+    assert price.bound(spend, Terms(region="auto")) * 10 == price.bound(spend) * 11
+    assert old.bound(spend, Terms(region="auto")) == old.bound(spend)
+    own = Price(input_per_million=1, output_per_million=1)  # type: ignore[arg-type]
+    assert own.bound(spend, Terms(region="auto")) == own.bound(spend)
+
+
+# --- replies ---------------------------------------------------------------------------------------------------
+
+
+ODD: dict[str, Any] = {
+    "more cached than read": {"prompt_tokens": 5, "completion_tokens": 2,
+                              "prompt_tokens_details": {"cached_tokens": 90}},
+    "a list": [1, 2], "texts": {"prompt_tokens": "5", "completion_tokens": "2"}, "nothing": None, "empty": {},
+    "negative": {"prompt_tokens": -5, "completion_tokens": -2},
+    "details of another kind": {"prompt_tokens": 5, "completion_tokens": 2, "prompt_tokens_details": "none"},
+    "thought of another kind": {"prompt_tokens": 5, "completion_tokens": 2, "completion_tokens_details": [1]},
+}  # fmt: skip
+ODD_MESSAGES: dict[str, Any] = {
+    "cache_creation": {"cache_creation": "5m"}, "server_tool_use": {"server_tool_use": ["x"]},
+    "iterations": {"iterations": [1, None]}, "a tier": {"service_tier": {"a": 1}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [*ODD, *ODD_MESSAGES])
+def test_a_usage_that_is_odd_never_costs_the_reply(kind: str) -> None:
+    wire = Wire()
+    if kind in ODD:
+        url, said = CHAT, {"choices": [{"index": 0, "message": {"content": "4"}}], "usage": ODD[kind]}
+    else:
+        url, said = MESSAGES, {"content": [], "usage": {"input_tokens": 5, "output_tokens": 2, **ODD_MESSAGES[kind]}}
+    wire.reply = lambda request: httpx2.Response(200, json={"id": "r", "model": "m", "tool_usage": [1], **said})
+    assert wire.post(url, body_for(url, {})).json()["id"] == "r"
+    assert wire.reading["held_calls"] == 0
+    assert wire.reading["usd_nanos"] + wire.reading["unknown_usd_nanos"] > 0
+    assert wire.reading["calls"] + wire.reading["unknown_calls"] == 1
+
+
+def sse(*events: dict[str, Any] | str) -> bytes:
+    return b"".join(f"data: {e if isinstance(e, str) else json.dumps(e)}\n\n".encode() for e in events)
+
+
+def chunk(text: str, end: str | None = None, **more: Any) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": end}
+    return {"id": "r", "object": "chat.completion.chunk", "created": 0, "model": "gpt-5.1", "choices": [choice], **more}
+
+
+USED = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
+LAST = {**chunk(""), "choices": [], "usage": USED}
+
+
+def streaming(wire: Wire, content: bytes, **headers: str) -> openai.OpenAI:
+    wire.reply = lambda request: httpx2.Response(
+        200, content=iter([content[:40], content[40:]]), headers={"content-type": "text/event-stream", **headers}
+    )
+    http = httpx2.Client(transport=httpx2.MockTransport(wire._answer))
+    return openai.OpenAI(api_key="k", http_client=http, max_retries=0)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_stream_is_shown_as_it_was_asked_for(zipped: bool) -> None:
+    """The usage that we ask for isn't shown to a reader that didn't; compressed or not, all of the text is."""
+    wire = Wire()
+    content = sse(chunk("two"), chunk(" and"), chunk(" two", "stop"), LAST, "[DONE]")
+    headers = {"content-encoding": "gzip"} if zipped else {}
+    client = streaming(wire, gzip.compress(content) if zipped else content, **headers)
+    asked: Any = {"model": "gpt-5.1", "messages": SAID, "stream": True, "max_tokens": 50}
+    with paid_by(wire.payer):
+        seen = list(client.chat.completions.create(**asked))
+    assert "".join(each.choices[0].delta.content or "" for each in seen if each.choices) == "two and two"
+    assert zipped or all(each.choices for each in seen)
+    assert (wire.reading["input_tokens"], wire.reading["output_tokens"]) == (20, 10)
+    with paid_by(wire.payer):
+        seen = list(client.chat.completions.create(**asked, stream_options={"include_usage": True}))
+    assert seen[-1].usage
+
+
+def test_a_stream_that_ends_with_its_usage_has_ended() -> None:
+    wire = Wire()
+    client = streaming(wire, sse(chunk("two"), LAST))
+    with paid_by(wire.payer):
+        list(client.chat.completions.create(model="gpt-5.1", messages=SAID, stream=True, max_tokens=50))  # type: ignore[arg-type,call-overload]
+    assert wire.reading["output_tokens"] == 10
+    cut = streaming(wire, sse(chunk("two"), chunk(" and")))
+    with paid_by(wire.payer), pytest.raises(Exception, match=r"cut|Connection error"):
+        list(cut.chat.completions.create(model="gpt-5.1", messages=SAID, stream=True, max_tokens=50))  # type: ignore[arg-type,call-overload]
+    assert wire.reading["unknown_calls"] == 1
+
+
+def test_a_cut_response_isnt_waited_for_unless_it_goes_on() -> None:
+    created = {"type": "response.created", "response": {"id": "resp_9", "status": "in_progress"}}
+    for background, held in ((False, 0), (True, 1)):
+        wire = Wire()
+        client = streaming(wire, sse(created))
+        with paid_by(wire.payer), pytest.raises(Exception, match=r"cut|Connection error"):
+            list(client.responses.create(model="gpt-5.1", input="hi", stream=True, max_output_tokens=50,
+                                         background=background))  # fmt: skip
+        assert wire.reading["held_calls"] == held
+        assert wire.reading["unknown_calls"] == 1 - held
+        if background:
+            usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+            done = {"id": "resp_9", "status": "cancelled", "model": "gpt-5.1", "usage": usage}
+            wire.reply = lambda request: httpx2.Response(200, json=done)  # noqa: B023
+            wire.post(f"{RESPONSES}/resp_9/cancel", {})
+            assert (wire.reading["held_calls"], wire.reading["output_tokens"]) == (0, 5)
+
+
+# --- unknown ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_silence_is_charged_by_the_second_and_answer(n: int, server: Biller) -> None:
+    """A time-out before anything came: the server wrote 900 tokens a second for each answer."""
+    server.faults = [Fault(seconds=1.0, rate=900)]
+    wire = Wire("50")
+    model = ChatOpenAI(
+        model="gpt-5.1", base_url=f"{server.url}/v1", api_key=KEY, max_retries=0, timeout=0.9, n=n, max_tokens=9_000
+    )  # fmt: skip
+    with paid_by(wire.payer), pytest.raises(openai.APITimeoutError):
+        model.invoke("hi")
+    while not server.usd_nanos:
+        asyncio.run(asyncio.sleep(0.05))
+    assert server.usd_nanos <= wire.reading["unknown_usd_nanos"] <= 4 * server.usd_nanos
+
+
+# --- agents -------------------------------------------------------------------------------------------------------
+
+
+@apis
+def test_an_agent_in_a_hook_is_paid_for_by_the_agent_around_it(api: str, server: Biller, run: Runner) -> None:
+    inner = Agent(api, server, budget=Budget(usd="1"))
+
+    class Asking(AgentMiddleware):
+        def before_model(self, state: Any, runtime: Any) -> None:
+            inner.graph.invoke({"messages": "Is this harmless?"})
+
+        async def abefore_model(self, state: Any, runtime: Any) -> None:
+            await inner.graph.ainvoke({"messages": "Is this harmless?"})
+
+    agent = Agent(api, server, outside=[Asking()], budget=Budget(usd="0.2"))
+    inner.ledger = agent.ledger
+    inner_thinking = AdaptiveThinking(
+        budget=Budget(usd="1"),
+        endpoint=lambda m: endpoint_for(m, provider=provider(api)),
+    )
+    inner.graph = create_agent(chat(api, server), middleware=[inner_thinking])
+    result = agent.run(run)
+    agent.holds()
+    assert server.calls >= 2, result
+
+
+@apis
+def test_a_guard_around_the_call_may_be_an_agent_of_its_own(api: str, server: Biller, run: Runner) -> None:
+    guard = Agent(api, server, budget=Budget(usd="1"))
+
+    class Guarding(AgentMiddleware):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            guard.graph.invoke({"messages": "Is this harmless?"})
+            return handler(request)
+
+        async def awrap_model_call(self, request: Any, handler: Any) -> Any:
+            await guard.graph.ainvoke({"messages": "Is this harmless?"})
+            return await handler(request)
+
+    thinking = AdaptiveThinking(
+        budget=Budget(usd="1"),
+        endpoint=lambda m: endpoint_for(m, provider=provider(api)),
+    )
+    guard.graph = create_agent(chat(api, server), middleware=[thinking])
+    agent = Agent(api, server, inside=[Guarding()], budget=Budget(usd="0.5"))
+    result = agent.run(run)
+    assert not isinstance(result, Exception), result
+    assert result["messages"][-1].text == "4"
+    assert server.calls == 2
+    agent.holds()
+
+
+def test_tools_that_run_on_this_side_are_bounded(server: Biller, run: Runner) -> None:
+    editor: Any = {"type": "text_editor_20250728", "name": "str_replace_based_edit_tool"}
+    agent = Agent("messages", server, tools=[editor], budget=Budget(usd="0.5"))
+    result = agent.run(run)
+    assert result["messages"][-1].text == "4", result
+    agent.holds()
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add."""
+    return a + b
+
+
+class Fake(FakeMessagesListChatModel):
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        return self.bind(tools=tools, **kwargs)
+
+
+def test_a_fake_with_tools_runs_under_limits_that_need_no_price(run: Runner) -> None:
+    calls: Any = [{"name": "add", "args": {"a": 2, "b": 2}, "id": "c", "type": "tool_call"}]
+    model = Fake(responses=[AIMessage("", tool_calls=calls), AIMessage("4")])
+    graph = create_agent(model, [add], middleware=[AdaptiveThinking(budget=Budget(calls=5, seconds=60))])
+    result = run(graph, {"messages": [HumanMessage("2 + 2?")]})
+    assert result["messages"][-1].text == "4"
+    assert result["run"]["calls"] + result["run"]["unknown_calls"] == 2
+
+
+def test_a_cancelled_call_of_a_model_without_a_wire_holds_nothing() -> None:
+    class Slow(Fake):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(30)
+
+    ledger = MemoryLedger()
+    ledger.open(Account("a", Budget(tokens=100_000, calls=5)))
+    payer = Payer(ledger, "a", Budget(tokens=100_000, calls=5))
+
+    async def cancelled() -> None:
+        async def call() -> None:
+            with paid_by(payer):
+                await Slow(responses=[]).bind(max_tokens=100).ainvoke("hi")
+
+        task = asyncio.ensure_future(call())
+        await asyncio.sleep(0.1)
+        assert ledger.reading("a")["held_calls"] == 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    in_loop(cancelled())
+    assert (ledger.reading("a")["held_calls"], ledger.reading("a")["unknown_calls"]) == (0, 1)
+
+
+@apis
+def test_a_refused_sibling_leaves_nothing_held(api: str, server: Biller, run: Runner) -> None:
+    """More than was held for comes first, the rest after it: every attempt of a call is settled."""
+    agent = Agent(api, server, inside=[Setting({"extra_body": {"note": "x" * 9_000}})], budget=Budget(usd="0.001"))
+    result = agent.run(run)
+    assert isinstance(result, BudgetExceeded)
+    agent.holds()
+    assert server.calls == 0
