@@ -42,9 +42,12 @@ demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real l
 	$(BIN)/rheostat models pull
 	$(BIN)/rheostat bench demo
 
+# Three side by side: most tests wait for something. `make test SIDE="-n 0"` runs them one by one.
+SIDE := -n 3 --dist loadgroup
+
 test: $(VENV)/.dev ## all tests, with the real model (fetched once, 490 MB)
 	$(BIN)/rheostat models pull
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE)
 
 check: $(VENV)/.dev ## format, lint, strict types, import contract, tests with coverage
 	$(BIN)/ruff format --check .
@@ -52,7 +55,7 @@ check: $(VENV)/.dev ## format, lint, strict types, import contract, tests with c
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/rheostat models pull
-	$(BIN)/pytest --cov --cov-report=term:skip-covered
+	$(BIN)/pytest $(SIDE) --cov --cov-report=term:skip-covered
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .
