@@ -40,7 +40,7 @@ try:
         OmitFromInput,
         ToolCallRequest,
     )
-    from langchain.agents.structured_output import ToolStrategy
+    from langchain.agents.structured_output import AutoStrategy, ToolStrategy
 except ImportError as error:
     raise MissingExtra("AdaptiveThinking", "agents") from error
 
@@ -178,12 +178,14 @@ def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
     """What LangChain will bind to the model for this request, as far as a plan needs it."""
     kwargs: dict[str, Any] = {}
     format_, choice = request.response_format, request.tool_choice
-    if isinstance(format_, ToolStrategy):
-        choice = "any"
+    able = (request.model.profile or {}).get("structured_output")
+    forms: list[Any] = []
+    if isinstance(format_, ToolStrategy) or (isinstance(format_, AutoStrategy) and not able):
+        choice, forms = "any", _forms_of(format_)
     elif format_ is not None:
         kwargs["response_format"] = {"type": "json_schema"}  # its schema is measured where it leaves
-    if request.tools:
-        kwargs["tools"] = _as_sent(request.model, request.tools)
+    if request.tools or forms:
+        kwargs["tools"] = [*(_as_sent(request.model, request.tools) if request.tools else ()), *forms]
     if choice is not None:
         kwargs["tool_choice"] = choice
     return {**kwargs, **request.model_settings}
@@ -191,6 +193,27 @@ def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
 
 _schemas: OrderedDict[tuple[int, ...], tuple[Any, list[Any]]] = OrderedDict()
 _REMEMBERED = 64
+
+
+def _remember(key: tuple[int, ...], of: Any, schemas: list[Any]) -> list[Any]:
+    _schemas[key] = of, schemas
+    while len(_schemas) > _REMEMBERED:
+        _schemas.popitem(last=False)
+    return schemas
+
+
+def _forms_of(format_: AutoStrategy[Any] | ToolStrategy[Any]) -> list[Any]:
+    """The tools by which an answer in a schema is given."""
+    known = _schemas.get((id(format_),))
+    if known is not None and known[0] is format_:
+        return known[1]
+    tools = format_ if isinstance(format_, ToolStrategy) else ToolStrategy(format_.schema)
+    parts = [(each.name, each.description, each.json_schema) for each in tools.schema_specs]
+    forms = [{"type": "function", "function": dict(zip(_FORM, each, strict=True))} for each in parts]
+    return _remember((id(format_),), format_, forms)
+
+
+_FORM = ("name", "description", "parameters")
 
 
 def _as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
@@ -204,10 +227,7 @@ def _as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
         schemas = list(bound.kwargs["tools"])
     except Exception:  # a fake, or a model that binds in a way of its own
         schemas = [each if isinstance(each, dict) else convert_to_openai_tool(each) for each in tools]
-    _schemas[key] = (chat, list(tools)), schemas
-    while len(_schemas) > _REMEMBERED:
-        _schemas.popitem(last=False)
-    return schemas
+    return _remember(key, (chat, list(tools)), schemas)
 
 
 def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:

@@ -354,9 +354,10 @@ class Thinker:
         """Plain data for a message: what it was thought with, who decided it and why."""
         plan = ready.plan
         called = bool(reply.message and reply.message.tool_calls)
+        thinks = any(settings.max_thinking_tokens for _, settings in ready.phases)
         return {
-            "effort": plan.effort.value,
-            "thinking_tokens": plan.thinking_tokens,
+            "effort": plan.effort.value if thinks else Effort.none.value,  # a forced tool may forbid what was planned
+            "thinking_tokens": plan.thinking_tokens if thinks else 0,
             "used_thinking_tokens": reply.spend.thinking_tokens if reply.spend else None,
             "model": ready.endpoint.name,
             "decided_by": plan.decided_by,

@@ -63,7 +63,7 @@ SETTINGS = {
     "prompt_cache_key", "frequency_penalty", "presence_penalty", "parallel_tool_calls", "tool_choice", "truncation",
     "background", "thinking_budget_tokens", "chat_template_kwargs", "speed", "inference_geo", "keep_alive",
     "verbosity", "cache_prompt", "samplers", "min_p", "max_tool_calls", "encoding_format", "dimensions", "betas",
-    "return_tokens", "timings_per_token",
+    "return_tokens", "timings_per_token", "stop", "stop_sequences", "n_probs", "id_slot", "grammar",
 }  # fmt: skip
 """Parts of a body that say how to answer: no model reads them."""
 _MEDIA = re.compile(

@@ -20,7 +20,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 
 from rheostat.effort import Effort, ThinkingPlan
-from rheostat.errors import BadInput, ModelUnknown
+from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
 from rheostat.pricing import Terms
 from rheostat.providers.bounds import Overhead
@@ -185,10 +185,9 @@ class AnthropicDial(HostedDial):
         if self._generation.adaptive or not tokens:
             return tokens
         if step.loop == "thinking":
-            raise BadInput(
-                f"{self.facts.name} can't be forced to call a tool in a loop that began with thinking: "
-                "leave tool_choice at auto until the loop ends"
-            )
+            notes.append(f"{self.facts.name} refuses a forced tool_choice in a loop that thinks: auto is sent")
+            kwargs["tool_choice"] = {"type": "auto"}
+            return tokens
         notes.append("no thinking: a forced tool refuses it on this model")
         return 0
 
