@@ -51,7 +51,7 @@ with provider_server(*TURNS) as server:
             print("refused:", refused)
             continue
         print(question, "→", result["messages"][-1].text)
-        thinking = result["thinking"]
+        thinking = result["rheostat"]["thinking"]
         print(f"   thought at {thinking['effort']}: {thinking['reasons'][0]}")
         print(f"   this question: ${result['run']['usd_nanos'] / 1e9:.6f}, {result['run']['calls']} calls")
 

@@ -49,4 +49,4 @@ with tempfile.TemporaryDirectory() as there, provider_server(*TURNS) as server:
     print(result["report"])
     print(result["diff"])
     assert result["status"] == "green"
-    assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")

@@ -38,7 +38,7 @@ def table(title, chat, provider, server, system):
         cells = (number, seam, line.effort, line.thinking_tokens, line.input_tokens, line.cached_input_tokens)
         print("| " + " | ".join(str(cell) for cell in cells) + " |")
     assert server.bill.refusals == []
-    assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
 
 
 with provider_server() as server:

@@ -50,4 +50,4 @@ with provider_server(*TURNS) as server:
         print(f"- {step['step']}: {step['result']}")
     print(result["status"], "·", result["report"])
     print(f"${result['spend']['usd_nanos'] / 1e9:.6f} of $2, {result['spend']['calls']} of 12 calls")
-    assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")

@@ -32,8 +32,9 @@ CALL = Turn(tool_calls=(("multiply", {"a": 2, "b": 3}),), text="")
 
 def agrees(result: Any, server: Any) -> None:
     names = ("input_tokens", "cached_input_tokens", "output_tokens", "thinking_tokens", "usd_nanos")
-    assert {name: result["spend"][name] for name in names} == {name: server.bill.total(name) for name in names}
-    assert result["spend"]["held_usd_nanos"] == result["spend"]["unknown_usd_nanos"] == 0
+    spend = result["rheostat"]["spend"]
+    assert {name: spend[name] for name in names} == {name: server.bill.total(name) for name in names}
+    assert result["rheostat"]["spend"]["held_usd_nanos"] == result["rheostat"]["spend"]["unknown_usd_nanos"] == 0
     assert server.bill.refusals == []
 
 
@@ -48,7 +49,7 @@ def test_an_agent(api: Api, run: Runner) -> None:
             "ToolMessage",
             "AIMessage",
         ]
-        assert result["thinking"]["effort"]
+        assert result["rheostat"]["thinking"]["effort"]
         assert result["difficulty"]["score"] >= 0
         agrees(result, server)
 
@@ -87,7 +88,7 @@ def test_nodes_in_a_graph_of_ones_own(run: Runner) -> None:
         graph.add_edge("plan", "think")
         graph.add_edge("think", END)
         result = run(graph.compile(), ASK)
-        assert result["plan"]["effort"] == result["thinking"]["effort"]
+        assert result["plan"]["effort"] == result["rheostat"]["thinking"]["effort"]
         agrees(result, server)
 
 
@@ -127,7 +128,7 @@ def test_a_lost_connection_is_tried_again_if_that_does_no_harm(
         [said] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
         assert len(made) == calls
         assert said.text == "42" if idempotent else "the line went dead" in said.text
-        assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos") + calls * 10_000_000
+        assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos") + calls * 10_000_000
 
 
 @pytest.mark.parametrize(("idempotent", "hint"), [(True, "ask for less"), (False, "may have taken effect")])

@@ -52,7 +52,7 @@ def _right() -> str:
 
 
 def agrees(result: Any, server: Any) -> None:
-    assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
     assert server.bill.refusals == []
 
 
@@ -251,7 +251,7 @@ def test_a_task_in_steps(api: Api, run: Runner) -> None:
         assert (result["status"], result["report"]) == ("done", "The report.")
         assert [each["step"] for each in result["done"]] == ["look it up", "write it down"]
         agrees(result, server)
-        assert result["run"]["calls"] == server.bill.requests == 5
+        assert result["rheostat"]["run"]["calls"] == server.bill.requests == 5
 
 
 def test_a_step_that_isnt_finished_is_laid_out_again() -> None:
@@ -277,7 +277,7 @@ def test_a_human_is_asked_at_fractions_of_the_budget(run: Runner) -> None:
         [question] = graph.get_state(config).interrupts
         assert question.value["type"] == "check_in"
         assert question.value["next"] == ["write it down"]
-        assert paused["run"]["calls"] == 2
+        assert paused["rheostat"]["run"]["calls"] == 2
         result = run(graph, Command(resume="stop"), config=config)
         assert result["status"] == "stopped"
         assert server.bill.requests == 3

@@ -286,7 +286,7 @@ def test_a_tight_budget_asks_for_the_exact_count(server: ProviderServer) -> None
     result = solver.invoke({"question": question})
     assert result["answer"] == "4"
     assert len(question) > 9_000
-    assert result["spend"]["input_tokens"] + result["spend"]["output_tokens"] <= 9_000
+    assert result["rheostat"]["spend"]["input_tokens"] + result["rheostat"]["spend"]["output_tokens"] <= 9_000
 
 
 @on_every_api
@@ -329,5 +329,5 @@ def test_many_callers_share_nothing(server: ProviderServer) -> None:
         return await asyncio.gather(*(solver.ainvoke({"question": "What is 2 + 2?"}) for _ in range(16)))
 
     results = in_loop(all_of_them())
-    assert sum(result["spend"]["usd_nanos"] for result in results) == server.bill.total("usd_nanos")
-    assert {result["spend"]["calls"] for result in results} == {1}
+    assert sum(result["rheostat"]["spend"]["usd_nanos"] for result in results) == server.bill.total("usd_nanos")
+    assert {result["rheostat"]["spend"]["calls"] for result in results} == {1}

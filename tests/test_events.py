@@ -64,7 +64,10 @@ def test_spans(run: Runner) -> None:
         "chat scripted", "execute_tool halve", "chat scripted", "execute_tool halve", "chat scripted",
     ]  # fmt: skip
     chats = [dict(span.attributes or {}) for span in spans if span.name.startswith("chat")]
-    assert sum(int(str(chat["gen_ai.usage.output_tokens"])) for chat in chats) == result["run"]["output_tokens"]
+    assert (
+        sum(int(str(chat["gen_ai.usage.output_tokens"])) for chat in chats)
+        == result["rheostat"]["run"]["output_tokens"]
+    )
     assert chats[0]["rheostat.seam"] == "turn"
     assert chats[0]["rheostat.effort"]
     assert not spans[1].status.is_ok

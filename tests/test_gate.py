@@ -288,8 +288,8 @@ def test_honest_work_still_works(api: str, server: Biller, run: Runner) -> None:
     agent = Agent(api, server, tools=[add], budget=Budget(usd="0.5"))
     result = agent.run(run)
     assert result["messages"][-1].text == "4"
-    assert result["run"]["calls"] == 2
-    assert result["run"]["usd_nanos"] == server.usd_nanos
+    assert result["rheostat"]["run"]["calls"] == 2
+    assert result["rheostat"]["run"]["usd_nanos"] == server.usd_nanos
     agent.holds()
 
 

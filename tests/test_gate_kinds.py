@@ -163,7 +163,7 @@ def test_what_is_stored_counts_as_the_context_until_it_is_known() -> None:
     wire.reply = lambda request: httpx2.Response(
         200, json={"id": "resp_1", "status": "completed", "model": "gpt-5.1", "output": [], "usage": used}
     )
-    wire.post(RESPONSES, body_for(RESPONSES, {"previous_response_id": "resp_0"}))
+    wire.post(RESPONSES, body_for(RESPONSES, {"previous_response_id": "resp_never_seen"}))
     assert wire.held[-1].input_tokens > 100_000
     wire.post(RESPONSES, body_for(RESPONSES, {"previous_response_id": "resp_1"}))
     assert 1_000 < wire.held[-1].input_tokens < 1_500
@@ -450,7 +450,7 @@ def test_a_fake_with_tools_runs_under_limits_that_need_no_price(run: Runner) -> 
     graph = create_agent(model, [add], middleware=[AdaptiveThinking(budget=Budget(calls=5, seconds=60))])
     result = run(graph, {"messages": [HumanMessage("2 + 2?")]})
     assert result["messages"][-1].text == "4"
-    assert result["run"]["calls"] + result["run"]["unknown_calls"] == 2
+    assert result["rheostat"]["run"]["calls"] + result["rheostat"]["run"]["unknown_calls"] == 2
 
 
 def test_a_cancelled_call_of_a_model_without_a_wire_holds_nothing() -> None:

@@ -124,8 +124,8 @@ def test_a_company_that_forbids_instrumentation(api: str, server: Biller) -> Non
         budget=Budget(usd="1"), ledger=ledger, gate=False, endpoint=lambda m: endpoint_for(m, provider=provider(api))
     )
     result = create_agent(chat(api, server), middleware=[thinking]).invoke({"messages": [HumanMessage("hi")]})
-    assert result["run"]["calls"] == 1
-    assert result["run"]["usd_nanos"] == server.usd_nanos
+    assert result["rheostat"]["run"]["calls"] == 1
+    assert result["rheostat"]["run"]["usd_nanos"] == server.usd_nanos
 
 
 @apis

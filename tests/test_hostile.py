@@ -140,7 +140,7 @@ def test_a_model_of_texts_in_a_tool_is_held_too(run: Runner) -> None:
     chat = ScriptedModel(script=[Said(tool_calls=(("old", {}),)), "done"])
     result = run(create_agent(chat, [old], middleware=[AdaptiveThinking(budget=Budget(calls=50))]), ASK)
     assert result["messages"][-2].text == "x"
-    assert (result["run"]["calls"], result["run"]["unknown_calls"]) == (2, 1)
+    assert (result["rheostat"]["run"]["calls"], result["rheostat"]["run"]["unknown_calls"]) == (2, 1)
 
 
 # --- streams --------------------------------------------------------------------------------------------------------

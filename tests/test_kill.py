@@ -58,7 +58,7 @@ def test_kill_9_in_the_middle_of_a_call(tmp_path: Path, durability: str, calls: 
             )
             config: Any = {"configurable": {"thread_id": "t"}}
             result = graph.invoke(None, config)
-        spend = result["spend"]
+        spend = result["rheostat"]["spend"]
         assert spend["unknown_calls"] == 1
         assert spend["calls"] == calls - 1
         assert server.bill.requests == calls  # never one more than the cap

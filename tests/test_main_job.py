@@ -39,9 +39,9 @@ def test_the_ledger_is_the_servers_own_count_to_the_token(local: Endpoint, run: 
     result = run(graph, {"question": QUESTION})
     after = server_counts(local)
     assert result["answer"] is not None
-    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(result["spend"])
-    assert result["spend"]["thinking_tokens"] > 0
-    assert result["spend"]["unknown_calls"] == 0
+    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(result["rheostat"]["spend"])
+    assert result["rheostat"]["spend"]["thinking_tokens"] > 0
+    assert result["rheostat"]["spend"]["unknown_calls"] == 0
 
 
 def test_streamed_calls_are_counted_too(local: Endpoint) -> None:
@@ -57,8 +57,8 @@ def test_streamed_calls_are_counted_too(local: Endpoint) -> None:
             pieces += 1
     after = server_counts(local)
     assert pieces > 5
-    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(last["spend"])
-    assert 0 < last["spend"]["thinking_tokens"] <= 128 * last["spend"]["calls"]
+    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(last["rheostat"]["spend"])
+    assert 0 < last["rheostat"]["spend"]["thinking_tokens"] <= 128 * last["rheostat"]["spend"]["calls"]
 
 
 @pytest.mark.parametrize("thinking", [0, 1, 5, 40])
@@ -145,7 +145,7 @@ def test_a_server_that_dies_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> No
         assert killed
         assert killed[0] != server.pid
         assert result["answer"] is not None
-        assert result["spend"]["unknown_calls"] == 1
+        assert result["rheostat"]["spend"]["unknown_calls"] == 1
     finally:
         server.stop()
 

@@ -134,8 +134,8 @@ def test_a_cancelled_call_stays_charged() -> None:
 
         async def run() -> None:
             async for state in graph.astream({"question": "What is 2 + 2?"}, stream_mode="values"):
-                if state.get("spend"):
-                    account["id"] = state["spend"]["account"]
+                if state.get("rheostat"):
+                    account["id"] = state["rheostat"]["spend"]["account"]
 
         async def cancel() -> None:
             task = asyncio.create_task(run())

@@ -74,7 +74,7 @@ class Case:
 
     def agrees(self, result: Any) -> None:
         """State is the ledger, and the ledger is the bill."""
-        spend = result["spend"]
+        spend = result["rheostat"]["spend"]
         assert timeless(spend) == timeless(self.ledger.reading(spend["account"]))
         names = ("input_tokens", "cached_input_tokens", "output_tokens", "thinking_tokens", "usd_nanos")
         assert {name: spend[name] for name in names} == {name: self.server.bill.total(name) for name in names}
@@ -91,9 +91,9 @@ def test_a_loop(api: Api, run: Runner) -> None:
         case = Case(api, server)
         result = run(case.agent(), ASK)
         assert result["messages"][-1].text == "42"
-        assert result["spend"]["calls"] == 3
-        assert result["thinking"]["effort"]
-        assert result["thinking"]["reasons"]
+        assert result["rheostat"]["spend"]["calls"] == 3
+        assert result["rheostat"]["thinking"]["effort"]
+        assert result["rheostat"]["thinking"]["reasons"]
         case.agrees(result)
 
 
@@ -109,7 +109,7 @@ def test_retries(api: Api, where: str, run: Runner) -> None:
             case.agent(before=retry if where == "outside" else (), after=retry if where == "inside" else ()), ASK
         )
         assert result["messages"][-1].text == "42"
-        assert result["spend"]["calls"] == server.bill.requests == 6
+        assert result["rheostat"]["spend"]["calls"] == server.bill.requests == 6
         case.agrees(result)
 
 
@@ -119,7 +119,7 @@ def test_retries_of_what_may_have_been_billed(api: Api, run: Runner) -> None:
     with simulated(broken, broken, broken, broken, DONE) as server:
         case = Case(api, server)
         result = run(case.agent(before=[ModelRetryMiddleware(max_retries=3, initial_delay=0.0, jitter=False)]), ASK)
-        spend = result["spend"]
+        spend = result["rheostat"]["spend"]
         assert (spend["calls"], spend["unknown_calls"]) == (1, 4)
         total = server.bill.total("usd_nanos")
         assert spend["usd_nanos"] <= total <= spend["usd_nanos"] + spend["unknown_usd_nanos"]
@@ -160,8 +160,8 @@ def test_summaries_are_on_the_ledger(api: Api, run: Runner) -> None:
         old: list[Any] = [m for n in range(6) for m in (HumanMessage(f"What is {n} * 1? " * 20), AIMessage(str(n)))]
         summing = SummarizationMiddleware(model=own, trigger=("messages", 6), keep=("messages", 2))
         result = run(case.agent(before=[summing]), {"messages": [*old, *ASK["messages"]]})
-        assert result["spend"]["calls"] == server.bill.requests >= 3
-        assert "unplanned" in result["spend"]["by_node"]
+        assert result["rheostat"]["spend"]["calls"] == server.bill.requests >= 3
+        assert "unplanned" in result["rheostat"]["spend"]["by_node"]
         case.agrees(result)
 
 
@@ -175,8 +175,12 @@ def test_a_summary_after_a_step_that_failed_is_on_the_ledger(run: Runner) -> Non
         retry = ModelRetryMiddleware(max_retries=3, initial_delay=0.0, jitter=False)
         result = run(case.agent(before=[summing, retry]), ASK)
         assert result["messages"][-1].text == "42"
-        assert result["spend"]["by_node"]["unplanned"]["calls"] == 1
-        assert result["spend"]["calls"] + result["spend"]["unknown_calls"] == server.bill.requests == 6
+        assert result["rheostat"]["spend"]["by_node"]["unplanned"]["calls"] == 1
+        assert (
+            result["rheostat"]["spend"]["calls"] + result["rheostat"]["spend"]["unknown_calls"]
+            == server.bill.requests
+            == 6
+        )
 
 
 class Answer(BaseModel):
@@ -242,7 +246,7 @@ def test_a_subagent_as_a_tool(api: Api, run: Runner) -> None:
         asynchronous = run.__name__.startswith("by_a")
         result = run(case.agent([aask_expert if asynchronous else ask_expert]), ASK)
         assert result["messages"][-1].text == "42"
-        assert result["spend"]["calls"] == 4
+        assert result["rheostat"]["spend"]["calls"] == 4
         case.agrees(result)
 
 
@@ -260,7 +264,7 @@ def test_a_model_call_in_a_tool(api: Api, run: Runner) -> None:
 
         result = run(case.agent([rephrase]), ASK)
         assert result["messages"][-1].text == "42"
-        assert result["spend"]["by_node"]["unplanned"]["calls"] == 1
+        assert result["rheostat"]["spend"]["by_node"]["unplanned"]["calls"] == 1
         case.agrees(result)
 
 
@@ -272,10 +276,10 @@ def test_interrupt_and_resume(api: Api, run: Runner) -> None:
         agent = case.agent(before=[human], checkpointer=InMemorySaver())
         config = {"configurable": {"thread_id": f"{api.model}-{run.__name__}"}}
         first = run(agent, ASK, config=config)
-        assert first["run"]["calls"] == 1
+        assert first["rheostat"]["run"]["calls"] == 1
         result = run(agent, Command(resume={"decisions": [{"type": "approve"}]}), config=config)
         assert result["messages"][-1].text == "42"
-        assert result["run"]["calls"] == 2
+        assert result["rheostat"]["run"]["calls"] == 2
         case.agrees(result)
 
 
@@ -287,7 +291,7 @@ def test_a_thread_of_several_turns(api: Api, run: Runner) -> None:
         config = {"configurable": {"thread_id": f"{api.model}-{run.__name__}"}}
         run(agent, ASK, config=config)
         result = run(agent, ASK, config=config)
-        assert (result["run"]["calls"], result["spend"]["calls"]) == (2, 4)
+        assert (result["rheostat"]["run"]["calls"], result["rheostat"]["spend"]["calls"]) == (2, 4)
         case.agrees(result)
 
 
@@ -307,7 +311,7 @@ def test_messages_stream_as_they_come(api: Api) -> None:
         last_spend = [chunk for mode, chunk in chunks if mode == "custom" and chunk["type"] == "spend"][-1]["spend"]
         assert last_spend["held_usd_nanos"] == last_spend["unknown_usd_nanos"] == 0  # settled from streams
         last = [chunk for mode, chunk in chunks if mode == "updates"][-1]
-        assert server.bill.total("usd_nanos") == next(iter(last.values()))["spend"]["usd_nanos"]
+        assert server.bill.total("usd_nanos") == next(iter(last.values()))["rheostat"]["spend"]["usd_nanos"]
 
 
 # --- what the effort does ---------------------------------------------------------------------------------------------
@@ -381,8 +385,8 @@ def test_the_last_word_is_paid_for(api: Api, run: Runner) -> None:
         last = result["messages"][-1]
         assert isinstance(last, AIMessage)
         assert not last.tool_calls
-        assert result["thinking"]["last_word"]
-        assert result["spend"]["calls"] == server.bill.requests == 4
+        assert result["rheostat"]["thinking"]["last_word"]
+        assert result["rheostat"]["spend"]["calls"] == server.bill.requests == 4
         assert server.bill.bodies[-1]["tool_choice"] in ("none", {"type": "none"})
 
 
@@ -393,7 +397,7 @@ def test_never_a_cent_over(api: Api, run: Runner) -> None:
         case = Case(api, server, budget=Budget(usd=cap))
         result = run(case.agent(), ASK, config={"recursion_limit": 1000})
         assert server.bill.total("usd_nanos") <= 100_000_000
-        assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+        assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
         assert not result["messages"][-1].tool_calls
 
 
@@ -499,9 +503,11 @@ def test_a_tool_with_a_price(run: Runner) -> None:
         case = Case(CHAT, server)
         priced = terms(multiply.model_copy(), usd="0.25")
         result = run(case.agent([priced]), ASK)
-        assert result["spend"]["usd_nanos"] == server.bill.total("usd_nanos") + 250_000_000
-        assert result["spend"]["by_node"]["tool:multiply"]["usd_nanos"] == 250_000_000
-        assert timeless(result["spend"]) == timeless(case.ledger.reading(result["spend"]["account"]))
+        assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos") + 250_000_000
+        assert result["rheostat"]["spend"]["by_node"]["tool:multiply"]["usd_nanos"] == 250_000_000
+        assert timeless(result["rheostat"]["spend"]) == timeless(
+            case.ledger.reading(result["rheostat"]["spend"]["account"])
+        )
 
 
 def test_a_tool_that_doesnt_fit_isnt_run() -> None:
@@ -577,7 +583,8 @@ def test_bad_arguments() -> None:
 def test_nobody_puts_a_spend_in() -> None:
     with simulated(DONE) as server:
         case = Case(CHAT, server)
-        poisoned = {**ASK, "spend": {"account": "x", "usd_nanos": -(10**12), "version": 10**9}, "run": {"account": "y"}}
+        lie = {"account": "x", "usd_nanos": -(10**12), "version": 10**9}
+        poisoned = {**ASK, "rheostat": {"spend": lie, "run": {"account": "y"}}, "spend": lie, "run": {"account": "y"}}
         case.agrees(case.agent().invoke(poisoned))
 
 
@@ -598,7 +605,7 @@ def test_a_thinking_chat_model_in_a_tool_doesnt_escape(run: Runner) -> None:
 
         result = run(case.agent([ask_often]), ASK)
         assert server.bill.requests <= 4
-        assert result["run"]["calls"] == server.bill.requests
+        assert result["rheostat"]["run"]["calls"] == server.bill.requests
         [message] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
         assert "ran into the budget in the middle" in message.text
 
@@ -621,7 +628,7 @@ def test_a_solver_in_a_tool_doesnt_escape() -> None:
 
             solve.args_schema.model_fields.pop("solver", None)
             result = case.agent([solve]).invoke(ASK)
-            assert result["run"]["usd_nanos"] == server.bill.total("usd_nanos")
+            assert result["rheostat"]["run"]["usd_nanos"] == server.bill.total("usd_nanos")
 
 
 def test_a_call_in_a_tool_under_a_limit_of_calls_alone(run: Runner) -> None:
@@ -656,7 +663,7 @@ def test_a_paid_tool_that_asks_a_human_is_paid_once(run: Runner) -> None:
         config = {"configurable": {"thread_id": run.__name__}}
         run(agent, ASK, config=config)
         result = run(agent, Command(resume="yes"), config=config)
-        assert result["run"]["by_node"]["tool:pay"]["usd_nanos"] == 50_000_000
+        assert result["rheostat"]["run"]["by_node"]["tool:pay"]["usd_nanos"] == 50_000_000
 
 
 def test_a_tool_that_never_ran_isnt_paid() -> None:
@@ -694,7 +701,7 @@ def test_a_run_may_say_whose_it_is_and_how_much_it_wants(run: Runner) -> None:
         case.ledger.open(Account("ada", Budget(calls=1)))
         agent = case.agent()
         result = run(agent, ASK, context={"rheostat": {"account": "ada", "effort": "high"}})
-        assert result["thinking"]["effort"] == "high"
+        assert result["rheostat"]["thinking"]["effort"] == "high"
         assert case.ledger.reading("ada")["calls"] == 1
         with pytest.raises(BudgetExceeded, match="'ada'"):
             run(agent, ASK, context={"rheostat": {"account": "ada"}})

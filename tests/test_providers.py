@@ -107,7 +107,7 @@ def test_the_real_anthropic_client_sends_it_and_the_ledger_has_the_price() -> No
     assert result["answer"] == "4"
     assert bodies[0]["thinking"] == {"type": "adaptive"}
     assert bodies[0]["output_config"] == {"effort": "medium"}
-    spend = result["spend"]
+    spend = result["rheostat"]["spend"]
     assert (spend["input_tokens"], spend["cached_input_tokens"], spend["output_tokens"]) == (50, 10, 60)
     assert spend["thinking_tokens"] == 50
     assert spend["usd_nanos"] == 40 * 4000 + 10 * 200 + 60 * 20_000  # $4, $0.20 and $20 a million

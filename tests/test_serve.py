@@ -50,7 +50,7 @@ def test_langgraph_dev_serves_the_solver(tmp_path: Path) -> None:
             result = client.runs.wait(None, "solver", input=question)
             assert result["answer"], (tmp_path / "log").read_text()
             assert result["status"] == "answered"
-            spend = result["spend"]
+            spend = result["rheostat"]["spend"]
             assert spend["calls"] >= 1
             assert spend["output_tokens"] > 0
             assert spend["usd_nanos"] == 0
@@ -60,7 +60,7 @@ def test_langgraph_dev_serves_the_solver(tmp_path: Path) -> None:
             )
             assert {"plan", "decision"} <= {e.data["type"] for e in events if e.event == "custom"}
             state = client.threads.get_state(thread["thread_id"])
-            assert state["values"]["spend"]["calls"] >= 1
+            assert state["values"]["rheostat"]["spend"]["calls"] >= 1
     finally:
         server.terminate()
         server.wait(20)

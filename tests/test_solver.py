@@ -51,8 +51,8 @@ def test_the_four_ways_give_the_same_answer_and_the_same_ledger() -> None:
             script=lambda messages, _: "The answer is 29" if "Now say" in messages[-1].content else "think"
         )
         result = runner(build_solver(model, budget=ROOMY).compile(), {"question": QUESTION})
-        seen.append((result["answer"], result["status"], result["confidence"], timeless(result["spend"])))
-        assert tokens(result["spend"]) == model.billed.tokens
+        seen.append((result["answer"], result["status"], result["confidence"], timeless(result["rheostat"]["spend"])))
+        assert tokens(result["rheostat"]["spend"]) == model.billed.tokens
     assert seen[0][0] == "29"
     assert all(one == seen[0] for one in seen)
 
@@ -72,7 +72,7 @@ def test_agreeing_samples_are_accepted_and_disagreeing_ones_bring_more(run: Runn
     assert result["answer"] == "29"
     assert result["status"] == "answered"
     assert result["confidence"] == pytest.approx(0.75)  # 29, 31, 29, 29: a lead of two is enough
-    assert tokens(result["spend"]) == model.billed.tokens
+    assert tokens(result["rheostat"]["spend"]) == model.billed.tokens
 
 
 def test_a_verifier_sends_its_reason_back_and_thought_rises(run: Runner) -> None:
@@ -150,7 +150,7 @@ def test_at_the_cap_the_best_answer_so_far_comes_with_the_reason(run: Runner) ->
     assert result["answer"] == "29"  # three votes to two: not enough for thorough, but the budget is spent
     assert result["stopped"].startswith("budget: ")
     assert result["confidence"] == pytest.approx(0.6)
-    assert result["spend"]["calls"] == len(model.calls) == 5
+    assert result["rheostat"]["spend"]["calls"] == len(model.calls) == 5
 
 
 @settings(max_examples=40, deadline=None)
@@ -167,7 +167,7 @@ def test_no_budget_is_ever_passed(cap: int, words: int, wish: str) -> None:
         assert model.billed.tokens == 0
     else:
         assert model.billed.tokens <= cap
-        assert tokens(result["spend"]) == model.billed.tokens
+        assert tokens(result["rheostat"]["spend"]) == model.billed.tokens
 
 
 @pytest.mark.parametrize("question", ["", "   ", "x" * 1_000_000, "a\x00b", 7, None])
@@ -212,8 +212,8 @@ def test_a_probe_votes_and_is_in_the_spend(run: Runner) -> None:
     graph = build_solver(at, budget=ROOMY, probe=Agreement(samples=3)).compile()
     result = run(graph, {"question": QUESTION})
     assert result["answer"] == "29"
-    assert result["spend"]["calls"] == len(model.calls)
-    assert tokens(result["spend"]) == model.billed.tokens
+    assert result["rheostat"]["spend"]["calls"] == len(model.calls)
+    assert tokens(result["rheostat"]["spend"]) == model.billed.tokens
     said = next(e for e in graph.stream({"question": QUESTION}, stream_mode="custom") if e["type"] == "difficulty")
     assert said["source"] == "agreement"
     assert "100% of 3 direct answers agree" in said["reasons"][-1]
@@ -222,8 +222,10 @@ def test_a_probe_votes_and_is_in_the_spend(run: Runner) -> None:
 def test_a_caller_cannot_bring_a_spend_of_its_own(run: Runner) -> None:
     at, model = scripted("The answer is 29.")
     graph = build_solver(at, budget=Budget(calls=1)).compile()
-    result = run(graph, {"question": QUESTION, "spend": {"account": "x", "version": 10**9, "calls": -100}})
-    assert result["spend"]["calls"] == len(model.calls) == 1
+    result = run(
+        graph, {"question": QUESTION, "rheostat": {"spend": {"account": "x", "version": 10**9, "calls": -100}}}
+    )
+    assert result["rheostat"]["spend"]["calls"] == len(model.calls) == 1
 
 
 def test_a_second_question_in_a_thread_starts_fresh(run: Runner) -> None:
@@ -232,10 +234,14 @@ def test_a_second_question_in_a_thread_starts_fresh(run: Runner) -> None:
     config = {"configurable": {"thread_id": "t"}}
     first = run(graph, {"question": QUESTION}, config=config)
     second = run(graph, {"question": QUESTION + " Really?"}, config=config)
-    assert first["run"]["account"] != second["run"]["account"]
-    assert second["run"]["calls"] == 1
-    assert first["spend"]["account"] == second["spend"]["account"] == second["run"]["parent"]
-    assert second["spend"]["calls"] == 2  # the thread's: both runs
+    assert first["rheostat"]["run"]["account"] != second["rheostat"]["run"]["account"]
+    assert second["rheostat"]["run"]["calls"] == 1
+    assert (
+        first["rheostat"]["spend"]["account"]
+        == second["rheostat"]["spend"]["account"]
+        == second["rheostat"]["run"]["parent"]
+    )
+    assert second["rheostat"]["spend"]["calls"] == 2  # the thread's: both runs
     assert second["answer"] == "29"
 
 
@@ -248,8 +254,8 @@ def test_a_fork_and_a_replay_spend_from_the_same_account() -> None:
     before = next(s for s in graph.get_state_history(config) if s.next == ("plan",))
     again = graph.invoke(None, before.config)
     assert len(model.calls) == 2
-    assert again["spend"]["calls"] == 2
-    assert ledger.reading(again["spend"]["account"])["calls"] == 2
+    assert again["rheostat"]["spend"]["calls"] == 2
+    assert ledger.reading(again["rheostat"]["spend"]["account"])["calls"] == 2
 
 
 @pytest.mark.parametrize("stop_before", ["plan", "hold", "settle", "verify", "decide"])
@@ -267,8 +273,8 @@ def test_a_run_resumes_in_a_new_process_from_any_step(stop_before: str) -> None:
     build().invoke({"question": QUESTION}, config)
     result = build().invoke(None, config)
     assert result["answer"] == "29"
-    assert result["spend"]["calls"] == len(model.calls) == 1
-    assert result["spend"]["unknown_calls"] == 0
+    assert result["rheostat"]["spend"]["calls"] == len(model.calls) == 1
+    assert result["rheostat"]["spend"]["unknown_calls"] == 0
 
 
 def test_what_was_held_when_a_process_died_stays_charged() -> None:
@@ -282,8 +288,8 @@ def test_what_was_held_when_a_process_died_stays_charged() -> None:
     build(Budget(calls=2), interrupt_before=["call"]).invoke({"question": QUESTION}, config)
     assert model.calls == []
     result = build(Budget(calls=2)).invoke(None, config)  # an empty ledger: the hold might have been a call
-    assert result["spend"]["unknown_calls"] == 1
-    assert result["spend"]["calls"] == 1
+    assert result["rheostat"]["spend"]["unknown_calls"] == 1
+    assert result["rheostat"]["spend"]["calls"] == 1
     assert result["answer"] == "29"
 
     config = {"configurable": {"thread_id": "u"}}
@@ -317,7 +323,7 @@ def test_the_spend_does_not_grow_with_the_rounds() -> None:
     few = build_solver(at, budget=ROOMY, verifier=PythonTests("assert f() == 2"), caps=Caps(max_rounds=1)).compile()
     many = build_solver(at, budget=ROOMY, verifier=PythonTests("assert f() == 2"), effort="thorough").compile()
     question = {"question": "Write a Python function f()."}
-    assert few.invoke(question)["spend"].keys() == many.invoke(question)["spend"].keys()
+    assert few.invoke(question)["rheostat"]["spend"].keys() == many.invoke(question)["rheostat"]["spend"].keys()
 
 
 def test_the_graph_can_be_drawn_and_its_nodes_are_the_verbs() -> None:
@@ -335,6 +341,6 @@ def test_many_runs_at_once_keep_their_accounts_apart() -> None:
         return list(await asyncio.gather(*(graph.ainvoke({"question": QUESTION}) for _ in range(20))))
 
     results = in_loop(all_of_them())
-    assert [r["spend"]["calls"] for r in results] == [1] * 20
-    assert len({r["spend"]["account"] for r in results}) == 20
+    assert [r["rheostat"]["spend"]["calls"] for r in results] == [1] * 20
+    assert len({r["rheostat"]["spend"]["account"] for r in results}) == 20
     assert len(model.calls) == 20

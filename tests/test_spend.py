@@ -27,8 +27,8 @@ from rheostat import (
     Reading,
     SQLiteLedger,
     build_solver,
-    latest_reading,
 )
+from rheostat.graph import RheostatState, merge
 from rheostat.testing import Said, ScriptedModel, timeless
 
 QUESTION = "Tom has 3 boxes with 12 pens each. He gives away 7. How many are left?"
@@ -45,7 +45,7 @@ def solver(scripted: ScriptedModel, **kwargs: Any) -> Any:
 
 class Shared(TypedDict, total=False):
     question: str
-    spend: Annotated[Reading, latest_reading]
+    rheostat: Annotated[RheostatState, merge]
     answers: Annotated[list[str], operator.add]
     tries: int
 
@@ -76,7 +76,7 @@ def test_subgraphs_on_one_ledger_add_up(run: Runner, thread: str | None, shared_
     compiled = graph.compile(checkpointer=InMemorySaver() if thread else None)
     config = {"configurable": {"thread_id": thread}} if thread else {}
     result = run(compiled, {"question": QUESTION}, config=config)
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
     assert truth(asked)[0] == 3
 
 
@@ -89,7 +89,7 @@ def test_a_fan_out_with_failing_branches(run: Runner) -> None:
         result = inner.invoke({"question": QUESTION})
         if state["number"] % 4 == 0:
             return {"answers": ["failed"]}
-        return {"answers": [result["answer"]], "spend": result["spend"]}
+        return {"answers": [result["answer"]], "rheostat": result["rheostat"]}
 
     graph = StateGraph(Shared)
     graph.add_node("branch", branch)
@@ -98,7 +98,7 @@ def test_a_fan_out_with_failing_branches(run: Runner) -> None:
     graph.add_edge("branch", "last")
     graph.add_edge("last", END)
     result = run(graph.compile(), {"question": QUESTION})
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
     assert truth(asked)[0] == 17
 
 
@@ -111,14 +111,14 @@ def test_a_node_that_raises_after_paying_and_is_tried_again(run: Runner) -> None
         result = inner.invoke({"question": QUESTION})
         if next(failures):
             raise ConnectionError("after paying")
-        return {"spend": result["spend"]}
+        return {"rheostat": result["rheostat"]}
 
     graph = StateGraph(Shared)
     graph.add_node("node", node, retry_policy=RetryPolicy(initial_interval=0.01, jitter=False))
     graph.add_edge(START, "node")
     graph.add_edge("node", END)
     result = run(graph.compile(), {"question": QUESTION})
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
     assert truth(asked)[0] == 3
 
 
@@ -132,12 +132,12 @@ def test_a_cached_node_pays_once_and_brings_no_foreign_reading(run: Runner) -> N
     graph.add_edge("one", END)
     compiled = graph.compile(cache=InMemoryCache(), checkpointer=InMemorySaver())
     first = run(compiled, {"question": QUESTION}, config={"configurable": {"thread_id": "t"}})
-    assert total(first["spend"])[0] == 2
+    assert total(first["rheostat"]["spend"])[0] == 2
     second = run(compiled, {"question": QUESTION}, config={"configurable": {"thread_id": "u"}})
-    assert second["spend"]["account"] == "thread/u"
+    assert second["rheostat"]["spend"]["account"] == "thread/u"
     assert len(asked.calls) in (3, 4)  # whether the cache hit is LangGraph's business (its key holds the state)
     assert ledger.reading("thread/t")["calls"] + ledger.reading("thread/u")["calls"] == len(asked.calls)
-    assert total(second["spend"])[0] == ledger.reading("thread/u")["calls"]
+    assert total(second["rheostat"]["spend"])[0] == ledger.reading("thread/u")["calls"]
 
 
 def test_a_caller_can_not_lower_it(run: Runner) -> None:
@@ -149,8 +149,18 @@ def test_a_caller_can_not_lower_it(run: Runner) -> None:
         {"account": "thread/t", "version": 10**9, "usd_nanos": 0, "calls": 0},
         Overwrite({"account": "thread/t", "version": 10**9, "calls": -5}),
     ):
-        result = run(graph, {"question": QUESTION, "spend": lie, "run": lie, "budget": {"calls": 99}}, config=config)
-    assert total(result["spend"]) == truth(asked)
+        result = run(
+            graph,
+            {
+                "question": QUESTION,
+                "rheostat": {"spend": lie, "run": lie},
+                "spend": lie,
+                "run": lie,
+                "budget": {"calls": 99},
+            },
+            config=config,
+        )
+    assert total(result["rheostat"]["spend"]) == truth(asked)
 
 
 def test_an_overwritten_state_is_put_right_by_the_ledger(run: Runner) -> None:
@@ -158,9 +168,10 @@ def test_an_overwritten_state_is_put_right_by_the_ledger(run: Runner) -> None:
     graph = solver(asked).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
     first = run(graph, {"question": QUESTION}, config=config)
-    graph.update_state(config, {"spend": Overwrite({**first["spend"], "calls": 0, "version": 10**6})}, as_node="decide")
+    lie = {**first["rheostat"]["spend"], "calls": 0, "version": 10**6}
+    graph.update_state(config, {"rheostat": Overwrite({**first["rheostat"], "spend": lie})}, as_node="decide")
     result = run(graph, {"question": QUESTION}, config=config)
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
 
 
 def test_forks_and_replays_add_up(run: Runner) -> None:
@@ -173,7 +184,7 @@ def test_forks_and_replays_add_up(run: Runner) -> None:
         result = run(graph, None, config=early.config)
     fork = graph.update_state(early.config, {"round": 0})
     result = run(graph, None, config=fork)
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
     assert truth(asked)[0] == 4
 
 
@@ -184,8 +195,8 @@ def test_every_durability(run: Runner, durability: Any) -> None:
     config: Any = {"configurable": {"thread_id": "t"}}
     for _ in range(2):
         result = run(graph, {"question": QUESTION}, config=config, durability=durability)
-    assert total(result["spend"]) == truth(asked)
-    assert graph.get_state(config).values["spend"] == result["spend"]
+    assert total(result["rheostat"]["spend"]) == truth(asked)
+    assert graph.get_state(config).values["rheostat"]["spend"] == result["rheostat"]["spend"]
 
 
 def test_a_timeout_and_a_cancel_leave_the_call_unknown(tmp_path: Any) -> None:
@@ -233,7 +244,8 @@ def test_a_node_timeout_leaves_the_call_unknown_and_the_retry_pays_for_itself() 
     graph.add_edge(START, "solve")
     graph.add_edge("solve", END)
     result = in_loop(graph.compile().ainvoke({"question": QUESTION}, {"configurable": {"thread_id": "t"}}))
-    assert (result["spend"]["calls"], result["spend"]["unknown_calls"], result["spend"]["held_calls"]) == (1, 1, 0)
+    spend = result["rheostat"]["spend"]
+    assert (spend["calls"], spend["unknown_calls"], spend["held_calls"]) == (1, 1, 0)
 
 
 def test_an_error_handler_beside_it_changes_nothing(run: Runner) -> None:
@@ -254,7 +266,7 @@ def test_an_error_handler_beside_it_changes_nothing(run: Runner) -> None:
     graph.add_edge("last", END)
     result = run(graph.compile(), {"question": QUESTION})
     assert result["answers"] == ["handled"]
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
     assert truth(asked)[0] == 2
 
 
@@ -270,7 +282,7 @@ config = {"configurable": {"thread_id": "t"}}
 compiled = graph.compile(checkpointer=InMemorySaver(), interrupt_before=["settle"])
 compiled.invoke({"question": "What is 30 - 1?"}, config, durability="sync")
 result = compiled.invoke(None, config)
-assert result["spend"]["calls"] == 1 and type(result["spend"]) is dict, result
+assert result["rheostat"]["spend"]["calls"] == 1 and type(result["rheostat"]["spend"]) is dict, result
 """
     environment = {**os.environ, "LANGGRAPH_STRICT_MSGPACK": "true"}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True)
@@ -317,7 +329,7 @@ def test_its_size_does_not_grow_with_the_steps() -> None:
     asked = model()
     graph = solver(asked).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
-    sizes = [len(str(timeless(graph.invoke({"question": QUESTION}, config)["spend"]))) for _ in range(12)]
+    sizes = [len(str(timeless(graph.invoke({"question": QUESTION}, config)["rheostat"]["spend"]))) for _ in range(12)]
     assert max(sizes) - min(sizes) <= 30  # longer numbers only
 
 
@@ -376,7 +388,7 @@ def test_on_limit_interrupt_asks_for_more_or_finishes(run: Runner) -> None:
     result = run(graph, Command(resume="finish"), config=config)
     assert result["stopped"].startswith("budget: ")
     assert result["answer"] in ("0", "1")
-    assert total(result["spend"]) == truth(asked)
+    assert total(result["rheostat"]["spend"]) == truth(asked)
     assert len(asked.calls) == 6
 
 
@@ -427,4 +439,4 @@ def test_room_that_others_took_between_plan_and_hold_is_planned_anew(run: Runner
 
     asked = model()
     result = run(solver(asked, budget=Budget(calls=1), ledger=Contended()).compile(), {"question": QUESTION})
-    assert (result["answer"], result["spend"]["calls"], len(asked.calls)) == ("29", 1, 1)
+    assert (result["answer"], result["rheostat"]["spend"]["calls"], len(asked.calls)) == ("29", 1, 1)

@@ -44,14 +44,14 @@ def test_a_step_says_what_was_asked_planned_sent_and_paid(api: Api, run: Runner)
     with simulated(Turn(text="4", thinking_tokens=30)) as server:
         ledger = MemoryLedger()
         result = run(agent(api, server, ledger), {"messages": [HumanMessage("SECRET: what is 2 + 2?")]})
-        [step] = ledger.steps(result["run"]["account"])
-        assert (step.effort_asked, step.effort_planned) == ("high", result["thinking"]["effort"])
+        [step] = ledger.steps(result["rheostat"]["run"]["account"])
+        assert (step.effort_asked, step.effort_planned) == ("high", result["rheostat"]["thinking"]["effort"])
         if api.model != "claude-haiku-4-5":  # a budget in tokens, not a level
             assert step.effort_seen in ("high", "adaptive")
         assert step.most_output_tokens == step.thinking_tokens + step.answer_tokens
         assert step.reasons
         assert step.stop == "end"
-        assert sum(request["spend"]["usd_nanos"] for request in step.requests) == result["run"]["usd_nanos"]
+        assert sum(request["spend"]["usd_nanos"] for request in step.requests) == result["rheostat"]["run"]["usd_nanos"]
         assert "SECRET" not in json.dumps(step.to_dict())
 
 
@@ -60,7 +60,7 @@ def test_every_ledger_keeps_them(kind: str, tmp_path: Path, request: pytest.Fixt
     with simulated(Turn(fault=Fault(status=429)), Turn(text="4")) as server:
         ledger = ledgers(kind, tmp_path, request)
         result = run(agent(CHAT, server, ledger), {"messages": [HumanMessage("hi")]})
-        [step] = ledger.steps(result["run"]["account"])
+        [step] = ledger.steps(result["rheostat"]["run"]["account"])
         assert [bool(each["spend"]["input_tokens"]) for each in step.requests] == [False, True]  # the SDK tried again
         assert StepRecord.from_dict(json.loads(json.dumps(step.to_dict()))) == step
         if kind != "memory":
@@ -75,8 +75,8 @@ def test_the_solver_notes_its_samples(run: Runner) -> None:
     ledger = MemoryLedger()
     graph = build_solver(ScriptedModel(script=["It is 4."]), budget=Budget(tokens=9_000), ledger=ledger, effort="none")
     result = run(graph.compile(), {"question": "What is 2 + 2?"})
-    steps = ledger.steps(result["run"]["account"])
-    assert len(steps) == result["run"]["calls"]
+    steps = ledger.steps(result["rheostat"]["run"]["account"])
+    assert len(steps) == result["rheostat"]["run"]["calls"]
     assert {step.effort_planned for step in steps} == {"none"}
 
 
@@ -106,7 +106,7 @@ def test_explain(tmp_path: Path) -> None:
         ledger = SQLiteLedger(path)
         result = agent(ADAPTIVE, server, ledger).invoke({"messages": [HumanMessage("hi")]})
         ledger.close()
-    shown = CliRunner().invoke(app, ["explain", str(path), result["run"]["account"]])
+    shown = CliRunner().invoke(app, ["explain", str(path), result["rheostat"]["run"]["account"]])
     assert shown.exit_code == 0
     for said in ("asked high", "claude-opus-4-8", "why", "request 1", "$"):
         assert said in shown.output

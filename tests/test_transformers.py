@@ -163,7 +163,7 @@ def test_in_a_solver_the_ledger_counts_every_token(chat: ChatTransformers, run: 
     ledger = MemoryLedger()
     solver = build_solver(endpoint_for(chat), budget=Budget(tokens=20_000), effort="minimal", ledger=ledger)
     result = run(solver.compile(), {"question": "What is 2 + 2?"})
-    spend = result["spend"]
+    spend = result["rheostat"]["spend"]
     assert 0 < spend["thinking_tokens"] <= 64 * spend["calls"]
     assert spend["usd_nanos"] == 0
     assert (spend["held_calls"], spend["unknown_calls"]) == (0, 0)

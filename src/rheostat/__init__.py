@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         SettingWarning,
         VerifierInvalid,
     )
+    from rheostat.graph.state import RheostatState, read
     from rheostat.ledger import (
         Account,
         Ledger,
@@ -103,6 +104,7 @@ __all__ = [
     "PythonTests",
     "Reading",
     "RheostatError",
+    "RheostatState",
     "Room",
     "SQLiteLedger",
     "ServerFailed",
@@ -125,6 +127,7 @@ __all__ = [
     "install_gate",
     "latest_reading",
     "open_ledger",
+    "read",
     "remove_gate",
     "resolve",
     "terms",
@@ -180,6 +183,7 @@ _ROOMS = {
         "SettingWarning",
         "VerifierInvalid",
     ),
+    "rheostat.graph.state": ("RheostatState", "read"),
     "rheostat.ledger": (
         "Account",
         "Ledger",

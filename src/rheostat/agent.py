@@ -27,8 +27,9 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
+from rheostat.graph.state import KEY, read
 from rheostat.guided import Sending, guided_step
-from rheostat.ledger import Account, Ledger, Reading
+from rheostat.ledger import Account, Ledger, Reading, latest_reading
 from rheostat.meter import Meter
 from rheostat.models import resolve
 from rheostat.nodes.identity import account_above, task_name, thread_account
@@ -108,11 +109,11 @@ class AgentCore:
     def start(self, state: Any) -> Flow[dict[str, Any]]:
         """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's.
 
-        Reads `messages`, `spend`; writes `spend`, `run`, `thinking`.
+        Reads `messages` and `rheostat`; writes `rheostat`.
         """
         if not state.get("messages"):
             raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
-        before: Reading = state.get("spend") or {}
+        before: Reading = read(state)["spend"]
         caller, meter = around(self), self._here()
         thread = thread_account()
         if caller is not None:
@@ -126,11 +127,8 @@ class AgentCore:
         self._watch(Payer(meter.ledger, run, self.budget, gated=meter.gated))
         own = not before or before.get("account") == thread
         readings = yield from self.readings(meter, run)
-        return {
-            "spend": readings["spend"] if own else Overwrite(readings["spend"]),
-            "run": Overwrite(readings["run"]),
-            "thinking": {},
-        }
+        spend = latest_reading(before if own else None, readings["spend"])
+        return {KEY: Overwrite({"spend": spend, "run": readings["run"], "thinking": {}})}
 
     def _watch(self, payer: Payer) -> None:
         if self.beside and PAYER.get() is None:  # in another agent's tool that agent pays for what happens beside
@@ -154,12 +152,14 @@ class AgentCore:
         Raises:
             BadInput: nobody opened it.
         """
-        if not state.get("run") or not state.get("spend"):
+        readings = read(state)
+        spend, run = readings["spend"], readings["run"]
+        if not run or not spend:
             raise BadInput(
                 "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
                 "(class Mine(AgentGraphState, total=False): …)"
             )
-        meter, spend, run = self._here(), state["spend"], state["run"]
+        meter = self._here()
         if around(self) is None:
             yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
         account: str = run["account"]
@@ -177,7 +177,7 @@ class AgentCore:
         meter, account = yield from self.open(state)
         yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
         unwatch(account)
-        return (yield from self.readings(meter, account))
+        return {KEY: (yield from self.readings(meter, account))}
 
     # --- a step -----------------------------------------------------------------------------------------------
 

@@ -3,10 +3,10 @@
 =============  =====================================  ============================================================
 node           reads                                  writes
 =============  =====================================  ============================================================
-`estimate`     `messages`, `spend`                    `difficulty`, `spend`, `run`, resets: opens the run's account
-`plan`         `messages`, `run`                      `plan`: how the next call would think, before the room is seen
-`think`        `messages`, `run`                      `messages` (the reply), `thinking`, `spend`, `run`
-`act`          `messages`, `run`                      `messages` (the tools' results)
+`estimate`     `messages`, `rheostat`                 `difficulty`, `rheostat`, resets: opens the run's account
+`plan`         `messages`, `rheostat`                 `plan`: how the next call would think, before the room is seen
+`think`        `messages`, `rheostat`                 `messages` (the reply), `rheostat`
+`act`          `messages`, `rheostat`                 `messages` (the tools' results)
 `verify`       `messages`                             `verdict`
 `correct`      `verdict`, `messages`                  `messages` (the evidence), `corrections`
 =============  =====================================  ============================================================
@@ -35,7 +35,8 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow, adrive, drive
-from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
+from rheostat.graph.state import KEY, RheostatState, merge, read
+from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
@@ -64,16 +65,15 @@ class AgentGraphState(TypedDict, total=False):
     """As `Difficulty.to_dict`: of the next step, read from the trajectory."""
     plan: dict[str, Any]
     """As `ThinkingPlan.to_dict`."""
-    thinking: dict[str, Any]
-    """What the last step was thought with, who decided it and why; `stopped`, at the cap."""
     verdict: dict[str, Any]
     """As `Verdict.to_dict`: what the verifier said of the last answer."""
     corrections: int
     """How often an answer was sent back."""
-    spend: Annotated[Reading, latest_reading]
-    """The meter reading of the thread."""
-    run: Annotated[Reading, latest_reading]
-    """The same of this run alone: what its budget is compared with."""
+    rheostat: Annotated[RheostatState, merge]
+    """`spend`, `run` and `thinking`: see `rheostat.read`."""
+    spend: Any
+    """Read in checkpoints from before there was one key; so is `run`."""
+    run: Any
 
 
 class AgentNodes:
@@ -157,7 +157,8 @@ class AgentNodes:
             return Effect(lambda: bound.invoke(messages), lambda: bound.ainvoke(messages))
 
         message, readings = yield from self.core.step(state, self.chat, send)
-        return {"messages": [message], "thinking": message.response_metadata.get(THOUGHT_WITH, {}), **readings}
+        thinking = message.response_metadata.get(THOUGHT_WITH, {})
+        return {"messages": [message], KEY: {**readings, "thinking": thinking}}
 
     def _verify(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
         last = state["messages"][-1]
@@ -199,7 +200,7 @@ class AgentNodes:
 
     def after_verify(self, state: AgentGraphState) -> str:
         """`correct` if the answer was refused and the room allows another, else the end."""
-        verdict, thinking = state.get("verdict") or {}, state.get("thinking") or {}
+        verdict, thinking = state.get("verdict") or {}, read(state)["thinking"]
         over = thinking.get("stopped") or thinking.get("last_word")
         again = verdict.get("passed") is False and state.get("corrections", 0) < self._most_corrections
         return "correct" if again and not over else END

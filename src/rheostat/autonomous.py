@@ -8,7 +8,7 @@ interrupt. The report is paid for in advance.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
@@ -23,6 +23,7 @@ from rheostat.calling.payer import Payer, paid_by
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
+from rheostat.graph.state import KEY, read
 from rheostat.providers import Endpoint
 from rheostat.usage import NANOS_PER_USD
 
@@ -65,7 +66,7 @@ class AutonomousState(AgentGraphState, total=False):
     report: str
 
 
-class AutonomousInput(AgentGraphState, total=False):
+class AutonomousInput(TypedDict, total=False):
     """What a caller gives."""
 
     task: str
@@ -109,7 +110,7 @@ class _Plan:
         steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
         steps = steps or ([] if state["done"] else [state["task"]])  # no outline: the task itself is the one step
         emit("step", name="outline", steps=steps)
-        return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), **readings}
+        return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), KEY: readings}
 
     def work(self, state: AutonomousState) -> Flow[dict[str, Any]]:
         """Do the next step, under an allowance."""
@@ -128,23 +129,25 @@ class _Plan:
             with paid_by(Payer(meter.ledger, account, self.core.budget)):
                 result = yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs))
         except BudgetExceeded as refused:
-            result = {"messages": [AIMessage(f"Not done: {refused}")], "thinking": {"stopped": str(refused)}, "run": {}}
-        thinking = result.get("thinking") or {}
-        finished = not (thinking.get("stopped") or thinking.get("last_word"))
-        entry = {"step": step, "result": result["messages"][-1].text, "finished": finished, "spend": result.get("run")}
+            stopped = {"thinking": {"stopped": str(refused)}}
+            result = {"messages": [AIMessage(f"Not done: {refused}")], KEY: stopped}
+        found = read(result)
+        finished = not (found["thinking"].get("stopped") or found["thinking"].get("last_word"))
+        entry = {"step": step, "result": result["messages"][-1].text, "finished": finished, "spend": found["run"]}
         readings = yield from self.core.readings(meter, account)
-        return {"steps": rest, "done": [*state["done"], entry], **readings}
+        return {"steps": rest, "done": [*state["done"], entry], KEY: readings}
 
     def check_in(self, state: AutonomousState) -> Flow[dict[str, Any]]:
         """Ask a human at chosen fractions of the budget."""
         yield from ()
-        used = _used(state["run"], self.core.budget)
+        run = read(state)["run"]
+        used = _used(run, self.core.budget)
         due = [fraction for fraction in self._check_in if fraction <= used and fraction not in state["asked"]]
         if not due or not state["steps"]:
             return {}
         answer = interrupt(
             {
-                "type": "check_in", "used": round(used, 3), "spend": state["run"], "next": state["steps"],
+                "type": "check_in", "used": round(used, 3), "spend": run, "next": state["steps"],
                 "done": [each["step"] for each in state["done"]],
                 "answer": '"go on", "stop", or an instruction',
             }
@@ -179,7 +182,7 @@ class _Plan:
         unfinished = state["steps"] or not all(each["finished"] for each in state["done"])
         status = state["status"] or ("cap" if unfinished else "done")
         emit("report", status=status, text=text)
-        return {"report": text, "status": status, "messages": [AIMessage(text)], **readings}
+        return {"report": text, "status": status, "messages": [AIMessage(text)], KEY: readings}
 
     def after_check_in(self, state: AutonomousState) -> Literal["work", "outline", "report"]:
         """On to the next step; or the steps are laid out again, if the last one wasn't finished or a human spoke."""
@@ -248,7 +251,7 @@ def build_autonomous(
         options: As in `AgentNodes`, for the agent of each step.
 
     Returns:
-        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `done`, `spend`.
+        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `done`, `rheostat`.
 
     Raises:
         BadInput: a fraction that isn't between 0 and 1.

@@ -15,7 +15,7 @@ import posixpath
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -26,6 +26,7 @@ from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph
 from rheostat.budget import Budget
 from rheostat.errors import BadInput
 from rheostat.events import emit
+from rheostat.graph.state import read
 from rheostat.models import resolve
 from rheostat.policy import Caps
 from rheostat.providers import Endpoint
@@ -88,7 +89,7 @@ class CoderState(AgentGraphState, total=False):
     """All changes, as a unified diff."""
 
 
-class CoderInput(AgentGraphState, total=False):
+class CoderInput(TypedDict, total=False):
     """What a caller gives: nothing, or a task."""
 
     task: str
@@ -261,7 +262,7 @@ def build_coder(
         options: As in `AgentNodes`.
 
     Returns:
-        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `diff`, `spend`.
+        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `diff`, `rheostat`.
 
     Raises:
         BadInput: no such directory.
@@ -290,12 +291,12 @@ def build_coder(
         nothing_to_do = passed and not (state.get("task") or "").strip()
         return {
             "messages": [HumanMessage(told)], "status": "green" if nothing_to_do else "", "report": "", "diff": "",
-            "thinking": {}, "green_before": passed,
+            "green_before": passed,
         }  # fmt: skip
 
     def report(state: CoderState) -> dict[str, Any]:
         passed, said = desk.run_tests()
-        thinking = state.get("thinking") or {}
+        thinking = read(state)["thinking"]
         over = thinking.get("stopped") or thinking.get("last_word")
         unfinished = over and state.get("green_before")  # the tests can't tell
         done = passed and (state["status"] == "green" or (desk.workspace.changed and not unfinished))
@@ -348,7 +349,7 @@ def _after_act(correct: bool) -> Callable[[CoderState], str]:
 
 def _report(state: CoderState, status: str, said: str, changed: list[str]) -> str:
     steps = sum(isinstance(m, AIMessage) for m in state.get("messages", []))
-    run = state.get("run") or {}
+    run = read(state)["run"]
     words = {
         "green": "The tests pass", "stuck": _STUCK[said.startswith("PASSED")],
         "cap": "The budget is used up, and the work isn't done",

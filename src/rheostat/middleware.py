@@ -1,9 +1,9 @@
 """`AdaptiveThinking`: one line in `create_agent`, and every step of the agent has a plan, a hold and a price.
 
 Per model call: the trajectory says how hard the step is, the effort is set at seams, the worst case is held, the reply
-is settled. State and output get `spend` (the thread's meter reading), `run` (this run's) and `thinking` (what was
-decided, by whom, why). As the room shrinks thought goes first, then answers get shorter, and the last word is paid for
-in advance.
+is settled. State and output get one key, `rheostat` (see `rheostat.read`): `spend` (the thread's meter reading), `run`
+(this run's) and `thinking` (what was decided, by whom, why). As the room shrinks thought goes first, then answers get
+shorter, and the last word is paid for in advance.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect, Flow, adrive, drive
+from rheostat.graph.state import KEY, RheostatState, merge, read
 from rheostat.guided import Sending
-from rheostat.ledger import Ledger, MemoryLedger, Reading, latest_reading
+from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
@@ -38,6 +39,7 @@ try:
         ModelRequest,
         ModelResponse,
         OmitFromInput,
+        PrivateStateAttr,
         ToolCallRequest,
     )
     from langchain.agents.structured_output import AutoStrategy, ToolStrategy
@@ -48,14 +50,13 @@ __all__ = ["AdaptiveThinking", "ThinkingState"]
 
 
 class ThinkingState(AgentState[Any]):
-    """What the middleware adds to an agent's state and output; nobody can put it in from outside."""
+    """What the middleware adds to an agent's state and output; nothing of it can be put in from outside."""
 
-    spend: NotRequired[Annotated[Reading, OmitFromInput, latest_reading]]
-    """The meter reading of the thread: all its runs, subagents and tools so far."""
-    run: NotRequired[Annotated[Reading, OmitFromInput, latest_reading]]
-    """The same of this run alone: what the budget is compared with."""
-    thinking: NotRequired[Annotated[dict[str, Any], OmitFromInput]]
-    """What the last step was thought with: `effort`, `decided_by`, `reasons`, `seam` …; `stopped`, at the cap."""
+    rheostat: NotRequired[Annotated[RheostatState, OmitFromInput, merge]]
+    """`spend`, `run` and `thinking`: see `rheostat.read`."""
+    spend: NotRequired[Annotated[Any, PrivateStateAttr]]
+    """Read in checkpoints from before there was one key; so is `run`."""
+    run: NotRequired[Annotated[Any, PrivateStateAttr]]
 
 
 class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
@@ -138,8 +139,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
 
     def _step(self, request: ModelRequest[Any], send: Callable[[ModelRequest[Any]], Effect]) -> Flow[Any]:
         around = PAYER.get()
-        state: Any = request.state
-        own = (state.get("run") or {}).get("account")
+        own = read(request.state)["run"].get("account")
         if around is not None and around.call is not None and around.account == own:
             raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         head = [request.system_message] if request.system_message else []
@@ -147,7 +147,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
             request.state, request.model, [*head, *request.messages], bound_kwargs(request),
             lambda sending: send(_changed(request, sending)), _reply,
         )  # fmt: skip
-        return _with_update(response, {**readings, "thinking": _stamp_of(response)})
+        return _with_update(response, {KEY: {**readings, "thinking": _stamp_of(response)}})
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
         """Plan, hold, call, settle."""

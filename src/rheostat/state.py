@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
-from rheostat.ledger import Reading, latest_reading
+from rheostat.graph.state import RheostatState, merge
 
 __all__ = ["SolverInput", "SolverOutput", "SolverState", "WindDown", "merge_samples"]
 
@@ -38,10 +38,8 @@ class SolverOutput(TypedDict, total=False):
     """Why the run ended."""
     confidence: float | None
     """1.0 when verified; the share of the votes; None when nothing can say."""
-    spend: Reading
-    """The meter reading of the thread: all its runs so far, this one included."""
-    run: Reading
-    """The same of this run alone: what its budget is compared with."""
+    rheostat: RheostatState
+    """`spend` (the thread's meter reading: all its runs so far) and `run` (this run's): see `rheostat.read`."""
 
 
 class SolverState(TypedDict, total=False):
@@ -66,10 +64,11 @@ class SolverState(TypedDict, total=False):
     status: str
     stopped: str
     confidence: float | None
-    spend: Annotated[Reading, latest_reading]
-    """The meter reading of the thread: see `rheostat.ledger.Reading`."""
-    run: Annotated[Reading, latest_reading]
-    """The same of this run alone: what its budget is compared with."""
+    rheostat: Annotated[RheostatState, merge]
+    """`spend` and `run`: see `rheostat.read`."""
+    spend: Any
+    """Read in checkpoints from before there was one key; so is `run`."""
+    run: Any
     budget: dict[str, Any]
     """As `Budget.to_dict`: the limits of this run."""
     wind_down: WindDown

@@ -26,6 +26,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from rheostat.agent_nodes import build_agent
 from rheostat.budget import Budget
 from rheostat.coder import build_coder
+from rheostat.graph.state import read
 from rheostat.middleware import AdaptiveThinking
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
@@ -127,7 +128,7 @@ def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> 
     replies = [message for message in result["messages"] if isinstance(message, AIMessage)]
     used = [message.usage_metadata for message in replies if message.usage_metadata]
     counts = {
-        "calls": len(replies), "thinking_tokens": (result.get("run") or {}).get("thinking_tokens") or 0,
+        "calls": len(replies), "thinking_tokens": read(result)["run"].get("thinking_tokens") or 0,
         "output_tokens": sum(each["output_tokens"] for each in used),
         "input_tokens": sum(each["input_tokens"] for each in used), "seconds": seconds, "steps": len(replies),
     }  # fmt: skip
@@ -135,7 +136,7 @@ def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> 
 
 
 def _counts(result: dict[str, Any]) -> dict[str, Any]:
-    run = result["run"]
+    run = read(result)["run"]
     return {
         "calls": run["calls"], "thinking_tokens": run["thinking_tokens"] or 0, "output_tokens": run["output_tokens"],
         "input_tokens": run["input_tokens"], "seconds": run["milliseconds"] / 1000,

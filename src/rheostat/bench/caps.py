@@ -14,6 +14,7 @@ from rheostat.bench.truth import server_tokens
 from rheostat.budget import Budget
 from rheostat.builders import build_solver
 from rheostat.errors import BudgetExceeded
+from rheostat.graph.state import read
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.policy import Caps
@@ -48,7 +49,7 @@ def main(runs: int = 200) -> int:
             try:
                 inputs = SolverInput(question=question)
                 result = loop.run(graph.ainvoke(inputs)) if number % 2 else graph.invoke(inputs)
-                spend = result["spend"]
+                spend = read(result)["spend"]
                 ours = (spend["input_tokens"] - spend["cached_input_tokens"], spend["output_tokens"])
                 total = spend["input_tokens"] + spend["output_tokens"]
             except BudgetExceeded:

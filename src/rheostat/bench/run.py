@@ -14,6 +14,7 @@ from rheostat.bench.problems import Problem
 from rheostat.budget import Budget
 from rheostat.builders import build_solver
 from rheostat.effort import Effort
+from rheostat.graph.state import read as readings
 from rheostat.policy import Caps
 from rheostat.providers import Endpoint
 from rheostat.verifiers import PythonTests
@@ -88,7 +89,7 @@ def solve_one(endpoint: Endpoint, setting: Setting, problem: Problem, budget: Bu
     ).compile()
     started = time.monotonic()
     result = graph.invoke({"question": problem.question})
-    spend = result["spend"]
+    spend = readings(result)["spend"]
     return Outcome(
         setting=setting.name,
         problem=problem.id,

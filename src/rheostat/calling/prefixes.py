@@ -25,7 +25,7 @@ _MOST_BYTES, _MOST_RESPONSES = 64_000_000, 10_000
 _START_BYTES = 256
 """One conversation from another: they hardly begin with the same 256 bytes."""
 
-Key: TypeAlias = tuple[str, str, bytes, bytes]
+Key: TypeAlias = tuple[str, str, str, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Known:
 
 _lock = threading.Lock()
 _known: OrderedDict[Key, _Known] = OrderedDict()
-_responses: OrderedDict[str, int] = OrderedDict()
+_responses: OrderedDict[tuple[str, str], int] = OrderedDict()
 _bytes = 0
 
 
@@ -71,7 +71,7 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
     sent, digest = split
     known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, input_tokens)
     with _lock:
-        key = (account, asked.model, digest, sent[:_START_BYTES])
+        key = (account, asked.host, asked.model, digest, sent[:_START_BYTES])
         before = _known.pop(key, None)
         _bytes += len(sent) - (len(before.sent) if before else 0)
         _known[key] = known
@@ -79,10 +79,10 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
             _bytes -= len(_known.popitem(last=False)[1].sent)
 
 
-def learn_response(id_: str, tokens: int) -> None:
+def learn_response(asked: Asked, id_: str, tokens: int) -> None:
     """A response that the provider stores: a later one may go on from it."""
     with _lock:
-        _responses[id_] = tokens
+        _responses[asked.host, id_] = tokens
         while len(_responses) > _MOST_RESPONSES:
             _responses.popitem(last=False)
 
@@ -92,7 +92,7 @@ def known_tokens(account: str, asked: Asked) -> int | None:
     by_bytes = asked.input_bytes + asked.extra_tokens
     before = asked.body.get("previous_response_id")
     if before is not None:
-        total = _responses.get(str(before))
+        total = _responses.get((asked.host, str(before)))
         return None if total is None or asked.files > 1 else total + by_bytes
     if not _known:
         return None
@@ -100,7 +100,7 @@ def known_tokens(account: str, asked: Asked) -> int | None:
     if split is None:
         return None
     sent, digest = split
-    told = [_known.get((each, asked.model, digest, sent[:_START_BYTES])) for each in (account, "")]
+    told = [_known.get((each, asked.host, asked.model, digest, sent[:_START_BYTES])) for each in (account, "")]
     known = [each for each in told if each and _begins(sent, each.sent) and asked.files == each.files]
     return min((each.tokens + max(0, by_bytes - each.bound) for each in known), default=None)
 

@@ -43,7 +43,7 @@ def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None
     spend, _ = billed
     learn(payer.account, body.asked, spend.input_tokens)
     if body.asked.flavor == "responses":
-        learn_response(body.request_id, spend.tokens)
+        learn_response(body.asked, body.request_id, spend.tokens)
     attempt.request_id, attempt.answered, attempt.read = body.request_id, body.model, billed
     if payer.call is None or not payer.call.refined:
         yield from gate.settle(attempt, *billed, attempt.request_id, model=body.model)

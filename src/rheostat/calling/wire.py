@@ -101,6 +101,7 @@ class Asked:
     flavor: Flavor
     kind: Literal["billable", "count", "free", "unknown"]
     model: str = ""
+    host: str = ""
     input_bytes: int = 0
     """Of all that a model reads."""
     extra_tokens: int = 0
@@ -165,7 +166,7 @@ def read_request(method: str, host: str, path: str, content: bytes | None) -> As
     if not provider and (not model or not _INPUTS & body.keys()):
         return None  # somebody else's API that happens to have such a path
     asked = _read(provider, flavor, model, body, content or b"", path)
-    return replace(asked, kind="count") if counts else asked
+    return replace(asked, host=host, kind="count" if counts else "billable")
 
 
 _INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state"}

@@ -23,6 +23,7 @@ from rheostat.cli.view import spend_line
 from rheostat.coder import build_coder
 from rheostat.effort import parse_wish
 from rheostat.errors import BadInput
+from rheostat.graph.state import read
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
@@ -87,8 +88,9 @@ def agent(
     ).compile()  # fmt: skip
     result = _watch(graph, {"messages": [("user", _task(task))]}, AgentView(task, model, budget), as_json=as_json)
     last = result["messages"][-1].text if result.get("messages") else ""
-    stopped = (result.get("thinking") or {}).get("stopped")
-    _print({"answer": last, "stopped": stopped, "spend": result.get("spend")}, last, ok=not stopped, as_json=as_json)
+    found = read(result)
+    stopped = found["thinking"].get("stopped")
+    _print({"answer": last, "stopped": stopped, "spend": found["spend"]}, last, ok=not stopped, as_json=as_json)
 
 
 def code(
@@ -126,7 +128,7 @@ def code(
         at, root, budget=budget, effort=wish, command=command, test_seconds=test_seconds
     ).compile()  # fmt: skip
     result = _watch(graph, {"task": task}, AgentView(task or f"mend {root}", model, budget), as_json=as_json)
-    shown = {name: result.get(name) for name in ("status", "report", "diff", "spend")}
+    shown = {**{name: result.get(name) for name in ("status", "report", "diff")}, "spend": read(result)["spend"]}
     text = f"{shown['report']}\n\n{shown['diff']}"
     _print(shown, text, ok=shown["status"] == "green", as_json=as_json)
 
@@ -164,7 +166,7 @@ def auto(
         typer.echo(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}", err=True)
         answer = typer.prompt('"go on", "stop", or an instruction', default="go on", err=True)
         result = _watch(graph, Command(resume=answer), view, as_json=as_json, config=config)
-    shown = {name: result.get(name) for name in ("status", "report", "done", "spend")}
+    shown = {**{name: result.get(name) for name in ("status", "report", "done")}, "spend": read(result)["spend"]}
     _print(shown, str(shown["report"]), ok=shown["status"] == "done", as_json=as_json)
 
 

@@ -23,6 +23,7 @@ from rheostat.cli.view import SolveView, spend_line
 from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish
 from rheostat.errors import BadInput, LimitWarning
+from rheostat.graph.state import KEY, read
 from rheostat.ledger import MemoryLedger, open_ledger
 from rheostat.ledger.durable import DurableLedger
 from rheostat.local import DEFAULT_MODEL
@@ -96,9 +97,10 @@ def solve(
     view = SolveView(asked, model, budget)
     console = Console(stderr=True)
     result, interrupted = _watch(graph, asked, view, None if quiet or as_json or not console.is_terminal else console)
-    spend = result.get("spend") or {}
+    spend = read(result)["spend"]
     if spend:
-        result["spend"] = spend = ledger.reading(spend["account"])
+        spend = ledger.reading(spend["account"])
+    result["spend"] = spend
     if isinstance(ledger, DurableLedger):
         ledger.close()
     if interrupted:
@@ -154,7 +156,7 @@ def _watch(graph: Any, question: str, view: SolveView, console: Console | None) 
             else:
                 view.feed(event)
                 if "spend" in event:
-                    state["spend"] = event["spend"]
+                    state[KEY] = {"spend": event["spend"]}
                 if event["type"] == "sample" and event["answer"] is not None and state.get("answer") is None:
                     state["answer"] = event["answer"]  # better than nothing, should the user stop here
 

@@ -11,6 +11,7 @@ from rheostat.errors import BudgetExceeded
 from rheostat.events import emit
 from rheostat.exchange import sample
 from rheostat.flow import Flow
+from rheostat.graph.state import KEY
 from rheostat.ledger import Reservation
 from rheostat.nodes.solver import Solver, Update
 from rheostat.prompts import answer_form
@@ -19,7 +20,7 @@ from rheostat.usage import Spend
 
 __all__ = ["call", "fan_out", "hold", "settle"]
 
-_SHARED = ("question", "difficulty", "plan", "model", "round", "spend", "run", "budget")
+_SHARED = ("question", "difficulty", "plan", "model", "round", KEY, "budget")
 """What a branch needs of the state."""
 
 
@@ -32,12 +33,12 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
         held = yield from solver.meter.hold(account, amounts, note)
     except BudgetExceeded as refused:  # somebody else took the room between plan and hold
         emit("refused", why=str(refused))
-        return {"calls": [], **(yield from solver.readings(account))}
+        return {"calls": [], KEY: (yield from solver.readings(account))}
     ids = iter(held)
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
     readings = yield from solver.readings(account)
     emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), **readings)
-    return {"calls": calls, **readings}
+    return {"calls": calls, KEY: readings}
 
 
 def fan_out(state: SolverState) -> list[Send] | str:
@@ -61,7 +62,7 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     )  # fmt: skip
     readings = yield from solver.readings(account)
     emit("sample", id=call["id"], round=branch["round"], **readings, **drawn)
-    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], **readings}
+    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], KEY: readings}
 
 
 def settle(solver: Solver, state: SolverState) -> Flow[Update]:
@@ -69,4 +70,4 @@ def settle(solver: Solver, state: SolverState) -> Flow[Update]:
     account = yield from solver.open(state)
     readings = yield from solver.readings(account)
     emit("spend", **readings)
-    return {**readings, "calls": []}
+    return {KEY: readings, "calls": []}

@@ -11,6 +11,8 @@ from rheostat.effort import Difficulty, Effort, ThinkingPlan
 from rheostat.events import emit
 from rheostat.exchange import bounds, sample
 from rheostat.flow import Flow
+from rheostat.graph.state import KEY, read
+from rheostat.ledger import latest_reading
 from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision
 from rheostat.prompts import answer_form, answer_key, ask, votable
@@ -27,7 +29,7 @@ __all__ = ["estimate"]
 def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
     """Open the account and read how hard the question looks."""
     question = check_question(state.get("question"))
-    before = state.get("spend")
+    before = read(state)["spend"]
     thread, account = yield from solver.start(before)
     own = not before or before["account"] == thread  # else a state that was copied from another thread
     difficulty = heuristic(question)
@@ -52,8 +54,7 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         "wind_down": "",
         "confidence": None,
         "budget": solver.budget.to_dict(),
-        "spend": readings["spend"] if own else Overwrite(readings["spend"]),
-        "run": Overwrite(readings["run"]),
+        KEY: Overwrite({"spend": latest_reading(before if own else None, readings["spend"]), "run": readings["run"]}),
     }
 
 

@@ -13,6 +13,7 @@ from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.exchange import bounds
 from rheostat.flow import Flow
+from rheostat.graph.state import KEY, read
 from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision, ModelFacts
 from rheostat.prompts import answer_form, ask, votable
@@ -223,7 +224,7 @@ def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) ->
 
 def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
     """Stop here: the best answer so far is in state."""
-    account = state["run"]["account"]
+    account = read(state)["run"]["account"]
     readings = yield from solver.readings(account)
     room = yield from solver.meter.room(account)
     emit("wind_down", stage="end", room=asdict(room))
@@ -233,7 +234,7 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
         "decision": Decision(action="stop", why=why).to_dict(),
         "stopped": why,
         "wind_down": "end",
-        **readings,
+        KEY: readings,
     }
 
 

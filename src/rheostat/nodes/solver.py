@@ -16,6 +16,7 @@ from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.flow import Flow, adrive, drive
+from rheostat.graph.state import read
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
 from rheostat.nodes.identity import account_above, task_name, thread_account
@@ -65,12 +66,11 @@ class Solver:
     last_word: Budget | None
     """What is kept back for the final answer, if the operator says so; else what the smallest call may cost."""
 
-    def start(self, spend: Reading | None) -> Flow[tuple[str, str]]:
+    def start(self, before: Reading) -> Flow[tuple[str, str]]:
         """Open the thread's account and, beneath it, this run's; both names.
 
         The thread's only counts: what all its runs, forks and subgraphs spend together.
         """
-        before = spend or {}
         payer = PAYER.get()
         if payer is not None and payer.ledger is self.meter.ledger:  # inside an agent's tool: beneath that agent
             run = f"{payer.account}/{task_name()}"
@@ -89,7 +89,8 @@ class Solver:
 
     def open(self, state: SolverState) -> Flow[str]:
         """The run's account, known to the ledger again even after a restart."""
-        spend, run = state["spend"], state["run"]
+        readings = read(state)
+        spend, run = readings["spend"], readings["run"]
         account: str = run["account"]
         yield from self.meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
         yield from self.meter.open(Account(account, Budget.from_dict(state["budget"]), spend["account"]), run)
