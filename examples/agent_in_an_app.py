@@ -11,7 +11,7 @@ from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from rheostat import Account, AdaptiveThinking, Budget, BudgetExceeded, MemoryLedger, Window
+from rheostat import Account, AdaptiveThinking, Budget, BudgetExceeded, MemoryLedger, Window, read
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn, provider_server
 
@@ -51,9 +51,10 @@ with provider_server(*TURNS) as server:
             print("refused:", refused)
             continue
         print(question, "→", result["messages"][-1].text)
-        thinking = result["rheostat"]["thinking"]
+        thinking = read(result)["thinking"]
         print(f"   thought at {thinking['effort']}: {thinking['reasons'][0]}")
-        print(f"   this question: ${result['run']['usd_nanos'] / 1e9:.6f}, {result['run']['calls']} calls")
+        run = read(result)["run"]
+        print(f"   this question: ${run['usd_nanos'] / 1e9:.6f}, {run['calls']} calls")
 
     # 4. What is left of Ada's day, and what the provider will bill: the same to the nano-dollar.
     spent = ledger.reading("ada")["usd_nanos"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from langchain_openai import ChatOpenAI
 
-from rheostat import Budget, build_coder
+from rheostat import Budget, build_coder, read
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn, provider_server
 
@@ -49,4 +49,4 @@ with tempfile.TemporaryDirectory() as there, provider_server(*TURNS) as server:
     print(result["report"])
     print(result["diff"])
     assert result["status"] == "green"
-    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert read(result)["spend"]["usd_nanos"] == server.bill.total("usd_nanos")

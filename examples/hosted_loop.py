@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, SystemMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-from rheostat import AdaptiveThinking, Budget
+from rheostat import AdaptiveThinking, Budget, read
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn, provider_server
 
@@ -38,7 +38,7 @@ def table(title, chat, provider, server, system):
         cells = (number, seam, line.effort, line.thinking_tokens, line.input_tokens, line.cached_input_tokens)
         print("| " + " | ".join(str(cell) for cell in cells) + " |")
     assert server.bill.refusals == []
-    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    assert read(result)["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
 
 
 with provider_server() as server:

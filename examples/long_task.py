@@ -9,7 +9,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from rheostat import Budget, build_autonomous
+from rheostat import Budget, build_autonomous, read
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn, provider_server
 
@@ -49,5 +49,6 @@ with provider_server(*TURNS) as server:
     for step in result["done"]:
         print(f"- {step['step']}: {step['result']}")
     print(result["status"], "·", result["report"])
-    print(f"${result['spend']['usd_nanos'] / 1e9:.6f} of $2, {result['spend']['calls']} of 12 calls")
-    assert result["rheostat"]["spend"]["usd_nanos"] == server.bill.total("usd_nanos")
+    spend = read(result)["spend"]
+    print(f"${spend['usd_nanos'] / 1e9:.6f} of $2, {spend['calls']} of 12 calls")
+    assert spend["usd_nanos"] == server.bill.total("usd_nanos")
