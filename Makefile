@@ -43,7 +43,7 @@ demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real l
 	$(BIN)/rheostat bench demo
 
 # Three side by side: most tests wait for something. `make test SIDE="-n 0"` runs them one by one.
-SIDE := -n 3 --dist loadgroup
+SIDE := -n 3
 
 test: $(VENV)/.dev ## all tests, with the real model (fetched once, 490 MB)
 	$(BIN)/rheostat models pull

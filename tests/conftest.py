@@ -36,12 +36,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{name}: median {statistics.median(values):.2f} ({len(values)})")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+_REAL_MODEL = ("test_cli", "test_llama_apis", "test_local", "test_main_job", "test_public", "test_serve")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where tests run side by side, those of the real model take turns: it needs all cores."""
-    for item in items:
-        if item.get_closest_marker("model") is not None:
-            item.add_marker(pytest.mark.xdist_group("model"))
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Turns(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].rpartition("/")[2].removesuffix(".py")
+            return "the real model" if file in _REAL_MODEL else nodeid
+
+    return Turns(config, log)
 
 
 @pytest.fixture(autouse=True)

@@ -177,6 +177,7 @@ class AgentCore:
         meter, account = yield from self.open(state)
         yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
         unwatch(account)
+        meter.conversations.forget(account)
         return {KEY: (yield from self.readings(meter, account))}
 
     # --- a step -----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from tenacity.wait import wait_base, wait_random_exponential
 
 from rheostat.budget import Budget, Room
 from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
+from rheostat.calling.conversations import Conversations
 from rheostat.calling.gate import close_call
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
@@ -71,6 +72,7 @@ class Meter:
             instrument.install_gate()
         self.gated = gate
         self.ledger = ledger
+        self.conversations = Conversations()
         self._stale_after_seconds = stale_after_seconds
         self._quiet = quiet
         self._swept_at = float("-inf")
@@ -129,24 +131,30 @@ class Meter:
     # --- bounds -----------------------------------------------------------------------------------
 
     def input_bound(
-        self, endpoint: Endpoint, messages: Messages, settings: Settings, *, exact: bool = False
+        self, endpoint: Endpoint, messages: Messages, settings: Settings, *, exact: bool = False, account: str = ""
     ) -> Flow[int]:
-        """The most input tokens: bounded by what is in the request, or counted by the provider.
+        """The most input tokens: known from before, bounded by what is in the request, or counted by the provider.
 
         Args:
             exact: Ask the provider also where that takes a request of its own.
+            account: Whose conversation it is: of one that only grew, only what is new is bounded.
 
         Raises:
             BadInput: nothing bounds it: a tool on the provider's side without a most, a file and no known context.
         """
-        found = input_bound(messages, settings.kwargs, endpoint.dial.overhead)
+        dial, context = endpoint.dial, endpoint.context_tokens
+        if not dial.counts_at_once and dial.steer is None:
+            known = self.conversations.bound(account, endpoint.name, messages, settings.kwargs, dial.overhead)
+            if known is not None and not searches(settings.kwargs):
+                return known
+        found = input_bound(messages, settings.kwargs, dial.overhead)
         bound = found.tokens
-        if bound is None and endpoint.context_tokens is not None:
-            bound = found.rounds * (endpoint.context_tokens - settings.max_output_tokens)
+        if context is not None and (bound is None or bound > context):  # more isn't read, whatever is sent
+            bound = found.rounds * max(1, context - settings.max_output_tokens)
         if bound is not None and bound > _ABSURD_TOKENS * found.rounds:
             raise BadInput(f"a request of {bound:,} bytes is more than any model reads")
-        if found.rounds == 1 and (exact or bound is None or endpoint.dial.counts_at_once):
-            counting = endpoint.dial.count_input(messages, settings)
+        if found.rounds == 1 and (exact or bound is None or dial.counts_at_once):
+            counting = dial.count_input(messages, settings)
             if counting is not None:
                 counted: int | None
                 try:
@@ -354,6 +362,15 @@ class Meter:
         sent = call.attempts[-1] if call.attempts else None
         yield from self.close(call, reply)
         spend = sent.spend if sent is not None and sent.spend is not None else call.amount
+        if (
+            sent is not None
+            and sent.spend is not None
+            and sent.planned
+            and phase != "answer"
+            and not call.beyond_tokens
+        ):
+            whole = messages[:-1] if phase == "think" else messages
+            self.conversations.note(call.account, endpoint.name, whole, settings.kwargs, spend.input_tokens)
         return replace(reply, spend=spend, message=message)
 
     def close(self, call: Call, reply: Reply | None = None, error: BaseException | None = None) -> Flow[None]:

@@ -159,7 +159,7 @@ class Thinker:
         giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
         plan, inputs, last_word = None, 0, False
         for exact in (False, True):
-            inputs = beside_tokens + (yield from self._inputs(endpoint, asked, messages, wanted, exact=exact))
+            inputs = beside_tokens + (yield from self._inputs(account, endpoint, asked, messages, wanted, exact=exact))
             if not giving_up:
                 plan = self._fit(endpoint, asked, wanted, inputs, room, keep=asked.offers_tools)
             if plan is not None or endpoint.dial.counts_at_once:
@@ -174,7 +174,7 @@ class Thinker:
             listener("wind_down", stage="last word", why=why)
             for shorter in (None, *_SHORT_CHARS):
                 messages = [*shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
-                inputs = yield from self._inputs(endpoint, asked, messages, wanted, exact=shorter is not None)
+                inputs = yield from self._inputs(account, endpoint, asked, messages, wanted, exact=shorter is not None)
                 inputs += beside_tokens
                 alone = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
                 plan = self._fit(endpoint, asked, alone, inputs, room, keep=False)
@@ -222,11 +222,18 @@ class Thinker:
         return phases, amounts
 
     def _inputs(
-        self, endpoint: Endpoint, asked: Asked, messages: Sequence[BaseMessage], plan: ThinkingPlan, *, exact: bool
+        self,
+        account: str,
+        endpoint: Endpoint,
+        asked: Asked,
+        messages: Sequence[BaseMessage],
+        plan: ThinkingPlan,
+        *,
+        exact: bool,
     ) -> Flow[int]:
         phase = endpoint.dial.phases(plan, schema=asked.constrained)[-1]
         settings = asked.settings(endpoint, plan, phase)
-        tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact)
+        tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact, account=account)
         if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
             tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
         return int(tokens)

@@ -22,10 +22,9 @@ __all__ = ["known_tokens", "learn", "learn_response"]
 _LISTS = ("messages", "input", "contents")
 _NOT_READ = {*SETTINGS, "output_config", "metadata"}
 _MOST_BYTES, _MOST_RESPONSES = 64_000_000, 10_000
-_START_BYTES = 256
-"""One conversation from another: they hardly begin with the same 256 bytes."""
 
-Key: TypeAlias = tuple[str, str, str, bytes, bytes]
+Key: TypeAlias = tuple[str, str, str, bytes]
+"""Account, host, model, and a digest of the first message and of all that isn't a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +46,16 @@ _bytes = 0
 
 
 def _split(asked: Asked) -> tuple[bytes, bytes] | None:
-    """The messages as they are sent, and a digest of all else that a model reads."""
+    """The messages as they are sent, and a digest that tells one conversation from another."""
     name = next((each for each in _LISTS if isinstance(asked.body.get(each), list)), None)
     if name is None:
         return None
+    messages = asked.body[name]
     beside = {key: value for key, value in asked.body.items() if key != name and key not in _NOT_READ}
     if schema := (asked.body.get("output_config") or {}).get("format"):
         beside["format"] = schema
-    digest = hashlib.blake2b(orjson.dumps([name, beside]), digest_size=16).digest()
-    return orjson.dumps(asked.body[name])[:-1], digest
+    digest = hashlib.blake2b(orjson.dumps([name, beside, messages[:1]]), digest_size=16).digest()
+    return orjson.dumps(messages)[:-1], digest
 
 
 def learn(account: str, asked: Asked, input_tokens: int) -> None:
@@ -71,7 +71,7 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
     sent, digest = split
     known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, input_tokens)
     with _lock:
-        key = (account, asked.host, asked.model, digest, sent[:_START_BYTES])
+        key = (account, asked.host, asked.model, digest)
         before = _known.pop(key, None)
         _bytes += len(sent) - (len(before.sent) if before else 0)
         _known[key] = known
@@ -100,7 +100,7 @@ def known_tokens(account: str, asked: Asked) -> int | None:
     if split is None:
         return None
     sent, digest = split
-    told = [_known.get((each, asked.host, asked.model, digest, sent[:_START_BYTES])) for each in (account, "")]
+    told = [_known.get((each, asked.host, asked.model, digest)) for each in (account, "")]
     known = [each for each in told if each and _begins(sent, each.sent) and asked.files == each.files]
     return min((each.tokens + max(0, by_bytes - each.bound) for each in known), default=None)
 

@@ -38,7 +38,7 @@ WIRED = {
     "openrouter-chat", _BEDROCK,
 }  # fmt: skip
 """`_llm_type` of the integrations whose requests the gate sees."""
-_OVERHEAD = Overhead(request=224, message=64, tools=1024, image=12_000)
+_OVERHEAD = Overhead(request=224, message=48, tools=1024, image=12_000)
 _LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 
 

@@ -122,7 +122,7 @@ def ask_about(chat: BaseChatModel) -> Told:
 class AnthropicDial(HostedDial):
     """Claude."""
 
-    overhead = Overhead(request=224, message=64, tools=1024, image=5000)
+    overhead = Overhead(request=224, message=48, tools=1024, image=5000)
     """An image is scaled to at most 2,576 pixels a side first: 4,784 tokens (platform.claude.com, vision)."""
 
     def __init__(

@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from rheostat.errors import BadInput
 
-__all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "input_bound", "searches"]
+__all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "added_bound", "input_bound", "searches"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Overhead:
     """Tokens that a provider adds and that are not in our text, generously."""
 
     request: int = 224
-    message: int = 64
+    message: int = 48
     """Its template; and the signs of JSON around it, since a body is measured in bytes."""
     tools: int = 256
     """The hidden prompt that comes with any tools (Anthropic documents up to 700)."""
@@ -94,7 +94,7 @@ def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Si
         return _content(message["content"], overhead)
     tokens = _content(message.content, overhead)
     if isinstance(message, ToolMessage):
-        return None if tokens is None else tokens + _bytes(message.tool_call_id) + overhead.message
+        return None if tokens is None else tokens + _bytes(message.tool_call_id) + _RESULT_BYTES
     if not isinstance(message, AIMessage):
         return tokens
     # arguments go as JSON in a string of JSON
@@ -107,8 +107,8 @@ def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Si
     return None if tokens is None else tokens + calls + kept
 
 
-_CALL_BYTES = 128
-"""JSON around a call."""
+_CALL_BYTES, _RESULT_BYTES = 64, 40
+"""JSON around a call, and around its result, beyond that of a message."""
 
 _known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, Size]] = {}
 
@@ -144,16 +144,25 @@ def input_bound(
     Raises:
         BadInput: a tool on the provider's own side without a most: its results are input too, without an end.
     """
-    tokens: int | None = overhead.request
-    for message in messages:
-        size = _remembered(message, overhead)
-        tokens = None if tokens is None or size is None else tokens + size + overhead.message
+    tokens = added_bound(messages, overhead)
+    tokens = None if tokens is None else tokens + overhead.request
     tools = kwargs.get("tools") or []
     more = _bytes(tools) + overhead.tools if tools else 0
     for name in ("response_format", "text", "output_config"):
         more += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # said once in the request, once as a prompt
     rounds = 1 + searches(kwargs)
     return InputBound(tokens + more if tokens is not None and rounds == 1 else None, rounds)
+
+
+def added_bound(messages: Sequence[Mapping[str, Any] | BaseMessage], overhead: Overhead) -> int | None:
+    """What these messages add to the input of a request, at the most; `None`: no bound."""
+    tokens = 0
+    for message in messages:
+        size = _remembered(message, overhead)
+        if size is None:
+            return None
+        tokens += size + overhead.message
+    return tokens
 
 
 def searches(kwargs: Mapping[str, Any]) -> int:

@@ -175,7 +175,7 @@ def model_of(chat: BaseChatModel) -> str:
 class TableDial(HostedDial):
     """A dial from a row; thought and answer share the length cap, which alone is enforced."""
 
-    overhead = Overhead(request=224, message=64, tools=1024)
+    overhead = Overhead(request=224, message=48, tools=1024)
 
     def __init__(self, name: str, chat: BaseChatModel, row: Integration, *, strict: bool = False) -> None:
         self._row, self._model = row, model_of(chat)

@@ -70,7 +70,7 @@ def has_dial(chat: BaseChatModel) -> bool:
 class OpenAIDial(HostedDial):
     """GPT and o-series reasoning models."""
 
-    overhead = Overhead(request=224, message=80, tools=256, image=12_000)
+    overhead = Overhead(request=224, message=48, tools=256, image=12_000)
     """An image in its original size takes at most 10,000 patches (openai 3.54, `detail`)."""
 
     def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:

@@ -1,0 +1,64 @@
+"""A conversation that only grew since it was settled is known to the token, but for what is new.
+
+For planning: by the message objects themselves, which LangGraph hands from step to step. (The gate compares bytes: see
+`prefixes`.)
+"""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rheostat.providers.bounds import Overhead, added_bound
+
+__all__ = ["Conversations"]
+
+_REMEMBERED = 64
+_BESIDE = ("tools", "response_format", "text", "output_config")
+
+
+@dataclass(frozen=True, slots=True)
+class _Settled:
+    model: str
+    beside: list[Any]
+    messages: list[Any]
+    tokens: int
+
+
+class Conversations:
+    """The last settled request of each account; of the latest few accounts."""
+
+    def __init__(self) -> None:
+        self._settled: OrderedDict[str, _Settled] = OrderedDict()
+
+    def note(
+        self, account: str, model: str, messages: Sequence[Any], kwargs: Mapping[str, Any], input_tokens: int
+    ) -> None:
+        """A request was settled; its provider says how many tokens it had."""
+        self._settled[account] = _Settled(model, _beside(kwargs), list(messages), input_tokens)
+        self._settled.move_to_end(account)
+        while len(self._settled) > _REMEMBERED:
+            self._settled.popitem(last=False)
+
+    def bound(
+        self, account: str, model: str, messages: Sequence[Any], kwargs: Mapping[str, Any], overhead: Overhead
+    ) -> int | None:
+        """The most input tokens, where this conversation began as the last one that was settled; else `None`."""
+        before = self._settled.get(account)
+        if before is None or before.model != model or len(messages) < len(before.messages):
+            return None
+        if not all(map(operator.is_, before.messages, messages)) or before.beside != _beside(kwargs):
+            return None
+        more = added_bound(messages[len(before.messages) :], overhead)
+        return None if more is None else before.tokens + more
+
+    def forget(self, account: str) -> None:
+        """The run has ended."""
+        self._settled.pop(account, None)
+
+
+def _beside(kwargs: Mapping[str, Any]) -> list[Any]:
+    return [kwargs.get(name) for name in _BESIDE]
