@@ -14,7 +14,7 @@ import openai
 import pytest
 from genai_prices import Usage, calc_price
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware
+from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
@@ -422,6 +422,24 @@ def test_a_guard_around_the_call_may_be_an_agent_of_its_own(api: str, server: Bi
     assert not isinstance(result, Exception), result
     assert result["messages"][-1].text == "4"
     assert server.calls == 2
+    agent.holds()
+
+
+@pytest.mark.parametrize("second", ["chat", "messages"])
+@apis
+def test_a_fallback_inside_of_it_isnt_given_another_models_settings(
+    api: str, second: str, server: Biller, run: Runner
+) -> None:
+    server.faults = [Fault(status=400)]
+    other = chat(second, server, max_tokens=500).model_copy(
+        update={"model": "claude-opus-4-8"} if second == "messages" else {"model_name": "gpt-5-pro"}
+    )
+    agent = Agent(api, server, inside=[ModelFallbackMiddleware(other)], budget=Budget(usd="2"))
+    result = agent.run(run)
+    assert not isinstance(result, Exception), result
+    assert result["messages"][-1].text == "4"
+    assert server.bodies[-1]["model"] in ("claude-opus-4-8", "gpt-5-pro")
+    assert not {"reasoning_effort", "reasoning", "thinking", "output_config"} & set(server.bodies[-1])
     agent.holds()
 
 

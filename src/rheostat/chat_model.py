@@ -120,7 +120,7 @@ class MeteredChatModel(BaseChatModel):
         [(phase, settings), *_] = yield from thinker.before_last(account, ready, self._listener())
         held, sent, attempt = ready.held.pop(0), ready.sent(phase), 1
         while True:
-            call = meter.planned(ready.endpoint, held, ready.note, ready.about, ready.reread(phase))
+            call = meter.planned(ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase))
             payer = meter.payer(account, call)
             try:
                 chunks, first = yield streams.opening(ready.endpoint.chat, sent, settings.kwargs, payer)

@@ -109,7 +109,7 @@ def _sent(
         if phase == "answer" and reply is not None and not reply.empty:
             break
         sent = ready.sent(phase)
-        call = meter.planned(ready.endpoint, ready.held.pop(0), ready.note, ready.about, ready.reread(phase))
+        call = meter.planned(ready.endpoint, ready.held.pop(0), ready.note, ready.about(phase), ready.reread(phase))
         calls.append(call)
         try:
             with paid_by(_for(payer, call)):

@@ -19,7 +19,7 @@ from rheostat.calling import instrument, unwired  # noqa: F401 - models without 
 from rheostat.calling.conversations import Conversations
 from rheostat.calling.gate import close_call
 from rheostat.calling.instrument import refusal_in
-from rheostat.calling.payer import Call, Payer, paid_by
+from rheostat.calling.payer import Call, Payer, under
 from rheostat.calling.record import record_of
 from rheostat.errors import BadInput, LedgerError, NoPrice
 from rheostat.flow import Effect, Flow
@@ -158,7 +158,7 @@ class Meter:
             if counting is not None:
                 counted: int | None
                 try:
-                    counted = int((yield _counted(counting, Payer(self.ledger, "", gated=self.gated))))
+                    counted = int((yield under(Payer(self.ledger, "", gated=self.gated), counting)))
                 except Exception:  # a server that can't count now: the bound is sound anyway
                     counted = bound
                 bound = counted if bound is None else min(bound, counted or bound)
@@ -273,7 +273,9 @@ class Meter:
                 try:
                     if reservation is None:
                         [reservation] = yield from self.hold(account, [held.amount], note)
-                    planned = self.planned(endpoint, reservation, note, about, reread)
+                    again = f".{state.attempt_number}" if state.attempt_number > 1 else ""
+                    named = {**about, "id": f"{about['id']}{again}"} if about and "id" in about else about
+                    planned = self.planned(endpoint, reservation, note, named, reread)
                     reservation = None
                     reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
                 except Exception as error:
@@ -328,16 +330,12 @@ class Meter:
         config: Any = {"callbacks": []} if self._quiet else None
         payer = self.payer(account, call)
 
-        def do() -> Any:
-            with paid_by(payer):
-                return endpoint.chat.invoke(messages, config, **kwargs)
-
-        async def ado() -> Any:
-            with paid_by(payer):
-                return await endpoint.chat.ainvoke(messages, config, **kwargs)
-
+        work = Effect(
+            lambda: endpoint.chat.invoke(messages, config, **kwargs),
+            lambda: endpoint.chat.ainvoke(messages, config, **kwargs),
+        )
         try:
-            message = yield Effect(do, ado)
+            message = yield under(payer, work)
         except BaseException as error:
             yield from self.close(call, error=error)
             refusal = refusal_in(error)
@@ -394,17 +392,3 @@ class Meter:
         if not retryable(error) or self._retrying.stop(state):
             return None
         return float(self._retrying.wait(state))
-
-
-def _counted(counting: Effect, payer: Payer) -> Effect:
-    """Counted where the gate sees it, so that it knows what is sent afterwards."""
-
-    def do() -> Any:
-        with paid_by(payer):
-            return counting.do()
-
-    async def ado() -> Any:
-        with paid_by(payer):
-            return await counting.ado()
-
-    return Effect(do, ado)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import fields
 from typing import Annotated, Any, NotRequired
 
 from langchain_core.language_models import BaseChatModel
@@ -31,6 +32,7 @@ from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
+from rheostat.providers.integrations import model_of
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -230,6 +232,26 @@ def _as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
     return _remember(key, (chat, list(tools)), schemas)
 
 
+class _Planned(ModelRequest[Any]):
+    """A request with a plan's settings: another model that is put into it (a fallback) doesn't get them."""
+
+    asked: dict[str, Any]
+    """The settings as they were."""
+
+    @classmethod
+    def of(cls, request: ModelRequest[Any], asked: dict[str, Any]) -> _Planned:
+        planned = cls(**{each.name: getattr(request, each.name) for each in fields(request)})
+        object.__setattr__(planned, "asked", asked)
+        return planned
+
+    def override(self, **overrides: Any) -> ModelRequest[Any]:
+        """As LangChain's."""
+        other = overrides.get("model")
+        if other is not None and (type(other), model_of(other)) != (type(self.model), model_of(self.model)):
+            overrides.setdefault("model_settings", dict(self.asked))
+        return _Planned.of(ModelRequest.override(self, **overrides), self.asked)
+
+
 def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:
     """The request as the plan wants it sent."""
     messages, system = sending.messages, request.system_message
@@ -244,7 +266,7 @@ def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:
         changes["tool_choice"] = sending.tool_choice
     if sending.last_word:
         changes["response_format"] = None
-    return request.override(**changes)
+    return _Planned.of(request.override(**changes), request.model_settings)
 
 
 def _reply(response: Any) -> AIMessage | None:

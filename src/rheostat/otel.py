@@ -44,6 +44,7 @@ def instrument(tracer_provider: TracerProvider | None = None) -> Callable[[], No
                     {"started": time.time_ns(), "rheostat.difficulty": data["score"], "rheostat.seam": data["seam"]}
                 )
             case "plan" if step := _step.get():
+                step["rheostat.id"] = data["id"]
                 step["rheostat.effort"], step["rheostat.decided_by"] = data["effort"], data["decided_by"]
                 step["rheostat.most_thinking_tokens"] = data["thinking_tokens"]
             case "call" if step := _step.get():

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
-from rheostat.calling.payer import Payer, paid_by
+from rheostat.calling.payer import Payer, under
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
 from rheostat.thinker import Ready
@@ -26,16 +26,14 @@ def opening(chat: BaseChatModel, sent: list[BaseMessage], kwargs: dict[str, Any]
     """A stream and its first chunk (`None`: it has none), which is when the request leaves."""
 
     def do() -> tuple[Iterator[Any], Any]:
-        with paid_by(payer):
-            chunks = chat.stream(sent, {"callbacks": []}, **kwargs)
-            return chunks, next(chunks, None)
+        chunks = chat.stream(sent, {"callbacks": []}, **kwargs)
+        return chunks, next(chunks, None)
 
     async def ado() -> tuple[AsyncIterator[Any], Any]:
-        with paid_by(payer):
-            chunks = chat.astream(sent, {"callbacks": []}, **kwargs)
-            return chunks, await anext(chunks, None)
+        chunks = chat.astream(sent, {"callbacks": []}, **kwargs)
+        return chunks, await anext(chunks, None)
 
-    return Effect(do, ado)
+    return under(payer, Effect(do, ado))
 
 
 def piece(chunk: Any) -> AIMessageChunk:

@@ -8,6 +8,7 @@ it is asked for. Pure of LangGraph; the chat model, the middleware and the nodes
 from __future__ import annotations
 
 import functools
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
@@ -69,13 +70,15 @@ class Ready:
     note: dict[str, str]
     last_word: bool
     effort_asked: str
+    id: str
+    """Of the plan: its events, its record, its span and its message carry it."""
     thought: str = ""
 
-    @property
-    def about(self) -> dict[str, Any]:
-        """What was decided, for the step's record."""
+    def about(self, phase: Phase) -> dict[str, Any]:
+        """What was decided, for the record of one request."""
         plan, at = self.plan, self.at
         return {
+            "id": self.id if phase == self.phases[0][0] else f"{self.id}.{phase}",
             "kind": at.difficulty.kind, "difficulty": at.difficulty.score, "effort_asked": self.effort_asked,
             "last_word": self.last_word, **plan_of(plan),
         }  # fmt: skip
@@ -143,8 +146,8 @@ class Thinker:
         Raises:
             BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
         """
-        at = read_trajectory(messages)
-        listener("estimate", **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
+        at, id_ = read_trajectory(messages), uuid.uuid4().hex
+        listener("estimate", id=id_, **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
         endpoint = self._rung(at)
         asked = Asked.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
@@ -194,16 +197,17 @@ class Thinker:
                 f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
                 "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
             ) from None
-        listener("plan", **chosen.to_dict(), last_word=last_word)
+        listener("plan", id=id_, **chosen.to_dict(), last_word=last_word)
         listener(
             "hold",
+            id=id_,
             tokens=sum(a.tokens for a in amounts),
             usd_nanos=sum(amounts, Spend()).usd_nanos,
             requests=len(amounts),
         )
         return Ready(
             endpoint=endpoint, plan=chosen, at=at, messages=list(messages), phases=phases, held=held, note=note,
-            last_word=last_word, effort_asked=str(getattr(wish or self.wish, "value", wish or self.wish)),
+            last_word=last_word, id=id_, effort_asked=str(getattr(wish or self.wish, "value", wish or self.wish)),
         )  # fmt: skip
 
     def _requests(
@@ -330,7 +334,7 @@ class Thinker:
                     settings,
                     phase,
                     ready.note,
-                    ready.about,
+                    ready.about(phase),
                     ready.reread(phase),
                 )
             )
@@ -352,8 +356,14 @@ class Thinker:
                 message.additional_kwargs.pop(name, None)
         message.response_metadata[THOUGHT_WITH] = self.stamp(ready, reply)
         spend = reply.spend or Spend()
-        listener("call", model=ready.endpoint.name, stop=reply.stop, starved=reply.starved and not message.tool_calls)
-        listener("settle", **spend.to_dict())
+        listener(
+            "call",
+            id=ready.id,
+            model=ready.endpoint.name,
+            stop=reply.stop,
+            starved=reply.starved and not message.tool_calls,
+        )
+        listener("settle", id=ready.id, **spend.to_dict())
         return message
 
     @staticmethod
@@ -363,6 +373,7 @@ class Thinker:
         called = bool(reply.message and reply.message.tool_calls)
         thinks = any(settings.max_thinking_tokens for _, settings in ready.phases)
         return {
+            "id": ready.id,
             "effort": plan.effort.value if thinks else Effort.none.value,  # a forced tool may forbid what was planned
             "thinking_tokens": plan.thinking_tokens if thinks else 0,
             "used_thinking_tokens": reply.spend.thinking_tokens if reply.spend else None,

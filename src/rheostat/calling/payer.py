@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rheostat.budget import Budget
+from rheostat.flow import Effect
 from rheostat.ledger import Ledger, Reservation
 from rheostat.pricing import Price, Terms
 from rheostat.usage import Spend
 
-__all__ = ["PAYER", "Attempt", "Call", "Payer", "left", "lookups", "paid_by", "paying"]
+__all__ = ["PAYER", "Attempt", "Call", "Payer", "left", "lookups", "paid_by", "paying", "under"]
 
 
 @dataclass(slots=True, eq=False)
@@ -157,3 +158,17 @@ def paid_by(payer: Payer) -> Iterator[Payer]:
         raise
     finally:
         PAYER.reset(token)
+
+
+def under(payer: Payer, work: Effect) -> Effect:
+    """The same work, paid for by this account."""
+
+    def do() -> Any:
+        with paid_by(payer):
+            return work.do()
+
+    async def ado() -> Any:
+        with paid_by(payer):
+            return await work.ado()
+
+    return Effect(do, ado)
