@@ -16,6 +16,7 @@ from conftest import Runner
 from postgres_server import PostgresServer
 from rheostat import Account, AdaptiveThinking, Budget, MemoryLedger, PostgresLedger, SQLiteLedger, build_solver
 from rheostat.cli.app import app
+from rheostat.events import listen
 from rheostat.ledger import StepRecord
 from rheostat.ledger.rows import MIGRATIONS
 from rheostat.providers import endpoint_for
@@ -39,12 +40,19 @@ def agent(api: Api, server: Any, ledger: Any) -> Any:
     return create_agent(api.chat(server, max_retries=2), middleware=[thinking])
 
 
+ONE_ID = ("estimate", "plan", "hold", "call", "settle")
+
+
 @on_every_api
 def test_a_step_says_what_was_asked_planned_sent_and_paid(api: Api, run: Runner) -> None:
     with simulated(Turn(text="4", thinking_tokens=30)) as server:
-        ledger = MemoryLedger()
+        ledger, ids = MemoryLedger(), set()
+        stop = listen(lambda type_, data: ids.add(data["id"]) if type_ in ONE_ID else None)
         result = run(agent(api, server, ledger), {"messages": [HumanMessage("SECRET: what is 2 + 2?")]})
+        stop()
         [step] = ledger.steps(result["rheostat"]["run"]["account"])
+        assert ids == {step.id} == {result["rheostat"]["thinking"]["id"]}
+        assert result["messages"][-1].response_metadata["thinking"]["id"] == step.id
         assert (step.effort_asked, step.effort_planned) == ("high", result["rheostat"]["thinking"]["effort"])
         if api.model != "claude-haiku-4-5":  # a budget in tokens, not a level
             assert step.effort_seen in ("high", "adaptive")

@@ -116,10 +116,13 @@ class Price:
 
     def bound(self, spend: Spend, terms: Terms = LIST) -> int:
         """The most nano-dollars that these tokens can cost: nothing cached, or everything written to the cache."""
+        if self.listed is not None and not terms.web_searches:
+            rates = _dearest(self.listed, replace(terms, cache_write_1h_tokens=0), int(time.time() // _HALF_HOUR))
+            if rates and spend.input_tokens <= _LINEAR_TOKENS and spend.output_tokens <= _LINEAR_TOKENS:
+                return max(usd_nanos(read * spend.input_tokens + out * spend.output_tokens) for read, out in rates)
         plain = replace(spend, cached_input_tokens=0, cache_write_tokens=0)
         written = replace(plain, cache_write_tokens=spend.input_tokens)
-        tiers = ("default", "priority") if terms.service_tier == "auto" else (terms.service_tier,)
-        at = [replace(terms, service_tier=tier, cache_write_1h_tokens=0) for tier in tiers]
+        at = [replace(terms, service_tier=tier, cache_write_1h_tokens=0) for tier in _tiers(terms)]
         kept = [replace(tier, cache_write_1h_tokens=spend.input_tokens) for tier in at]
         most = max(
             *(self.cost(plain, tier) for tier in at),
@@ -226,6 +229,18 @@ def _by_the_hour(listed: tuple[str, str]) -> bool:
     prices = get_snapshot().find_provider_model(listed[1], None, listed[0], None)[1].prices
     each = prices if isinstance(prices, list) else []
     return any(isinstance(one.constraint, TimeOfDateConstraint) for one in each)
+
+
+def _tiers(terms: Terms) -> tuple[str, ...]:
+    return ("default", "priority") if terms.service_tier == "auto" else (terms.service_tier,)
+
+
+@functools.lru_cache(maxsize=1000)
+def _dearest(listed: tuple[str, str], terms: Terms, half_hour: int) -> list[tuple[Decimal, Decimal]] | None:
+    """For each tier that may apply, the most US dollars for a token in and one out; `None`: it isn't so simple."""
+    found = [_rates(listed, tier, terms.speed, half_hour * _HALF_HOUR // 86_400) for tier in _tiers(terms)]
+    more = _surcharge(listed, terms)
+    return [(max(rates[:-1]) * more, rates[-1] * more) for rates in found if rates] if all(found) else None
 
 
 @functools.lru_cache(maxsize=1000)

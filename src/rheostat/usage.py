@@ -22,7 +22,7 @@ def usd_nanos(amount: str | int | float | Decimal) -> int:
         ValueError: not a finite number.
     """
     try:
-        exact = Decimal(str(amount)) * NANOS_PER_USD
+        exact = (amount if isinstance(amount, Decimal) else Decimal(str(amount))) * NANOS_PER_USD
     except InvalidOperation:
         raise ValueError(f"not an amount of US dollars: {amount!r}") from None
     if not exact.is_finite():

@@ -74,7 +74,7 @@ def main(which: str, interpreter: str) -> int:
     run(python, "-m", "pip", "check", check=False)
     run(python, "-m", "pip", "list", "--disable-pip-version-check", *(("--outdated",) if which == "latest" else ()))
     run(python, "-m", "rheostat", "models", "pull")
-    return run(python, "-m", "pytest", "-o", "filterwarnings=default", check=False)
+    return run(python, "-m", "pytest", "-n", "3", "-o", "filterwarnings=default", check=False)
 
 
 if __name__ == "__main__":
