@@ -36,18 +36,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{name}: median {statistics.median(values):.2f} ({len(values)})")
 
 
-_REAL_MODEL = ("test_cli", "test_llama_apis", "test_local", "test_main_job", "test_public", "test_serve")
+_REAL_MODEL = (
+    "test_cli", "test_llama_apis", "test_local", "test_main_job", "test_public", "test_serve", "test_transformers",
+)  # fmt: skip
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Where tests run side by side, those of the real model take turns: it needs all cores."""
+    """Where tests run side by side, those of real models take turns: they need all cores."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Turns(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0].rpartition("/")[2].removesuffix(".py")
-            return "the real model" if file in _REAL_MODEL else nodeid
+            return "real models" if file in _REAL_MODEL else nodeid
 
     return Turns(config, log)
 

@@ -219,12 +219,15 @@ def test_a_forced_tool(api: Api, way: Way) -> None:
         caller.agrees()
 
 
-def test_a_forced_tool_in_a_thinking_loop_is_refused_before_it_leaves() -> None:
+def test_a_tool_cant_be_forced_in_a_thinking_loop_so_it_is_left_to_the_model() -> None:
     with simulated(MULTIPLY) as server:
-        caller = Caller(MANUAL, server, Way(False, False))
-        with pytest.raises(BadInput, match="leave tool_choice at auto"):
-            caller.call(Effort.medium, step=Step(forced_tool=True, loop="thinking"))
-        assert server.bill.requests == 0
+        at = MANUAL.at(server)
+        plan = plan_of(at, Effort.medium, answer_tokens=200)
+        step = Step(forced_tool=True, loop="thinking")
+        settings = at.dial.encode(plan, "whole", temperature=None, schema=None, step=step)
+        assert settings.kwargs["tool_choice"] == {"type": "auto"}
+        assert settings.kwargs["thinking"]["type"] == "enabled"
+        assert "refuses a forced tool_choice in a loop that thinks" in settings.notes[0]
 
 
 @pytest.mark.parametrize("tokens", [5_000, 50_000])

@@ -108,7 +108,7 @@ def test_errors_name_the_line() -> None:
         ("eval(\"__import__('os')\")", "NameError"),
         ("def f(): return f()\nf()", "RecursionError"),
         ("().__class__.__base__.__subclasses__()", "AttributeError"),
-        ("x = [1]\nfor _ in range(60): x = [x, x]\nx", "memory limit"),
+        ("x = [1]\nfor _ in range(60): x = [x, x]\nx", "memory"),  # its limit, or (on a busy machine) the sandbox's end
     ],
 )
 def test_what_is_not_there(monkeypatch: pytest.MonkeyPatch, code: str, said: str) -> None:
