@@ -17,13 +17,14 @@ from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware
 from langchain_core.language_models import FakeMessagesListChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 import rheostat
 from billing import Biller, Fault, billing
 from conftest import Runner, in_loop
-from rheostat import Account, AdaptiveThinking, BadInput, Budget, BudgetExceeded, MemoryLedger, NoPrice, Price
+from rheostat import Account, AdaptiveThinking, BadInput, Budget, BudgetExceeded, MemoryLedger, NoPrice, Price, read
 from rheostat.calling.payer import Payer, paid_by
 from rheostat.ledger.counts import spend_of
 from rheostat.pricing import Terms, price_of
@@ -494,6 +495,25 @@ def test_a_cancelled_call_of_a_model_without_a_wire_holds_nothing() -> None:
 
     in_loop(cancelled())
     assert (ledger.reading("a")["held_calls"], ledger.reading("a")["unknown_calls"]) == (0, 1)
+
+
+def test_a_client_that_no_hook_knows_is_on_the_ledger_by_what_it_says(run: Runner) -> None:
+    """As `ChatOpenAI`, but its requests go another way (gRPC, a queue)."""
+
+    class Elsewhere(ChatOpenAI):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            usage: Any = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+            return ChatResult(generations=[ChatGeneration(message=AIMessage("4", usage_metadata=usage))])
+
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            return self._generate()
+
+    model = Elsewhere(model="gpt-5.1", api_key=KEY, disable_streaming=True)
+    graph = create_agent(model, middleware=[AdaptiveThinking(budget=Budget(usd="1"))])
+    spent = read(run(graph, {"messages": [HumanMessage("2 + 2?")]}))["run"]
+    assert (spent["calls"], spent["input_tokens"], spent["output_tokens"]) == (1, 20, 5)
+    assert spent["usd_nanos"] == 75_000
+    assert spent["held_calls"] == 0
 
 
 @apis

@@ -10,10 +10,11 @@ from rheostat.effort import ThinkingPlan
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase, Step
 
-__all__ = ["Asked"]
+__all__ = ["LENGTHS", "Asked"]
 
 T = TypeVar("T")
-_LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
+"""How chat models name the most tokens of a reply."""
 _THINKING = ("reasoning_effort", "effort", "reasoning", "thinking", "thinking_budget", "thinking_level")
 _FORCED = ("any", "required", "tool", "function", True)
 _MERGED = ("extra_body", "output_config", "options", "additional_model_request_fields")
@@ -39,7 +40,7 @@ class Asked:
     def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> Asked:
         """Sort them."""
         rest = {name: value for name, value in kwargs.items() if value is not None}
-        lengths = [int(rest.pop(name)) for name in _LENGTHS if name in rest]
+        lengths = [int(rest.pop(name)) for name in LENGTHS if name in rest]
         own = getattr(endpoint.chat, "max_tokens", None)
         if isinstance(own, int) and "max_tokens" in endpoint.chat.model_fields_set:
             lengths.append(own)

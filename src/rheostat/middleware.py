@@ -19,6 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 
 from rheostat.agent import AgentCore, OnCap
+from rheostat.asked import LENGTHS
 from rheostat.budget import Budget
 from rheostat.calling.payer import PAYER
 from rheostat.difficulty import THOUGHT_WITH
@@ -233,7 +234,8 @@ def _as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
 
 
 class _Planned(ModelRequest[Any]):
-    """A request with a plan's settings: another model that is put into it (a fallback) doesn't get them."""
+    """A request with a plan's settings: another model that is put into it (a fallback) doesn't get them, but for the
+    length, where it is of the same class."""
 
     asked: dict[str, Any]
     """The settings as they were."""
@@ -248,7 +250,9 @@ class _Planned(ModelRequest[Any]):
         """As LangChain's."""
         other = overrides.get("model")
         if other is not None and (type(other), model_of(other)) != (type(self.model), model_of(self.model)):
-            overrides.setdefault("model_settings", dict(self.asked))
+            alike = type(other) is type(self.model)
+            kept = {name: value for name, value in self.model_settings.items() if alike and name in LENGTHS}
+            overrides.setdefault("model_settings", {**kept, **self.asked})
         return _Planned.of(ModelRequest.override(self, **overrides), self.asked)
 
 

@@ -43,7 +43,7 @@ def install_aiohttp() -> None:
         @functools.wraps(original)
         async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
             parts = urlsplit(str(url))
-            seen = look(_Request(kwargs), method.upper(), parts.hostname or "", parts.path)
+            seen = look(_Request(kwargs), method.upper(), parts.hostname or "", parts.path, parts.port)
             if seen is None or seen.asked.kind != "billable":
                 return await original(self, method, url, **kwargs)
             return await _sent(original(self, method, url, **kwargs), seen)

@@ -59,6 +59,8 @@ def bound(asked: Asked, payer: Payer, prices: Mapping[str, Price | None], needed
     by_tokens = bool(needed & _BY_TOKENS)
     context = (call and call.context_tokens) or context_of(asked.assumed_provider, asked.model)
     output = asked.most_output_tokens
+    if output is None and asked.flavor == "other" and call is not None and call.held is not None:
+        output = call.held.amount.output_tokens  # no wire: what was planned is believed
     if by_tokens:
         unbounded_tools(asked)
         if output is None:

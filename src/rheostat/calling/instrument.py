@@ -84,7 +84,7 @@ def installed() -> bool:
 
 
 def _look(request: Any) -> Seen | None:
-    return look(request, request.method, request.url.host, request.url.path)
+    return look(request, request.method, request.url.host, request.url.path, request.url.port)
 
 
 def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:

@@ -24,7 +24,7 @@ _NOT_READ = {*SETTINGS, "output_config", "metadata"}
 _MOST_BYTES, _MOST_RESPONSES = 64_000_000, 10_000
 
 Key: TypeAlias = tuple[str, str, str, bytes]
-"""Account, host, model, and a digest of the first message and of all that isn't a message."""
+"""Account, address, model, and a digest of the first message and of all that isn't a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,13 @@ _bytes = 0
 
 def _split(asked: Asked) -> tuple[bytes, bytes] | None:
     """The messages as they are sent, and a digest that tells one conversation from another."""
+    if "split" not in asked.memo:
+        asked.memo["split"] = _read(asked)
+    split: tuple[bytes, bytes] | None = asked.memo["split"]
+    return split
+
+
+def _read(asked: Asked) -> tuple[bytes, bytes] | None:
     name = next((each for each in _LISTS if isinstance(asked.body.get(each), list)), None)
     if name is None:
         return None
@@ -71,7 +78,7 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
     sent, digest = split
     known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, input_tokens)
     with _lock:
-        key = (account, asked.host, asked.model, digest)
+        key = (account, asked.address, asked.model, digest)
         before = _known.pop(key, None)
         _bytes += len(sent) - (len(before.sent) if before else 0)
         _known[key] = known
@@ -82,7 +89,7 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
 def learn_response(asked: Asked, id_: str, tokens: int) -> None:
     """A response that the provider stores: a later one may go on from it."""
     with _lock:
-        _responses[asked.host, id_] = tokens
+        _responses[asked.address, id_] = tokens
         while len(_responses) > _MOST_RESPONSES:
             _responses.popitem(last=False)
 
@@ -92,7 +99,7 @@ def known_tokens(account: str, asked: Asked) -> int | None:
     by_bytes = asked.input_bytes + asked.extra_tokens
     before = asked.body.get("previous_response_id")
     if before is not None:
-        total = _responses.get((asked.host, str(before)))
+        total = _responses.get((asked.address, str(before)))
         return None if total is None or asked.files > 1 else total + by_bytes
     if not _known:
         return None
@@ -100,7 +107,7 @@ def known_tokens(account: str, asked: Asked) -> int | None:
     if split is None:
         return None
     sent, digest = split
-    told = [_known.get((each, asked.host, asked.model, digest)) for each in (account, "")]
+    told = [_known.get((each, asked.address, asked.model, digest)) for each in (account, "")]
     known = [each for each in told if each and _begins(sent, each.sent) and asked.files == each.files]
     return min((each.tokens + max(0, by_bytes - each.bound) for each in known), default=None)
 

@@ -36,7 +36,7 @@ class Seen:
     """It wasn't asked for by the caller, who mustn't see it."""
 
 
-def look(request: Any, method: str, host: str, path: str) -> Seen | None:
+def look(request: Any, method: str, host: str, path: str, port: int | None = None) -> Seen | None:
     """Is this a request that must be held for, or one that counts tokens?
 
     Args:
@@ -54,7 +54,7 @@ def look(request: Any, method: str, host: str, path: str) -> Seen | None:
         content = request.content
     except Exception:  # a body that is streamed up: a file, never a question
         content = None
-    asked = read_request(method, host, path, content)
+    asked = read_request(method, host, path, content, port=port)
     if asked is None or asked.kind == "free" or (asked.kind == "count" and payer is None):
         return None
     if payer is None:

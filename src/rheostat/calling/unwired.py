@@ -56,6 +56,8 @@ class _Unwired(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self._in_flight: dict[UUID, _InFlight] = {}
+        self._awaited: dict[UUID, Payer] = {}
+        """Planned calls whose requests the gate should see."""
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
         """A model of texts, not of chats: what it used can't be read, so that all of the hold stays charged."""
@@ -80,22 +82,32 @@ class _Unwired(BaseCallbackHandler):
                 install_botocore()
             elif "google" in kind:
                 install_aiohttp()  # it is imported with the first such model
+            if payer.call is not None and payer.call.held is not None:
+                self._awaited[run_id] = payer
             return
         asked = _asked(messages, params, metadata or {}, planned=payer.call is not None and payer.call.held is not None)
+        self._in_flight[run_id] = self._admitted(asked, payer)
+
+    @staticmethod
+    def _admitted(asked: Asked, payer: Payer) -> _InFlight:
         attempt, _ = drive(gate.admit(asked, payer))
         most = attempt.holds[0][1].amount
         settings = Settings({}, most.output_tokens, most.thinking_tokens or 0)
-        self._in_flight[run_id] = _InFlight(attempt, payer, settings, threading.get_ident())
+        return _InFlight(attempt, payer, settings, threading.get_ident())
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
-        flying = self._in_flight.pop(run_id, None)
+        flying, awaited = self._in_flight.pop(run_id, None), self._awaited.pop(run_id, None)
+        generation = response.generations[0][0] if response.generations and response.generations[0] else None
+        message = generation.message if isinstance(generation, ChatGeneration) else None
+        cached = isinstance(message, AIMessage) and "total_cost" in (message.usage_metadata or {})
+        if awaited is not None and awaited.call is not None and not (awaited.call.attempts or cached):
+            # it answered, and nothing was seen to leave: a client that no hook knows
+            flying = self._admitted(_asked([[]], {}, {}, planned=True), awaited)
         if flying is None or flying.attempt.closed:
             return
         attempt = flying.attempt
-        generation = response.generations[0][0] if response.generations and response.generations[0] else None
-        message = generation.message if isinstance(generation, ChatGeneration) else None
-        if isinstance(message, AIMessage) and "total_cost" in (message.usage_metadata or {}):
-            drive(gate.give_back(attempt))  # from LangChain's cache: nothing was sent
+        if cached:
+            drive(gate.give_back(attempt))  # nothing was sent
             return
         reply = reply_from(message, flying.settings) if isinstance(message, AIMessage) else None
         if reply is None or reply.spend is None:
@@ -106,6 +118,7 @@ class _Unwired(BaseCallbackHandler):
             drive(gate.settle(attempt, reply.spend, reply.terms, reply.request_id))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
+        self._awaited.pop(run_id, None)
         flying = self._in_flight.pop(run_id, None)
         if flying is not None:
             drive(gate.fail(flying.attempt, error))
@@ -130,6 +143,9 @@ class _Unwired(BaseCallbackHandler):
         self._lose(lambda payer: payer is cut)
 
     def _lose(self, whose: Callable[[Payer], bool]) -> None:
+        for run_id, payer in list(self._awaited.items()):
+            if whose(payer):
+                self._awaited.pop(run_id, None)
         for run_id, flying in list(self._in_flight.items()):
             if whose(flying.payer) and self._in_flight.pop(run_id, None) is not None:
                 drive(gate.fail(flying.attempt, asyncio.CancelledError()))

@@ -101,7 +101,8 @@ class Asked:
     flavor: Flavor
     kind: Literal["billable", "count", "free", "unknown"]
     model: str = ""
-    host: str = ""
+    address: str = ""
+    """Host and port."""
     input_bytes: int = 0
     """Of all that a model reads."""
     extra_tokens: int = 0
@@ -133,6 +134,8 @@ class Asked:
     """The effort that the body asks for, for the record."""
     body: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     """As it leaves."""
+    memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What was worked out from the body."""
 
     @property
     def assumed_provider(self) -> str:
@@ -141,7 +144,7 @@ class Asked:
         return self.provider or makers.get(self.flavor, "openai")
 
 
-def read_request(method: str, host: str, path: str, content: bytes | None) -> Asked | None:
+def read_request(method: str, host: str, path: str, content: bytes | None, *, port: int | None = None) -> Asked | None:
     """Read a request; `None`: it is none of a model's.
 
     Args:
@@ -166,7 +169,7 @@ def read_request(method: str, host: str, path: str, content: bytes | None) -> As
     if not provider and (not model or not _INPUTS & body.keys()):
         return None  # somebody else's API that happens to have such a path
     asked = _read(provider, flavor, model, body, content or b"", path)
-    return replace(asked, host=host, kind="count" if counts else "billable")
+    return replace(asked, address=f"{host}:{port or ''}", kind="count" if counts else "billable")
 
 
 _INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state"}
