@@ -118,8 +118,8 @@ class Price:
         """The most nano-dollars that these tokens can cost: nothing cached, or everything written to the cache."""
         if self.listed is not None and not terms.web_searches:
             rates = _dearest(self.listed, replace(terms, cache_write_1h_tokens=0), int(time.time() // _HALF_HOUR))
-            if rates and spend.input_tokens <= _LINEAR_TOKENS and spend.output_tokens <= _LINEAR_TOKENS:
-                return max(usd_nanos(read * spend.input_tokens + out * spend.output_tokens) for read, out in rates)
+            if rates and max(spend.input_tokens, spend.output_tokens) <= min(most for _, _, most in rates):
+                return max(usd_nanos(read * spend.input_tokens + out * spend.output_tokens) for read, out, _ in rates)
         plain = replace(spend, cached_input_tokens=0, cache_write_tokens=0)
         written = replace(plain, cache_write_tokens=spend.input_tokens)
         at = [replace(terms, service_tier=tier, cache_write_1h_tokens=0) for tier in _tiers(terms)]
@@ -191,6 +191,8 @@ def _prices_in(path: str, changed_ns: int) -> dict[str, Price]:
     return prices
 
 
+_ENDLESS_TOKENS = 10_000_000
+"""More than any model reads."""
 _LINEAR_TOKENS = 100_000
 """Up to here no list price depends on how long the input is (the lowest threshold in genai-prices 0.2)."""
 
@@ -236,17 +238,20 @@ def _tiers(terms: Terms) -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=1000)
-def _dearest(listed: tuple[str, str], terms: Terms, half_hour: int) -> list[tuple[Decimal, Decimal]] | None:
-    """For each tier that may apply, the most US dollars for a token in and one out; `None`: it isn't so simple."""
+def _dearest(listed: tuple[str, str], terms: Terms, half_hour: int) -> list[tuple[Decimal, Decimal, int]] | None:
+    """For each tier that may apply, the most US dollars for a token in and one out, and up to how many tokens that
+    holds; `None`: it isn't so simple."""
     found = [_rates(listed, tier, terms.speed, half_hour * _HALF_HOUR // 86_400) for tier in _tiers(terms)]
     more = _surcharge(listed, terms)
-    return [(max(rates[:-1]) * more, rates[-1] * more) for rates in found if rates] if all(found) else None
+    simple = [each for each in found if each]
+    tiers = [(max(rates[:-1]) * more, rates[-1] * more, most) for rates, most in simple]
+    return tiers if len(simple) == len(found) else None
 
 
 @functools.lru_cache(maxsize=1000)
-def _rates(listed: tuple[str, str], service_tier: str, speed: str, day: int) -> tuple[Decimal, ...] | None:
-    """US dollars for a token of plain input, cached input, a write to the cache, one kept for an hour, and output;
-    `None`: this price isn't so simple.
+def _rates(listed: tuple[str, str], service_tier: str, speed: str, day: int) -> tuple[tuple[Decimal, ...], int] | None:
+    """US dollars for a token of plain input, cached input, a write to the cache, one kept for an hour, and output; and
+    up to how many tokens that holds. `None`: this price isn't so simple.
 
     A list is asked a few times per request: this is forty times as fast.
     """
@@ -266,16 +271,16 @@ def _rates(listed: tuple[str, str], service_tier: str, speed: str, day: int) -> 
         return tuple(_asked_cost(listed, spend, on) / tokens for spend, on in asked)
 
     few, many = rates(1_000), rates(_LINEAR_TOKENS)
-    return few if few == many else None
+    if few != many:
+        return None
+    return few, _ENDLESS_TOKENS if rates(_ENDLESS_TOKENS) == few else _LINEAR_TOKENS
 
 
 def _listed_cost(listed: tuple[str, str], spend: Spend, terms: Terms = LIST) -> Decimal:
-    if terms.web_searches or spend.input_tokens > _LINEAR_TOKENS or spend.output_tokens > _LINEAR_TOKENS:
+    simple = None if terms.web_searches else _rates(listed, terms.service_tier, terms.speed, _today())
+    if simple is None or max(spend.input_tokens, spend.output_tokens) > simple[1]:
         return _asked_cost(listed, spend, terms)
-    rates = _rates(listed, terms.service_tier, terms.speed, _today())
-    if rates is None:
-        return _asked_cost(listed, spend, terms)
-    plain, cached, written, kept, output = rates
+    plain, cached, written, kept, output = simple[0]
     kept_tokens = min(terms.cache_write_1h_tokens, spend.cache_write_tokens)
     return (
         plain * (spend.input_tokens - spend.cached_input_tokens - spend.cache_write_tokens)

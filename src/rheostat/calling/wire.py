@@ -191,7 +191,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     for name in ("response_format", "text", "output_config", "format", "generationConfig"):
         if body.get(name):  # said once in the request, once more as a prompt
             size += len(orjson.dumps(body[name]))
-    if _MEDIA.search(content):
+    if _may_hold_media(body) and _MEDIA.search(content):
         found = _media(flavor, body)
         size, extra, unbounded, files = size - found[0], extra + found[1], found[2], found[3]
     rounds, searches = _rounds(model, tools, body)
@@ -288,6 +288,22 @@ def _rounds(model: str, tools: Any, body: dict[str, Any]) -> tuple[int, int]:
             return 0, 0
         most += uses
     return 1 + most, most
+
+
+def _may_hold_media(body: dict[str, Any]) -> bool:
+    """Quickly no, where all messages are plain texts: to look through all bytes takes longer than the rest."""
+    if any(isinstance(value, dict) or name in _STORED for name, value in body.items() if name not in SETTINGS):
+        return True
+    for name in ("messages", "input", "contents"):
+        for each in body.get(name) or () if isinstance(body.get(name), list) else ():
+            if not isinstance(each, dict) or each.get("type") in _FILES | _IMAGES or "images" in each:
+                return True
+            if any(type(each[part]) is list or type(each[part]) is dict for part in _PARTS if part in each):
+                return True
+    return isinstance(body.get("system"), list)
+
+
+_PARTS = ("content", "parts", "output")
 
 
 def _media(flavor: Flavor, body: dict[str, Any]) -> tuple[int, int, str, int]:
