@@ -8,6 +8,7 @@ must reach and a cap must hold.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from typing import Any
 
 PRICES = {
     "gpt-5.1": (1.25, 10.0), "gpt-5.1-mini": (0.25, 2.0), "gpt-5-pro": (15.0, 120.0), "claude-haiku-4-5": (1.0, 5.0),
-    "claude-opus-4-8": (5.0, 25.0), "gpt-6-luna": (0.1, 0.0), "text-embedding-3-large": (0.13, 0.0),
+    "claude-opus-4-8": (5.0, 25.0), "gpt-6-luna": (0.1, 0.0), "gemini-2.5-flash": (0.3, 2.5),
+    "text-embedding-3-large": (0.13, 0.0),
 }  # fmt: skip
 """US dollars for a million tokens, in and out."""
 UNCAPPED = 20_000
@@ -266,6 +268,8 @@ def billing() -> Iterator[Biller]:
                 fault = biller.faults.pop(0) if biller.faults else None
                 reply = biller.replies.pop(0) if biller.replies else None
             fault = fault or Fault()
+            if found := re.search(r"/models/([^:/]+):(stream)?[gG]enerateContent", self.path):
+                return self._gemini(found[1], body, fault, streams=bool(found[2]))
             tokens_in, tokens_out = usage_of(self.path, body)
             if fault.status in (400, 429):
                 return self._json(fault.status, {"error": {"message": "planned", "type": "x"}})
@@ -307,6 +311,19 @@ def billing() -> Iterator[Biller]:
             whole = make(body, reply(body) if reply else "4", tokens_in, tokens_out)
             if body.get("stream"):
                 return self._stream(events(whole, body), fault)
+            return self._json(200, whole, fault)
+
+        def _gemini(self, model: str, body: dict[str, Any], fault: Fault, *, streams: bool) -> None:
+            tokens_in, tokens_out = 64 + words(body), int(body["generationConfig"]["maxOutputTokens"])
+            biller.charge(model, tokens_in, tokens_out)
+            usage = {"promptTokenCount": tokens_in, "candidatesTokenCount": tokens_out,
+                     "totalTokenCount": tokens_in + tokens_out}  # fmt: skip
+            content = {"role": "model", "parts": [{"text": "4"}]}
+            whole = {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+                     "usageMetadata": usage, "modelVersion": model, "responseId": "r"}  # fmt: skip
+            if streams:
+                first = {"candidates": [{"content": content, "index": 0}], "modelVersion": model}
+                return self._stream(iter([("", first), ("", whole)]), fault)
             return self._json(200, whole, fault)
 
         def _json(self, status: int, data: Any, fault: Fault | None = None) -> None:

@@ -497,6 +497,43 @@ def test_a_cancelled_call_of_a_model_without_a_wire_holds_nothing() -> None:
     assert (ledger.reading("a")["held_calls"], ledger.reading("a")["unknown_calls"]) == (0, 1)
 
 
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_gemini_by_httpx_and_by_aiohttp(how: str, cut: bool, server: Biller) -> None:
+    """Its SDK sends by httpx, asynchronously by aiohttp."""
+    genai = pytest.importorskip("langchain_google_genai")
+    model = genai.ChatGoogleGenerativeAI(
+        model="gemini-2.5-flash", api_key="k", base_url=server.url, max_output_tokens=400, max_retries=1
+    )
+    rheostat.install_gate()
+    ledger = MemoryLedger()
+    ledger.open(Account("a", Budget(usd="1")))
+    payer = Payer(ledger, "a", Budget(usd="1"), {"gemini-2.5-flash": price_of("google", "gemini-2.5-flash")})  # type: ignore[dict-item]
+    server.faults = [Fault(cut=True)] if cut else []
+
+    async def later() -> None:
+        with paid_by(payer):
+            if how == "ainvoke":
+                await model.ainvoke("hi")
+            else:
+                [_ async for _ in model.astream("hi")]
+
+    try:
+        if how in ("ainvoke", "astream"):
+            in_loop(later())
+        else:
+            with paid_by(payer):
+                list(model.stream("hi")) if how == "stream" else model.invoke("hi")
+    except Exception as error:
+        assert cut, error
+    reading = ledger.reading("a")
+    assert reading["held_calls"] == 0
+    assert server.calls == reading["calls"] + reading["unknown_calls"]
+    assert reading["usd_nanos"] + reading["unknown_usd_nanos"] >= (server.usd_nanos if not cut else 1)
+    assert cut or reading["usd_nanos"] == server.usd_nanos > 0
+
+
 def test_a_client_that_no_hook_knows_is_on_the_ledger_by_what_it_says(run: Runner) -> None:
     """As `ChatOpenAI`, but its requests go another way (gRPC, a queue)."""
 
