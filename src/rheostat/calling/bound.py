@@ -153,7 +153,8 @@ def _input_tokens(asked: Asked, payer: Payer, context: int | None, output: int |
 def _reread(asked: Asked, thought: str, tokens: int) -> int:
     """Bytes that a thought has beyond its tokens, where it is sent back as it came."""
     size = len(thought.encode())
-    said = any(thought in str(each.get("content")) for each in asked.body.get("messages") or () if "content" in each)
+    sent = [each for each in asked.body.get("messages") or () if isinstance(each, dict)]
+    said = any(thought in str(each.get("content")) for each in sent)
     return max(0, size - tokens) if said else 0
 
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rheostat.providers.bounds import Overhead, added_bound
+from rheostat.providers.bounds import Overhead, added_bound, thinks
 
 __all__ = ["Conversations"]
 
 _REMEMBERED = 64
-_BESIDE = ("tools", "response_format", "text", "output_config")
+_BESIDE = ("tools", "response_format", "text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class _Settled:
     model: str
     beside: list[Any]
     messages: list[Any]
+    tool_choice: Any
     tokens: int
 
 
@@ -38,7 +39,9 @@ class Conversations:
         self, account: str, model: str, messages: Sequence[Any], kwargs: Mapping[str, Any], input_tokens: int
     ) -> None:
         """A request was settled; its provider says how many tokens it had."""
-        self._settled[account] = _Settled(model, _beside(kwargs), list(messages), input_tokens)
+        self._settled[account] = _Settled(
+            model, _beside(kwargs), list(messages), kwargs.get("tool_choice"), input_tokens
+        )
         self._settled.move_to_end(account)
         while len(self._settled) > _REMEMBERED:
             self._settled.popitem(last=False)
@@ -53,7 +56,10 @@ class Conversations:
         if not all(map(operator.is_, before.messages, messages)) or before.beside != _beside(kwargs):
             return None
         more = added_bound(messages[len(before.messages) :], overhead)
-        return None if more is None else before.tokens + more
+        if more is None:
+            return None
+        other = kwargs.get("tool_choice") != before.tool_choice  # the provider's own prompt depends on it
+        return before.tokens + more + (overhead.request + overhead.tools if other else 0)
 
     def forget(self, account: str) -> None:
         """The run has ended."""
@@ -61,4 +67,4 @@ class Conversations:
 
 
 def _beside(kwargs: Mapping[str, Any]) -> list[Any]:
-    return [kwargs.get(name) for name in _BESIDE]
+    return [*(kwargs.get(name) for name in _BESIDE), thinks(kwargs), kwargs.get("extra_body")]

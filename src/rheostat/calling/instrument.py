@@ -127,6 +127,10 @@ def _answered(attempt: Attempt, response: Any, body: Body, payer: Payer) -> Flow
     yield from read(attempt, body, payer, None)
 
 
+def _may_tell(request: Any, seen: Seen | None, kwargs: dict[str, Any]) -> bool:
+    return not kwargs.get("stream") and (seen is not None or (bool(pending) and "/responses/" in request.url.path))
+
+
 def _told(seen: Seen | None, response: Any) -> Flow[None]:
     """What a free request says: how many tokens another one has, or that a background response is done."""
     if response.status_code >= 400:
@@ -167,7 +171,7 @@ def _sync(original: Any, module: Any) -> Any:
             seen = _look(request)
             if seen is None or seen.asked.kind == "count":
                 response = original(self, request, **kwargs)
-                if (seen or pending) and not kwargs.get("stream"):
+                if _may_tell(request, seen, kwargs):
                     drive(_told(seen, response))
                 return response
             for tell in on_admitted:
@@ -211,7 +215,7 @@ def _async(original: Any, module: Any) -> Any:
             seen = _look(request)
             if seen is None or seen.asked.kind == "count":
                 response = await original(self, request, **kwargs)
-                if (seen or pending) and not kwargs.get("stream"):
+                if _may_tell(request, seen, kwargs):
                     await adrive(_told(seen, response))
                 return response
             for tell in on_admitted:

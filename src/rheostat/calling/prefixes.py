@@ -16,11 +16,13 @@ from typing import TypeAlias
 import orjson
 
 from rheostat.calling.wire import SETTINGS, Asked
+from rheostat.providers.bounds import thinks
 
 __all__ = ["known_tokens", "learn", "learn_response"]
 
 _LISTS = ("messages", "input", "contents")
-_NOT_READ = {*SETTINGS, "output_config", "metadata"}
+_NOT_READ = {*SETTINGS, "output_config", "metadata"} - {"chat_template_kwargs", "truncation"}
+"""What of a body no model reads; but how a template is filled, and what is left out, decides what it reads."""
 _MOST_BYTES, _MOST_RESPONSES = 64_000_000, 10_000
 
 Key: TypeAlias = tuple[str, str, str, bytes]
@@ -35,6 +37,8 @@ class _Known:
     """Their bound by bytes, and of all that was beside them."""
     files: int
     """What of it has no such bound."""
+    tool_choice: bytes
+    """A provider's own prompt for tools depends on it."""
     tokens: int
     """As reported."""
 
@@ -59,8 +63,10 @@ def _read(asked: Asked) -> tuple[bytes, bytes] | None:
         return None
     messages = asked.body[name]
     beside = {key: value for key, value in asked.body.items() if key != name and key not in _NOT_READ}
-    if schema := (asked.body.get("output_config") or {}).get("format"):
-        beside["format"] = schema
+    config = asked.body.get("output_config")
+    if isinstance(config, dict) and config.get("format"):
+        beside["format"] = config["format"]
+    beside["thinks"] = thinks(asked.body)  # thoughts of before may be read with thinking on, and dropped with it off
     digest = hashlib.blake2b(orjson.dumps([name, beside, messages[:1]]), digest_size=16).digest()
     return orjson.dumps(messages)[:-1], digest
 
@@ -72,11 +78,11 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
         account: That paid for it; empty: it was counted.
     """
     global _bytes  # noqa: PLW0603 - the size of the table
-    split = _split(asked) if asked.body and asked.rounds == 1 else None
+    split = _split(asked) if asked.body and asked.rounds == 1 and not asked.others else None
     if split is None:
         return
     sent, digest = split
-    known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, input_tokens)
+    known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, _choice(asked), input_tokens)
     with _lock:
         key = (account, asked.address, asked.model, digest)
         before = _known.pop(key, None)
@@ -109,7 +115,15 @@ def known_tokens(account: str, asked: Asked) -> int | None:
     sent, digest = split
     told = [_known.get((each, asked.address, asked.model, digest)) for each in (account, "")]
     known = [each for each in told if each and _begins(sent, each.sent) and asked.files == each.files]
-    return min((each.tokens + max(0, by_bytes - each.bound) for each in known), default=None)
+    more = [asked.extra_tokens if each.tool_choice != _choice(asked) else 0 for each in known]
+    return min(
+        (each.tokens + extra + max(0, by_bytes - each.bound) for each, extra in zip(known, more, strict=True)),
+        default=None,
+    )
+
+
+def _choice(asked: Asked) -> bytes:
+    return orjson.dumps(asked.body.get("tool_choice"))
 
 
 def _begins(sent: bytes, before: bytes) -> bool:

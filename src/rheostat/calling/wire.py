@@ -194,8 +194,8 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     if _may_hold_media(body) and _MEDIA.search(content):
         found = _media(flavor, body)
         size, extra, unbounded, files = size - found[0], extra + found[1], found[2], found[3]
-    rounds, searches = _rounds(model, tools, body)
-    config = body.get("generationConfig") or {}
+    rounds, searches = (1, 0) if flavor == "vectors" else _rounds(model, tools, body)
+    config = body["generationConfig"] if isinstance(body.get("generationConfig"), dict) else {}
     answers = max(_whole(body.get("n"), 1), _whole(body.get("best_of"), 1), _whole(config.get("candidateCount"), 1))
     prompts = body.get("prompt") if flavor == "completions" else None
     if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):

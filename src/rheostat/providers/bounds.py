@@ -19,7 +19,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from rheostat.errors import BadInput
 
-__all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "added_bound", "input_bound", "searches"]
+__all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "added_bound", "input_bound", "searches", "thinks"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +163,15 @@ def added_bound(messages: Sequence[Mapping[str, Any] | BaseMessage], overhead: O
             return None
         tokens += size + overhead.message
     return tokens
+
+
+def thinks(settings: Mapping[str, Any]) -> bool:
+    """Whether a request asks for thought, as far as its settings say; at which level makes no difference here."""
+    thinking, reasoning = settings.get("thinking"), settings.get("reasoning")
+    if isinstance(thinking, Mapping) and thinking.get("type") not in (None, "disabled"):
+        return True
+    effort = reasoning.get("effort") if isinstance(reasoning, Mapping) else settings.get("reasoning_effort")
+    return effort not in (None, "none")
 
 
 def searches(kwargs: Mapping[str, Any]) -> int:
