@@ -71,6 +71,12 @@ class Biller:
     """What the next answers say: a text, or (tool, arguments); then "4"."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def reset(self) -> Biller:
+        """As it was before anything was sent."""
+        self.bodies.clear()
+        self.usd_nanos, self.calls, self.faults, self.replies = 0, 0, [], []
+        return self
+
     def charge(self, model: str, tokens_in: int, tokens_out: int) -> None:
         into, out = PRICES[model]
         with self.lock:

@@ -125,6 +125,15 @@ def run(request: pytest.FixtureRequest) -> Runner:
     return request.param
 
 
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Any]:
+    """A server that bills at its worst."""
+    from billing import billing
+
+    with billing() as biller:
+        yield biller
+
+
 @pytest.fixture(params=["sync", "async", "stream", "astream"])
 def way(request: pytest.FixtureRequest) -> Any:
     """How a request is sent: blocking or not, whole or as a stream."""

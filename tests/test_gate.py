@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import SecretStr
 
-from billing import Biller, Fault, billing
+from billing import Biller, Fault
 from conftest import Runner, in_loop
 from rheostat import AdaptiveThinking, Budget, BudgetExceeded, MemoryLedger, ThinkingChatModel
 from rheostat.providers import endpoint_for
@@ -26,17 +26,9 @@ CAP = "0.05"
 KEY = SecretStr("k")
 
 
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Biller]:
-    with billing() as biller:
-        yield biller
-
-
 @pytest.fixture
 def server(serving: Biller) -> Biller:
-    serving.bodies.clear()
-    serving.usd_nanos, serving.calls, serving.faults, serving.replies = 0, 0, [], []
-    return serving
+    return serving.reset()
 
 
 def chat(api: str, server: Biller, **more: Any) -> Any:

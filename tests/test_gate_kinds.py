@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,10 +22,23 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
 import rheostat
-from billing import Biller, Fault, billing
+from billing import Biller, Fault
 from conftest import Runner, in_loop
-from rheostat import Account, AdaptiveThinking, BadInput, Budget, BudgetExceeded, MemoryLedger, NoPrice, Price, read
-from rheostat.calling.payer import Payer, paid_by
+from rheostat import (
+    Account,
+    AdaptiveThinking,
+    BadInput,
+    Budget,
+    BudgetExceeded,
+    HoldExceeded,
+    MemoryLedger,
+    NoPrice,
+    Price,
+    read,
+)
+from rheostat.calling.gate import close_call
+from rheostat.calling.payer import Attempt, Call, Payer, paid_by
+from rheostat.flow import drive
 from rheostat.ledger.counts import spend_of
 from rheostat.pricing import Terms, price_of
 from rheostat.providers import endpoint_for
@@ -35,17 +48,9 @@ from test_gate import KEY, Agent, Setting, apis, chat, provider
 pytestmark = pytest.mark.filterwarnings("ignore::rheostat.SettingWarning", "ignore::UserWarning")
 
 
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Biller]:
-    with billing() as biller:
-        yield biller
-
-
 @pytest.fixture
 def server(serving: Biller) -> Biller:
-    serving.bodies.clear()
-    serving.usd_nanos, serving.calls, serving.faults, serving.replies = 0, 0, [], []
-    return serving
+    return serving.reset()
 
 
 class Wire:
@@ -252,7 +257,7 @@ def test_a_region_costs_what_it_costs() -> None:
     )
     assert price.bound(spend, Terms(region="auto")) * 10 == price.bound(spend) * 11
     assert old.bound(spend, Terms(region="auto")) == old.bound(spend)
-    own = Price(input_per_million=1, output_per_million=1)  # type: ignore[arg-type]
+    own = Price(input_per_million=1, output_per_million=1)  # type: ignore[arg-type] # ints become Decimals
     assert own.bound(spend, Terms(region="auto")) == own.bound(spend)
 
 
@@ -330,11 +335,11 @@ def test_a_stream_that_ends_with_its_usage_has_ended() -> None:
     wire = Wire()
     client = streaming(wire, sse(chunk("two"), LAST))
     with paid_by(wire.payer):
-        list(client.chat.completions.create(model="gpt-5.1", messages=SAID, stream=True, max_tokens=50))  # type: ignore[arg-type,call-overload]
+        list(client.chat.completions.create(model="gpt-5.1", messages=SAID, stream=True, max_tokens=50))  # type: ignore[arg-type,call-overload] # plain dicts
     assert wire.reading["output_tokens"] == 10
     cut = streaming(wire, sse(chunk("two"), chunk(" and")))
     with paid_by(wire.payer), pytest.raises(Exception, match=r"cut|Connection error"):
-        list(cut.chat.completions.create(model="gpt-5.1", messages=SAID, stream=True, max_tokens=50))  # type: ignore[arg-type,call-overload]
+        list(cut.chat.completions.create(model="gpt-5.1", messages=SAID, stream=True, max_tokens=50))  # type: ignore[arg-type,call-overload] # plain dicts
     assert wire.reading["unknown_calls"] == 1
 
 
@@ -351,7 +356,7 @@ def test_a_cut_response_isnt_waited_for_unless_it_goes_on() -> None:
         if background:
             usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
             done = {"id": "resp_9", "status": "cancelled", "model": "gpt-5.1", "usage": usage}
-            wire.reply = lambda request: httpx2.Response(200, json=done)  # noqa: B023
+            wire.reply = lambda request: httpx2.Response(200, json=done)  # noqa: B023 - called in this round
             wire.post(f"{RESPONSES}/resp_9/cancel", {})
             assert (wire.reading["held_calls"], wire.reading["output_tokens"]) == (0, 5)
 
@@ -377,47 +382,47 @@ def test_silence_is_charged_by_the_second_and_answer(n: int, server: Biller) -> 
 # --- agents -------------------------------------------------------------------------------------------------------
 
 
+def guard_of(api: str, server: Biller) -> Any:
+    """An agent that another one asks, with a budget of its own."""
+    thinking = AdaptiveThinking(budget=Budget(usd="1"), endpoint=lambda m: endpoint_for(m, provider=provider(api)))
+    return create_agent(chat(api, server), middleware=[thinking])
+
+
+QUESTION: Any = {"messages": "Is this harmless?"}
+
+
 @apis
 def test_an_agent_in_a_hook_is_paid_for_by_the_agent_around_it(api: str, server: Biller, run: Runner) -> None:
-    inner = Agent(api, server, budget=Budget(usd="1"))
+    guard = guard_of(api, server)
 
     class Asking(AgentMiddleware):
         def before_model(self, state: Any, runtime: Any) -> None:
-            inner.graph.invoke({"messages": "Is this harmless?"})
+            guard.invoke(QUESTION)
 
         async def abefore_model(self, state: Any, runtime: Any) -> None:
-            await inner.graph.ainvoke({"messages": "Is this harmless?"})
+            await guard.ainvoke(QUESTION)
 
-    agent = Agent(api, server, outside=[Asking()], budget=Budget(usd="0.2"))
-    inner.ledger = agent.ledger
-    inner_thinking = AdaptiveThinking(
-        budget=Budget(usd="1"),
-        endpoint=lambda m: endpoint_for(m, provider=provider(api)),
-    )
-    inner.graph = create_agent(chat(api, server), middleware=[inner_thinking])
+    agent = Agent(api, server, outside=[Asking()], budget=Budget(usd="0.5"))
     result = agent.run(run)
+    assert not isinstance(result, Exception), result
+    assert server.calls == 2
+    assert read(result)["run"]["calls"] == 2  # its own, and what was asked in its hook
     agent.holds()
-    assert server.calls >= 2, result
 
 
 @apis
 def test_a_guard_around_the_call_may_be_an_agent_of_its_own(api: str, server: Biller, run: Runner) -> None:
-    guard = Agent(api, server, budget=Budget(usd="1"))
+    guard = guard_of(api, server)
 
     class Guarding(AgentMiddleware):
         def wrap_model_call(self, request: Any, handler: Any) -> Any:
-            guard.graph.invoke({"messages": "Is this harmless?"})
+            guard.invoke(QUESTION)
             return handler(request)
 
         async def awrap_model_call(self, request: Any, handler: Any) -> Any:
-            await guard.graph.ainvoke({"messages": "Is this harmless?"})
+            await guard.ainvoke(QUESTION)
             return await handler(request)
 
-    thinking = AdaptiveThinking(
-        budget=Budget(usd="1"),
-        endpoint=lambda m: endpoint_for(m, provider=provider(api)),
-    )
-    guard.graph = create_agent(chat(api, server), middleware=[thinking])
     agent = Agent(api, server, inside=[Guarding()], budget=Budget(usd="0.5"))
     result = agent.run(run)
     assert not isinstance(result, Exception), result
@@ -502,14 +507,15 @@ def test_a_cancelled_call_of_a_model_without_a_wire_holds_nothing() -> None:
 @pytest.mark.parametrize("cut", [False, True])
 def test_gemini_by_httpx_and_by_aiohttp(how: str, cut: bool, server: Biller) -> None:
     """Its SDK sends by httpx, asynchronously by aiohttp."""
-    genai = pytest.importorskip("langchain_google_genai")
-    model = genai.ChatGoogleGenerativeAI(
+    from langchain_google_genai import ChatGoogleGenerativeAI  # it takes a second, and aiohttp comes with it
+
+    model = ChatGoogleGenerativeAI(
         model="gemini-2.5-flash", api_key="k", base_url=server.url, max_output_tokens=400, max_retries=1
     )
     rheostat.install_gate()
     ledger = MemoryLedger()
     ledger.open(Account("a", Budget(usd="1")))
-    payer = Payer(ledger, "a", Budget(usd="1"), {"gemini-2.5-flash": price_of("google", "gemini-2.5-flash")})  # type: ignore[dict-item]
+    payer = Payer(ledger, "a", Budget(usd="1"), {"gemini-2.5-flash": price_of("google", "gemini-2.5-flash")})  # type: ignore[dict-item] # it is listed
     server.faults = [Fault(cut=True)] if cut else []
 
     async def later() -> None:
@@ -519,6 +525,7 @@ def test_gemini_by_httpx_and_by_aiohttp(how: str, cut: bool, server: Biller) -> 
             else:
                 [_ async for _ in model.astream("hi")]
 
+    failed: Exception | None = None
     try:
         if how in ("ainvoke", "astream"):
             in_loop(later())
@@ -526,7 +533,8 @@ def test_gemini_by_httpx_and_by_aiohttp(how: str, cut: bool, server: Biller) -> 
             with paid_by(payer):
                 list(model.stream("hi")) if how == "stream" else model.invoke("hi")
     except Exception as error:
-        assert cut, error
+        failed = error
+    assert (failed is not None) == cut, failed
     reading = ledger.reading("a")
     assert reading["held_calls"] == 0
     assert server.calls == reading["calls"] + reading["unknown_calls"]
@@ -554,10 +562,55 @@ def test_a_client_that_no_hook_knows_is_on_the_ledger_by_what_it_says(run: Runne
 
 
 @apis
-def test_a_refused_sibling_leaves_nothing_held(api: str, server: Biller, run: Runner) -> None:
-    """More than was held for comes first, the rest after it: every attempt of a call is settled."""
+def test_what_leaves_larger_than_planned_is_refused_with_nothing_held(api: str, server: Biller, run: Runner) -> None:
     agent = Agent(api, server, inside=[Setting({"extra_body": {"note": "x" * 9_000}})], budget=Budget(usd="0.001"))
-    result = agent.run(run)
-    assert isinstance(result, BudgetExceeded)
+    assert isinstance(agent.run(run), BudgetExceeded)
     agent.holds()
     assert server.calls == 0
+
+
+def test_one_attempt_above_its_hold_leaves_the_others_settled() -> None:
+    """Everything is posted first, then the first error is raised."""
+    wire = Wire("1")
+    call = Call(note={"model": "m", "node": "n"}, refined=True)
+    said = [Spend(input_tokens=10**6, output_tokens=5, calls=1), Spend(input_tokens=7, output_tokens=3, calls=1)]
+    for spend in said:
+        held, _ = wire.ledger.admit("a", Spend(input_tokens=100, output_tokens=100, calls=1), {"model": "m"})
+        price = Price(input_per_million=1, output_per_million=1)  # type: ignore[arg-type] # ints become Decimals
+        call.attempts.append(
+            Attempt(holds=[(wire.ledger, held)], prices={"m": price}, model="m", read=(spend, Terms()))
+        )
+    with pytest.raises(HoldExceeded):
+        drive(close_call(call, wire.ledger))
+    assert (wire.reading["held_calls"], wire.reading["calls"]) == (0, 2)
+    assert wire.reading["input_tokens"] == 10**6 + 7
+
+
+def test_another_way_to_think_or_to_choose_tools_isnt_the_same_beginning() -> None:
+    """Thoughts of before are read with thinking on, and dropped with it off; a forced tool has a prompt of its own."""
+    wire = Wire("5")
+    said = {"id": "r", "content": [], "usage": {"input_tokens": 5_000, "output_tokens": 10}}
+    wire.reply = lambda request: httpx2.Response(200, json=said)
+    long = {"messages": [{"role": "user", "content": "word " * 4_000}], "thinking": {"type": "disabled"}}
+    tools = {"tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "auto"}}
+    wire.post(MESSAGES, body_for(MESSAGES, {**long, **tools}))
+    wire.post(MESSAGES, body_for(MESSAGES, {**long, **tools}))
+    assert wire.held[-1].input_tokens == 5_000
+    wire.post(MESSAGES, body_for(MESSAGES, {**long, **tools, "tool_choice": {"type": "any"}}))
+    assert 6_000 < wire.held[-1].input_tokens < 7_000
+    wire.post(MESSAGES, body_for(MESSAGES, {**long, **tools, "thinking": {"type": "adaptive"}}))
+    assert wire.held[-1].input_tokens > 20_000
+
+
+ODD_BODIES: list[dict[str, Any]] = [
+    {"output_config": "high"}, {"generationConfig": 3}, {"context_management": 1}, {"messages": ["hi", 3]},
+    {"tools": "all"}, {"reasoning": []}, {"models": {}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD_BODIES, ids=lambda odd: next(iter(odd)))
+def test_an_odd_body_is_the_servers_to_refuse(odd: dict[str, Any]) -> None:
+    wire = Wire("5")
+    wire.reply = lambda request: httpx2.Response(400, json={})
+    assert wire.post(CHAT, body_for(CHAT, odd)).status_code == 400
+    assert (wire.reading["held_calls"], wire.reading["usd_nanos"]) == (0, 0)

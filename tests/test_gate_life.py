@@ -19,7 +19,7 @@ from langchain_openai import ChatOpenAI, OpenAIDecisions
 from langchain_openai.decisions import Predicate
 
 import rheostat
-from billing import Biller, Fault, billing
+from billing import Biller, Fault
 from conftest import in_loop, note
 from rheostat import Account, AdaptiveThinking, BadInput, Budget, BudgetExceeded, MemoryLedger, ThinkingChatModel
 from rheostat.calling.instrument import installed
@@ -30,17 +30,9 @@ from test_gate import KEY, Agent, apis, chat, provider
 pytestmark = pytest.mark.filterwarnings("ignore::rheostat.SettingWarning", "ignore::UserWarning")
 
 
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Biller]:
-    with billing() as biller:
-        yield biller
-
-
 @pytest.fixture
 def server(serving: Biller) -> Iterator[Biller]:
-    serving.bodies.clear()
-    serving.usd_nanos, serving.calls, serving.faults, serving.replies = 0, 0, [], []
-    yield serving
+    yield serving.reset()
     rheostat.install_gate(strict=False)
 
 

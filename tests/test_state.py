@@ -11,7 +11,7 @@ from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.types import Command, interrupt
 
 from conftest import Runner
-from rheostat import AdaptiveThinking, Budget, MemoryLedger, build_agent, build_solver, read
+from rheostat import Account, AdaptiveThinking, Budget, MemoryLedger, build_agent, build_solver, read
 from rheostat.graph import merge
 from rheostat.testing import ScriptedModel
 
@@ -31,8 +31,6 @@ def agent(**more: Any) -> Any:
 
 def reading(account: str, parent: str = "", **more: int) -> Any:
     ledger = MemoryLedger()
-    from rheostat import Account
-
     ledger.open(Account(account))
     return {**ledger.reading(account), "parent": parent, **more}
 
@@ -112,7 +110,7 @@ def test_readings_of_other_accounts_never_replace_ones_own() -> None:
     assert merge({"spend": own}, {"spend": other})["spend"] == own
     later = {**own, "version": 4, "calls": 4}
     for left, right in (({"spend": own}, {"spend": later}), ({"spend": later}, {"spend": own})):
-        assert merge(left, right)["spend"]["calls"] == 4  # type: ignore[arg-type]
+        assert merge(left, right)["spend"]["calls"] == 4  # type: ignore[arg-type] # plain dicts
     assert merge(None, {"thinking": {"effort": "low"}}) == {"thinking": {"effort": "low"}}
     assert merge({"thinking": {"effort": "low"}}, None) == {"thinking": {"effort": "low"}}
 

@@ -144,7 +144,9 @@ class AgentCore:
                 "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
                 "same, or give the inner one none"
             )
-        return Meter(caller.ledger, quiet=True, gate=self.meter.gated)
+        meter = Meter(caller.ledger, quiet=True, gate=self.meter.gated)
+        meter.conversations = self.meter.conversations
+        return meter
 
     def open(self, state: Any) -> Flow[tuple[Meter, str]]:
         """The run's account, known to the ledger again even after a restart.

@@ -150,9 +150,9 @@ class MeteredChatModel(BaseChatModel):
         yield pause(seconds)
         return (yield from meter.hold(self.account_id, [held.amount], note))
 
-    def _left(self, stream: _Stream) -> Flow[None]:
+    def _left(self, stream: _Stream, error: BaseException) -> Flow[None]:
         """It wasn't read to its end: the gate knows what had come."""
-        yield from self._thinker().meter.close(stream.call)
+        yield from self._thinker().meter.close(stream.call, error=error)
         yield from self._thinker().give_back(stream.ready)
 
     def _end(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:
@@ -170,8 +170,8 @@ class MeteredChatModel(BaseChatModel):
                 ready.thought = reply.thought or ready.thought
                 reply = yield from thinker.call(self.account_id, ready, *ready.phases[number + 1])
                 last = streams.as_chunk(thinker.finish(ready, reply), last)
-        except BaseException:
-            yield from self._left(stream)
+        except BaseException as error:
+            yield from self._left(stream, error)
             raise
         yield from thinker.give_back(ready)
         thinker.finish(ready, reply, self._listener())
@@ -195,7 +195,7 @@ class MeteredChatModel(BaseChatModel):
                 yield streams.told(streams.shown(chunk, stream.ready), run_manager)
                 chunk = next(stream.chunks, None)
         except BaseException as error:  # a consumer that goes away too: what was sent may be billed
-            drive(self._left(stream))
+            drive(self._left(stream, error))
             raise refusal_in(error) or error from None
         yield drive(self._end(stream, full))
 
@@ -219,7 +219,7 @@ class MeteredChatModel(BaseChatModel):
                 yield generation
                 chunk = await anext(stream.chunks, None)
         except BaseException as error:
-            await adrive(self._left(stream))
+            await adrive(self._left(stream, error))
             raise refusal_in(error) or error from None
         yield await adrive(self._end(stream, full))
 

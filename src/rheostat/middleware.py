@@ -241,10 +241,9 @@ class _Planned(ModelRequest[Any]):
     """The settings as they were."""
 
     @classmethod
-    def of(cls, request: ModelRequest[Any], asked: dict[str, Any]) -> _Planned:
+    def of(cls, request: ModelRequest[Any], asked: dict[str, Any]) -> ModelRequest[Any]:
         planned = cls(**{each.name: getattr(request, each.name) for each in fields(request)})
-        object.__setattr__(planned, "asked", asked)
-        return planned
+        return _asking(planned, asked)
 
     def override(self, **overrides: Any) -> ModelRequest[Any]:
         """As LangChain's."""
@@ -253,7 +252,12 @@ class _Planned(ModelRequest[Any]):
             alike = type(other) is type(self.model)
             kept = {name: value for name, value in self.model_settings.items() if alike and name in LENGTHS}
             overrides.setdefault("model_settings", {**kept, **self.asked})
-        return _Planned.of(ModelRequest.override(self, **overrides), self.asked)
+        return _asking(super().override(**overrides), self.asked)
+
+
+def _asking(request: ModelRequest[Any], asked: dict[str, Any]) -> ModelRequest[Any]:
+    object.__setattr__(request, "asked", asked)  # LangChain warns of assignments to a request
+    return request
 
 
 def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:

@@ -19,7 +19,7 @@ import orjson
 from rheostat.calling import gate
 from rheostat.calling.deadline import Deadline, awithin
 from rheostat.calling.payer import Attempt
-from rheostat.calling.replies import read
+from rheostat.calling.replies import cut, read
 from rheostat.calling.seen import Seen, late, look
 from rheostat.calling.usage import Body
 from rheostat.flow import adrive
@@ -48,7 +48,7 @@ def install_aiohttp() -> None:
                 return await original(self, method, url, **kwargs)
             return await _sent(original(self, method, url, **kwargs), seen)
 
-        request.rheostat = True  # type: ignore[attr-defined]
+        request.rheostat = True  # type: ignore[attr-defined] # a mark: it is wrapped once
         session._request = request
 
 
@@ -112,6 +112,9 @@ class _Watched:
         self._body.feed(data[0] if isinstance(data, tuple) else data)
         if self._inner.at_eof():
             await self._close(None)
+            asked = self._seen.asked
+            if asked.stream and not (self._body.ended or self._body.failed):
+                raise cut(sys.modules["aiohttp"].ClientPayloadError, asked)
         return data
 
     async def read(self, n: int = -1) -> bytes:

@@ -20,7 +20,7 @@ from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked
 from rheostat.flow import Flow, adrive, drive
 
-__all__ = ["astream_of", "pending", "read", "stream_of"]
+__all__ = ["astream_of", "cut", "pending", "read", "stream_of"]
 
 pending: dict[str, Attempt] = {}
 """Background responses that aren't done, by their id."""
@@ -93,8 +93,9 @@ class _Shown:
             return False
 
 
-def _cut(module: Any, asked: Asked) -> Exception:
-    error: Exception = module.RemoteProtocolError(
+def cut(kind: Any, asked: Asked) -> Exception:
+    """A stream that ended before its last event, as an error of its client's."""
+    error: Exception = kind(
         f"the stream of {asked.model} ended before its last event: it was cut, and what came is no whole answer"
     )
     return error
@@ -129,7 +130,7 @@ def stream_of(module: Any) -> Any:
                     yield rest
                 self._close(None)
                 if self._seen.asked.stream and not (self._body.ended or self._body.failed):
-                    raise _cut(module, self._seen.asked)
+                    raise cut(module.RemoteProtocolError, self._seen.asked)
             except BaseException as error:
                 self._close(error)
                 raise
@@ -179,7 +180,7 @@ def astream_of(module: Any) -> Any:
                     yield rest
                 await self._close(None)
                 if self._seen.asked.stream and not (self._body.ended or self._body.failed):
-                    raise _cut(module, self._seen.asked)
+                    raise cut(module.RemoteProtocolError, self._seen.asked)
             except BaseException as error:
                 await self._close(error)
                 raise
