@@ -20,7 +20,7 @@ from langgraph.types import Overwrite
 from rheostat.budget import Budget
 from rheostat.calling.payer import PAYER, Payer, paid_by
 from rheostat.calling.unwired import forget
-from rheostat.chat_model import MeteredChatModel, ThinkingChatModel
+from rheostat.chat_model import ThinkingChatModel
 from rheostat.cover import around, unwatch, watch
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
@@ -85,7 +85,6 @@ class AgentCore:
     """A tool is known to have a price."""
     correct_tools: bool = True
     most_result_chars: int = 50_000
-    _models: dict[str, MeteredChatModel] = field(default_factory=dict)
     _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -185,22 +184,6 @@ class AgentCore:
     # --- a step -----------------------------------------------------------------------------------------------
 
     def step(
-        self, state: Any, chat: BaseChatModel, send: Callable[[MeteredChatModel], Effect]
-    ) -> Flow[tuple[Any, dict[str, Any]]]:
-        """One model call: `send` gets the chat model that plans, holds and settles.
-
-        Returns:
-            What `send` brought (an `AIMessage` if the budget was used up before), and the readings.
-        """
-
-        def work(thinker: Thinker, payer: Payer) -> Flow[Any]:
-            model = self._metered(thinker, payer.account, chat)
-            with paid_by(payer):
-                return (yield send(model))
-
-        return (yield from self._step(state, chat, work))
-
-    def guided(
         self,
         state: Any,
         chat: BaseChatModel,
@@ -209,29 +192,19 @@ class AgentCore:
         send: Callable[[Sending], Effect],
         reply_of: Callable[[Any], AIMessage | None],
     ) -> Flow[tuple[Any, dict[str, Any]]]:
-        """One model call that the agent's own model makes; see `guided_step`."""
+        """One model call that the agent's own model makes; see `guided_step`.
 
-        def work(thinker: Thinker, payer: Payer) -> Flow[Any]:
-            result, _ = yield from guided_step(
-                thinker, payer, chat, messages, kwargs, self._wished(), emit, send, reply_of
-            )
-            return result
-
-        return (yield from self._step(state, chat, work))
-
-    def _wished(self) -> Wish:
-        asked = _context().get("effort")
-        return parse_wish(str(asked)) if asked else self.wish
-
-    def _step(
-        self, state: Any, chat: BaseChatModel, work: Callable[[Thinker, Payer], Flow[Any]]
-    ) -> Flow[tuple[Any, dict[str, Any]]]:
+        Returns:
+            What `send` brought (an `AIMessage` if the budget was used up before), and the readings.
+        """
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated)
         self._watch(payer)  # again: a step that failed may be tried again by others
         try:
-            result = yield from work(thinker, payer)
+            result, _ = yield from guided_step(
+                thinker, payer, chat, messages, kwargs, self._wished(), emit, send, reply_of
+            )
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             if not why:
@@ -247,19 +220,9 @@ class AgentCore:
         emit("spend", **readings)
         return result, readings
 
-    def _metered(self, thinker: Thinker, account: str, chat: BaseChatModel) -> MeteredChatModel:
-        """The chat model of the run's steps: one for all of them."""
-        known = self._models.get(account)
-        if known is not None and known.thinker is thinker:
-            return known
-        wish = self._wished()
-        model = MeteredChatModel(
-            thinker=thinker, account_id=account, wish=wish, listener=emit, profile=chat.profile
-        )  # fmt: skip
-        self._models[account] = model
-        while len(self._models) > _REMEMBERED:
-            self._models.pop(next(iter(self._models)), None)
-        return model
+    def _wished(self) -> Wish:
+        asked = _context().get("effort")
+        return parse_wish(str(asked)) if asked else self.wish
 
     def _cap(self, meter: Meter, account: str, error: Exception) -> Flow[str]:
         """Why the run ends here, if it is the budget that ends it; empty: the error is one.
@@ -292,8 +255,6 @@ class AgentCore:
                 "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
                 "model within, or leave AdaptiveThinking out"
             )
-        if isinstance(chat, MeteredChatModel):
-            raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         first = self.endpoint(chat)
         Meter.check_price(first, self.budget)
         ladder = [first, *self.others]

@@ -29,6 +29,7 @@ from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
 
 from rheostat.agent import AgentCore, OnCap
+from rheostat.asked import tools_as_sent
 from rheostat.budget import Budget
 from rheostat.difficulty import THOUGHT_WITH, read_trajectory
 from rheostat.effort import Wish, parse_wish
@@ -36,6 +37,7 @@ from rheostat.errors import BadInput
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.graph.state import KEY, RheostatState, merge, read
+from rheostat.guided import Sending
 from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
@@ -123,7 +125,7 @@ class AgentNodes:
             policy=policy,
             pacing=pacing, endpoint=lambda _: endpoint, tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
         )  # fmt: skip
-        self.chat = endpoint.chat
+        self.chat = endpoint.own
         self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
@@ -152,11 +154,12 @@ class AgentNodes:
         head = [SystemMessage(self._system)] if self._system else []
         messages = [*head, *state["messages"]]
 
-        def send(model: Any) -> Effect:
-            bound = model.bind_tools(self._tools) if self._tools else model
-            return Effect(lambda: bound.invoke(messages), lambda: bound.ainvoke(messages))
+        def send(sending: Sending) -> Effect:
+            bound = sending.runnable(self._tools)
+            return Effect(lambda: bound.invoke(sending.messages), lambda: bound.ainvoke(sending.messages))
 
-        message, readings = yield from self.core.step(state, self.chat, send)
+        kwargs = {"tools": tools_as_sent(self.chat, self._tools)} if self._tools else {}
+        message, readings = yield from self.core.step(state, self.chat, messages, kwargs, send, lambda reply: reply)
         thinking = message.response_metadata.get(THOUGHT_WITH, {})
         return {"messages": [message], KEY: {**readings, "thinking": thinking}}
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from rheostat.effort import ThinkingPlan
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase, Step
 
-__all__ = ["LENGTHS", "Asked"]
+__all__ = ["LENGTHS", "Asked", "once_for", "tools_as_sent"]
 
 T = TypeVar("T")
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
@@ -101,3 +106,33 @@ class Asked:
         if "betas" in self.kwargs and "betas" in settings.kwargs:
             kwargs["betas"] = [*self.kwargs["betas"], *settings.kwargs["betas"]]
         return replace(settings, kwargs=kwargs)
+
+
+_schemas: OrderedDict[tuple[int, ...], tuple[Sequence[Any], list[Any]]] = OrderedDict()
+_REMEMBERED = 64
+
+
+def once_for(objects: Sequence[Any], make: Callable[[], list[Any]]) -> list[Any]:
+    """Schemas of these objects, worked out once: that takes longer than the rest of a plan."""
+    key = tuple(map(id, objects))
+    known = _schemas.get(key)
+    if known is not None and all(map(operator.is_, known[0], objects)):
+        return known[1]
+    schemas = make()
+    _schemas[key] = objects, schemas
+    while len(_schemas) > _REMEMBERED:
+        _schemas.popitem(last=False)
+    return schemas
+
+
+def tools_as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
+    """Tools as this model binds them."""
+
+    def schemas() -> list[Any]:
+        try:
+            bound: Any = chat.bind_tools(list(tools))
+            return list(bound.kwargs["tools"])
+        except Exception:  # a fake, or a model that binds in a way of its own
+            return [each if isinstance(each, dict) else convert_to_openai_tool(each) for each in tools]
+
+    return once_for((chat, *tools), schemas)

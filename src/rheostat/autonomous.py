@@ -12,6 +12,7 @@ from typing import Any, Literal, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableBinding, RunnableMap, RunnableSequence
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
@@ -20,15 +21,18 @@ from pydantic import BaseModel, Field
 from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph, as_graph_node, build_agent
 from rheostat.budget import Budget, Room
 from rheostat.calling.payer import Payer, paid_by
+from rheostat.chat_model import instead_of
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
 from rheostat.graph.state import KEY, read
+from rheostat.guided import Sending
 from rheostat.providers import Endpoint
 from rheostat.usage import NANOS_PER_USD
 
 __all__ = ["AutonomousState", "build_autonomous"]
 
+_BOUND = ("tools", "tool_choice", "response_format")
 _MOST_STEPS = 8
 _REPORT_SHARE = 0.15
 """Of the budget, kept back for the outline that is made again and for the report."""
@@ -101,11 +105,15 @@ class _Plan:
         words += _said(state)
         words += f"\nLay out what is left to do, in one to {_MOST_STEPS} steps. Tools: {', '.join(self.nodes.names)}."
 
-        def send(model: Any) -> Effect:
-            asked = model.with_structured_output(Outline, include_raw=True)
-            return Effect(lambda: asked.invoke(words), lambda: asked.ainvoke(words))
+        asked = self._chat.with_structured_output(Outline, include_raw=True)
 
-        found, readings = yield from self.core.step(state, self._chat, send)
+        def send(sending: Sending) -> Effect:
+            ask = sending.runnable()
+            if not sending.alone:
+                ask = instead_of(asked, self._chat, ask)
+            return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
+
+        found, readings = yield from self.core.step(state, self._chat, [HumanMessage(words)], _bound(asked), send, _raw)
         parsed = found.get("parsed") if isinstance(found, dict) else None
         steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
         steps = steps or ([] if state["done"] else [state["task"]])  # no outline: the task itself is the one step
@@ -171,11 +179,12 @@ class _Plan:
             "Report to the user: the result first, then what is unfinished. Be short."
         )
 
-        def send(model: Any) -> Effect:
-            return Effect(lambda: model.invoke(words), lambda: model.ainvoke(words))
+        def send(sending: Sending) -> Effect:
+            ask = sending.runnable()
+            return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
 
         try:
-            message, readings = yield from self.core.step(state, self._chat, send)
+            message, readings = yield from self.core.step(state, self._chat, [HumanMessage(words)], {}, send, _raw)
             text = message.text.strip() or "The model wrote no report.\n" + "\n".join(lines)
         except BudgetExceeded as refused:
             text, readings = f"No report: {refused}\n" + "\n".join(lines), {}
@@ -191,6 +200,19 @@ class _Plan:
         stuck = not state["done"][-1]["finished"]
         spoke = len(state["said"]) > state["heard"]
         return "outline" if spoke or (stuck and state["outlines"] < 3) else "work"
+
+
+def _bound(runnable: Any) -> dict[str, Any]:
+    """What a structured output binds to its model, as far as a plan needs it."""
+    while isinstance(runnable, (RunnableMap, RunnableSequence)):
+        runnable = runnable.steps__["raw"] if isinstance(runnable, RunnableMap) else runnable.steps[0]
+    bound = runnable.kwargs if isinstance(runnable, RunnableBinding) else {}
+    return {name: bound[name] for name in _BOUND if name in bound}
+
+
+def _raw(found: Any) -> AIMessage:
+    message: AIMessage = found["raw"] if isinstance(found, dict) else found
+    return message
 
 
 def _said(state: AutonomousState) -> str:

@@ -36,9 +36,9 @@ from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
 from rheostat.request import pause
-from rheostat.thinker import Listener, Ready, Thinker
+from rheostat.thinker import Ready, Thinker
 
-__all__ = ["MeteredChatModel", "ThinkingChatModel"]
+__all__ = ["ThinkingChatModel", "instead_of"]
 
 
 @dataclass(slots=True)
@@ -53,17 +53,84 @@ class _Stream:
     settings: Settings
 
 
-class MeteredChatModel(BaseChatModel):
-    """A chat model whose every call is planned, held and settled on one account. (The base of `ThinkingChatModel`; an
-    agent has one for each run.)"""
+class ThinkingChatModel(BaseChatModel):
+    """Adaptive thinking under a hard budget, as a chat model.
+
+    >>> model = ThinkingChatModel(model=ChatOpenAI(model="gpt-5.1"), budget=Budget(usd="1"))  # doctest: +SKIP
+
+    Args:
+        model: A chat model or its name (see `resolve`).
+        budget: Hard limits of this object's whole life, all its calls together.
+        effort: `fast`, `balanced`, `thorough`, or a fixed level.
+        escalate_to: Other models, for an agent whose tools keep failing.
+        ledger: Where the spend is kept; this process's memory by default.
+        account: An account above, open in this ledger: its limits bind as well.
+        caps: What the operator allows; `answer_tokens` is the most tokens of an answer.
+
+    Raises:
+        BadInput, NoPrice, ModelUnknown: at once.
+        BudgetExceeded: from a call that doesn't fit any more: it was not sent.
+    """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    model: Any = Field(exclude=True)
+    budget: Any = Field(exclude=True)
+    effort: str = "balanced"
+    escalate_to: Any = Field(default=(), exclude=True)
+    ledger: Any = Field(default=None, exclude=True)
+    account: str | None = None
+    caps: Any = Field(default=None, exclude=True)
+    policy: Any = Field(default=None, exclude=True)
+    pacing: Any = Field(default=None, exclude=True)
+    gate: bool = True
+    """Count money on the requests as they leave; False, where that is forbidden: believe LangChain's objects."""
 
     thinker: Any = Field(default=None, exclude=True, repr=False)
     account_id: str = ""
     """Whose money it is; open in the ledger."""
-    wish: Any = Field(default=None, exclude=True)
-    listener: Any = Field(default=None, exclude=True, repr=False)
+
+    def __init__(self, **fields: Any) -> None:
+        """Build what is inside; nothing is spent."""
+        unknown = set(fields) - set(type(self).model_fields)
+        if strange := unknown - _STANDARD:
+            raise BadInput(f"ThinkingChatModel has no {', '.join(sorted(strange))}")
+        if unknown:
+            said = f"{', '.join(sorted(unknown))} belong to the model within: give them to it; here they do nothing"
+            warnings.warn(said, SettingWarning, stacklevel=2)
+        super().__init__(**fields)
+        if not isinstance(self.budget, Budget):
+            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
+        wish: Wish = parse_wish(self.effort)
+        ladder = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
+        for endpoint in ladder:
+            Meter.check_price(endpoint, self.budget)
+        ledger: Ledger = self.ledger or MemoryLedger()
+        self.thinker = Thinker(
+            ladder=ladder,
+            meter=Meter(ledger, quiet=True, gate=self.gate),
+            wish=wish,
+            caps=self.caps or Caps(answer_tokens=4096),
+            policy=self.policy or Policy(),
+            pacing=self.pacing or Pacing(),
+        )
+        self.ledger = ledger
+        self.account_id = f"model/{uuid.uuid4().hex}"
+        ledger.open(Account(self.account_id, self.budget, self.account))
+        if self.profile is None:
+            profile: ModelProfile | None = ladder[0].chat.profile
+            self.profile = profile
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The model within."""
+        return self._thinker().ladder[0]
+
+    @property
+    def spend(self) -> Reading:
+        """What its calls have cost so far."""
+        ledger: Ledger = self.ledger
+        return ledger.reading(self.account_id)
 
     @property
     def _llm_type(self) -> str:
@@ -79,17 +146,13 @@ class MeteredChatModel(BaseChatModel):
         thinker: Thinker = self.thinker
         return thinker
 
-    def _listener(self) -> Listener:
-        return self.listener or (lambda type_, **data: None)
-
     def _ready(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[Ready]:
         asked = {**kwargs, **({"stop": stop} if stop else {})}
-        told = self._listener()
-        return (yield from self._thinker().ready(self.account_id, messages, asked, wish=self.wish, listener=told))
+        return (yield from self._thinker().ready(self.account_id, messages, asked))
 
     def _step(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[ChatResult]:
         ready = yield from self._ready(messages, stop, kwargs)
-        message = yield from self._thinker().step(self.account_id, ready, self._listener())
+        message = yield from self._thinker().step(self.account_id, ready)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _generate(
@@ -117,7 +180,7 @@ class MeteredChatModel(BaseChatModel):
         ready = yield from self._ready(messages, stop, kwargs)
         thinker = self._thinker()
         meter, account = thinker.meter, self.account_id
-        [(phase, settings), *_] = yield from thinker.before_last(account, ready, self._listener())
+        [(phase, settings), *_] = yield from thinker.before_last(account, ready)
         held, sent, attempt = ready.held.pop(0), ready.sent(phase), 1
         while True:
             call = meter.planned(ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase))
@@ -174,7 +237,7 @@ class MeteredChatModel(BaseChatModel):
             yield from self._left(stream, error)
             raise
         yield from thinker.give_back(ready)
-        thinker.finish(ready, reply, self._listener())
+        thinker.finish(ready, reply)
         last.response_metadata = {**last.response_metadata, THOUGHT_WITH: thinker.stamp(ready, reply)}
         return ChatGenerationChunk(message=last)
 
@@ -237,97 +300,27 @@ class MeteredChatModel(BaseChatModel):
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """As the model within does it: by a tool, or by its provider's own means."""
         chat = self._thinker().ladder[0].chat
-        return self._instead_of(chat, chat.with_structured_output(schema, **kwargs))
-
-    def _instead_of(self, chat: BaseChatModel, runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
-        """The same runnable with us in the place of the model within."""
-        if runnable is chat:
-            return self
-        if isinstance(runnable, RunnableBinding):
-            return runnable.model_copy(update={"bound": self._instead_of(chat, runnable.bound)})
-        if isinstance(runnable, RunnableSequence):
-            first, *rest = runnable.steps
-            return RunnableSequence(self._instead_of(chat, first), *rest)
-        if isinstance(runnable, RunnableMap) and "raw" in runnable.steps__:
-            steps = {**runnable.steps__, "raw": self._instead_of(chat, runnable.steps__["raw"])}
-            return RunnableMap(steps)
-        if isinstance(runnable, BaseChatModel):
-            raise BadInput(f"{self.model_name} answers in a schema by a copy of itself: that can't be metered")
-        return runnable
+        return instead_of(chat.with_structured_output(schema, **kwargs), chat, self)
 
 
-class ThinkingChatModel(MeteredChatModel):
-    """Adaptive thinking under a hard budget, as a chat model.
-
-    >>> model = ThinkingChatModel(model=ChatOpenAI(model="gpt-5.1"), budget=Budget(usd="1"))  # doctest: +SKIP
-
-    Args:
-        model: A chat model or its name (see `resolve`).
-        budget: Hard limits of this object's whole life, all its calls together.
-        effort: `fast`, `balanced`, `thorough`, or a fixed level.
-        escalate_to: Other models, for an agent whose tools keep failing.
-        ledger: Where the spend is kept; this process's memory by default.
-        account: An account above, open in this ledger: its limits bind as well.
-        caps: What the operator allows; `answer_tokens` is the most tokens of an answer.
+def instead_of(runnable: Runnable[Any, Any], chat: BaseChatModel, other: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """The same runnable (a structured output, say) with another model in the place of this one.
 
     Raises:
-        BadInput, NoPrice, ModelUnknown: at once.
-        BudgetExceeded: from a call that doesn't fit any more: it was not sent.
+        BadInput: it has a copy of the model inside.
     """
-
-    model: Any = Field(exclude=True)
-    budget: Any = Field(exclude=True)
-    effort: str = "balanced"
-    escalate_to: Any = Field(default=(), exclude=True)
-    ledger: Any = Field(default=None, exclude=True)
-    account: str | None = None
-    caps: Any = Field(default=None, exclude=True)
-    policy: Any = Field(default=None, exclude=True)
-    pacing: Any = Field(default=None, exclude=True)
-    gate: bool = True
-    """Count money on the requests as they leave; False, where that is forbidden: believe LangChain's objects."""
-
-    def __init__(self, **fields: Any) -> None:
-        """Build what is inside; nothing is spent."""
-        unknown = set(fields) - set(type(self).model_fields)
-        if strange := unknown - _STANDARD:
-            raise BadInput(f"ThinkingChatModel has no {', '.join(sorted(strange))}")
-        if unknown:
-            said = f"{', '.join(sorted(unknown))} belong to the model within: give them to it; here they do nothing"
-            warnings.warn(said, SettingWarning, stacklevel=2)
-        super().__init__(**fields)
-        if not isinstance(self.budget, Budget):
-            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
-        wish: Wish = parse_wish(self.effort)
-        ladder = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
-        for endpoint in ladder:
-            Meter.check_price(endpoint, self.budget)
-        ledger: Ledger = self.ledger or MemoryLedger()
-        self.thinker = Thinker(
-            ladder=ladder,
-            meter=Meter(ledger, quiet=True, gate=self.gate),
-            wish=wish,
-            caps=self.caps or Caps(answer_tokens=4096),
-            policy=self.policy or Policy(),
-            pacing=self.pacing or Pacing(),
-        )
-        self.ledger = ledger
-        self.account_id = f"model/{uuid.uuid4().hex}"
-        ledger.open(Account(self.account_id, self.budget, self.account))
-        if self.profile is None:
-            profile: ModelProfile | None = ladder[0].chat.profile
-            self.profile = profile
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The model within."""
-        return self._thinker().ladder[0]
-
-    @property
-    def spend(self) -> Reading:
-        """What its calls have cost so far."""
-        ledger: Ledger = self.ledger
-        return ledger.reading(self.account_id)
+    if runnable is chat:
+        return other
+    if isinstance(runnable, RunnableBinding):
+        return runnable.model_copy(update={"bound": instead_of(runnable.bound, chat, other)})
+    if isinstance(runnable, RunnableSequence):
+        first, *rest = runnable.steps
+        return RunnableSequence(instead_of(first, chat, other), *rest)
+    if isinstance(runnable, RunnableMap) and "raw" in runnable.steps__:
+        return RunnableMap({**runnable.steps__, "raw": instead_of(runnable.steps__["raw"], chat, other)})
+    if isinstance(runnable, BaseChatModel):
+        raise BadInput(f"{type(chat).__name__} answers in a schema by a copy of itself: that can't be metered")
+    return runnable
 
 
 _STANDARD = {"api_key", "max_retries", "max_tokens", "stop", "streaming", "temperature", "timeout"}

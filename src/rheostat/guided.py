@@ -1,24 +1,27 @@
 """A step of an agent whose own model makes the call: plan and hold, let it be sent, read what came.
 
-The middleware's way: LangChain's handler sends, with the user's own model object; what leaves is seen by the gate. So
+The way of middleware and nodes: they send with the user's own model object, and what leaves is seen by the gate. So
 callbacks, streams, tags and `isinstance` are as they are without us, and each attempt of the SDK's own retries is held.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.runnables import Runnable
 
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
 from rheostat.effort import Wish
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Effect, Flow
-from rheostat.providers import Reply
+from rheostat.providers import Reply, failure
 from rheostat.providers.choose import own_model
 from rheostat.providers.dial import Phase
 from rheostat.thinker import Listener, Ready, Thinker
@@ -45,6 +48,13 @@ class Sending:
     alone: bool
     """A thought before the step: without tools and schema, and not shown to the user."""
     last_word: bool
+
+    def runnable(self, tools: Sequence[Any] = ()) -> Runnable[Any, AIMessage]:
+        """The model with the plan's settings, and these tools as LangChain binds them."""
+        if not tools or self.alone:
+            return self.model.bind(**self.settings)
+        choice = {} if self.tool_choice is None else {"tool_choice": self.tool_choice}
+        return self.model.bind_tools(tools, **choice, **self.settings)
 
 
 def guided_step(
@@ -73,7 +83,7 @@ def guided_step(
         BudgetExceeded: not even the last word fits; nothing was sent.
         Exception: as `send` raised it; a refusal as what it is, whatever an SDK made of it.
     """
-    beside = 0
+    beside, revived = 0, False
     while True:
         ready = yield from thinker.ready(
             payer.account, messages, kwargs, wish=wish, listener=listener, beside_tokens=beside
@@ -87,6 +97,13 @@ def guided_step(
             if beside or not more or refused.limit == "seconds" or any(call.attempts for call in calls):
                 raise
             beside = more
+        except Exception as error:
+            revive = ready.endpoint.revive
+            if revive is None or revived or failure(error) == "refused":
+                raise
+            revived = yield Effect(revive, functools.partial(asyncio.to_thread, revive))
+            if not revived:
+                raise
         finally:
             yield from thinker.give_back(ready)
 
@@ -104,7 +121,7 @@ def _sent(
     meter = thinker.meter
     result: Any = None
     reply: Reply | None = None
-    model = own_model(chat) if ready.endpoint is thinker.ladder[0] else ready.endpoint.chat
+    model = own_model(chat if ready.endpoint is thinker.ladder[0] else ready.endpoint.own)
     for phase, settings in ready.phases:
         if phase == "answer" and reply is not None and not reply.empty:
             break

@@ -8,18 +8,16 @@ shorter, and the last word is paid for in advance.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import fields
 from typing import Annotated, Any, NotRequired
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langgraph.types import Command
 
 from rheostat.agent import AgentCore, OnCap
-from rheostat.asked import LENGTHS
+from rheostat.asked import LENGTHS, once_for, tools_as_sent
 from rheostat.budget import Budget
 from rheostat.calling.payer import PAYER
 from rheostat.difficulty import THOUGHT_WITH
@@ -146,7 +144,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         if around is not None and around.call is not None and around.account == own:
             raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         head = [request.system_message] if request.system_message else []
-        response, readings = yield from self.core.guided(
+        response, readings = yield from self.core.step(
             request.state, request.model, [*head, *request.messages], bound_kwargs(request),
             lambda sending: send(_changed(request, sending)), _reply,
         )  # fmt: skip
@@ -188,49 +186,24 @@ def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
     elif format_ is not None:
         kwargs["response_format"] = {"type": "json_schema"}  # its schema is measured where it leaves
     if request.tools or forms:
-        kwargs["tools"] = [*(_as_sent(request.model, request.tools) if request.tools else ()), *forms]
+        kwargs["tools"] = [*(tools_as_sent(request.model, request.tools) if request.tools else ()), *forms]
     if choice is not None:
         kwargs["tool_choice"] = choice
     return {**kwargs, **request.model_settings}
 
 
-_schemas: OrderedDict[tuple[int, ...], tuple[Any, list[Any]]] = OrderedDict()
-_REMEMBERED = 64
-
-
-def _remember(key: tuple[int, ...], of: Any, schemas: list[Any]) -> list[Any]:
-    _schemas[key] = of, schemas
-    while len(_schemas) > _REMEMBERED:
-        _schemas.popitem(last=False)
-    return schemas
-
-
 def _forms_of(format_: AutoStrategy[Any] | ToolStrategy[Any]) -> list[Any]:
     """The tools by which an answer in a schema is given."""
-    known = _schemas.get((id(format_),))
-    if known is not None and known[0] is format_:
-        return known[1]
-    tools = format_ if isinstance(format_, ToolStrategy) else ToolStrategy(format_.schema)
-    parts = [(each.name, each.description, each.json_schema) for each in tools.schema_specs]
-    forms = [{"type": "function", "function": dict(zip(_FORM, each, strict=True))} for each in parts]
-    return _remember((id(format_),), format_, forms)
+
+    def forms() -> list[Any]:
+        tools = format_ if isinstance(format_, ToolStrategy) else ToolStrategy(format_.schema)
+        parts = [(each.name, each.description, each.json_schema) for each in tools.schema_specs]
+        return [{"type": "function", "function": dict(zip(_FORM, each, strict=True))} for each in parts]
+
+    return once_for((format_,), forms)
 
 
 _FORM = ("name", "description", "parameters")
-
-
-def _as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
-    """Tools as this model binds them: worked out once, since schemas take longer than the rest of a plan."""
-    key = (id(chat), *map(id, tools))
-    known = _schemas.get(key)
-    if known is not None and known[0][0] is chat and all(a is b for a, b in zip(known[0][1], tools, strict=True)):
-        return known[1]
-    try:
-        bound: Any = chat.bind_tools(list(tools))
-        schemas = list(bound.kwargs["tools"])
-    except Exception:  # a fake, or a model that binds in a way of its own
-        schemas = [each if isinstance(each, dict) else convert_to_openai_tool(each) for each in tools]
-    return _remember(key, (chat, list(tools)), schemas)
 
 
 class _Planned(ModelRequest[Any]):

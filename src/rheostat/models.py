@@ -92,7 +92,7 @@ def served_endpoint(
     Args:
         own_template: It runs our chat template, which knows no tools: their calls are written under a grammar.
     """
-    chat = _client(ChatLlamaCpp, url, key, name)
+    chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # a server that died is started again
     if own_template:
         chat = chat.model_copy(update={"calls_by_schema": True})
     return Endpoint(
@@ -105,12 +105,12 @@ def served_endpoint(
     )
 
 
-def _client(kind: type[ChatOpenAI], url: str, key: str, name: str) -> ChatOpenAI:
+def _client(kind: type[ChatOpenAI], url: str, key: str, name: str, max_retries: int | None = None) -> ChatOpenAI:
     return kind(
         model=name,
         base_url=url,
         api_key=SecretStr(key),
-        max_retries=0,
+        max_retries=max_retries,
         timeout=_REQUEST_SECONDS,
         stream_usage=True,
     )
@@ -124,6 +124,8 @@ def _url_endpoint(url: str, price: Price | None) -> Endpoint:
         return served_endpoint(url, key, name=name, price=price, context_tokens=found.context_tokens)
     if found.kind not in SERVERS:
         return endpoint_for(_client(ChatOpenAI, url, key, name), name=name, price=price)
-    chat = _client(ChatServer, url, key, name)
+    given, chat = (_client(ChatServer, url, key, name, max_retries) for max_retries in (None, 0))
     dial = ServerDial(name, SERVERS[found.kind])
-    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=found.context_tokens, takes_timeout=True)
+    return Endpoint(
+        chat=chat, dial=dial, price=price, context_tokens=found.context_tokens, takes_timeout=True, given=given
+    )

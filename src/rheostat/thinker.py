@@ -294,13 +294,13 @@ class Thinker:
 
     # --- call and settle -------------------------------------------------------------------------------
 
-    def step(self, account: str, ready: Ready, listener: Listener = _nobody) -> Flow[AIMessage]:
+    def step(self, account: str, ready: Ready) -> Flow[AIMessage]:
         """Send a step that is ready, request by request, and settle it.
 
         Raises:
             Exception: as the chat model raised it, when the meter's attempts are used up.
         """
-        phases = yield from self.before_last(account, ready, listener)
+        phases = yield from self.before_last(account, ready)
         reply: Reply | None = None
         for phase, settings in phases:
             if reply is not None and not (phase == "answer" and reply.empty):
@@ -309,16 +309,15 @@ class Thinker:
             ready.thought = reply.thought or ready.thought
         yield from self.give_back(ready)
         assert reply is not None, "a step has at least one request"  # noqa: S101
-        return self.finish(ready, reply, listener)
+        return self.finish(ready, reply)
 
-    def before_last(self, account: str, ready: Ready, listener: Listener) -> Flow[list[tuple[Phase, Settings]]]:
+    def before_last(self, account: str, ready: Ready) -> Flow[list[tuple[Phase, Settings]]]:
         """Think first, where the model has no dial of its own; what is left to send comes back."""
         phases = list(ready.phases)
         if phases[0][0] == "think":
             phase, settings = phases.pop(0)
             reply = yield from self.call(account, ready, phase, settings)
             ready.thought = reply.thought
-            listener("thought", text=reply.thought)
         return phases
 
     def call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:

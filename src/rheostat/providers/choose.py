@@ -48,8 +48,9 @@ def endpoint_for(
 ) -> Endpoint:
     """An endpoint around any chat model: its dial by its class and profile, its price from the list or yours.
 
-    The model is copied, not changed: the copy doesn't retry by itself (SDK-internal retries are invisible to a ledger;
-    the meter retries instead) and has no thinking settings of its own, since some of them would win over the plan's.
+    The model is copied, not changed: the copy, which solver and chat model call, doesn't retry by itself (the meter
+    does) and has no thinking settings of its own, since some of them would win over the plan's. Agents call the model
+    as it was given.
 
     Args:
         chat: Any LangChain chat model.
@@ -68,7 +69,7 @@ def endpoint_for(
     """
     if provider not in (None, *get_args(Provider)):
         raise BadInput(f"provider is {' or '.join(get_args(Provider))}; not {provider!r}")
-    row = integration_of(chat)
+    row, given = integration_of(chat), chat
     chat = _for_the_meter(chat, row)
     model = model_of(chat)
     name = name or model
@@ -92,7 +93,7 @@ def endpoint_for(
     if price is None and provider is not None:
         price = price_of(provider, model)
     cuts = isinstance(chat, BaseChatOpenAI) or _is_anthropic(chat) or (row is not None and row.takes_timeout)
-    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context, takes_timeout=cuts)
+    return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context, takes_timeout=cuts, given=given)
 
 
 def _from_the_table(name: str, chat: BaseChatModel, row: Integration, *, reasoning: bool, strict: bool) -> Dial:
@@ -240,11 +241,11 @@ def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
     row = next((row for row in INTEGRATIONS if row.spec == provider), None)
     try:
         if provider == "openai":
-            return endpoint_for(ChatOpenAI(model=model, max_retries=0, timeout=600), name=spec, price=price)
+            return endpoint_for(ChatOpenAI(model=model, timeout=600), name=spec, price=price)
         if provider == "anthropic":
             from langchain_anthropic import ChatAnthropic
 
-            chat = ChatAnthropic(model_name=model, max_retries=0, timeout=600, stop=None)
+            chat = ChatAnthropic(model_name=model, timeout=600, stop=None)
             if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
                 raise ModelUnknown("set ANTHROPIC_API_KEY")
             return endpoint_for(chat, name=spec, price=price)

@@ -159,6 +159,8 @@ class Endpoint:
     """Input and output of one request together."""
     takes_timeout: bool = False
     """Its client takes `timeout` (seconds) with each request, so that one that hangs is cut in blocking code too."""
+    given: BaseChatModel | None = None
+    """The model object as it was given, with its own retries: an agent's calls are made with it. `None`: `chat`."""
     revive: Callable[[], bool] | None = field(default=None)
     """Restart a server of our own after it died; True: it runs again."""
 
@@ -166,6 +168,11 @@ class Endpoint:
     def name(self) -> str:
         """The model's name."""
         return self.dial.facts.name
+
+    @property
+    def own(self) -> BaseChatModel:
+        """The user's own model object."""
+        return self.given or self.chat
 
 
 _CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
