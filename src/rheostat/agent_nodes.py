@@ -23,7 +23,7 @@ from typing import Annotated, Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
@@ -36,6 +36,7 @@ from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow, adrive, drive
+from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, RheostatState, merge, read
 from rheostat.guided import Sending
 from rheostat.ledger import Ledger, MemoryLedger
@@ -47,7 +48,7 @@ from rheostat.toolcalls import terms_of
 from rheostat.usage import usd_nanos
 from rheostat.verifiers import Check, Verifier, as_verifier
 
-__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "as_graph_node", "build_agent"]
+__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
 
 _MOST_STEPS = 10_000
 CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
@@ -129,7 +130,7 @@ class AgentNodes:
         self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
-            as_graph_node(name, flow)
+            FlowNode(name, flow)
             for name, flow in (
                 ("estimate", self._estimate), ("plan", self._plan), ("think", self._think), ("verify", self._verify),
                 ("correct", self._correct),
@@ -211,18 +212,6 @@ class AgentNodes:
 
 async def _never() -> Any:
     raise AssertionError("a blocking tool was driven on the event loop")
-
-
-def as_graph_node(name: str, flow: Callable[[Any], Flow[dict[str, Any]]]) -> Runnable[Any, Any]:
-    """A LangGraph node from a flow: `invoke` drives it blocking, `ainvoke` on the event loop."""
-
-    def run(state: Any) -> dict[str, Any]:
-        return drive(flow(state))
-
-    async def arun(state: Any) -> dict[str, Any]:
-        return await adrive(flow(state))
-
-    return RunnableLambda(run, afunc=arun, name=name)
 
 
 class BudgetedGraph(StateGraph[Any, Any, Any, Any]):

@@ -18,13 +18,14 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel, Field
 
-from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph, as_graph_node, build_agent
+from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph, build_agent
 from rheostat.budget import Budget, Room
 from rheostat.calling.payer import Payer, paid_by
 from rheostat.chat_model import instead_of
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.flow import Effect, Flow
+from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, read
 from rheostat.guided import Sending
 from rheostat.providers import Endpoint
@@ -285,7 +286,7 @@ def build_autonomous(
     plan = _Plan(nodes, nodes.chat, tools, nodes.endpoint, check_in, inner)
     graph = BudgetedGraph(AutonomousState, input_schema=AutonomousInput)
     for flow in (plan.start, plan.outline, plan.work, plan.check_in, plan.report):
-        graph.add_node(flow.__name__, as_graph_node(flow.__name__, flow))
+        graph.add_node(flow.__name__, FlowNode(flow.__name__, flow))
     graph.add_edge(START, "start")
     graph.add_edge("start", "outline")
     graph.add_conditional_edges("outline", lambda s: "work" if s["steps"] else "report", ["work", "report"])

@@ -73,6 +73,7 @@ _MEDIA = re.compile(
 )
 _IMAGES = {"image", "image_url", "input_image"}
 _FILES = {"document", "file", "input_file", "input_audio", "audio", "video", "container_upload", "item_reference"}
+_MEDIA_KINDS = _IMAGES | _FILES
 _STORED = ("previous_response_id", "conversation", "cachedContent", "cached_content")
 _SEARCHES = re.compile(r"^web_(search|fetch)")
 """Tools on the provider's side whose uses have a price, and a most."""
@@ -296,10 +297,11 @@ def _may_hold_media(body: dict[str, Any]) -> bool:
         return True
     for name in ("messages", "input", "contents"):
         for each in body.get(name) or () if isinstance(body.get(name), list) else ():
-            if not isinstance(each, dict) or each.get("type") in _FILES | _IMAGES or "images" in each:
+            if not isinstance(each, dict) or each.get("type") in _MEDIA_KINDS or "images" in each:
                 return True
-            if any(type(each[part]) is list or type(each[part]) is dict for part in _PARTS if part in each):
-                return True
+            for part in _PARTS:  # the messages are many: no generator here
+                if part in each and isinstance(each[part], (list, dict)):
+                    return True
     return isinstance(body.get("system"), list)
 
 

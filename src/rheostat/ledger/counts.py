@@ -9,7 +9,7 @@ from rheostat.usage import Spend
 
 __all__ = [
     "LIMITS", "OUTPUT", "THINKING", "UNPRICED", "USD", "Counts",
-    "amount_of", "counts_of", "minus", "plus", "spend_of", "tally", "zeros",
+    "amount_of", "counts_of", "minus", "plain", "plus", "spend_of", "tally", "zeros",
 ]  # fmt: skip
 
 Counts: TypeAlias = list[int]
@@ -63,6 +63,27 @@ def spend_of(counts: Counts) -> Spend:
         milliseconds=counts[MILLISECONDS],
         cache_write_tokens=counts[WRITTEN],
     )
+
+
+def plain(counts: Counts, prefix: str = "") -> dict[str, int | None]:
+    """`spend_of(counts).to_dict()` with a prefix before each name: readings are made at every step."""
+    values = (
+        None if counts[UNPRICED] else counts[USD], counts[INPUT], counts[CACHED], counts[WRITTEN], counts[OUTPUT],
+        counts[THINKING], counts[CALLS], counts[MILLISECONDS],
+    )  # fmt: skip
+    return dict(zip(_NAMES[prefix], values, strict=True))
+
+
+_NAMES = {
+    prefix: tuple(
+        f"{prefix}{name}"
+        for name in (
+            "usd_nanos", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
+            "thinking_tokens", "calls", "milliseconds",
+        )
+    )
+    for prefix in ("", "held_", "unknown_")
+}  # fmt: skip
 
 
 def plus(a: Counts, b: Counts) -> Counts:

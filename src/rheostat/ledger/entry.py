@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from rheostat.budget import Budget
 from rheostat.errors import LedgerError, NoPrice
-from rheostat.ledger.counts import LIMITS, UNPRICED, Counts, counts_of, plus, spend_of, zeros
+from rheostat.ledger.counts import LIMITS, UNPRICED, Counts, counts_of, plain, plus, zeros
 from rheostat.ledger.protocol import Reading
 from rheostat.ledger.window import Window
 from rheostat.usage import Spend
@@ -128,12 +128,12 @@ class Entry:
             "version": self.version,
             "opened_at": self.opened_at_ms // 1000,
             "elapsed_milliseconds": self.elapsed_ms,
-            **spend_of(self.settled).to_dict(),
-            **{f"held_{name}": value for name, value in spend_of(self.held).to_dict().items()},
-            **{f"unknown_{name}": value for name, value in spend_of(self.unknown).to_dict().items()},
+            **plain(self.settled),
+            **plain(self.held, "held_"),
+            **plain(self.unknown, "unknown_"),
             "overrun_usd_nanos": self.overrun_usd_nanos,
-            "by_model": {name: spend_of(counts).to_dict() for name, counts in self.by_model.items()},
-            "by_node": {name: spend_of(counts).to_dict() for name, counts in self.by_node.items()},
+            "by_model": {name: plain(counts) for name, counts in self.by_model.items()},
+            "by_node": {name: plain(counts) for name, counts in self.by_node.items()},
         }
 
     def restore(self, reading: Reading, wall_ms: int) -> None:

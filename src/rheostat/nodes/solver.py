@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import Runnable
 from langgraph.runtime import get_runtime
 
 from rheostat.budget import Budget
@@ -15,7 +15,8 @@ from rheostat.calling.payer import PAYER
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
-from rheostat.flow import Flow, adrive, drive
+from rheostat.flow import Flow
+from rheostat.graph.node import FlowNode
 from rheostat.graph.state import read
 from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
@@ -34,17 +35,8 @@ OnLimit: TypeAlias = Literal["answer", "raise", "interrupt"]
 
 
 def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runnable[Any, Any]:
-    """A LangGraph node from a flow: `invoke` drives it blocking, `ainvoke` on the event loop."""
-
-    @functools.wraps(flow)
-    def run(state: Any) -> Update:
-        return drive(flow(solver, state))
-
-    @functools.wraps(flow)
-    async def arun(state: Any) -> Update:
-        return await adrive(flow(solver, state))
-
-    return RunnableLambda(run, afunc=arun, name=flow.__name__)
+    """A LangGraph node from a flow."""
+    return FlowNode(flow.__name__, functools.partial(flow, solver))
 
 
 @dataclass(frozen=True, kw_only=True)
