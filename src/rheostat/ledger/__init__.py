@@ -14,6 +14,7 @@ from rheostat.ledger.postgres import PostgresLedger
 from rheostat.ledger.protocol import Account, Ledger, Note, Reading, Reservation, latest_reading
 from rheostat.ledger.sqlite import SQLiteLedger
 from rheostat.ledger.steps import StepRecord
+from rheostat.ledger.use import Use, UseKey
 from rheostat.ledger.window import Window
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "Reservation",
     "SQLiteLedger",
     "StepRecord",
+    "Use",
+    "UseKey",
     "Window",
     "latest_reading",
     "open_ledger",

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import abc
-import asyncio
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
-
-import orjson
+from typing import Any, TypeVar
 
 from rheostat.budget import Budget, Room
 from rheostat.errors import LedgerError
@@ -18,10 +14,10 @@ from rheostat.ledger.counts import counts_of
 from rheostat.ledger.entry import OPEN, dump
 from rheostat.ledger.journal import Line
 from rheostat.ledger.law import Book, say_what_is_kept
+from rheostat.ledger.notes import Notes, Transaction, in_thread
 from rheostat.ledger.page import Page
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
 from rheostat.ledger.rows import ENTRY, HELD, Statement, budget_of, entry_of, held_of, line_of, packed
-from rheostat.ledger.steps import StepRecord
 from rheostat.usage import Spend
 
 __all__ = ["DurableLedger", "Statement", "Transaction"]
@@ -30,17 +26,7 @@ T = TypeVar("T")
 _REMEMBERED = 10_000
 
 
-class Transaction(Protocol):
-    """One atomic piece of work in the database."""
-
-    def load(self, queries: Sequence[Statement]) -> tuple[int, list[list[tuple[Any, ...]]]]:
-        """The database's time in milliseconds since the epoch, and the rows of each query."""
-
-    def save(self, statements: Sequence[Statement]) -> None:
-        """Write, and commit."""
-
-
-class DurableLedger(abc.ABC):
+class DurableLedger(Notes):
     """A ledger in an SQL database. Subclasses say how to connect, lock and commit; the law is `law.Book`."""
 
     _lock_rows = ""
@@ -49,18 +35,6 @@ class DurableLedger(abc.ABC):
     def __init__(self) -> None:
         self._parents: dict[str, str | None] = {}
         self._account_of: dict[str, str] = {}
-
-    @abc.abstractmethod
-    def _transaction(self, *, flush: bool) -> AbstractContextManager[Transaction]:
-        """Begin; roll back on an exception. `flush`: the commit must survive a power cut."""
-
-    @abc.abstractmethod
-    def _query(self, statement: Statement) -> list[tuple[Any, ...]]:
-        """Read without a lock."""
-
-    @abc.abstractmethod
-    def _retrying(self, work: Callable[[bool], T]) -> T:
-        """Run `work(again)`; a second time (again = True) if the database went away and is back."""
 
     @abc.abstractmethod
     def _now_ms(self) -> int:
@@ -116,7 +90,7 @@ class DurableLedger(abc.ABC):
         self._written(page)
         return result
 
-    def _written(self, page: Page) -> None:  # noqa: B027 - only who remembers pages cares
+    def _written(self, page: Page) -> None:
         """The tables are like this page now."""
 
     def _on(self, reservation: str, op: Callable[[Book], T], *, flush: bool = False) -> T | None:
@@ -261,22 +235,6 @@ class DurableLedger(abc.ABC):
         self._retrying(lambda again: self._query((text_of_steps, [before])))
         return lines
 
-    # --- what was decided -----------------------------------------------------------------------
-
-    def record(self, step: StepRecord) -> None:
-        text = (
-            "INSERT INTO rheostat_steps (id, account, at_ms, record) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET record = excluded.record RETURNING id"
-        )
-        values = [step.id, step.account, step.at_ms, packed(step.to_dict())]
-        self._retrying(lambda again: self._query((text, values)))
-
-    def steps(self, account: str | None = None) -> list[StepRecord]:
-        where, values = ("WHERE account = ?", [account]) if account is not None else ("", [])
-        text = f"SELECT record FROM rheostat_steps {where} ORDER BY at_ms, id"
-        rows = self._retrying(lambda again: self._query((text, values)))
-        return [StepRecord.from_dict(orjson.loads(row[0])) for row in rows]
-
     # --- reading --------------------------------------------------------------------------------
 
     def _snapshot(self, account: str) -> Book:
@@ -311,60 +269,44 @@ class DurableLedger(abc.ABC):
     # --- the same on an event loop, in a thread ----------------------------------------------------
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None:
-        await _in_thread(lambda: self.open(account, reading))
+        await in_thread(lambda: self.open(account, reading))
 
     async def aamend(self, account: str, budget: Budget) -> None:
-        await _in_thread(lambda: self.amend(account, budget))
+        await in_thread(lambda: self.amend(account, budget))
 
     async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
         def give_back(held: list[Reservation]) -> None:
             for reservation in held:
                 self.void(reservation.id)
 
-        return await _in_thread(lambda: self.hold(account, amounts, note), give_back)
+        return await in_thread(lambda: self.hold(account, amounts, note), give_back)
 
     async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
         def give_back(admitted: tuple[Reservation, Room]) -> None:
             self.void(admitted[0].id)
 
-        return await _in_thread(lambda: self.admit(account, amount, note), give_back)
+        return await in_thread(lambda: self.admit(account, amount, note), give_back)
 
     async def abegin(self, reservation: str) -> Room | None:
-        return await _in_thread(lambda: self.begin(reservation))
+        return await in_thread(lambda: self.begin(reservation))
 
     async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
-        return await _in_thread(lambda: self.settle(reservation, actual, request_id))
+        return await in_thread(lambda: self.settle(reservation, actual, request_id))
 
     async def avoid(self, reservation: str) -> bool:
-        return await _in_thread(lambda: self.void(reservation))
+        return await in_thread(lambda: self.void(reservation))
 
     async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
-        return await _in_thread(lambda: self.lose(reservation, estimate))
+        return await in_thread(lambda: self.lose(reservation, estimate))
 
     async def aexpire(self, older_than_seconds: float) -> int:
-        return await _in_thread(lambda: self.expire(older_than_seconds))
-
-    async def arecord(self, step: StepRecord) -> None:
-        await _in_thread(lambda: self.record(step))
+        return await in_thread(lambda: self.expire(older_than_seconds))
 
     async def aroom(self, account: str) -> Room:
-        return await _in_thread(lambda: self.room(account))
+        return await in_thread(lambda: self.room(account))
 
     async def areading(self, account: str) -> Reading:
-        return await _in_thread(lambda: self.reading(account))
-
-
-async def _in_thread(do: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
-    """Run in a thread. It can't be stopped there: a cancelled caller waits for its end and takes back what it did."""
-    running = asyncio.ensure_future(asyncio.to_thread(do))
-    try:
-        return await asyncio.shield(running)
-    except asyncio.CancelledError:
-        with contextlib.suppress(Exception):
-            result = await running
-            if undo is not None:
-                await asyncio.to_thread(undo, result)
-        raise
+        return await in_thread(lambda: self.reading(account))
 
 
 def _remember(cache: dict[str, Any], name: str, value: Any) -> None:

@@ -14,6 +14,7 @@ from rheostat.ledger.counts import counts_of
 from rheostat.ledger.law import Book
 from rheostat.ledger.protocol import Account, Note, Reading, Reservation
 from rheostat.ledger.steps import StepRecord
+from rheostat.ledger.use import Use, UseKey, use_of
 from rheostat.usage import Spend
 
 __all__ = ["MemoryLedger"]
@@ -48,6 +49,7 @@ class MemoryLedger:
         self._of: dict[str, set[str]] = {}
         """Account → its open reservations, for those that have any."""
         self._steps: deque[StepRecord] = deque(maxlen=max_accounts)
+        self._uses: dict[UseKey, Use] = {}
         self._read: dict[str, int] = {}
         """Account → the version that was last handed out, the least recently read one first."""
 
@@ -158,7 +160,18 @@ class MemoryLedger:
     # --- what was decided -----------------------------------------------------------------------
 
     def record(self, step: StepRecord) -> None:
-        self._steps.append(step)
+        used = use_of(step)
+        with self._lock:
+            self._steps.append(step)
+            if used is not None:
+                self._uses.setdefault(used[0], Use()).count(used[1])
+
+    def uses(self, model: str | None = None) -> dict[UseKey, Use]:
+        with self._lock:
+            return {key: Use(dict(use.calls_by_bucket)) for key, use in self._uses.items() if model in (None, key[0])}
+
+    async def auses(self, model: str | None = None) -> dict[UseKey, Use]:
+        return self.uses(model)
 
     def steps(self, account: str | None = None) -> list[StepRecord]:
         return [step for step in list(self._steps) if account in (None, step.account)]

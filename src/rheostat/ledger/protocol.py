@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from rheostat.budget import Budget, Room
 from rheostat.errors import BadInput
 from rheostat.ledger.steps import StepRecord
+from rheostat.ledger.use import Use, UseKey
 from rheostat.ledger.window import Window
 from rheostat.usage import Spend
 
@@ -159,7 +160,11 @@ class Ledger(Protocol):
         """Reservations whose holder must be dead: begun ones become unknown, others are given back. How many."""
 
     def record(self, step: StepRecord) -> None:
-        """Note what was decided for a call. Nothing depends on it: a ledger may drop the oldest."""
+        """Note what was decided for a call, and count what its reply used. A ledger may drop the oldest notes, but not
+        the counts."""
+
+    def uses(self, model: str | None = None) -> dict[UseKey, Use]:
+        """How many tokens replies used, by (model, effort, purpose), of all steps that were ever noted."""
 
     def steps(self, account: str | None = None) -> list[StepRecord]:
         """What was noted, the oldest first; of one account (a run), or of all."""
@@ -180,5 +185,6 @@ class Ledger(Protocol):
     async def alose(self, reservation: str, estimate: Spend | None = None) -> bool: ...
     async def aexpire(self, older_than_seconds: float) -> int: ...
     async def arecord(self, step: StepRecord) -> None: ...
+    async def auses(self, model: str | None = None) -> dict[UseKey, Use]: ...
     async def aroom(self, account: str) -> Room: ...
     async def areading(self, account: str) -> Reading: ...

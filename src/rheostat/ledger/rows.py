@@ -65,7 +65,12 @@ _STEPS = (
     " (id TEXT PRIMARY KEY, account TEXT NOT NULL, at_ms BIGINT NOT NULL, record TEXT NOT NULL)",
     "CREATE INDEX rheostat_steps_of ON rheostat_steps (account, at_ms)",
 )
-MIGRATIONS = (_FIRST, _STEPS)
+_USES = (
+    "CREATE TABLE rheostat_uses"
+    " (model TEXT NOT NULL, effort TEXT NOT NULL, purpose TEXT NOT NULL, bucket INTEGER NOT NULL,"
+    " calls BIGINT NOT NULL, PRIMARY KEY (model, effort, purpose, bucket))",
+)
+MIGRATIONS = (_FIRST, _STEPS, _USES)
 """What makes each version of the tables from the one before: a database of an older Rheostat is brought up to date."""
 SCHEMA_VERSION = len(MIGRATIONS)
 ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
