@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import BaseModel
@@ -55,6 +55,13 @@ def agrees(model: ThinkingChatModel, server: ProviderServer) -> None:
     assert {name: spent[name] for name in names} == {name: server.bill.total(name) for name in names}
     assert spent["held_usd_nanos"] == spent["unknown_usd_nanos"] == spent["overrun_usd_nanos"] == 0
     assert server.bill.refusals == []
+
+
+def most(body: dict[str, Any]) -> int:
+    """The length cap of a request, whatever its API calls it."""
+    return next(
+        int(body[name]) for name in ("max_tokens", "max_completion_tokens", "max_output_tokens") if name in body
+    )
 
 
 @on_every_api
@@ -223,22 +230,49 @@ def test_bad_input() -> None:
         ThinkingChatModel(model=Api("openai", "gpt-4o-none").chat(server), budget=BUDGET)
 
 
-def test_starved_once_thinks_more_the_next_time() -> None:
+@pytest.mark.parametrize("api", [CHAT, RESPONSE, ALWAYS], ids=str)
+def test_a_reply_that_ran_out_is_followed_by_one_with_twice_the_room(api: Api, way: Way) -> None:
+    """The same request is never sent again; and the answer is not an empty one."""
+    with simulated(Turn(thinking_tokens=10**6), Turn(text="4")) as server:
+        model = thinking(api, server, effort=Effort.high)
+        reply = say(model, [HumanMessage("What is 2 + 2?")], way)
+        assert reply.text == "4"
+        stamp = reply.response_metadata[THOUGHT_WITH]
+        assert stamp["widened"]
+        assert not stamp["starved"]
+        first, second = server.bill.lines
+        caps = [most(body) for body in server.bill.bodies]
+        assert caps[1] == 2 * caps[0]
+        assert first.effort == second.effort == "high"
+        agrees(model, server)
+
+
+def test_one_that_runs_out_of_twice_the_room_thinks_less_the_next_time(way: Way) -> None:
     starving = Turn(thinking_tokens=10**6)
     asks_again = AIMessage("", tool_calls=[{"name": "multiply", "args": {"a": 2, "b": 3}, "id": "1"}])
-    with simulated(starving, Turn()) as server:
+    with simulated(starving, starving, Turn()) as server:
         model = thinking(RESPONSE, server, effort="thorough")
         question = HumanMessage("Calculate 12 * 34 + 56 / 7 for each of the 3 boxes, then the total; at most 4 steps.")
-        first = model.invoke([question])
-        assert isinstance(first, AIMessage)
-        assert not isinstance(first, AIMessageChunk)
-        stamp = first.response_metadata[THOUGHT_WITH]
+        stamp = say(model, [question], way).response_metadata[THOUGHT_WITH]
         assert stamp["starved"]
+        assert stamp["widened"]
+        assert len(server.bill.lines) == 2
         asks_again.response_metadata[THOUGHT_WITH] = stamp
-        second = model.invoke([question, asks_again, ToolMessage("6", tool_call_id="1")])
+        second = say(model, [question, asks_again, ToolMessage("6", tool_call_id="1")], way)
         again = second.response_metadata[THOUGHT_WITH]
-        assert Effort(again["effort"]) > Effort(stamp["effort"])
-        assert any("was cut" in reason for reason in again["reasons"])
+        assert Effort(again["effort"]) < Effort(stamp["effort"])
+        assert not again["widened"]
+        assert any("ran out" in reason for reason in again["reasons"])
+        agrees(model, server)
+
+
+def test_where_there_is_no_room_for_more_an_empty_reply_stays_one() -> None:
+    with simulated(Turn(thinking_tokens=10**6), Turn()) as server:
+        model = thinking(RESPONSE, server, effort=Effort.high, budget=Budget(output_tokens=20_000))
+        reply = model.invoke([HumanMessage("What is 2 + 2?")])
+        assert reply.text == ""
+        assert reply.response_metadata[THOUGHT_WITH]["starved"]
+        assert len(server.bill.lines) == 1
 
 
 def test_what_is_held_covers_our_own_sentences_too() -> None:

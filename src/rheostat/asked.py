@@ -47,7 +47,8 @@ class Asked:
         rest = {name: value for name, value in kwargs.items() if value is not None}
         lengths = [int(rest.pop(name)) for name in LENGTHS if name in rest]
         own = getattr(endpoint.chat, "max_tokens", None)
-        if isinstance(own, int) and "max_tokens" in endpoint.chat.model_fields_set:
+        most = (endpoint.chat.profile or {}).get("max_output_tokens")  # what langchain-anthropic sets by itself
+        if isinstance(own, int) and own != most and "max_tokens" in endpoint.chat.model_fields_set:
             lengths.append(own)
         dropped = {name: rest.pop(name) for name in _THINKING if name in rest}
         notes = tuple(f"{name}={value!r} gives way to the plan" for name, value in dropped.items())

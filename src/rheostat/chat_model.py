@@ -237,8 +237,12 @@ class ThinkingChatModel(BaseChatModel):
             yield from self._left(stream, error)
             raise
         yield from thinker.give_back(ready)
-        thinker.finish(ready, reply)
-        last.response_metadata = {**last.response_metadata, THOUGHT_WITH: thinker.stamp(ready, reply)}
+        stamp = thinker.finish(ready, reply).response_metadata[THOUGHT_WITH]
+        wider = yield from thinker.wider(ready, reply)
+        if wider is not None:
+            answer = yield from thinker.step(self.account_id, wider)
+            stamp, last = answer.response_metadata[THOUGHT_WITH], streams.as_chunk(answer, last)
+        last.response_metadata = {**last.response_metadata, THOUGHT_WITH: stamp}
         return ChatGenerationChunk(message=last)
 
     def _stream(

@@ -120,8 +120,8 @@ class ThinkingPlan:
     """How many independent answers to draw in this round."""
     model: str = ""
     """The name of the model that is asked."""
-    purpose: Literal["solve", "correct", "last word"] = "solve"
-    """A fresh answer, a correction on evidence, or the final answer that the reserve pays for."""
+    purpose: Literal["solve", "correct", "step", "last word"] = "solve"
+    """A fresh answer, a correction on evidence, a step of an agent, or the final answer that the reserve pays for."""
     decided_by: Decider = "policy"
     """Whose voice was the strictest."""
     reasons: tuple[str, ...] = field(default=())
@@ -129,6 +129,8 @@ class ThinkingPlan:
     switch_usd_nanos: int = 0
     """What the change of effort costs by itself: the provider's prompt cache is kept by effort, and the conversation
     is read again at its full price."""
+    widened: bool = False
+    """Its length cap is twice the usual one: the last reply ran out of it."""
 
     @property
     def max_output_tokens(self) -> int:
@@ -138,6 +140,10 @@ class ThinkingPlan:
     def because(self, reason: str, *, by: Decider | None = None, **changes: Any) -> ThinkingPlan:
         """A changed plan that remembers why, and whose voice changed it."""
         return replace(self, reasons=(*self.reasons, reason), decided_by=by or self.decided_by, **changes)
+
+    def sized(self, thinking_tokens: int, answer_tokens: int) -> ThinkingPlan:
+        """The same with other lengths."""
+        return replace(self, thinking_tokens=thinking_tokens, answer_tokens=answer_tokens)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for state."""

@@ -84,13 +84,21 @@ def guided_step(
         Exception: as `send` raised it; a refusal as what it is, whatever an SDK made of it.
     """
     beside, revived = 0, False
+    wider: Ready | None = None
+    calls: list[Call]
     while True:
-        ready = yield from thinker.ready(
-            payer.account, messages, kwargs, wish=wish, listener=listener, beside_tokens=beside
+        ready = wider or (
+            yield from thinker.ready(
+                payer.account, messages, kwargs, wish=wish, listener=listener, beside_tokens=beside
+            )
         )
-        calls: list[Call] = []
+        wider, calls = None, []
         try:
-            return (yield from _sent(thinker, payer, chat, ready, listener, send, reply_of, calls))
+            result, message, reply = yield from _sent(thinker, payer, chat, ready, listener, send, reply_of, calls)
+            if reply is not None:
+                wider = yield from thinker.wider(ready, reply)
+            if wider is None:
+                return result, message
         except BudgetExceeded as refused:
             # more left than was planned for (another middleware's settings): once more, with that in the plan
             more = max((call.beyond_tokens for call in calls), default=0)
@@ -117,7 +125,7 @@ def _sent(
     send: Callable[[Sending], Effect],
     reply_of: Callable[[Any], AIMessage | None],
     calls: list[Call],
-) -> Flow[tuple[Any, AIMessage | None]]:
+) -> Flow[tuple[Any, AIMessage | None, Reply | None]]:
     meter = thinker.meter
     result: Any = None
     reply: Reply | None = None
@@ -140,7 +148,7 @@ def _sent(
         message = reply_of(result)
         if message is None or not call.attempts:  # another middleware answered, or a cache did
             yield from meter.close(call)
-            return result, message
+            return result, message, None
         reply = yield from meter.read(ready.endpoint, call, message, sent, settings, phase)
         ready.thought = reply.thought or ready.thought
         if phase == "think":
@@ -148,7 +156,7 @@ def _sent(
             reply = None
     if reply is None:
         raise AssertionError("a step has at least one request")
-    return result, thinker.finish(ready, reply, listener)
+    return result, thinker.finish(ready, reply, listener), reply
 
 
 def _for(payer: Payer, call: Call) -> Payer:

@@ -23,7 +23,7 @@ from rheostat.calling.payer import Call, Payer, under
 from rheostat.calling.record import record_of
 from rheostat.errors import BadInput, LedgerError, NoPrice
 from rheostat.flow import Effect, Flow
-from rheostat.ledger import Account, Ledger, Reading, Reservation
+from rheostat.ledger import Account, Ledger, Reading, Reservation, Use, UseKey
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
@@ -36,6 +36,7 @@ __all__ = ["Meter"]
 
 
 _SWEEP_SECONDS = 600.0
+_USES_SECONDS = 10.0
 _ABSURD_TOKENS = 4_000_000
 
 
@@ -73,6 +74,7 @@ class Meter:
         self.gated = gate
         self.ledger = ledger
         self.conversations = Conversations()
+        self._uses: dict[str, tuple[float, Mapping[UseKey, Use]]] = {}
         self._stale_after_seconds = stale_after_seconds
         self._quiet = quiet
         self._swept_at = float("-inf")
@@ -106,6 +108,14 @@ class Meter:
         """What is left now."""
         room: Room = yield Effect(lambda: self.ledger.room(account), lambda: self.ledger.aroom(account))
         return room
+
+    def uses(self, model: str) -> Flow[Mapping[UseKey, Use]]:
+        """How many tokens this model's replies used, as of a few seconds ago."""
+        at, known = self._uses.get(model, (float("-inf"), {}))
+        if time.monotonic() - at > _USES_SECONDS:
+            known = yield Effect(lambda: self.ledger.uses(model), lambda: self.ledger.auses(model))
+            self._uses[model] = time.monotonic(), known
+        return known
 
     def hold(self, account: str, amounts: Sequence[Spend], note: dict[str, str]) -> Flow[list[Reservation]]:
         """Hold all or none; see `Ledger.hold`."""

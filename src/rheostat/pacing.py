@@ -82,6 +82,12 @@ class Pacing:
 
     @staticmethod
     def _kept(at: Trajectory, before: Effort, policy: Policy, caps: Caps, model: ModelFacts) -> ThinkingPlan:
+        if at.starved and model.clamped:  # the same level with a wider length cap, once; then less thought
+            lower = model.nearest(before.step(-1)) if at.widened else before
+            why = f"the last reply ran out of its length cap: {before.value} " + (
+                "again" if lower == before else f"→ {lower.value}, for the cap was wide already"
+            )
+            return policy.set_effort(_plan(lower, caps, why), lower, caps, model)
         higher = model.above(before, caps.max_effort) if at.starved else None
         if higher is not None:
             why = f"the last thought was cut: {before.value} → {higher.value}"
@@ -106,4 +112,6 @@ class Pacing:
 
 
 def _plan(effort: Effort, caps: Caps, *reasons: str) -> ThinkingPlan:
-    return ThinkingPlan(effort=effort, thinking_tokens=0, answer_tokens=caps.answer_tokens, reasons=reasons)
+    return ThinkingPlan(
+        effort=effort, thinking_tokens=0, answer_tokens=caps.answer_tokens, reasons=reasons, purpose="step"
+    )

@@ -5,11 +5,13 @@ Pure functions over plain data. They never see a gold answer: what they may look
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from rheostat.budget import Room
+from rheostat.clamps import Clamps
 from rheostat.effort import Difficulty, Effort, Kind, ThinkingPlan, Wish
 from rheostat.errors import BadInput
 from rheostat.usage import Spend
@@ -61,6 +63,8 @@ class ModelFacts:
     """A level that the model doesn't have is an error, not the nearest one that it has."""
     loop_floor: Effort = Effort.none
     """A tool loop should begin at least here: begun without thinking, it couldn't begin to think later."""
+    clamped: bool = False
+    """A level is a name, and its tokens are only room in the length cap: that may be set by what replies use."""
     floor: dict[Kind, Effort] = field(default_factory=dict)
     """Kinds of task that this model was measured to fail below a level, whatever the question looks like."""
 
@@ -127,6 +131,24 @@ HOPELESS_VOTES = 3
 """If so many answers all differ, more of them from the same model won't agree either."""
 _FIX_RATE, _FIX_DECAY = 0.35, 0.7
 """Our prior that a correction with the verifier's reason succeeds, and how it falls with each failed one."""
+
+
+def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> Iterator[ThinkingPlan]:
+    """Less and less thought for so many samples."""
+    if clamps is not None:
+        yield from clamps.shorter(plan)
+    for effort in sorted((level for level in model.levels if level < plan.effort), key=lambda level: -level.rank):
+        tokens = model.levels[effort]
+        if 0 < tokens < model.least_useful_thinking_tokens:
+            continue
+        lower = replace(plan, effort=effort, thinking_tokens=tokens, widened=False)
+        if clamps is not None:
+            lower = clamps.on(lower, short=True)
+        room = f"the room allows {effort.value} ({lower.thinking_tokens} thinking tokens) × {plan.samples}"
+        yield lower.because(room, by="budget")
+        if clamps is not None:
+            yield from clamps.shorter(lower)
+
 
 Bound: TypeAlias = Callable[[ThinkingPlan], Spend]
 """The most that a plan can cost, all its samples and phases together."""
@@ -216,32 +238,22 @@ class Policy:
             model=model.name,
         )
 
-    def fit(self, plan: ThinkingPlan, room: Room, model: ModelFacts, bound: Bound) -> ThinkingPlan | None:
+    def fit(
+        self, plan: ThinkingPlan, room: Room, model: ModelFacts, bound: Bound, clamps: Clamps | None = None
+    ) -> ThinkingPlan | None:
         """The plan made small enough for the room: less thought first, then fewer samples; `None` if nothing fits.
 
-        A level that the model knows by name is lowered by name; where the level is a number of tokens, the thought
-        is cut to what fits, unless so little is left that it would be wasted.
+        Args:
+            clamps: How long the model's replies are, where its levels are names: a tighter length cap is tried at each
+                level before a lower level.
         """
-        if room.fits(bound(plan)):
-            return plan
-        lower = [level for level in model.levels if level < plan.effort]
         for samples in dict.fromkeys((plan.samples, 1)):
-            for effort in sorted(lower, key=lambda level: -level.rank):
-                tokens = model.levels[effort]
-                if 0 < tokens < model.least_useful_thinking_tokens:
-                    continue
-                smaller = plan.because(
-                    f"the room allows {effort.value} ({tokens} thinking tokens) × {samples}",
-                    by="budget",
-                    effort=effort,
-                    thinking_tokens=tokens,
-                    samples=samples,
-                )
-                if room.fits(bound(smaller)):
-                    return smaller
-            alone = plan.because(f"the room allows {samples} sample(s)", by="budget", samples=samples)
-            if samples < plan.samples and room.fits(bound(alone)):
-                return alone
+            fewer = plan
+            if samples < plan.samples:
+                fewer = plan.because(f"the room allows {samples} sample(s)", by="budget", samples=samples)
+            for each in itertools.chain([fewer], _smaller(fewer, model, clamps)):
+                if room.fits(bound(each)):
+                    return each
         return None
 
     # --- after a round --------------------------------------------------------------------------

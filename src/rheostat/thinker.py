@@ -17,9 +17,11 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rheostat.asked import Asked
 from rheostat.budget import Room
+from rheostat.clamps import Clamps
 from rheostat.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
 from rheostat.effort import Effort, ThinkingPlan, Wish, plan_of
 from rheostat.errors import BudgetExceeded
+from rheostat.fitting import Fitting
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
 from rheostat.meter import Meter
@@ -27,7 +29,7 @@ from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.dial import Phase
-from rheostat.shaping import read_before, shortened, steered, within
+from rheostat.shaping import read_before, shortened, steered
 from rheostat.usage import Spend
 
 __all__ = ["LAST_WORD", "Listener", "Ready", "Thinker"]
@@ -45,16 +47,29 @@ GIVE_UP = (
 )
 _THINK_FIRST = "Think about what to do next, in a few short sentences. Don't do it yet."
 _NOW_ACT = "Now do it: call a tool, or give the answer."
-_LEAST_ANSWER_TOKENS = 256
-_LAST_WORD_TOKENS = 512
 _SHORT_CHARS = (1_000, 200)
-_ASIDE_TOKENS = 160
-"""The most that one of our own two sentences takes, with its template: more than their bytes."""
-_STEER_TOKENS = 160
-"""Of a change of effort inside the conversation."""
 
 
 def _nobody(type_: str, **data: Any) -> None: ...
+
+
+def _shortened_to_fit(
+    fitting: Fitting,
+    account: str,
+    messages: Sequence[BaseMessage],
+    wanted: ThinkingPlan,
+    beside_tokens: int,
+    room: Room,
+) -> Flow[tuple[ThinkingPlan | None, int, Sequence[BaseMessage]]]:
+    """A last word that fits: with the results of tools cut ever shorter."""
+    plan, inputs = None, 0
+    for chars in (None, *_SHORT_CHARS):
+        messages = shortened(messages, chars)
+        inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=chars is not None))
+        plan = fitting.fit(wanted, inputs, room, keep=False)
+        if plan is not None:
+            break
+    return plan, inputs, messages
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,6 +87,8 @@ class Ready:
     effort_asked: str
     id: str
     """Of the plan: its events, its record, its span and its message carry it."""
+    again: Callable[[], Flow[Ready]] | None = None
+    """The same step with twice the length cap; `None`: there is nothing to widen."""
     thought: str = ""
 
     def about(self, phase: Phase) -> dict[str, Any]:
@@ -122,6 +139,11 @@ class Thinker:
     def _rung(self, at: Trajectory) -> Endpoint:
         return self.ladder[min(at.failures // self.pacing.escalate_after, len(self.ladder) - 1)]
 
+    def _clamps(self, endpoint: Endpoint, asked: Asked) -> Flow[Clamps | None]:
+        if not endpoint.dial.facts.clamped:
+            return None
+        return Clamps(endpoint.name, (yield from self.meter.uses(endpoint.name)), asked.most_answer_tokens)
+
     # --- plan and hold --------------------------------------------------------------------------------
 
     def ready(
@@ -134,6 +156,7 @@ class Thinker:
         note: dict[str, str] | None = None,
         listener: Listener = _nobody,
         beside_tokens: int = 0,
+        widened: bool = False,
     ) -> Flow[Ready]:
         """Plan and hold one step.
 
@@ -142,6 +165,7 @@ class Thinker:
             messages: The conversation.
             kwargs: What was bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
             beside_tokens: What others put into the request beside that.
+            widened: Twice the usual length cap: the reply to the same step ran out of it.
 
         Raises:
             BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
@@ -151,6 +175,10 @@ class Thinker:
         endpoint = self._rung(at)
         asked = Asked.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
+        fitting = Fitting(
+            meter=self.meter, policy=self.policy, endpoint=endpoint, asked=asked,
+            clamps=(yield from self._clamps(endpoint, asked)), tool_result_tokens=self.tool_result_tokens,
+        )  # fmt: skip
         free = endpoint.dial.steer is not None and at.seam == "turn"  # the change stands in the conversation itself
         wanted = self.pacing.plan(
             at, self.policy, wish or self.wish, caps, endpoint.dial.facts, price=endpoint.price,
@@ -158,35 +186,38 @@ class Thinker:
         )  # fmt: skip
         for reason in asked.notes:
             wanted = wanted.because(reason)
+        if fitting.clamps is not None:
+            wanted = fitting.clamps.on(wanted, widened=widened or (at.starved and not at.widened))
         room = yield from self.meter.room(account)
         giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
-        plan, inputs, last_word = None, 0, False
+        plan, inputs, last_word, sent = None, 0, False, messages
         for exact in (False, True):
-            inputs = beside_tokens + (yield from self._inputs(account, endpoint, asked, messages, wanted, exact=exact))
+            inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
             if not giving_up:
-                plan = self._fit(endpoint, asked, wanted, inputs, room, keep=asked.offers_tools)
+                plan = fitting.fit(wanted, inputs, room, keep=asked.offers_tools)
             if plan is not None or endpoint.dial.counts_at_once:
                 break
         with_tools: Spend | None = None
         if plan is None and asked.offers_tools:
             last_word = True
-            with_tools = self._with_tools(endpoint, asked, wanted, inputs)
-            asked = asked.without_tools(endpoint)
+            with_tools = fitting.with_tools(wanted, inputs)
+            fitting = replace(fitting, asked=asked.without_tools(endpoint))
             said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
             why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
             listener("wind_down", stage="last word", why=why)
-            for shorter in (None, *_SHORT_CHARS):
-                messages = [*shortened(messages, shorter), *([HumanMessage(said)] if shorter is None else ())]
-                inputs = yield from self._inputs(account, endpoint, asked, messages, wanted, exact=shorter is not None)
-                inputs += beside_tokens
-                alone = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
-                plan = self._fit(endpoint, asked, alone, inputs, room, keep=False)
-                if plan is not None:
-                    break
-        chosen = plan or self._least(wanted, endpoint)
-        phases, amounts = self._requests(endpoint, asked, chosen, inputs)
+            wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
+            sent = [*messages, HumanMessage(said)]
+            plan, inputs, sent = yield from _shortened_to_fit(fitting, account, sent, wanted, beside_tokens, room)
+        chosen = plan or fitting.least(wanted)
+        phases, amounts = fitting.requests(chosen, inputs)
         if endpoint.dial.steer is not None:
-            messages, phases = steered(endpoint, messages, chosen, phases)
+            sent, phases = steered(endpoint, sent, chosen, phases)
+        again = None
+        if fitting.clamps is not None and not last_word and not wanted.widened:
+            again = functools.partial(
+                self.ready, account, messages, kwargs, wish=wish, note=note, listener=listener,
+                beside_tokens=beside_tokens, widened=True,
+            )  # fmt: skip
         note = {"model": endpoint.name, "node": "model", **(note or {})}
         try:
             held = yield from self.meter.hold(account, amounts, note)
@@ -198,99 +229,14 @@ class Thinker:
                 "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
             ) from None
         listener("plan", id=id_, **chosen.to_dict(), last_word=last_word)
-        listener(
-            "hold",
-            id=id_,
-            tokens=sum(a.tokens for a in amounts),
-            usd_nanos=sum(amounts, Spend()).usd_nanos,
-            requests=len(amounts),
-        )
+        most = sum(amounts, Spend())
+        listener("hold", id=id_, tokens=most.tokens, usd_nanos=most.usd_nanos, requests=len(amounts))
+        asked_for = wish or self.wish
         return Ready(
-            endpoint=endpoint, plan=chosen, at=at, messages=list(messages), phases=phases, held=held, note=note,
-            last_word=last_word, id=id_, effort_asked=str(getattr(wish or self.wish, "value", wish or self.wish)),
+            endpoint=endpoint, plan=chosen, at=at, messages=list(sent), phases=phases, held=held, note=note,
+            last_word=last_word, id=id_, again=again,
+            effort_asked=asked_for.value if isinstance(asked_for, Effort) else asked_for,
         )  # fmt: skip
-
-    def _requests(
-        self, endpoint: Endpoint, asked: Asked, plan: ThinkingPlan, inputs: int
-    ) -> tuple[list[tuple[Phase, Settings]], list[Spend]]:
-        """The one or two requests of a step, and the most that each can cost."""
-        phases: list[tuple[Phase, Settings]] = []
-        amounts = []
-        for number, phase in enumerate(endpoint.dial.phases(plan, schema=asked.constrained)):
-            settings = asked.settings(endpoint, plan, phase)
-            phases.append((phase, settings))
-            read = inputs + (_ASIDE_TOKENS if phase == "think" else 0)
-            read += plan.thinking_tokens + 2 * _ASIDE_TOKENS if number else 0
-            key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase, read)
-            amounts.append(asked.once(key, functools.partial(Meter.bound, endpoint, read, settings)))
-        return phases, amounts
-
-    def _inputs(
-        self,
-        account: str,
-        endpoint: Endpoint,
-        asked: Asked,
-        messages: Sequence[BaseMessage],
-        plan: ThinkingPlan,
-        *,
-        exact: bool,
-    ) -> Flow[int]:
-        phase = endpoint.dial.phases(plan, schema=asked.constrained)[-1]
-        settings = asked.settings(endpoint, plan, phase)
-        tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact, account=account)
-        if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
-            tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
-        return int(tokens)
-
-    def _fit(
-        self, endpoint: Endpoint, asked: Asked, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool
-    ) -> ThinkingPlan | None:
-        """The plan made small enough: less thought first, then a shorter answer; `None` if nothing fits.
-
-        Args:
-            keep: The last word is kept back: one answer without tools, after this step and what its tools return.
-        """
-
-        def bound(plan: ThinkingPlan, more_inputs: int = 0) -> Spend:
-            return sum(self._requests(endpoint, asked, plan, inputs + more_inputs)[1], Spend())
-
-        context = endpoint.context_tokens
-        answers = [wanted.answer_tokens]
-        while answers[-1] // 2 >= _LEAST_ANSWER_TOKENS:
-            answers.append(answers[-1] // 2)
-        for answer_tokens in answers:
-            shorter = wanted
-            if answer_tokens < wanted.answer_tokens:
-                shorter = wanted.because(
-                    f"the room allows an answer of {answer_tokens} tokens", by="budget", answer_tokens=answer_tokens
-                )
-            left = room
-            if keep:
-                least = within(self._least(shorter, endpoint), inputs, endpoint)
-                if least is None:
-                    return None
-                later = shorter.max_output_tokens + self.tool_result_tokens
-                if context is not None:  # what is above it can't be asked for either
-                    later = max(0, min(later, context - inputs - 2 * least.max_output_tokens - 256))
-                left = room.minus(bound(least, later))
-            fitting = within(shorter, inputs, endpoint)
-            plan = fitting and self.policy.fit(fitting, left, endpoint.dial.facts, bound)
-            if plan is not None:
-                return plan
-        return None
-
-    def _with_tools(self, endpoint: Endpoint, asked: Asked, wanted: ThinkingPlan, inputs: int) -> Spend:
-        """What the smallest step with tools needs, together with the answer that is kept back for after it."""
-        least = self._least(wanted, endpoint)
-        later = inputs + least.max_output_tokens + self.tool_result_tokens
-        return sum((s for read in (inputs, later) for s in self._requests(endpoint, asked, least, read)[1]), Spend())
-
-    @staticmethod
-    def _least(wanted: ThinkingPlan, endpoint: Endpoint) -> ThinkingPlan:
-        facts = endpoint.dial.facts
-        lowest = facts.nearest(Effort.none)
-        tokens = min(wanted.answer_tokens, _LAST_WORD_TOKENS)
-        return replace(wanted, effort=lowest, thinking_tokens=facts.levels[lowest], answer_tokens=tokens)
 
     # --- call and settle -------------------------------------------------------------------------------
 
@@ -309,7 +255,24 @@ class Thinker:
             ready.thought = reply.thought or ready.thought
         yield from self.give_back(ready)
         assert reply is not None, "a step has at least one request"  # noqa: S101
-        return self.finish(ready, reply)
+        wider = yield from self.wider(ready, reply)
+        return self.finish(ready, reply) if wider is None else (yield from self.step(account, wider))
+
+    def wider(self, ready: Ready, reply: Reply) -> Flow[Ready | None]:
+        """The step with twice the length cap, after a reply that ran out of it before it said or did anything.
+
+        Once, and only where there is room for more: the same request is never sent again.
+        """
+        if ready.again is None or not reply.ran_out:
+            return None
+        try:
+            again = yield from ready.again()
+        except BudgetExceeded:
+            return None
+        if again.last_word or again.plan.max_output_tokens <= ready.plan.max_output_tokens:
+            yield from self.give_back(again)
+            return None
+        return again
 
     def before_last(self, account: str, ready: Ready) -> Flow[list[tuple[Phase, Settings]]]:
         """Think first, where the model has no dial of its own; what is left to send comes back."""
@@ -360,7 +323,7 @@ class Thinker:
             id=ready.id,
             model=ready.endpoint.name,
             stop=reply.stop,
-            starved=reply.starved and not message.tool_calls,
+            starved=reply.ran_out,
         )
         listener("settle", id=ready.id, **spend.to_dict())
         return message
@@ -369,7 +332,6 @@ class Thinker:
     def stamp(ready: Ready, reply: Reply) -> dict[str, Any]:
         """Plain data for a message: what it was thought with, who decided it and why."""
         plan = ready.plan
-        called = bool(reply.message and reply.message.tool_calls)
         thinks = any(settings.max_thinking_tokens for _, settings in ready.phases)
         return {
             "id": ready.id,
@@ -382,6 +344,7 @@ class Thinker:
             "seam": ready.at.seam,
             "notes": [note for _, settings in ready.phases for note in settings.notes],
             "switch_usd_nanos": plan.switch_usd_nanos,
-            "starved": reply.starved and not called,
+            "starved": reply.ran_out,
+            "widened": plan.widened,
             "last_word": ready.last_word,
         }

@@ -19,15 +19,11 @@ def record_of(call: Call, reply: Reply | None, error: BaseException | None) -> S
     return StepRecord.from_dict({
         "id": call.id, "account": call.account, "node": call.note.get("node", ""), "model": call.note.get("model", ""),
         "effort_seen": last.effort, "most_output_tokens": last.most_output_tokens,
-        "stop": reply.stop if reply else "", "starved": bool(reply and reply.starved and not _calls(reply)),
+        "stop": reply.stop if reply else "", "starved": bool(reply and reply.ran_out),
         "error": type(error).__name__ if error is not None else "",
         "requests": [_request(each) for each in call.attempts],
         "at_ms": int(1000 * time.time()) - milliseconds, "milliseconds": milliseconds, **call.about,
     })  # fmt: skip
-
-
-def _calls(reply: Reply) -> bool:
-    return bool(reply.message and reply.message.tool_calls)
 
 
 def _request(attempt: Attempt) -> dict[str, Any]:

@@ -53,6 +53,8 @@ class Trajectory:
     """How often the last tool call was made before, with the same arguments."""
     starved: bool
     """The last reply of this turn ran out of tokens while it thought."""
+    widened: bool
+    """It had twice the usual length cap already."""
     why: str = ""
     """The first reason of the effort of the last step of this turn."""
 
@@ -94,6 +96,7 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> Trajectory:
         failures=failures,
         repeats=repeats,
         starved=bool(stamp.get("starved")),
+        widened=bool(stamp.get("widened")),
         why=str(next(iter(stamp.get("reasons") or ()), "")),
     )
 

@@ -39,7 +39,7 @@ class StepRecord:
     stop: str = ""
     """Why the reply ended."""
     starved: bool = False
-    """The tokens ran out while it was thinking."""
+    """The length cap came before it said or did anything."""
     error: str = ""
     """The kind of error that it ended with."""
     requests: tuple[dict[str, Any], ...] = ()

@@ -110,7 +110,7 @@ def _decision(
         verified=solver.verifier is not None and any(v is not None for v in verdicts),
         votable=votable(kind, answer_form(kind, solver.verifier)),
         price_ratio=max(1.0, next_tokens / plan.max_output_tokens),
-        can_think_more=more is not None,
+        can_think_more=more is not None or (facts.clamped and not plan.widened),
         has_other_model=other,
     )
     return decision.to_dict()

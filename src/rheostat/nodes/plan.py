@@ -8,6 +8,7 @@ from typing import Any
 from langgraph.types import interrupt
 
 from rheostat.budget import Budget, Room
+from rheostat.clamps import Clamps
 from rheostat.effort import Difficulty, Effort, ThinkingPlan
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
@@ -51,6 +52,10 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     facts = endpoint.dial.facts
     form = answer_form(difficulty.kind, solver.verifier)
     wanted = _wanted(solver, state, difficulty, facts, form)
+    clamps = None
+    if facts.clamped:
+        clamps = Clamps(endpoint.name, (yield from solver.meter.uses(endpoint.name)))
+        wanted = clamps.on(wanted, widened=wanted.widened)
     correct = wanted.purpose == "correct"
 
     prompts = {
@@ -60,10 +65,10 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     room = yield from solver.meter.room(account)
     answered = any(s["answer"] is not None for s in state["samples"])
     costs = yield from _costs(solver, endpoint, wanted, prompts, form, exact=False)
-    plan = _fitting(solver, wanted, room, facts, costs, answered=answered)
+    plan = _fitting(solver, wanted, room, facts, costs, clamps, answered=answered)
     if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose: here it matters
         costs = yield from _costs(solver, endpoint, wanted, prompts, form, exact=True)
-        plan = _fitting(solver, wanted, room, facts, costs, answered=answered)
+        plan = _fitting(solver, wanted, room, facts, costs, clamps, answered=answered)
     last_word = costs.bound(_least(wanted, facts))
     if plan is None:
         return (yield from _no_room(solver, state, account, last_word))
@@ -98,7 +103,7 @@ class _Costs:
     form: AnswerForm
     inputs: dict[bool, int]
     """Input tokens of a request with and without thought."""
-    known: dict[tuple[int, int], Spend] = field(default_factory=dict)
+    known: dict[tuple[Effort, int, int, int], Spend] = field(default_factory=dict)
 
     def per_sample(self, plan: ThinkingPlan) -> list[Spend]:
         """Each request of one sample."""
@@ -107,7 +112,7 @@ class _Costs:
 
     def bound(self, plan: ThinkingPlan) -> Spend:
         """All samples."""
-        key = (plan.thinking_tokens, plan.samples)
+        key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, plan.samples)
         if key not in self.known:
             self.known[key] = sum(self.per_sample(plan) * plan.samples, Spend())
         return self.known[key]
@@ -137,14 +142,21 @@ def _least(wanted: ThinkingPlan, facts: ModelFacts) -> ThinkingPlan:
 
 
 def _fitting(
-    solver: Solver, wanted: ThinkingPlan, room: Room, facts: ModelFacts, costs: _Costs, *, answered: bool
+    solver: Solver,
+    wanted: ThinkingPlan,
+    room: Room,
+    facts: ModelFacts,
+    costs: _Costs,
+    clamps: Clamps | None,
+    *,
+    answered: bool,
 ) -> ThinkingPlan | None:
     """As much of the plan as fits; until there is an answer, the last word is kept back, and used when all is gone."""
     reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(costs.bound(_least(wanted, facts)))
-    plan = solver.policy.fit(wanted, room if answered else reserved, facts, costs.bound)
+    plan = solver.policy.fit(wanted, room if answered else reserved, facts, costs.bound, clamps)
     if plan is None and not answered:
         alone = wanted.because("the last word: all that is left", by="budget", samples=1, purpose="last word")
-        plan = solver.policy.fit(alone, room, facts, costs.bound)
+        plan = solver.policy.fit(alone, room, facts, costs.bound, clamps)
     return plan
 
 
@@ -177,13 +189,15 @@ def _wanted(
     plan = ThinkingPlan(
         effort=before.effort,
         thinking_tokens=before.thinking_tokens,
-        answer_tokens=before.answer_tokens,
+        answer_tokens=solver.answer_tokens(form),
         model=facts.name,
         decided_by="user" if isinstance(wish, Effort) else "policy",
         purpose="correct" if decision["action"] == "correct" else "solve",
         reasons=(decision["why"],),
     )
     effort = before.effort
+    if decision["to"] == "thought" and facts.clamped and not before.widened:  # first the same level with more room
+        return solver.policy.set_effort(replace(plan, widened=True), effort, solver.caps, facts)
     if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(wish, Effort):
         effort = facts.above(before.effort, solver.caps.max_effort) or before.effort
     return solver.policy.set_effort(plan, effort, solver.caps, facts)

@@ -143,7 +143,7 @@ class AnthropicDial(HostedDial):
         else:
             most = (self._most_output_tokens or 64_000) - 4000
             levels = {level: tokens for level, tokens in _BUDGETS.items() if tokens <= most}
-        super().__init__(name, levels, strict=strict)
+        super().__init__(name, levels, strict=strict, clamped=self._generation.adaptive)
         if self._generation.adaptive:
             self.facts = replace(self.facts, loop_floor=Effort.low)
 

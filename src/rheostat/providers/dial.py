@@ -89,6 +89,13 @@ class Reply:
         """Neither an answer nor a tool call."""
         return not self.text and not (self.message and self.message.tool_calls)
 
+    @property
+    def ran_out(self) -> bool:
+        """Its length cap came before it said or did anything: in its thought, or in the middle of a tool call."""
+        calls = self.message.tool_calls if self.message else []
+        broken = self.message.invalid_tool_calls if self.message else []
+        return self.cut and not calls and (not self.text or bool(broken))
+
     def billed(self, **terms: Any) -> Reply:
         """The same, with more known about the terms on which it was billed."""
         return replace(self, terms=replace(self.terms, **terms))

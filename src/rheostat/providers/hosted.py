@@ -63,9 +63,9 @@ class HostedDial:
     steer: Steer | None = None
     _most_output_tokens: int | None
 
-    def __init__(self, name: str, levels: dict[Effort, int], *, strict: bool) -> None:
+    def __init__(self, name: str, levels: dict[Effort, int], *, strict: bool, clamped: bool = True) -> None:
         lowest = min(levels, key=lambda level: level.rank)
-        self.facts = ModelFacts(name=name, levels=levels, evidence_effort=lowest, strict=strict)
+        self.facts = ModelFacts(name=name, levels=levels, evidence_effort=lowest, strict=strict, clamped=clamped)
 
     @property
     def example(self) -> Callable[[str, str], str] | None:

@@ -180,7 +180,9 @@ class TableDial(HostedDial):
     def __init__(self, name: str, chat: BaseChatModel, row: Integration, *, strict: bool = False) -> None:
         self._row, self._model = row, model_of(chat)
         self._most_output_tokens = (chat.profile or {}).get("max_output_tokens")
-        super().__init__(name, profile_levels(chat, row.levels(self._model)), strict=strict)
+        levels = profile_levels(chat, row.levels(self._model))
+        by_name = all(row.say(self._model, level, 1) == row.say(self._model, level, 2) for level in levels)
+        super().__init__(name, levels, strict=strict, clamped=by_name)
 
     def encode(
         self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM

@@ -1,0 +1,143 @@
+"""One step of an agent made small enough: for the room, for the context, and for the answer that must come after it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from langchain_core.messages import BaseMessage, HumanMessage
+
+from rheostat.asked import Asked
+from rheostat.budget import Room
+from rheostat.clamps import Clamps
+from rheostat.effort import Effort, ThinkingPlan
+from rheostat.flow import Flow
+from rheostat.meter import Meter
+from rheostat.policy import Policy
+from rheostat.providers import Endpoint, Settings
+from rheostat.providers.dial import Phase
+from rheostat.shaping import within
+from rheostat.usage import Spend
+
+__all__ = ["Fitting"]
+
+_LEAST_ANSWER_TOKENS = 256
+_LAST_WORD_TOKENS = 512
+_SHORT_RESULT_TOKENS = 500
+"""Results of tools are cut for the last word where room is short."""
+_ASIDE_TOKENS = 160
+"""The most that one of our own two sentences takes, with its template: more than their bytes."""
+_STEER_TOKENS = 160
+"""Of a change of effort inside the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What is kept back for the last word."""
+
+    result_tokens: int
+    """For the results of tools that come before it."""
+    answer_tokens: int = _LAST_WORD_TOKENS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """What a step may cost, and how it becomes less."""
+
+    meter: Meter
+    policy: Policy
+    endpoint: Endpoint
+    asked: Asked
+    clamps: Clamps | None
+    """How long this model's replies are; `None`: its dial says how much is thought."""
+    tool_result_tokens: int
+    """What is kept back for the results of tools that come before the last word."""
+
+    def requests(self, plan: ThinkingPlan, inputs: int) -> tuple[list[tuple[Phase, Settings]], list[Spend]]:
+        """The one or two requests of a step, and the most that each can cost."""
+        endpoint, asked = self.endpoint, self.asked
+        phases: list[tuple[Phase, Settings]] = []
+        amounts = []
+        for number, phase in enumerate(endpoint.dial.phases(plan, schema=asked.constrained)):
+            settings = asked.settings(endpoint, plan, phase)
+            phases.append((phase, settings))
+            read = inputs + (_ASIDE_TOKENS if phase == "think" else 0)
+            read += plan.thinking_tokens + 2 * _ASIDE_TOKENS if number else 0
+            key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase, read)
+            amounts.append(asked.once(key, functools.partial(Meter.bound, endpoint, read, settings)))
+        return phases, amounts
+
+    def inputs(self, account: str, messages: Sequence[BaseMessage], plan: ThinkingPlan, *, exact: bool) -> Flow[int]:
+        """The most input tokens of the step's (last) request."""
+        endpoint = self.endpoint
+        phase = endpoint.dial.phases(plan, schema=self.asked.constrained)[-1]
+        settings = self.asked.settings(endpoint, plan, phase)
+        tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact, account=account)
+        if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
+            tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
+        return int(tokens)
+
+    def fit(self, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool) -> ThinkingPlan | None:
+        """The plan made small enough: less thought first, then a shorter answer; `None` if nothing fits.
+
+        Args:
+            keep: The last word is kept back: one answer without tools, after this step and what its tools return. Where
+                that leaves no thought, a shorter one after shorter results is.
+        """
+        if not keep:
+            return self._fit(wanted, inputs, room, None)
+        if within(self.least(wanted), inputs, self.endpoint) is None:
+            return None
+        best: ThinkingPlan | None = None
+        for reserve in (Reserve(self.tool_result_tokens), Reserve(_SHORT_RESULT_TOKENS, _LEAST_ANSWER_TOKENS)):
+            plan = self._fit(wanted, inputs, room, reserve)
+            if plan is not None and (plan.thinking_tokens or not wanted.thinking_tokens):
+                return plan
+            best = best or plan
+        return best
+
+    def _fit(self, wanted: ThinkingPlan, inputs: int, room: Room, reserve: Reserve | None) -> ThinkingPlan | None:
+        def bound(plan: ThinkingPlan) -> Spend:
+            most = self.bound(plan, inputs)
+            return most if reserve is None else most + self.last_word(plan, inputs, reserve)
+
+        answers = [wanted.answer_tokens]
+        while answers[-1] // 2 >= _LEAST_ANSWER_TOKENS:
+            answers.append(answers[-1] // 2)
+        for answer_tokens in answers:
+            shorter = wanted
+            if answer_tokens < wanted.answer_tokens:
+                shorter = wanted.because(
+                    f"the room allows an answer of {answer_tokens} tokens", by="budget", answer_tokens=answer_tokens
+                )
+            fitting = within(shorter, inputs, self.endpoint)
+            plan = fitting and self.policy.fit(fitting, room, self.endpoint.dial.facts, bound, self.clamps)
+            if plan is not None:
+                return plan
+        return None
+
+    def bound(self, plan: ThinkingPlan, inputs: int) -> Spend:
+        """The most that the whole step can cost."""
+        return sum(self.requests(plan, inputs)[1], Spend())
+
+    def last_word(self, plan: ThinkingPlan, inputs: int, reserve: Reserve) -> Spend:
+        """What the answer after this step and its tools may cost."""
+        least = self.least(plan, reserve.answer_tokens)
+        later = plan.max_output_tokens + reserve.result_tokens
+        if self.endpoint.context_tokens is not None:  # what is above it can't be asked for either
+            least = within(least, inputs, self.endpoint) or least
+            later = max(0, min(later, self.endpoint.context_tokens - inputs - 2 * least.max_output_tokens - 256))
+        return self.bound(least, inputs + later)
+
+    def with_tools(self, wanted: ThinkingPlan, inputs: int) -> Spend:
+        """What the smallest step with tools needs, together with the answer that is kept back for after it."""
+        least = self.least(wanted)
+        later = inputs + least.max_output_tokens + self.tool_result_tokens
+        return sum((self.bound(least, read) for read in (inputs, later)), Spend())
+
+    def least(self, wanted: ThinkingPlan, answer_tokens: int = _LAST_WORD_TOKENS) -> ThinkingPlan:
+        """The smallest useful step: the lowest level and a short answer."""
+        facts = self.endpoint.dial.facts
+        lowest = facts.nearest(Effort.none)
+        return replace(wanted, effort=lowest).sized(facts.levels[lowest], min(wanted.answer_tokens, answer_tokens))
