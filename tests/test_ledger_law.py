@@ -90,7 +90,9 @@ def _forgotten(lose: Any) -> Any:
 
 
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
-    "what is lost is given back": (law.Book, "lose", lambda _: lambda book, name: book.void(name), MemoryStore),
+    "what is lost is given back": (
+        law.Book, "lose", lambda _: lambda book, name, estimate=None: book.void(name), MemoryStore
+    ),
     "a request may leave twice": (
         law.Book, "begin", lambda _: lambda book, name: name in book.reservations, MemoryStore
     ),
@@ -110,10 +112,30 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
     "an estimate above the hold is believed": (law.Book, "lose", _unbounded, MemoryStore),
     "an estimate is charged nowhere": (law.Book, "lose", _forgotten, SQLiteStore),
     "what is admitted hasn't left": (
-        MemoryLedger, "admit", lambda _: lambda ledger, account, amount, note=None: (
+        MemoryLedger, "admit", lambda _: lambda ledger, account, amount, note=None, ticket=None: (
             ledger.hold(account, [amount], note)[0], ledger.room(account)), MemoryStore
     ),
+    "a standing hold grows for nothing": (
+        law.Book, "resize", lambda resize: lambda book, name, account, amount, note: resize(
+            book, name, account, [min(had, new) for had, new in zip(
+                book.reservations[name].amount, amount, strict=True)] if name in book.reservations else amount, note
+        ), MemoryStore
+    ),
+    "what is drawn is held twice": (
+        law.Book, "draw", lambda _: lambda book, standing, ids, account, amounts, note: book.hold(
+            ids, account, amounts, note), SQLiteStore
+    ),
+    "newcomers overtake": (law.Book, "_check_line", lambda _: lambda book, chain, ticket, asked: None, MemoryStore),
+    "all that is held comes back": (
+        law, "_refusal", lambda refusal: lambda entry, asking, short, queued=False: _patient(
+            refusal(entry, asking, short, queued=queued)), MemoryStore
+    ),
 }  # fmt: skip
+
+
+def _patient(error: Any) -> Any:
+    error.coming, error.standing = error.coming + error.standing, 0
+    return error
 
 
 @pytest.mark.no_cover

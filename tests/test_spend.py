@@ -431,11 +431,11 @@ def test_room_that_others_took_between_plan_and_hold_is_planned_anew(run: Runner
     class Contended(MemoryLedger):
         refusals = 1
 
-        def hold(self, account: str, amounts: Any, note: Any = None) -> Any:
+        def hold(self, account: str, amounts: Any, note: Any = None, **more: Any) -> Any:
             if self.refusals:
                 self.refusals -= 1
                 raise BudgetExceeded(account="tenant", limit="calls", asked=1, left=0, cap=1)
-            return super().hold(account, amounts, note)
+            return super().hold(account, amounts, note, **more)
 
     asked = model()
     result = run(solver(asked, budget=Budget(calls=1), ledger=Contended()).compile(), {"question": QUESTION})

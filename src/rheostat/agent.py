@@ -38,6 +38,7 @@ from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.providers.failures import read_failure
 from rheostat.providers.integrations import model_of
+from rheostat.purse import OnContention
 from rheostat.thinker import Thinker
 from rheostat.toolcalls import run_tool
 
@@ -123,7 +124,8 @@ class AgentCore:
             yield from meter.open(Account(thread, parent=parent), known)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
-        self._watch(Payer(meter.ledger, run, self.budget, gated=meter.gated))
+        meter.begins(run)
+        self._watch(Payer(meter.ledger, run, self.budget, gated=meter.gated, patient=meter.patient))
         own = not before or before.get("account") == thread
         readings = yield from self.readings(meter, run)
         spend = latest_reading(before if own else None, readings["spend"])
@@ -143,9 +145,7 @@ class AgentCore:
                 "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
                 "same, or give the inner one none"
             )
-        meter = Meter(caller.ledger, quiet=True, gate=self.meter.gated)
-        meter.conversations = self.meter.conversations
-        return meter
+        return self.meter.on(caller.ledger)
 
     def open(self, state: Any) -> Flow[tuple[Meter, str]]:
         """The run's account, known to the ledger again even after a restart.
@@ -176,6 +176,7 @@ class AgentCore:
     def finish(self, state: Any) -> Flow[dict[str, Any]]:
         """What the run has cost in the end, its tools included."""
         meter, account = yield from self.open(state)
+        yield from meter.ends(account)
         yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
         unwatch(account)
         meter.conversations.forget(account)
@@ -199,7 +200,7 @@ class AgentCore:
         """
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
-        payer = Payer(meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated)
+        payer = Payer(meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, patient=meter.patient)
         self._watch(payer)  # again: a step that failed may be tried again by others
         try:
             result, _ = yield from guided_step(
@@ -207,6 +208,7 @@ class AgentCore:
             )
         except Exception as error:
             why = yield from self._cap(meter, account, error)
+            yield from meter.ends(account)
             if not why:
                 unwatch(account)
                 raise
@@ -280,7 +282,7 @@ class AgentCore:
         """One tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
         started = time.monotonic()
-        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated)
+        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated, patient=meter.patient)
         self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
         with paid_by(payer):
             if not self.correct_tools:
@@ -298,14 +300,17 @@ class AgentCore:
         return result
 
     @classmethod
-    def build(cls, *, ledger: Ledger, given: bool, gate: bool = True, **options: Any) -> AgentCore:
+    def build(
+        cls, *, ledger: Ledger, given: bool, on_contention: OnContention = "wait", gate: bool = True, **options: Any
+    ) -> AgentCore:
         """From what a user gives: `None` is the default."""
         if not hasattr(ledger, "ahold"):
             raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
         if options.get("budget") is None:
             raise BadInput('budget must be a Budget, such as Budget(usd="0.10", seconds=60), not None')
         chosen = {name: value for name, value in options.items() if value is not None}
-        return cls(meter=Meter(ledger, quiet=True, gate=gate), given_ledger=given, **chosen)
+        meter = Meter(ledger, quiet=True, on_contention=on_contention, gate=gate)
+        return cls(meter=meter, given_ledger=given, **chosen)
 
 
 def _context() -> dict[str, Any]:

@@ -44,6 +44,7 @@ from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
+from rheostat.purse import OnContention
 from rheostat.toolcalls import terms_of
 from rheostat.usage import usd_nanos
 from rheostat.verifiers import Check, Verifier, as_verifier
@@ -109,6 +110,7 @@ class AgentNodes:
         ledger: Ledger | None = None,
         account: str | None = None,
         on_limit: OnCap = "answer",
+        on_contention: OnContention = "wait",
         caps: Caps | None = None,
         policy: Policy | None = None,
         pacing: Pacing | None = None,
@@ -122,8 +124,8 @@ class AgentNodes:
         self._tools = list(self._tool_node.tools_by_name.values())
         self.core = AgentCore.build(
             ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
-            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
-            policy=policy,
+            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
+            on_contention=on_contention, caps=caps, policy=policy,
             pacing=pacing, endpoint=lambda _: endpoint, tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
         )  # fmt: skip
         self.chat = endpoint.own

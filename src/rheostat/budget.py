@@ -166,6 +166,10 @@ class Room:
                 for name in _COUNTED if (left := getattr(self, name)) is not None}  # fmt: skip
         return replace(self, **kept)
 
+    def plus(self, amount: Spend) -> Room:
+        """The room with `amount` given back."""
+        return replace(self, **{name: left + asked for name, asked, left in self._each(amount)})
+
     def minus(self, amount: Spend) -> Room:
         """The room with `amount` taken out (never below zero)."""
         left = {name: max(0, left - asked) for name, asked, left in self._each(amount)}

@@ -19,6 +19,7 @@ from rheostat.models import resolve
 from rheostat.nodes.solver import OnLimit
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
+from rheostat.purse import OnContention
 from rheostat.state import SolverInput, SolverOutput, SolverState
 from rheostat.verifiers import Check, Verifier, as_verifier
 
@@ -47,6 +48,7 @@ def build_solver(
     ledger: Ledger | None = None,
     account: str | None = None,
     on_limit: OnLimit = "answer",
+    on_contention: OnContention = "wait",
     last_word: Budget | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
@@ -70,6 +72,7 @@ def build_solver(
         on_limit: At the cap: `answer` ends with the best answer so far and says why; `raise` raises `BudgetExceeded`;
             `interrupt` asks a human by a LangGraph interrupt, who resumes with `Command(resume="finish")` or with
             `Command(resume={"budget": {"usd": "0.50"}})`: the new limits of the whole run.
+        on_contention: Where room is only held by requests under way: `wait` for it, or `refuse`.
         last_word: What is kept back for a final answer until there is one; by default what the smallest call may cost.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
@@ -97,7 +100,7 @@ def build_solver(
         )
     solver = nodes.Solver(
         ladder=ladder,
-        meter=meter or Meter(ledger or MemoryLedger()),
+        meter=meter or Meter(ledger or MemoryLedger(), on_contention=on_contention),
         budget=budget,
         verifier=as_verifier(verifier),
         policy=policy or Policy(),

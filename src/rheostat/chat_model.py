@@ -28,7 +28,7 @@ from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
-from rheostat.ledger import Account, Ledger, MemoryLedger, Note, Reading, Reservation
+from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
 from rheostat.meter import Meter
 from rheostat.models import models_of, resolve
 from rheostat.pacing import Pacing
@@ -83,6 +83,8 @@ class ThinkingChatModel(BaseChatModel):
     caps: Any = Field(default=None, exclude=True)
     policy: Any = Field(default=None, exclude=True)
     pacing: Any = Field(default=None, exclude=True)
+    on_contention: Any = "wait"
+    """Where room is only held by requests under way: `wait` for it, or `refuse`."""
     gate: bool = True
     """Count money on the requests as they leave; False, where that is forbidden: believe LangChain's objects."""
 
@@ -108,7 +110,7 @@ class ThinkingChatModel(BaseChatModel):
         ledger: Ledger = self.ledger or MemoryLedger()
         self.thinker = Thinker(
             ladder=ladder,
-            meter=Meter(ledger, quiet=True, gate=self.gate),
+            meter=Meter(ledger, quiet=True, on_contention=self.on_contention, gate=self.gate),
             wish=wish,
             caps=self.caps or Caps(answer_tokens=4096),
             policy=self.policy or Policy(),
@@ -191,13 +193,13 @@ class ThinkingChatModel(BaseChatModel):
             except BaseException as error:
                 yield from meter.close(call, error=error)
                 try:
-                    [held] = yield from self._again(error, attempt, held, ready.note)
+                    [held] = yield from self._again(error, attempt, held, ready)
                 except BaseException:
                     yield from thinker.give_back(ready)
                     raise
                 attempt += 1
 
-    def _again(self, error: BaseException, attempt: int, held: Reservation, note: Note) -> Flow[list[Reservation]]:
+    def _again(self, error: BaseException, attempt: int, held: Reservation, ready: Ready) -> Flow[list[Reservation]]:
         """Wait, and hold for another try.
 
         Raises:
@@ -211,7 +213,8 @@ class ThinkingChatModel(BaseChatModel):
         if seconds is None or (left.seconds is not None and seconds >= left.seconds):
             raise error
         yield pause(seconds)
-        return (yield from meter.hold(self.account_id, [held.amount], note))
+        again = yield from meter.hold(self.account_id, [held.amount], ready.note, alone=not ready.held)
+        return again
 
     def _left(self, stream: _Stream, error: BaseException) -> Flow[None]:
         """It wasn't read to its end: the gate knows what had come."""

@@ -94,6 +94,9 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         settled: int = 0,
         held: int = 0,
         unknown: int = 0,
+        coming: int = 0,
+        standing: int = 0,
+        queued: bool = False,
         child: str | None = None,
         who: str = "",
         hint: str = "",
@@ -104,6 +107,9 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         """Name of the limit with its unit; the amount that was asked, left, and the whole limit."""
         self.settled, self.held, self.unknown = settled, held, unknown
         """Where the rest of it went, in the same unit."""
+        self.coming, self.standing, self.queued = coming, standing, queued
+        """Of what is held, the part that requests hold until their replies are in, and the part that is kept back for
+        last words; or others wait before this one."""
         self.hint = hint
         """What to do next."""
         who = who or f"account {account!r}" + (f" (above {child!r})" if child else "")
@@ -115,6 +121,16 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
             went = ", ".join(f"{name} {amount:,}" for name, amount in parts.items() if amount)
             text += f" ({went})" if went else ""
         super().__init__(f"{text}. {hint}" if hint else text)
+
+    @property
+    def waits(self) -> bool:
+        """The room is only held by requests that are under way: when their replies are in, it may be enough."""
+        return self.queued or (self.limit != "seconds" and self.asked <= self.left + self.coming)
+
+    @property
+    def waits_for_runs(self) -> bool:
+        """The same, when those runs have ended that keep something back for their last words."""
+        return self.waits or (self.limit != "seconds" and self.asked <= self.left + self.coming + self.standing)
 
     @property
     def plainly(self) -> str:
@@ -131,7 +147,10 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
 
     def because(self, hint: str, *, who: str = "") -> BudgetExceeded:
         """The same with a hint, and the account called by another name."""
-        names = ("account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "child")
+        names = (
+            "account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "coming", "standing", "queued",
+            "child",
+        )  # fmt: skip
         return BudgetExceeded(**{name: getattr(self, name) for name in names}, who=who, hint=hint)
 
 

@@ -20,7 +20,7 @@ from rheostat.providers.dial import Phase
 from rheostat.shaping import within
 from rheostat.usage import Spend
 
-__all__ = ["Fitting"]
+__all__ = ["Fitted", "Fitting"]
 
 _LEAST_ANSWER_TOKENS = 256
 _LAST_WORD_TOKENS = 512
@@ -30,6 +30,15 @@ _ASIDE_TOKENS = 160
 """The most that one of our own two sentences takes, with its template: more than their bytes."""
 _STEER_TOKENS = 160
 """Of a change of effort inside the conversation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A plan that fits."""
+
+    plan: ThinkingPlan
+    after: Spend
+    """What is kept back for the last word after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ class Fitting:
             tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
         return int(tokens)
 
-    def fit(self, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool) -> ThinkingPlan | None:
+    def fit(self, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool) -> Fitted | None:
         """The plan made small enough: less thought first, then a shorter answer; `None` if nothing fits.
 
         Args:
@@ -86,15 +95,19 @@ class Fitting:
                 that leaves no thought, a shorter one after shorter results is.
         """
         if not keep:
-            return self._fit(wanted, inputs, room, None)
+            plan = self._fit(wanted, inputs, room, None)
+            return None if plan is None else Fitted(plan, Spend())
         if within(self.least(wanted), inputs, self.endpoint) is None:
             return None
-        best: ThinkingPlan | None = None
+        best: Fitted | None = None
         for reserve in (Reserve(self.tool_result_tokens), Reserve(_SHORT_RESULT_TOKENS, _LEAST_ANSWER_TOKENS)):
             plan = self._fit(wanted, inputs, room, reserve)
-            if plan is not None and (plan.thinking_tokens or not wanted.thinking_tokens):
-                return plan
-            best = best or plan
+            if plan is None:
+                continue
+            fitted = Fitted(plan, self.last_word(plan, inputs, reserve))
+            if plan.thinking_tokens or not wanted.thinking_tokens:
+                return fitted
+            best = best or fitted
         return best
 
     def _fit(self, wanted: ThinkingPlan, inputs: int, room: Room, reserve: Reserve | None) -> ThinkingPlan | None:

@@ -89,7 +89,7 @@ def guided_step(
     while True:
         ready = wider or (
             yield from thinker.ready(
-                payer.account, messages, kwargs, wish=wish, listener=listener, beside_tokens=beside
+                payer.account, messages, kwargs, wish=wish, listener=listener, beside_tokens=beside, standing=True
             )
         )
         wider, calls = None, []
@@ -134,7 +134,10 @@ def _sent(
         if phase == "answer" and reply is not None and not reply.empty:
             break
         sent = ready.sent(phase)
-        call = meter.planned(ready.endpoint, ready.held.pop(0), ready.note, ready.about(phase), ready.reread(phase))
+        held = ready.held.pop(0)
+        call = meter.planned(
+            ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase), alone=not ready.held
+        )
         calls.append(call)
         try:
             with paid_by(_for(payer, call)):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import copy
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage
 from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_base, wait_random_exponential
 
-from rheostat.budget import Budget, Room
+from rheostat.budget import Budget
 from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
 from rheostat.calling.conversations import Conversations
 from rheostat.calling.gate import close_call
@@ -23,24 +23,23 @@ from rheostat.calling.payer import Call, Payer, under
 from rheostat.calling.record import record_of
 from rheostat.errors import BadInput, LedgerError, NoPrice
 from rheostat.flow import Effect, Flow
-from rheostat.ledger import Account, Ledger, Reading, Reservation, Use, UseKey
+from rheostat.ledger import Ledger, Reservation
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retryable
 from rheostat.providers.integrations import model_of
+from rheostat.purse import OnContention, Purse
 from rheostat.request import RetryAfter, longest, pause
 from rheostat.usage import Spend
 
 __all__ = ["Meter"]
 
 
-_SWEEP_SECONDS = 600.0
-_USES_SECONDS = 10.0
 _ABSURD_TOKENS = 4_000_000
 
 
-class Meter:
+class Meter(Purse):
     """Calls models under a ledger. All methods are flows: run them by `rheostat.flow.drive` or `adrive`.
 
     Args:
@@ -52,6 +51,8 @@ class Meter:
             unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
             account is opened; `None`: never.
         quiet: Call models without the run's callbacks: for a caller that reports the call as its own.
+        on_contention: What is done where room is only held by requests under way: `wait` for it, the first to come
+            the first to be served, until the deadline or ten minutes; or `refuse` at once.
         gate: See requests where they leave. False, where instrumentation is forbidden: LangChain's objects are
             believed, and what the SDK sends beside them (retries, settings of the model object) is on no ledger.
     """
@@ -65,6 +66,7 @@ class Meter:
         most_retry_after_seconds: float = 60.0,
         stale_after_seconds: float | None = 3600.0,
         quiet: bool = False,
+        on_contention: OnContention = "wait",
         gate: bool = True,
     ) -> None:
         if attempts < 1:
@@ -72,12 +74,9 @@ class Meter:
         if gate:
             instrument.install_gate()
         self.gated = gate
-        self.ledger = ledger
+        super().__init__(ledger, on_contention=on_contention, stale_after_seconds=stale_after_seconds)
         self.conversations = Conversations()
-        self._uses: dict[str, tuple[float, Mapping[UseKey, Use]]] = {}
-        self._stale_after_seconds = stale_after_seconds
         self._quiet = quiet
-        self._swept_at = float("-inf")
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=RetryAfter(wait or wait_random_exponential(multiplier=0.5, max=8), most_retry_after_seconds),
@@ -85,58 +84,11 @@ class Meter:
             reraise=True,
         )
 
-    # --- the ledger's methods as effects ----------------------------------------------------------
-
-    def open(self, account: Account, reading: Reading | None) -> Flow[None]:
-        """Open an account, from its last reading if the ledger has forgotten it."""
-        yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
-        stale = self._stale_after_seconds
-        if stale is not None and time.monotonic() - self._swept_at > _SWEEP_SECONDS:
-            self._swept_at = time.monotonic()
-            yield Effect(lambda: self.ledger.expire(stale), lambda: self.ledger.aexpire(stale))
-
-    def amend(self, account: str, budget: Budget) -> Flow[None]:
-        """Give an open account other limits."""
-        yield Effect(lambda: self.ledger.amend(account, budget), lambda: self.ledger.aamend(account, budget))
-
-    def reading(self, account: str) -> Flow[Reading]:
-        """The totals now."""
-        reading: Reading = yield Effect(lambda: self.ledger.reading(account), lambda: self.ledger.areading(account))
-        return reading
-
-    def room(self, account: str) -> Flow[Room]:
-        """What is left now."""
-        room: Room = yield Effect(lambda: self.ledger.room(account), lambda: self.ledger.aroom(account))
-        return room
-
-    def uses(self, model: str) -> Flow[Mapping[UseKey, Use]]:
-        """How many tokens this model's replies used, as of a few seconds ago."""
-        at, known = self._uses.get(model, (float("-inf"), {}))
-        if time.monotonic() - at > _USES_SECONDS:
-            known = yield Effect(lambda: self.ledger.uses(model), lambda: self.ledger.auses(model))
-            self._uses[model] = time.monotonic(), known
-        return known
-
-    def hold(self, account: str, amounts: Sequence[Spend], note: dict[str, str]) -> Flow[list[Reservation]]:
-        """Hold all or none; see `Ledger.hold`."""
-        held: list[Reservation] = yield Effect(
-            lambda: self.ledger.hold(account, amounts, note),
-            lambda: self.ledger.ahold(account, amounts, note),
-        )
-        return held
-
-    def void(self, reservation: str) -> Flow[None]:
-        """Give back a hold whose request never left."""
-        yield Effect(lambda: self.ledger.void(reservation), lambda: self.ledger.avoid(reservation))
-
-    def _settle(self, reservation: str, actual: Spend) -> Flow[None]:
-        yield Effect(
-            lambda: self.ledger.settle(reservation, actual),
-            lambda: self.ledger.asettle(reservation, actual),
-        )
-
-    def _lose(self, reservation: str) -> Flow[None]:
-        yield Effect(lambda: self.ledger.lose(reservation), lambda: self.ledger.alose(reservation))
+    def on(self, ledger: Ledger) -> Meter:
+        """This meter on another ledger: what it remembers of runs is shared."""
+        meter = copy.copy(self)
+        meter.ledger, meter._uses = ledger, {}
+        return meter
 
     # --- bounds -----------------------------------------------------------------------------------
 
@@ -217,43 +169,6 @@ class Meter:
                 "seconds instead. If only its address hides who bills: endpoint_for(chat, provider='openai')."
             )
 
-    # --- what isn't a model ---------------------------------------------------------------------------
-
-    def pay(
-        self,
-        account: str,
-        price: Spend,
-        note: dict[str, str],
-        work: Effect,
-        *,
-        unfinished: tuple[type[BaseException], ...] = (),
-    ) -> Flow[Any]:
-        """Do something that has a declared price, such as a tool on somebody else's API: hold, do, settle.
-
-        It is charged whether it succeeds or raises: who declared the price didn't say that failures are free. Only what
-        is `unfinished` (an interrupt: it will be done again from its beginning) is given back.
-
-        Raises:
-            BudgetExceeded: it doesn't fit; `work` wasn't begun.
-            Exception: what `work` raised.
-        """
-        reservation, _ = yield Effect(
-            lambda: self.ledger.admit(account, price, note), lambda: self.ledger.aadmit(account, price, note)
-        )
-        try:
-            result = yield work
-        except unfinished:
-            yield from self.void(reservation.id)
-            raise
-        except Exception:
-            yield from self._settle(reservation.id, price)
-            raise
-        except BaseException:  # cut in the middle
-            yield from self._lose(reservation.id)
-            raise
-        yield from self._settle(reservation.id, price)
-        return result
-
     # --- the call ---------------------------------------------------------------------------------
 
     def call(
@@ -267,8 +182,13 @@ class Meter:
         note: dict[str, str],
         about: Mapping[str, Any] | None = None,
         reread: tuple[str, int] | None = None,
+        *,
+        alone: bool = True,
     ) -> Flow[Reply]:
         """Send one request under a hold, and again what may be sent again; the gate settles each attempt.
+
+        Args:
+            alone: Nothing else is held for this step: another attempt may wait for its room.
 
         Raises:
             BudgetExceeded: a retry didn't fit any more, or the request is larger than what was held for it.
@@ -282,10 +202,10 @@ class Meter:
             if isinstance(todo, DoAttempt):
                 try:
                     if reservation is None:
-                        [reservation] = yield from self.hold(account, [held.amount], note)
+                        [reservation] = yield from self.hold(account, [held.amount], note, alone=alone)
                     again = f".{state.attempt_number}" if state.attempt_number > 1 else ""
                     named = {**about, "id": f"{about['id']}{again}"} if about and "id" in about else about
-                    planned = self.planned(endpoint, reservation, note, named, reread)
+                    planned = self.planned(endpoint, reservation, note, named, reread, alone=alone)
                     reservation = None
                     reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
                 except Exception as error:
@@ -312,6 +232,8 @@ class Meter:
         note: dict[str, str],
         about: Mapping[str, Any] | None = None,
         reread: tuple[str, int] | None = None,
+        *,
+        alone: bool = True,
     ) -> Call:
         """A call under this hold, for the gate.
 
@@ -323,12 +245,12 @@ class Meter:
             note=note, held=held, prices={model_of(endpoint.chat): endpoint.price},
             context_tokens=endpoint.context_tokens, reread=reread,
             most_thinking_tokens=held.amount.thinking_tokens, refined=True, about=dict(about or {}),
-            account=held.account,
+            account=held.account, alone=alone,
         )  # fmt: skip
 
     def payer(self, account: str, call: Call | None = None) -> Payer:
         """This account, for the gate."""
-        return Payer(self.ledger, account, call=call, gated=self.gated)
+        return Payer(self.ledger, account, call=call, gated=self.gated, patient=self.patient)
 
     def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
         yield Effect(revive, lambda: asyncio.to_thread(revive))

@@ -32,6 +32,7 @@ from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.providers.integrations import model_of
+from rheostat.purse import OnContention
 
 try:
     from langchain.agents.middleware import AgentMiddleware, AgentState
@@ -74,6 +75,8 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         account: An account above every thread, open in this ledger: its limits bind as well.
         on_limit: At the cap: `answer` ends with a message that says so; `raise` raises `BudgetExceeded`. A budget that
             can't hold even the first call always raises.
+        on_contention: Where room is only held by requests under way (of other branches, say): `wait` for it, the first
+            to come the first to be served, until the deadline or ten minutes; or `refuse` at once.
         caps: What the operator allows; `answer_tokens` is the most tokens of one reply (4,096).
         policy, pacing: The rules, with their numbers.
         endpoint: From the agent's chat model to an endpoint; by default `resolve`. For an address that doesn't tell
@@ -100,6 +103,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         ledger: Ledger | None = None,
         account: str | None = None,
         on_limit: OnCap = "answer",
+        on_contention: OnContention = "wait",
         caps: Caps | None = None,
         policy: Policy | None = None,
         pacing: Pacing | None = None,
@@ -111,8 +115,8 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         super().__init__()
         self.core = AgentCore.build(
             ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
-            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit, caps=caps,
-            policy=policy,
+            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
+            on_contention=on_contention, caps=caps, policy=policy,
             pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,
             most_result_chars=most_result_chars, gate=gate,
         )  # fmt: skip

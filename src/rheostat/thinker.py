@@ -16,12 +16,11 @@ from typing import Any, TypeAlias
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rheostat.asked import Asked
-from rheostat.budget import Room
 from rheostat.clamps import Clamps
 from rheostat.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
 from rheostat.effort import Effort, ThinkingPlan, Wish, plan_of
 from rheostat.errors import BudgetExceeded
-from rheostat.fitting import Fitting
+from rheostat.fitting import Fitted, Fitting
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
 from rheostat.meter import Meter
@@ -47,29 +46,43 @@ GIVE_UP = (
 )
 _THINK_FIRST = "Think about what to do next, in a few short sentences. Don't do it yet."
 _NOW_ACT = "Now do it: call a tool, or give the answer."
+_TRIES = 3
+"""Others may take the room between a plan and its hold: then it is planned again."""
 _SHORT_CHARS = (1_000, 200)
 
 
 def _nobody(type_: str, **data: Any) -> None: ...
 
 
-def _shortened_to_fit(
-    fitting: Fitting,
-    account: str,
-    messages: Sequence[BaseMessage],
-    wanted: ThinkingPlan,
-    beside_tokens: int,
-    room: Room,
-) -> Flow[tuple[ThinkingPlan | None, int, Sequence[BaseMessage]]]:
-    """A last word that fits: with the results of tools cut ever shorter."""
-    plan, inputs = None, 0
-    for chars in (None, *_SHORT_CHARS):
-        messages = shortened(messages, chars)
-        inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=chars is not None))
-        plan = fitting.fit(wanted, inputs, room, keep=False)
-        if plan is not None:
-            break
-    return plan, inputs, messages
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A step before it is held."""
+
+    fitting: Fitting
+    wanted: ThinkingPlan
+    fitted: Fitted | None
+    """`None`: nothing fits."""
+    inputs: int
+    messages: Sequence[BaseMessage]
+    last_word: bool = False
+    why: str = ""
+    with_tools: Spend | None = None
+
+    @property
+    def fits(self) -> bool:
+        return self.fitted is not None
+
+    @property
+    def plan(self) -> ThinkingPlan:
+        return self.fitted.plan if self.fitted is not None else self.fitting.least(self.wanted)
+
+    def explained(self, refused: BudgetExceeded) -> BudgetExceeded:
+        needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
+        tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
+        return refused.because(
+            f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
+            "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,6 +169,7 @@ class Thinker:
         note: dict[str, str] | None = None,
         listener: Listener = _nobody,
         beside_tokens: int = 0,
+        standing: bool = False,
         widened: bool = False,
     ) -> Flow[Ready]:
         """Plan and hold one step.
@@ -165,6 +179,7 @@ class Thinker:
             messages: The conversation.
             kwargs: What was bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
             beside_tokens: What others put into the request beside that.
+            standing: The account is one run's: what is kept back for its last word is a hold of its own.
             widened: Twice the usual length cap: the reply to the same step ran out of it.
 
         Raises:
@@ -172,6 +187,51 @@ class Thinker:
         """
         at, id_ = read_trajectory(messages), uuid.uuid4().hex
         listener("estimate", id=id_, **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
+        asked_for = wish or self.wish
+        for tries_left in reversed(range(_TRIES)):
+            made = yield from self._planned(account, at, messages, kwargs, asked_for, beside_tokens, standing, widened)
+            plan, endpoint = made.plan, made.fitting.endpoint
+            phases, amounts = made.fitting.requests(plan, made.inputs)
+            named = {"model": endpoint.name, "node": "model", **(note or {})}
+            try:
+                held = yield from self._held(account, made, amounts, named, standing=standing)
+            except BudgetExceeded as refused:
+                if made.fits and tries_left and refused.limit != "seconds":
+                    continue  # others have taken the room meanwhile: what fits now?
+                raise made.explained(refused) from None
+            break
+        if made.last_word:
+            listener("wind_down", stage="last word", why=made.why)
+        sent: Sequence[BaseMessage] = made.messages
+        if endpoint.dial.steer is not None:
+            sent, phases = steered(endpoint, sent, plan, phases)
+        again = None
+        if made.fitting.clamps is not None and not made.last_word and not widened and not plan.widened:
+            again = functools.partial(
+                self.ready, account, messages, kwargs, wish=wish, note=note, listener=listener,
+                beside_tokens=beside_tokens, standing=standing, widened=True,
+            )  # fmt: skip
+        listener("plan", id=id_, **plan.to_dict(), last_word=made.last_word)
+        most = sum(amounts, Spend())
+        listener("hold", id=id_, tokens=most.tokens, usd_nanos=most.usd_nanos, requests=len(amounts))
+        return Ready(
+            endpoint=endpoint, plan=plan, at=at, messages=list(sent), phases=phases, held=held, note=named,
+            last_word=made.last_word, id=id_, again=again,
+            effort_asked=asked_for.value if isinstance(asked_for, Effort) else asked_for,
+        )  # fmt: skip
+
+    def _planned(
+        self,
+        account: str,
+        at: Trajectory,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        wish: Wish,
+        beside_tokens: int,
+        standing: bool,
+        widened: bool,
+    ) -> Flow[_Planned]:
+        """What fits the room now; else the last word; else the smallest step, which the ledger will refuse."""
         endpoint = self._rung(at)
         asked = Asked.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
@@ -181,7 +241,7 @@ class Thinker:
         )  # fmt: skip
         free = endpoint.dial.steer is not None and at.seam == "turn"  # the change stands in the conversation itself
         wanted = self.pacing.plan(
-            at, self.policy, wish or self.wish, caps, endpoint.dial.facts, price=endpoint.price,
+            at, self.policy, wish, caps, endpoint.dial.facts, price=endpoint.price,
             cached_tokens=0 if free else read_before(messages), tools=asked.offers_tools,
         )  # fmt: skip
         for reason in asked.notes:
@@ -189,54 +249,43 @@ class Thinker:
         if fitting.clamps is not None:
             wanted = fitting.clamps.on(wanted, widened=widened or (at.starved and not at.widened))
         room = yield from self.meter.room(account)
+        if standing:
+            room = room.plus((yield from self.meter.kept(account)))
         giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
-        plan, inputs, last_word, sent = None, 0, False, messages
+        fitted, inputs = None, 0
         for exact in (False, True):
             inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
             if not giving_up:
-                plan = fitting.fit(wanted, inputs, room, keep=asked.offers_tools)
-            if plan is not None or endpoint.dial.counts_at_once:
+                fitted = fitting.fit(wanted, inputs, room, keep=asked.offers_tools)
+            if fitted is not None or endpoint.dial.counts_at_once:
                 break
-        with_tools: Spend | None = None
-        if plan is None and asked.offers_tools:
-            last_word = True
-            with_tools = fitting.with_tools(wanted, inputs)
-            fitting = replace(fitting, asked=asked.without_tools(endpoint))
-            said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
-            why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
-            listener("wind_down", stage="last word", why=why)
-            wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
-            sent = [*messages, HumanMessage(said)]
-            plan, inputs, sent = yield from _shortened_to_fit(fitting, account, sent, wanted, beside_tokens, room)
-        chosen = plan or fitting.least(wanted)
-        phases, amounts = fitting.requests(chosen, inputs)
-        if endpoint.dial.steer is not None:
-            sent, phases = steered(endpoint, sent, chosen, phases)
-        again = None
-        if fitting.clamps is not None and not last_word and not wanted.widened:
-            again = functools.partial(
-                self.ready, account, messages, kwargs, wish=wish, note=note, listener=listener,
-                beside_tokens=beside_tokens, widened=True,
-            )  # fmt: skip
-        note = {"model": endpoint.name, "node": "model", **(note or {})}
-        try:
-            held = yield from self.meter.hold(account, amounts, note)
-        except BudgetExceeded as refused:
-            needed = getattr(with_tools, refused.limit, None) if with_tools else None
-            tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
-            raise refused.because(
-                f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
-                "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
-            ) from None
-        listener("plan", id=id_, **chosen.to_dict(), last_word=last_word)
-        most = sum(amounts, Spend())
-        listener("hold", id=id_, tokens=most.tokens, usd_nanos=most.usd_nanos, requests=len(amounts))
-        asked_for = wish or self.wish
-        return Ready(
-            endpoint=endpoint, plan=chosen, at=at, messages=list(sent), phases=phases, held=held, note=note,
-            last_word=last_word, id=id_, again=again,
-            effort_asked=asked_for.value if isinstance(asked_for, Effort) else asked_for,
-        )  # fmt: skip
+        if fitted is not None or not asked.offers_tools:
+            return _Planned(fitting, wanted, fitted, inputs, messages)
+        why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
+        said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
+        with_tools = fitting.with_tools(wanted, inputs)
+        fitting = replace(fitting, asked=asked.without_tools(endpoint))
+        wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
+        sent: Sequence[BaseMessage] = [*messages, HumanMessage(said)]
+        for chars in (None, *_SHORT_CHARS):
+            sent = shortened(sent, chars)
+            inputs = beside_tokens + (yield from fitting.inputs(account, sent, wanted, exact=chars is not None))
+            fitted = fitting.fit(wanted, inputs, room, keep=False)
+            if fitted is not None:
+                break
+        return _Planned(fitting, wanted, fitted, inputs, sent, last_word=True, why=why, with_tools=with_tools)
+
+    def _held(
+        self, account: str, made: _Planned, amounts: Sequence[Spend], note: dict[str, str], *, standing: bool
+    ) -> Flow[list[Reservation]]:
+        """Hold a step, and keep back what the last word after it takes; or the last word out of that."""
+        if not standing:
+            return (yield from self.meter.hold(account, amounts, note))
+        if made.fitting.asked.offers_tools:
+            if made.fitted is not None:
+                yield from self.meter.keep(account, made.fitted.after, note)
+            return (yield from self.meter.hold(account, amounts, note))
+        return (yield from self.meter.draw(account, amounts, note))
 
     # --- call and settle -------------------------------------------------------------------------------
 
@@ -298,6 +347,7 @@ class Thinker:
                     ready.note,
                     ready.about(phase),
                     ready.reread(phase),
+                    alone=not ready.held,
                 )
             )
         except BaseException:

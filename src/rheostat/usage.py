@@ -38,6 +38,10 @@ def usd(nanos: int | None) -> str:
     return f"${text}"
 
 
+def _beyond(a: int | None, b: int | None) -> int | None:
+    return 0 if a == b else None if a is None or b is None else max(0, a - b)
+
+
 def _add(a: int | None, b: int | None) -> int | None:
     return None if a is None or b is None else a + b
 
@@ -79,6 +83,15 @@ class Spend:
             calls=self.calls + other.calls,
             milliseconds=self.milliseconds + other.milliseconds,
         )
+
+    def beyond(self, other: Spend) -> Spend:
+        """What this has more of, kind by kind."""
+        more: dict[str, Any] = {name: _beyond(getattr(self, name), getattr(other, name)) for name in _NAMES}
+        return Spend(**more)
+
+    def covers(self, other: Spend) -> bool:
+        """This is at least as much of every kind."""
+        return other.beyond(self) == Spend()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain ints (and None): safe in any checkpoint."""

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +31,7 @@ from rheostat.calling.wire import Asked
 from rheostat.errors import BudgetExceeded, LedgerError
 from rheostat.flow import Effect, Flow
 from rheostat.ledger import Ledger, Reservation
+from rheostat.ledger.line import last_word_of, line_of, patiently
 from rheostat.pricing import Terms
 from rheostat.providers.failures import failure
 from rheostat.usage import Spend
@@ -52,23 +54,41 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
         effort=asked.effort, most_output_tokens=asked.most_output_tokens,
     )  # fmt: skip
     limits = [price.most_seconds for price in prices.values() if price and price.most_seconds]
-    try:
-        for each in payer.chain():
-            amount = bound(asked, each, prices, limits_of(each))
-            reservation, room = yield from _take(each, amount, asked)
-            attempt.holds.append((each.ledger, reservation))
-            if room.seconds is not None:
-                limits.append(room.seconds)
-    except BaseException:
-        with contextlib.suppress(LedgerError):
-            yield from _each(attempt, lambda ledger, id_: (lambda: ledger.void(id_), lambda: ledger.avoid(id_)))
-        raise
+    amounts = [(each, bound(asked, each, prices, limits_of(each))) for each in payer.chain()]
+    limits += yield from _take_all(attempt, amounts, asked)
+    for ledger, _ in attempt.holds:
+        attempt.owner = line_of(ledger).began()
     if call is not None:
         call.attempts.append(attempt)
     return attempt, min(limits, default=None)
 
 
-def _take(payer: Payer, amount: Spend, asked: Asked) -> Flow[tuple[Reservation, Room]]:
+def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], asked: Asked) -> Flow[list[float]]:
+    """Hold at every payer, or at none: one that has to wait for room holds nothing at the others meanwhile.
+
+    Returns:
+        The seconds that are left to each that has a deadline.
+    """
+    *inner, (payer, amount) = amounts
+    call = payer.call
+
+    def work(ticket: str | None) -> Flow[list[float]]:
+        seconds = (yield from _take_all(attempt, inner, asked)) if inner else []
+        try:
+            reservation, room = yield from _take(payer, amount, asked, ticket)
+        except BaseException:
+            with contextlib.suppress(LedgerError):
+                yield from give_back(attempt)
+            attempt.closed = False
+            raise
+        attempt.holds.append((payer.ledger, reservation))
+        return seconds if room.seconds is None else [*seconds, room.seconds]
+
+    wait = payer.patient and (call is None or (call.alone and call.held is None))
+    return (yield from patiently(payer.ledger, payer.account, work, wait=wait, standing=last_word_of(payer.account)))
+
+
+def _take(payer: Payer, amount: Spend, asked: Asked, ticket: str | None) -> Flow[tuple[Reservation, Room]]:
     ledger, call = payer.ledger, payer.call
     note = {"model": asked.model, "node": "unplanned"}
     if call is not None:
@@ -78,8 +98,9 @@ def _take(payer: Payer, amount: Spend, asked: Asked) -> Flow[tuple[Reservation, 
             room = yield from _begin(ledger, held, amount)
             if room is not None:
                 return held, room
+    account, place = payer.account, {} if ticket is None else {"ticket": ticket}
     admitted: tuple[Reservation, Room] = yield Effect(
-        lambda: ledger.admit(payer.account, amount, note), lambda: ledger.aadmit(payer.account, amount, note)
+        lambda: ledger.admit(account, amount, note, **place), lambda: ledger.aadmit(account, amount, note, **place)
     )
     return admitted
 
@@ -94,8 +115,10 @@ def _begin(ledger: Ledger, held: Reservation, amount: Spend) -> Flow[Room | None
     except BaseException:
         with contextlib.suppress(LedgerError):
             yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+            line_of(ledger).stir()
         raise
     yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+    line_of(ledger).stir()
     return None
 
 
@@ -110,7 +133,16 @@ def _each(attempt: Attempt, verb: Any) -> Flow[list[Any]]:
     attempt.closed = True
     for ledger, reservation in attempt.holds:
         done.append((yield Effect(*verb(ledger, reservation.id))))
+        _freed(attempt, ledger)
     return done
+
+
+def _freed(attempt: Attempt, ledger: Ledger) -> None:
+    """Those that wait may look again."""
+    line = line_of(ledger)
+    if attempt.owner is not None:
+        line.ended(attempt.owner)
+    line.stir()
 
 
 def give_back(attempt: Attempt) -> Flow[None]:
@@ -155,6 +187,8 @@ def settle(
             yield _settling(ledger, reservation, spend, request_id)
         except BudgetExceeded as error:
             over = over or error
+        finally:
+            _freed(attempt, ledger)
     if over is not None:
         raise over
     return spend
@@ -192,11 +226,13 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
         attempt.spend, attempt.closed = spend, True
         for ledger, reservation in attempt.holds:
             yield _settling(ledger, reservation, spend, "")
+            _freed(attempt, ledger)
     else:
         attempt.closed = True
         for ledger, reservation in attempt.holds:
             guess = None if error is None and body is None else estimate(attempt, reservation.amount, body)
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
+            _freed(attempt, ledger)
 
 
 def refused_by(attempt: Attempt, status: int) -> Flow[None]:
@@ -229,6 +265,7 @@ def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None
     held, call.held = call.held, None
     if held is not None:
         yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+        line_of(ledger).stir()
     first: Exception | None = None
     for attempt in call.attempts:
         last = attempt is call.attempts[-1] and attempt.planned

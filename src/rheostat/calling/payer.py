@@ -18,6 +18,7 @@ from typing import Any
 from rheostat.budget import Budget
 from rheostat.flow import Effect
 from rheostat.ledger import Ledger, Reservation
+from rheostat.ledger.line import Owner
 from rheostat.pricing import Price, Terms
 from rheostat.usage import Spend
 
@@ -49,6 +50,8 @@ class Attempt:
     most_output_tokens: int | None = None
     """The length cap that the body had."""
     closed: bool = False
+    owner: Owner | None = None
+    """The thread and task that sent it."""
 
     @property
     def price(self) -> Price | None:
@@ -78,6 +81,8 @@ class Call:
     """What was decided for it, for its record; empty: none is kept."""
     account: str = ""
     """The run that pays."""
+    alone: bool = True
+    """Nothing else is held for the step that it belongs to: it may wait for room."""
     refined: bool = False
     """A reply is settled by its reader, not by the gate: a dial may know more of it than its usage says."""
     attempts: list[Attempt] = field(default_factory=list)
@@ -109,6 +114,8 @@ class Payer:
     call: Call | None = None
     gated: bool = True
     """What leaves is looked at where it leaves; False: LangChain's objects are believed."""
+    patient: bool = True
+    """What finds its room held by requests under way waits for it."""
 
     def pays_for(self, other: Payer) -> bool:
         """What is held on the other's account is held on this one too, since it lies beneath."""
@@ -148,7 +155,8 @@ def paid_by(payer: Payer) -> Iterator[Payer]:
     around = paying()
     if around is not None and around.pays_for(payer):
         around = around.outer
-    payer = replace(payer, outer=around if around is not payer else payer.outer)
+    patient = payer.patient and (around is None or around.patient)
+    payer = replace(payer, outer=around if around is not payer else payer.outer, patient=patient)
     token = PAYER.set(payer)
     try:
         yield payer

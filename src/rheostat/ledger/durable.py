@@ -29,6 +29,7 @@ _REMEMBERED = 10_000
 class DurableLedger(Notes):
     """A ledger in an SQL database. Subclasses say how to connect, lock and commit; the law is `law.Book`."""
 
+    shared = True
     _lock_rows = ""
     """What a SELECT needs so that nobody else changes its rows until the commit."""
 
@@ -45,6 +46,9 @@ class DurableLedger(Notes):
         """Give the connections back."""
 
     # --- load, change, save -----------------------------------------------------------------------
+
+    def chain(self, account: str) -> list[str]:
+        return self._retrying(lambda again: self._chain(account))
 
     def _chain(self, account: str) -> list[str]:
         """The account and all its parents: they never change, so that they are asked for once."""
@@ -156,14 +160,16 @@ class DurableLedger(Notes):
 
     # --- hold, then pay -------------------------------------------------------------------------
 
-    def hold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+    def hold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
         ids = [os.urandom(16).hex() for _ in amounts]
         counts = [counts_of(amount) for amount in amounts]
 
         def work(again: bool) -> None:
             def op(book: Book) -> None:
                 if not book.reservations:  # else the first try was committed, and only its reply was lost
-                    book.hold(ids, account, counts, note or {})
+                    book.hold(ids, account, counts, note or {}, ticket)
 
             self._change(account, op, reservations=ids if again else ())
 
@@ -172,13 +178,15 @@ class DurableLedger(Notes):
             _remember(self._account_of, name, account)
         return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
 
-    def admit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+    def admit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
         name, counts = os.urandom(16).hex(), counts_of(amount)
 
         def work(again: bool) -> Room:
             def op(book: Book) -> Room:
                 if not book.reservations:  # else the first try was committed, and only its reply was lost
-                    book.hold([name], account, [counts], note or {})
+                    book.hold([name], account, [counts], note or {}, ticket)
                     book.begin(name)
                 return book.room(account)
 
@@ -187,6 +195,36 @@ class DurableLedger(Notes):
         room = self._retrying(work)
         _remember(self._account_of, name, account)
         return Reservation(name, account, amount), room
+
+    def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        counts = counts_of(amount)
+        self._retrying(
+            lambda again: self._change(
+                account, lambda book: book.resize(standing, account, counts, note or {}), reservations=[standing]
+            )
+        )
+        _remember(self._account_of, standing, account)
+
+    def draw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+
+        def work(again: bool) -> None:
+            def op(book: Book) -> None:
+                if not book.reservations.keys() & set(ids):  # else the first try was committed
+                    book.draw(standing, ids, account, counts, note or {})
+
+            self._change(account, op, reservations=[standing, *(ids if again else ())])
+
+        self._retrying(work)
+        for name in ids:
+            _remember(self._account_of, name, account)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        self._retrying(lambda again: self._change(account, lambda book: book.line_up(account, ticket, seconds)))
 
     def begin(self, reservation: str) -> Room | None:
         def op(book: Book) -> Room | None:
@@ -213,7 +251,7 @@ class DurableLedger(Notes):
     def expire(self, older_than_seconds: float) -> int:
         before = self._now_ms() - int(older_than_seconds * 1000)
         text = (
-            "SELECT id FROM rheostat_reservations WHERE status IN ('held', 'sent')"
+            "SELECT id FROM rheostat_reservations WHERE status IN ('standing', 'held', 'sent')"
             " AND COALESCE(begun_at_ms, held_at_ms) <= ?"
         )
         stale = [row[0] for row in self._retrying(lambda again: self._query((text, [before])))]
@@ -245,8 +283,8 @@ class DurableLedger(Notes):
 
         return self._retrying(work)
 
-    def room(self, account: str) -> Room:
-        return self._snapshot(account).room(account)
+    def room(self, account: str, *, patient: bool = False) -> Room:
+        return self._snapshot(account).room(account, patient=patient)
 
     def reading(self, account: str) -> Reading:
         return self._snapshot(account).entry(account).reading()
@@ -274,18 +312,37 @@ class DurableLedger(Notes):
     async def aamend(self, account: str, budget: Budget) -> None:
         await in_thread(lambda: self.amend(account, budget))
 
-    async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+    async def ahold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
         def give_back(held: list[Reservation]) -> None:
             for reservation in held:
                 self.void(reservation.id)
 
-        return await in_thread(lambda: self.hold(account, amounts, note), give_back)
+        return await in_thread(lambda: self.hold(account, amounts, note, ticket=ticket), give_back)
 
-    async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+    async def aadmit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
         def give_back(admitted: tuple[Reservation, Room]) -> None:
             self.void(admitted[0].id)
 
-        return await in_thread(lambda: self.admit(account, amount, note), give_back)
+        return await in_thread(lambda: self.admit(account, amount, note, ticket=ticket), give_back)
+
+    async def aresize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        await in_thread(lambda: self.resize(account, standing, amount, note))
+
+    async def adraw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        def give_back(held: list[Reservation]) -> None:
+            for reservation in held:
+                self.void(reservation.id)
+
+        return await in_thread(lambda: self.draw(account, standing, amounts, note), give_back)
+
+    async def aline_up(self, account: str, ticket: str, seconds: float) -> None:
+        await in_thread(lambda: self.line_up(account, ticket, seconds))
 
     async def abegin(self, reservation: str) -> Room | None:
         return await in_thread(lambda: self.begin(reservation))
@@ -302,8 +359,8 @@ class DurableLedger(Notes):
     async def aexpire(self, older_than_seconds: float) -> int:
         return await in_thread(lambda: self.expire(older_than_seconds))
 
-    async def aroom(self, account: str) -> Room:
-        return await in_thread(lambda: self.room(account))
+    async def aroom(self, account: str, *, patient: bool = False) -> Room:
+        return await in_thread(lambda: self.room(account, patient=patient))
 
     async def areading(self, account: str) -> Reading:
         return await in_thread(lambda: self.reading(account))

@@ -7,15 +7,15 @@ from typing import Any, Literal, TypeAlias
 
 from rheostat.budget import Budget
 from rheostat.errors import LedgerError, NoPrice
-from rheostat.ledger.counts import LIMITS, UNPRICED, Counts, counts_of, plain, plus, zeros
+from rheostat.ledger.counts import LIMITS, UNPRICED, Counts, amount_of, counts_of, minus, plain, plus, zeros
 from rheostat.ledger.protocol import Reading
 from rheostat.ledger.window import Window
 from rheostat.usage import Spend
 
 __all__ = ["OPEN", "Entry", "Held", "Status", "dump"]
 
-Status: TypeAlias = Literal["held", "sent", "unknown", "settled", "void"]
-OPEN = ("held", "sent", "unknown")
+Status: TypeAlias = Literal["standing", "held", "sent", "unknown", "settled", "void"]
+OPEN = ("standing", "held", "sent", "unknown")
 """Statuses that still charge a reservation's full hold."""
 
 
@@ -57,6 +57,8 @@ class Entry:
     version: int = 0
     settled: Counts = field(default_factory=zeros)
     held: Counts = field(default_factory=zeros)
+    """Standing holds included."""
+    standing: Counts = field(default_factory=zeros)
     unknown: Counts = field(default_factory=zeros)
     charged: Counts = field(default_factory=zeros)
     """What counts against the limits: settled, held and unknown; with a window, only what was held within it."""
@@ -65,6 +67,8 @@ class Entry:
     by_node: dict[str, Counts] = field(default_factory=dict)
     window_start_ms: int = 0
     window_end_ms: int = 0
+    line: list[list[Any]] = field(default_factory=list)
+    """Those of other processes that wait for room here, the first one first: a ticket, and until when it holds."""
     limits: tuple[tuple[str, int, int | None, int], ...] = ()
     deadline_ms: int | None = None
     children: int = 0
@@ -97,8 +101,9 @@ class Entry:
         return held.held_at_ms >= self.window_start_ms
 
     def shortage(self, asked: Counts) -> tuple[str, int, int, float] | None:
-        """The first limit that doesn't hold: (limit, asked, left, cap)."""
+        """The limit that doesn't hold and is the last to be given room: (limit, asked, left, cap)."""
         charged = self.charged
+        worst, found = -1, None
         for name, one, two, cap in self.limits:
             if name == "usd_nanos" and asked[UNPRICED]:
                 raise NoPrice(f"account {self.id!r} has a limit in money; a call without a price can't be held on it")
@@ -106,16 +111,22 @@ class Entry:
             if two is not None:
                 amount, used = amount + asked[two], used + charged[two]
             if used + amount > cap:
-                return name, amount, cap - used, cap
+                over = used + amount - cap
+                coming = amount_of(name, self.held) - amount_of(name, self.standing)
+                rank = 0 if over <= coming else 1 if over <= amount_of(name, self.held) else 2
+                if rank > worst:
+                    worst, found = rank, (name, amount, cap - used, cap)
         if self.deadline_ms is not None and self.elapsed_ms >= self.deadline_ms:
             return "seconds", 0, 0, self.deadline_ms / 1000
-        return None
+        return found
 
-    def room(self) -> dict[str, float]:
-        """What is left, by limit."""
+    def room(self, *, patient: bool = False) -> dict[str, float]:
+        """What is left, by limit; or will be left at the most when all that is in flight has come back."""
         left: dict[str, float] = {}
         for name, one, two, cap in self.limits:
             left[name] = cap - self.charged[one] - (0 if two is None else self.charged[two])
+            if patient:
+                left[name] = min(cap, left[name] + amount_of(name, self.held) - amount_of(name, self.standing))
         if self.deadline_ms is not None:
             left["seconds"] = (self.deadline_ms - self.elapsed_ms) / 1000
         return left
@@ -129,7 +140,7 @@ class Entry:
             "opened_at": self.opened_at_ms // 1000,
             "elapsed_milliseconds": self.elapsed_ms,
             **plain(self.settled),
-            **plain(self.held, "held_"),
+            **plain(minus(self.held, self.standing), "held_"),
             **plain(self.unknown, "unknown_"),
             "overrun_usd_nanos": self.overrun_usd_nanos,
             "by_model": {name: plain(counts) for name, counts in self.by_model.items()},
@@ -170,6 +181,6 @@ def dump(entry: Entry) -> dict[str, Any]:
 
 
 _STORED = (
-    "seen_at_ms", "elapsed_ms", "settled", "held", "unknown", "charged", "overrun_usd_nanos", "by_model", "by_node",
-    "window_start_ms", "window_end_ms",
+    "seen_at_ms", "elapsed_ms", "settled", "held", "standing", "line", "unknown", "charged", "overrun_usd_nanos",
+    "by_model", "by_node", "window_start_ms", "window_end_ms",
 )  # fmt: skip

@@ -116,33 +116,114 @@ class Book:
         entry.bind(budget)
         entry.version += 1
 
-    def hold(self, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note) -> None:
+    def hold(
+        self, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note, ticket: str | None = None
+    ) -> None:
         """Hold all amounts or none, at the account and all its parents."""
         chain = list(self.chain(account))
         total = amounts[0] if len(amounts) == 1 else [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
-        for entry in chain:
-            short = entry.shortage(total)
-            if short is not None:
-                limit, asked, left, cap = short
-                raise BudgetExceeded(
-                    account=entry.id, limit=limit, asked=asked, left=left, cap=cap,
-                    held=amount_of(limit, entry.held), settled=amount_of(limit, entry.settled),
-                    unknown=amount_of(limit, entry.unknown), child=account if entry.id != account else None,
-                )  # fmt: skip
-        # a clock that jumped back must not put what is held now into a window that has ended
-        at_ms = max(self.wall_ms, *(entry.window_start_ms for entry in chain))
+        _check_room(chain, total)
+        if ticket is not None:
+            self._check_line(chain, ticket, total)
         for name, amount in zip(ids, amounts, strict=True):
-            self.reservations[name] = Held(name, account, amount, note.get("model", ""), note.get("node", ""), at_ms)
+            self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
+
+    def _take(self, chain: Sequence[Entry], held: Held) -> None:
+        """Count an open reservation."""
+        # a clock that jumped back must not put what is held now into a window that has ended
+        held.held_at_ms = max(self.wall_ms, *(entry.window_start_ms for entry in chain))
+        self.reservations[held.id] = held
         for entry in chain:
-            entry.held = plus(entry.held, total)
-            entry.charged = plus(entry.charged, total)
+            entry.held = plus(entry.held, held.amount)
+            if held.status == "standing":
+                entry.standing = plus(entry.standing, held.amount)
+            entry.charged = plus(entry.charged, held.amount)
             entry.version += 1
+
+    # --- the line -------------------------------------------------------------------------------
+
+    def _check_line(self, chain: Sequence[Entry], ticket: str, asked: Counts) -> None:
+        """Those that wait go first: a ticket must be the first of its line, and a newcomer finds all lines empty.
+
+        Raises:
+            BudgetExceeded: others wait before it.
+        """
+        lines = {entry.id: [name for name, until_ms in entry.line if until_ms > self.wall_ms] for entry in chain}
+        own = next((entry for entry in chain if ticket in lines[entry.id]), None)
+        for entry in chain if own is None else [own]:
+            if lines[entry.id] and lines[entry.id][0] != ticket:
+                [(limit, left), *_] = [*entry.room().items(), ("calls", 0)]
+                raise _refusal(entry, chain[0], (limit, amount_of(limit, asked), int(left), 0), queued=True)
+        if own is not None:
+            own.line = [each for each in own.line if each[0] != ticket]
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        """Wait for room at this account, for so long at the most; zero: no longer. The first to come is the first."""
+        entry = self.entry(account)
+        until_ms = self.wall_ms + int(1000 * seconds)
+        line = [each for each in entry.line if each[1] > self.wall_ms]
+        if seconds <= 0:
+            line = [each for each in line if each[0] != ticket]
+        elif any(each[0] == ticket for each in line):
+            line = [[name, until_ms if name == ticket else until] for name, until in line]
+        else:
+            line.append([ticket, until_ms])
+        if line != entry.line:
+            entry.line = line
+            entry.version += 1
+
+    # --- standing holds -------------------------------------------------------------------------
+
+    def resize(self, name: str, account: str, amount: Counts, note: Note) -> None:
+        """Let a standing hold of this name be so large from now on; of nothing: give it back."""
+        before = self.reservations.get(name)
+        if before is not None and before.status == "void":
+            before = None
+        if before is not None and (before.status != "standing" or before.account != account):
+            raise LedgerError(
+                f"{name!r} is {before.status} at account {before.account!r}: no standing hold of this one"
+            )
+        if before is None and not any(amount):
+            return
+        chain = list(self.chain(account))
+        old = before.amount if before is not None else zeros()
+        more = [max(0, new - was) for new, was in zip(amount, old, strict=True)]
+        if any(more):
+            _check_room(chain, more)
+        if before is not None:
+            self._release(name)
+        held = Held(name, account, list(amount), note.get("model", ""), note.get("node", ""), 0, status="standing")
+        if any(amount):
+            self._take(chain, held)
+        elif before is not None:
+            before.status = "void"
+
+    def draw(self, standing: str, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note) -> None:
+        """Hold amounts out of a standing hold; what they are larger than it must fit as in `hold`."""
+        kept = self.reservations.get(standing)
+        if kept is None or kept.status != "standing" or kept.account != account:
+            self.hold(ids, account, amounts, note)
+            return
+        chain = list(self.chain(account))
+        total = [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
+        more = [max(0, asked - had) for asked, had in zip(total, kept.amount, strict=True)]
+        if any(more):
+            _check_room(chain, more)
+        rest = [max(0, had - asked) for asked, had in zip(total, kept.amount, strict=True)]
+        self.resize(
+            standing, account, rest if any(rest[:UNPRICED]) else zeros(), {"model": kept.model, "node": kept.node}
+        )
+        for name, amount in zip(ids, amounts, strict=True):
+            self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
+
+    # --- send, and pay --------------------------------------------------------------------------
 
     def begin(self, reservation: str) -> bool:
         """Held → sent, once. What was sent before becomes unknown."""
         held = self.reservations.get(reservation)
         if held is None or held.status != "held":
-            self.lose(reservation)
+            if held is None or held.status != "standing":
+                self.lose(reservation)
             return False
         held.status, held.begun_at_ms = "sent", self.wall_ms
         self.entries[held.account].version += 1  # nothing changes without a version: stores rely on it
@@ -180,13 +261,15 @@ class Book:
     def lose(self, reservation: str, estimate: Counts | None = None) -> bool:
         """Held or sent → unknown: still charged, in full or at an estimate within the hold."""
         held = self.reservations.get(reservation)
-        if held is None or held.status not in ("held", "sent"):
+        if held is None or held.status not in ("standing", "held", "sent"):
             return False
         if estimate is not None:
             held.actual = [min(kind) for kind in zip(estimate, held.amount, strict=True)]
             held.actual[UNPRICED] = held.amount[UNPRICED]
         for entry in self.chain(held.account):
             entry.held = minus(entry.held, held.amount)
+            if held.status == "standing":
+                entry.standing = minus(entry.standing, held.amount)
             entry.unknown = plus(entry.unknown, held.charge)
             if entry.counts_in_window(held):
                 entry.charged = plus(minus(entry.charged, held.amount), held.charge)
@@ -200,7 +283,7 @@ class Book:
         return [
             held.id
             for held in self.reservations.values()
-            if held.status in ("held", "sent") and (held.begun_at_ms or held.held_at_ms) <= before
+            if held.status in ("standing", "held", "sent") and (held.begun_at_ms or held.held_at_ms) <= before
         ]
 
     def expire(self, reservation: str) -> Status:
@@ -220,19 +303,52 @@ class Book:
                 entry.unknown = minus(entry.unknown, held.charge)
             else:
                 entry.held = minus(entry.held, held.amount)
+                if held.status == "standing":
+                    entry.standing = minus(entry.standing, held.amount)
             if entry.counts_in_window(held):
                 entry.charged = minus(entry.charged, held.charge)
             entry.version += 1
         held.closed_at_ms, held.actual = self.wall_ms, None
         return held
 
-    def room(self, account: str) -> Room:
+    def room(self, account: str, *, patient: bool = False) -> Room:
         """What is left: the least over the account and its parents."""
         left: dict[str, Any] = {}
         for entry in self.chain(account):
-            for name, amount in entry.room().items():
+            for name, amount in entry.room(patient=patient).items():
                 left[name] = min(amount, left.get(name, amount))
         return Room(**left)
+
+
+def _check_room(chain: Sequence[Entry], asked: Counts) -> None:
+    """Does it fit everywhere? What waiting doesn't help is said before what it does.
+
+    Raises:
+        BudgetExceeded: it doesn't.
+    """
+    waits: BudgetExceeded | None = None
+    for entry in chain:
+        short = entry.shortage(asked)
+        if short is not None:
+            refused = _refusal(entry, chain[0], short)
+            if not refused.waits_for_runs:
+                raise refused
+            if waits is None or (waits.waits and not refused.waits):
+                waits = refused
+    if waits is not None:
+        raise waits
+
+
+def _refusal(
+    entry: Entry, asking: Entry, short: tuple[str, int, int, float], *, queued: bool = False
+) -> BudgetExceeded:
+    limit, asked, left, cap = short
+    held, standing = amount_of(limit, entry.held), amount_of(limit, entry.standing)
+    return BudgetExceeded(
+        account=entry.id, limit=limit, asked=asked, left=left, cap=cap or left, held=held,
+        settled=amount_of(limit, entry.settled), unknown=amount_of(limit, entry.unknown), coming=held - standing,
+        standing=standing, queued=queued, child=asking.id if entry is not asking else None,
+    )  # fmt: skip
 
 
 def say_what_is_kept(account: Account, kept: Budget | None) -> None:

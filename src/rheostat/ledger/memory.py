@@ -33,6 +33,8 @@ class MemoryLedger:
         wall: Seconds since the epoch; for tests.
     """
 
+    shared = False
+
     def __init__(
         self,
         *,
@@ -95,22 +97,59 @@ class MemoryLedger:
 
     # --- hold, then pay -------------------------------------------------------------------------
 
-    def hold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+    def hold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
         ids = [os.urandom(16).hex() for _ in amounts]
         counts = [counts_of(amount) for amount in amounts]
         with self._lock:
-            self._now().hold(ids, account, counts, note or {})
+            self._now().hold(ids, account, counts, note or {}, ticket)
             self._of.setdefault(account, set()).update(ids)
         return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
 
-    def admit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+    def admit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
         name, counts = os.urandom(16).hex(), counts_of(amount)
         with self._lock:
             book = self._now()
-            book.hold([name], account, [counts], note or {})
+            book.hold([name], account, [counts], note or {}, ticket)
             book.begin(name)
             self._of.setdefault(account, set()).add(name)
             return Reservation(name, account, amount), book.room(account)
+
+    def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        counts = counts_of(amount)
+        with self._lock:
+            self._now().resize(standing, account, counts, note or {})
+            self._keep(account, standing)
+
+    def draw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+        with self._lock:
+            self._now().draw(standing, ids, account, counts, note or {})
+            self._of.setdefault(account, set()).update(ids)
+            self._keep(account, standing)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def _keep(self, account: str, standing: str) -> None:
+        held = self._book.reservations.get(standing)
+        if held is None:
+            return
+        self._of.setdefault(account, set()).add(standing)
+        if held.status == "void":
+            self._forget(standing)
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        with self._lock:
+            self._now().line_up(account, ticket, seconds)
+
+    def chain(self, account: str) -> list[str]:
+        with self._lock:
+            return [entry.id for entry in self._now().chain(account)]
 
     def _forget(self, reservation: str) -> None:
         """A closed reservation leaves: the totals have it."""
@@ -181,9 +220,9 @@ class MemoryLedger:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def room(self, account: str) -> Room:
+    def room(self, account: str, *, patient: bool = False) -> Room:
         with self._lock:
-            return self._now().room(account)
+            return self._now().room(account, patient=patient)
 
     def reading(self, account: str) -> Reading:
         with self._lock:
@@ -200,11 +239,26 @@ class MemoryLedger:
     async def aamend(self, account: str, budget: Budget) -> None:
         self.amend(account, budget)
 
-    async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
-        return self.hold(account, amounts, note)
+    async def ahold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
+        return self.hold(account, amounts, note, ticket=ticket)
 
-    async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
-        return self.admit(account, amount, note)
+    async def aadmit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
+        return self.admit(account, amount, note, ticket=ticket)
+
+    async def aresize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        self.resize(account, standing, amount, note)
+
+    async def adraw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        return self.draw(account, standing, amounts, note)
+
+    async def aline_up(self, account: str, ticket: str, seconds: float) -> None:
+        self.line_up(account, ticket, seconds)
 
     async def abegin(self, reservation: str) -> Room | None:
         return self.begin(reservation)
@@ -221,8 +275,8 @@ class MemoryLedger:
     async def aexpire(self, older_than_seconds: float) -> int:
         return self.expire(older_than_seconds)
 
-    async def aroom(self, account: str) -> Room:
-        return self.room(account)
+    async def aroom(self, account: str, *, patient: bool = False) -> Room:
+        return self.room(account, patient=patient)
 
     async def areading(self, account: str) -> Reading:
         return self.reading(account)

@@ -18,7 +18,7 @@ class Page:
         self.book = Book({e.id: e for e in entries}, {h.id: h for h in reservations}, now_ms, now_ms)
         self.versions = {entry.id: entry.version for entry in self.book.entries.values()}
         """As they are in the tables."""
-        self._statuses = {held.id: held.status for held in self.book.reservations.values()}
+        self._statuses = {held.id: (held, held.status) for held in self.book.reservations.values()}
 
     def changes(self, condition: str = "TRUE") -> Iterator[Statement]:
         """What makes the tables like the book, if an SQL condition holds."""
@@ -27,10 +27,17 @@ class Page:
                 text = f"UPDATE rheostat_accounts SET version = ?, state = ? WHERE id = ? AND {condition}"  # noqa: S608 - ours
                 yield text, [entry.version, packed(dump(entry)), entry.id]
         for held in self.book.reservations.values():
-            if held.id not in self._statuses:
+            before, status = self._statuses.get(held.id, (held, None))
+            if status is None:
                 marks = ", ".join("?" * 11)
                 yield f"INSERT INTO rheostat_reservations ({HELD}) SELECT {marks} WHERE {condition}", row_of(held)
-            elif self._statuses[held.id] != held.status:
+            elif before is not held:  # a standing hold of another size
+                text = (
+                    "UPDATE rheostat_reservations SET status = ?, amount = ?, held_at_ms = ?, model = ?, node = ?, "  # noqa: S608 - ours
+                    f"closed_at_ms = NULL WHERE id = ? AND {condition}"
+                )
+                yield text, [held.status, packed(held.amount), held.held_at_ms, held.model, held.node, held.id]
+            elif status != held.status:
                 text = (
                     "UPDATE rheostat_reservations SET status = ?, request_id = ?, begun_at_ms = ?, closed_at_ms = ?, "  # noqa: S608 - ours
                     f"actual = ? WHERE id = ? AND {condition}"

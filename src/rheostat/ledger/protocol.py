@@ -92,11 +92,14 @@ class Ledger(Protocol):
     A reservation's life::
 
         hold ──► held ──begin──► sent ──settle──► settled     charged what it cost
-                  │                │ ▲
-                  │               lose │ settle                late news
-                  │                ▼ │
-                  │             unknown ───────────────────    charged its hold, or an estimate within it
-                  └────void────► void ◄──void── (sent, unknown: when somebody knows that it never left)
+                 ▲ │               │ ▲
+             draw │ │             lose │ settle                late news
+                 │ │               ▼ │
+        resize ─► │ │            unknown ───────────────────    charged its hold, or an estimate within it
+         standing │ └──void────► void ◄──void── (sent, unknown: when somebody knows that it never left)
+
+    A *standing* hold is kept back for something that will come, such as the last word of a run: it is charged like any
+    other, changes its size as it is told to, and is never sent itself.
 
     The forms that begin with `a` do the same on an event loop. `rheostat.testing.ledger_machine` tests a ledger of
     your own against this law.
@@ -116,22 +119,59 @@ class Ledger(Protocol):
     def amend(self, account: str, budget: Budget) -> None:
         """Give an open account other limits, higher or lower: the next hold feels them."""
 
-    def hold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]:
+    @property
+    def shared(self) -> bool:
+        """Other processes may have the same accounts."""
+
+    def chain(self, account: str) -> list[str]:
+        """The account and all its parents."""
+
+    def hold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
         """Hold all amounts or none, here and at every parent.
 
+        Args:
+            ticket: One's place in the line (see `line_up`); an empty text: none, but those in the line go first;
+                `None`: the line isn't looked at.
+
         Raises:
-            BudgetExceeded: they don't fit; says which account, which limit, asked, held, settled, left.
+            BudgetExceeded: they don't fit; says which account, which limit, asked, held, settled, left. Its `waits`
+                says that they may when requests that are under way have come back.
             NoPrice: an amount without a price under a limit in money.
             LedgerError: no such account.
             LedgerUnavailable: the ledger can't be reached: nothing may be sent.
         """
 
-    def admit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]:
+    def admit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
         """Hold and begin in one atomic step: for a request that leaves now.
 
         Raises:
             BudgetExceeded, NoPrice, LedgerError, LedgerUnavailable: as `hold`; it must not leave.
         """
+
+    def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        """Let a standing hold of this name be so large from now on; there is one for a name. Of nothing: none.
+
+        Raises:
+            BudgetExceeded: what it grows by doesn't fit; it stays as it was.
+            LedgerError: that name is another account's, or an ordinary reservation's.
+        """
+
+    def draw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        """Hold amounts out of a standing hold, which becomes smaller by them; all or none.
+
+        Raises:
+            BudgetExceeded: what they are larger than the standing hold doesn't fit; nothing has changed.
+        """
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        """Wait for room at this account: those that came before go first. The place is kept for so many seconds, and
+        for so many more each time that this is called again; zero gives it up."""
 
     def begin(self, reservation: str) -> Room | None:
         """The request is about to leave: returns the room (its seconds cut the request).
@@ -169,16 +209,29 @@ class Ledger(Protocol):
     def steps(self, account: str | None = None) -> list[StepRecord]:
         """What was noted, the oldest first; of one account (a run), or of all."""
 
-    def room(self, account: str) -> Room:
-        """What is left now: the least of the account and all its parents, limit by limit."""
+    def room(self, account: str, *, patient: bool = False) -> Room:
+        """What is left now: the least of the account and all its parents, limit by limit.
+
+        Args:
+            patient: As it will be at the most when all that is under way has come back; standing holds stay.
+        """
 
     def reading(self, account: str) -> Reading:
         """The totals now, for graph state."""
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None: ...
     async def aamend(self, account: str, budget: Budget) -> None: ...
-    async def ahold(self, account: str, amounts: Sequence[Spend], note: Note | None = None) -> list[Reservation]: ...
-    async def aadmit(self, account: str, amount: Spend, note: Note | None = None) -> tuple[Reservation, Room]: ...
+    async def ahold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]: ...
+    async def aadmit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]: ...
+    async def aresize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None: ...
+    async def adraw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]: ...
+    async def aline_up(self, account: str, ticket: str, seconds: float) -> None: ...
     async def abegin(self, reservation: str) -> Room | None: ...
     async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool: ...
     async def avoid(self, reservation: str) -> bool: ...
@@ -186,5 +239,5 @@ class Ledger(Protocol):
     async def aexpire(self, older_than_seconds: float) -> int: ...
     async def arecord(self, step: StepRecord) -> None: ...
     async def auses(self, model: str | None = None) -> dict[UseKey, Use]: ...
-    async def aroom(self, account: str) -> Room: ...
+    async def aroom(self, account: str, *, patient: bool = False) -> Room: ...
     async def areading(self, account: str) -> Reading: ...

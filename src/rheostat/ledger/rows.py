@@ -70,7 +70,9 @@ _USES = (
     " (model TEXT NOT NULL, effort TEXT NOT NULL, purpose TEXT NOT NULL, bucket INTEGER NOT NULL,"
     " calls BIGINT NOT NULL, PRIMARY KEY (model, effort, purpose, bucket))",
 )
-MIGRATIONS = (_FIRST, _STEPS, _USES)
+_STANDING: tuple[str, ...] = ()
+"""A status more (`standing`), and in an account's state its total and the line: older ones can't read them."""
+MIGRATIONS = (_FIRST, _STEPS, _USES, _STANDING)
 """What makes each version of the tables from the one before: a database of an older Rheostat is brought up to date."""
 SCHEMA_VERSION = len(MIGRATIONS)
 ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"

@@ -46,6 +46,12 @@ def _part(amount: Spend, share: float) -> Spend:
     return Spend(**{name: int((value or 0) * share) for name, value in amount.to_dict().items()})
 
 
+def _beyond(amount: Spend, other: Spend) -> Spend:
+    """What an amount has beyond another, kind by kind."""
+    had = other.to_dict()
+    return Spend(**{name: max(0, (value or 0) - (had[name] or 0)) for name, value in amount.to_dict().items()})
+
+
 class Store(Protocol):
     """Where the ledger under test keeps its accounts."""
 
@@ -67,8 +73,8 @@ class Store(Protocol):
 
 def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
     """A hypothesis state machine for a ledger: hold, begin, settle, settle again, overrun, void, lose, expire, amend,
-    two processes, restart, time, nested accounts and windows in random order; after every step the ledger must equal
-    the truth.
+    standing holds, a line of those that wait, two processes, restart, time, nested accounts and windows in random
+    order; after every step the ledger must equal the truth.
 
     >>> TestMyLedger = ledger_machine(MyStore).TestCase  # doctest: +SKIP
 
@@ -140,10 +146,96 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 assert not fits, f"refused, though it fits: {error}"
                 assert error.account in self.truth.chain(account)
                 assert error.asked > error.left or error.limit == "seconds"
+                self._says_if_waiting_helps(account, sum(wanted, Spend()), error)
                 return
             assert fits, "held, though it doesn't fit"
             for one in held:
                 self.truth.events[one.id] = Event(account, one.amount, self.now, f"m{len(wanted)}")
+
+        def _says_if_waiting_helps(self, account: str, wanted: Spend, error: BudgetExceeded) -> None:
+            """Were all that is under way given back, it would fit: exactly then it waits."""
+            room = self.ledger.room(account, patient=True)
+            if not any(self.truth.accounts[name].window for name in self.truth.chain(account)):
+                assert error.waits == room.fits(wanted)
+                assert not error.waits or error.waits_for_runs
+
+        # --- standing holds -----------------------------------------------------------------------
+
+        def _standing(self, account: str) -> tuple[str, Event | None]:
+            """The account's standing hold; one that was settled or lost is followed by another."""
+            for number in range(100):
+                name = f"standing {number} of {account}"
+                event = self.truth.events.get(name)
+                if event is None or (event.status == "void" and not event.forgotten):
+                    return name, None
+                if event.status == "standing" and not event.forgotten:
+                    return name, event
+            raise AssertionError("a hundred standing holds of one account")
+
+        @rule(account=accounts, amount=_amounts, share=st.sampled_from([0.0, 0.5, 1.0]))
+        def resize(self, account: str, amount: Spend, share: float) -> None:
+            name, event = self._standing(account)
+            new = _part(amount, share) if share else Spend()
+            old = event.amount if event is not None else Spend()
+            more = _beyond(new, old)
+            fits = more == Spend() or self.truth.fits(account, [more], self.now)
+            try:
+                self.ledger.resize(account, name, new, {"model": "m1", "node": "n"})
+            except BudgetExceeded as error:
+                assert not fits, f"refused, though it fits: {error}"
+                return
+            assert fits, "resized, though it doesn't fit"
+            if event is not None:
+                event.status = "void"
+            if new != Spend():
+                self.truth.events[name] = Event(account, new, self.now, "m1", status="standing")
+
+        @rule(account=accounts, wanted=st.lists(_amounts, min_size=1, max_size=2))
+        def draw(self, account: str, wanted: list[Spend]) -> None:
+            name, event = self._standing(account)
+            old, total = event.amount if event is not None else Spend(), sum(wanted, Spend())
+            more = _beyond(total, old)
+            fits = (event is not None and more == Spend()) or self.truth.fits(account, [more], self.now)
+            try:
+                drawn = self.ledger.draw(account, name, wanted, {"model": "m1", "node": "n"})
+            except BudgetExceeded as error:
+                assert not fits, f"refused, though it fits: {error}"
+                return
+            assert fits, "drawn, though it doesn't fit"
+            rest = _beyond(old, total)
+            if event is not None:
+                event.amount, event.at = rest, self.now
+                event.status = "void" if rest == Spend() else "standing"
+            for one in drawn:
+                self.truth.events[one.id] = Event(account, one.amount, self.now, "m1")
+
+        # --- the line -----------------------------------------------------------------------------
+
+        @rule(account=accounts, ticket=st.sampled_from(["t1", "t2"]), seconds=st.sampled_from([0, 50]))
+        def line_up(self, account: str, ticket: str, seconds: int) -> None:
+            self.ledger.line_up(account, ticket, seconds)
+            line = [each for each in self.truth.lines.get(account, []) if each[1] > self.now]
+            place = next((number for number, each in enumerate(line) if each[0] == ticket), len(line))
+            line[place : place + 1] = [(ticket, self.now + seconds)] if seconds else []
+            self.truth.lines[account] = line
+
+        @rule(account=accounts, ticket=st.sampled_from(["", "t1", "t2"]), wanted=_amounts)
+        def hold_in_line(self, account: str, ticket: str, wanted: Spend) -> None:
+            """Those that wait go first; a newcomer goes behind them."""
+            fits = self.truth.fits(account, [wanted], self.now)
+            first = self.truth.is_first(account, ticket, self.now)
+            try:
+                [held] = self.ledger.hold(account, [wanted], {"model": "m1", "node": "n"}, ticket=ticket)
+            except BudgetExceeded as error:
+                assert not (fits and first), f"refused, though it fits and is the first: {error}"
+                assert error.queued == fits
+                return
+            assert fits, "held, though it doesn't fit"
+            assert first, "held, though others wait"
+            self.truth.events[held.id] = Event(account, held.amount, self.now, "m1")
+            own = next((n for n in self.truth.chain(account) if ticket in self.truth.waiting(n, self.now)), None)
+            if own is not None:
+                self.truth.lines[own] = [each for each in self.truth.lines[own] if each[0] != ticket]
 
         @rule(account=accounts, wanted=_amounts)
         def hold_one(self, account: str, wanted: Spend) -> None:
@@ -178,13 +270,13 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         def settle(self, pick: int, share: float) -> None:
             """Also a second time: it must change nothing."""
             name = self._name(pick)
-            event = self._known(name, "held", "sent", "unknown")
+            event = self._known(name, "standing", "held", "sent", "unknown")
             amount = self.truth.events[name].amount
             actual = Spend(
                 usd_nanos=int((amount.usd_nanos or 0) * share),
                 input_tokens=int(amount.input_tokens * share),
                 output_tokens=int(amount.output_tokens * share),
-                calls=1,
+                calls=min(1, amount.calls),
             )
             assert self.ledger.settle(name, actual, "r") == (event is not None)
             if event is not None:
@@ -195,7 +287,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         def overrun(self, pick: int) -> None:
             """Posted in full, though the provider said that it couldn't be."""
             name = self._name(pick)
-            event = self._known(name, "held", "sent", "unknown")
+            event = self._known(name, "standing", "held", "sent", "unknown")
             amount = self.truth.events[name].amount
             actual = Spend(usd_nanos=(amount.usd_nanos or 0) + 7, output_tokens=amount.output_tokens + 1, calls=1)
             try:
@@ -209,7 +301,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         @rule(pick=_pick)
         def void(self, pick: int) -> None:
             name = self._name(pick)
-            event = self._known(name, "held", "sent", "unknown")
+            event = self._known(name, "standing", "held", "sent", "unknown")
             assert self.ledger.void(name) == (event is not None)
             if event is not None:
                 event.status = "void"
@@ -235,7 +327,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         def lose(self, pick: int, share: float | None) -> None:
             """In full, or at an estimate: which never counts for more than the hold."""
             name = self._name(pick)
-            event = self._known(name, "held", "sent")
+            event = self._known(name, "standing", "held", "sent")
             amount = self.truth.events[name].amount
             guess = None if share is None else _part(amount, share)
             assert self.ledger.lose(name, guess) == (event is not None)
@@ -251,7 +343,8 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         @rule(seconds=st.sampled_from([5, 50, 50_000]))
         def expire(self, seconds: int) -> None:
-            open_ = [e for e in self.truth.events.values() if e.status in ("held", "sent") and not e.forgotten]
+            waiting = ("standing", "held", "sent")
+            open_ = [e for e in self.truth.events.values() if e.status in waiting and not e.forgotten]
             stale = [e for e in open_ if (e.begun_at or e.at) <= self.now - seconds]
             assert self.ledger.expire(seconds) == len(stale)
             for event in stale:
@@ -285,9 +378,12 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", LimitWarning)
                     self.ledger.open(amended, readings[name])
+            self.truth.lines.clear()
             for event in self.truth.events.values():
                 if event.status in ("held", "sent"):
                     event.status = "unknown"
+                elif event.status == "standing":
+                    event.status = "void"
                 event.forgotten = True
 
         @invariant()

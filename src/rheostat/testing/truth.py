@@ -57,6 +57,8 @@ class LedgerTruth:
     budgets: dict[str, Budget | None] = field(default_factory=dict)
     events: dict[str, Event] = field(default_factory=dict)
     opened_at: dict[str, float] = field(default_factory=dict)
+    lines: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
+    """Account → the tickets of those that wait there, the first one first, and until when each holds."""
 
     def open(self, account: Account, now: float) -> None:
         """An account was opened."""
@@ -111,6 +113,18 @@ class LedgerTruth:
         return all(getattr(total, limit) <= left[limit] for limit in _LIMITED if limit in left) and (
             left.get("seconds", 1) > 0
         )
+
+    def waiting(self, account: str, now: float) -> list[str]:
+        """The tickets in an account's line."""
+        return [ticket for ticket, until in self.lines.get(account, []) if until > now]
+
+    def is_first(self, account: str, ticket: str, now: float) -> bool:
+        """Has a ticket waited for longest where it waits? One that waits nowhere finds nobody waiting?"""
+        chain = self.chain(account)
+        own = next((name for name in chain if ticket in self.waiting(name, now)), None)
+        if own is not None:
+            return self.waiting(own, now)[0] == ticket
+        return not any(self.waiting(name, now) for name in chain)
 
     def check(self, ledger: Ledger, account: str, now: float) -> Reading:
         """Assert that an account's reading and room say exactly what the truth says; returns the reading.
