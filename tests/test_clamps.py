@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from langchain_core.messages import HumanMessage
 from typer.testing import CliRunner
 
 from conftest import Runner
-from rheostat import Budget, Ledger, MemoryLedger, SQLiteLedger
+from rheostat import Budget, BudgetExceeded, Ledger, MemoryLedger, SQLiteLedger
 from rheostat.bench.clamps import levels, replayed
 from rheostat.clamps import LEAST_CALLS, Clamps
 from rheostat.cli.app import app
@@ -23,7 +24,7 @@ from rheostat.effort import Effort, ThinkingPlan
 from rheostat.ledger import StepRecord, Use
 from rheostat.testing.server import Turn
 from test_middleware import ASK, DONE, Case, call
-from wire import CHAT, MANUAL, RESPONSE, simulated
+from wire import ADAPTIVE, CHAT, MANUAL, RESPONSE, Api, simulated
 
 STEP = ThinkingPlan(effort=Effort.medium, thinking_tokens=8_192, answer_tokens=4_096, purpose="step", model="m")
 
@@ -226,3 +227,21 @@ def test_short_room_clamps_before_it_lowers_the_level() -> None:
         assert server.bill.bodies[0]["reasoning_effort"] == "medium"
         assert most(server.bill.bodies[0]) < 10_600
         assert result["rheostat"]["thinking"]["decided_by"] == "budget"
+
+
+@pytest.mark.parametrize("api", [CHAT, ADAPTIVE, MANUAL], ids=lambda api: api.model)
+@pytest.mark.parametrize("with_tools", [False, True])
+@pytest.mark.parametrize("limit", ["usd", "tokens"])
+def test_a_refusal_names_the_smallest_budget_that_is_enough(api: Api, with_tools: bool, limit: str) -> None:
+    """With that budget it goes on, at that level."""
+    small: dict[str, Any] = {"usd": "0.001"} if limit == "usd" else {"tokens": 300}
+    with simulated(DONE) as server:
+        tools = None if with_tools else []
+        case = Case(api, server, effort=Effort.medium, budget=Budget(**small))
+        with pytest.raises(BudgetExceeded, match="at medium it takes Budget") as refused:
+            case.agent(tools).invoke(ASK)
+        [named] = re.findall(r"it takes (Budget\(.*?\)) or more", str(refused.value))
+        enough: Budget = eval(named, {"Budget": Budget})  # noqa: S307 - ours
+        result = Case(api, server, effort=Effort.medium, budget=enough).agent(tools).invoke(ASK)
+        assert result["rheostat"]["thinking"]["effort"] == "medium"
+        assert not result["rheostat"]["thinking"]["last_word"]

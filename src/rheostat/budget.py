@@ -6,13 +6,13 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from typing import Any
 
 from rheostat.errors import BudgetInvalid
 from rheostat.usage import Spend, usd, usd_nanos
 
-__all__ = ["Budget", "Room"]
+__all__ = ["Budget", "Room", "written"]
 
 _LARGEST = 10**15
 """No limit above this is meant: more tokens than were ever generated, or a million dollars in nano-dollars."""
@@ -108,6 +108,15 @@ class Budget:
         if self.seconds is not None:
             parts.append(f"{self.seconds:g} s")
         return " · ".join(parts)
+
+
+def written(limit: str, amount: int) -> str:
+    """A budget as one writes it: `Budget(usd="0.05")`, of at least so much."""
+    if limit != "usd_nanos":
+        return f"Budget({limit}={amount:,})".replace(",", "_")
+    dollars = Decimal(amount) / 10**9
+    digits = Decimal(1).scaleb(min(-2, dollars.adjusted() - 1)) if amount else Decimal("0.01")
+    return f'Budget(usd="{dollars.quantize(digits, ROUND_CEILING).normalize():f}")'
 
 
 def _check(name: str, value: Any) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
 from rheostat.asked import Asked
-from rheostat.budget import Room
+from rheostat.budget import Room, written
 from rheostat.clamps import Clamps
 from rheostat.effort import Effort, ThinkingPlan
+from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow
 from rheostat.meter import Meter
 from rheostat.policy import Policy
@@ -20,7 +21,7 @@ from rheostat.providers.dial import Phase
 from rheostat.shaping import within
 from rheostat.usage import Spend
 
-__all__ = ["Fitted", "Fitting"]
+__all__ = ["Fitted", "Fitting", "Planned", "smallest_useful"]
 
 _LEAST_ANSWER_TOKENS = 256
 _LAST_WORD_TOKENS = 512
@@ -30,6 +31,16 @@ _ASIDE_TOKENS = 160
 """The most that one of our own two sentences takes, with its template: more than their bytes."""
 _STEER_TOKENS = 160
 """Of a change of effort inside the conversation."""
+
+
+def smallest_useful(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan) -> str:
+    """The last sentence of a refusal: the budget with which this would go on as it was meant to."""
+    amount = getattr(enough, refused.limit, None)
+    if not amount or refused.limit == "seconds":
+        return ""
+    spent = refused.settled + refused.unknown
+    budget = written(refused.limit, spent + amount)
+    return f". For {wanted.model} at {wanted.effort.value} it takes {budget} or more here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +160,55 @@ class Fitting:
         later = inputs + least.max_output_tokens + self.tool_result_tokens
         return sum((self.bound(least, read) for read in (inputs, later)), Spend())
 
+    def smallest(self, wanted: ThinkingPlan, inputs: int) -> Spend:
+        """What the smallest step at this level needs, that is worth its thought; what comes after it included."""
+        plan = wanted
+        if self.clamps is not None:
+            *_, plan = [wanted, *self.clamps.shorter(wanted)]
+        most = self.bound(plan, inputs)
+        if not self.asked.offers_tools:
+            return most
+        return most + self.last_word(plan, inputs, Reserve(self.tool_result_tokens))
+
     def least(self, wanted: ThinkingPlan, answer_tokens: int = _LAST_WORD_TOKENS) -> ThinkingPlan:
         """The smallest useful step: the lowest level and a short answer."""
         facts = self.endpoint.dial.facts
         lowest = facts.nearest(Effort.none)
         return replace(wanted, effort=lowest).sized(facts.levels[lowest], min(wanted.answer_tokens, answer_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step before it is held."""
+
+    fitting: Fitting
+    wanted: ThinkingPlan
+    fitted: Fitted | None
+    """`None`: nothing fits."""
+    inputs: int
+    messages: Sequence[BaseMessage]
+    last_word: bool = False
+    why: str = ""
+    enough: Spend = field(default_factory=Spend)
+    """For the smallest useful step at the level that was wanted."""
+    with_tools: Spend | None = None
+
+    @property
+    def fits(self) -> bool:
+        """There is room for it, as it seemed."""
+        return self.fitted is not None
+
+    @property
+    def plan(self) -> ThinkingPlan:
+        """What is asked for: what fits, or the least that there is."""
+        return self.fitted.plan if self.fitted is not None else self.fitting.least(self.wanted)
+
+    def explained(self, refused: BudgetExceeded) -> BudgetExceeded:
+        """The ledger's refusal, with what to do about it."""
+        needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
+        tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
+        return refused.because(
+            f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
+            "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
+            + smallest_useful(refused, self.enough, self.wanted)
+        )

@@ -20,7 +20,7 @@ from rheostat.clamps import Clamps
 from rheostat.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
 from rheostat.effort import Effort, ThinkingPlan, Wish, plan_of
 from rheostat.errors import BudgetExceeded
-from rheostat.fitting import Fitted, Fitting
+from rheostat.fitting import Fitting, Planned
 from rheostat.flow import Flow
 from rheostat.ledger import Reservation
 from rheostat.meter import Meter
@@ -52,37 +52,6 @@ _SHORT_CHARS = (1_000, 200)
 
 
 def _nobody(type_: str, **data: Any) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Planned:
-    """A step before it is held."""
-
-    fitting: Fitting
-    wanted: ThinkingPlan
-    fitted: Fitted | None
-    """`None`: nothing fits."""
-    inputs: int
-    messages: Sequence[BaseMessage]
-    last_word: bool = False
-    why: str = ""
-    with_tools: Spend | None = None
-
-    @property
-    def fits(self) -> bool:
-        return self.fitted is not None
-
-    @property
-    def plan(self) -> ThinkingPlan:
-        return self.fitted.plan if self.fitted is not None else self.fitting.least(self.wanted)
-
-    def explained(self, refused: BudgetExceeded) -> BudgetExceeded:
-        needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
-        tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
-        return refused.because(
-            f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
-            "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -230,7 +199,7 @@ class Thinker:
         beside_tokens: int,
         standing: bool,
         widened: bool,
-    ) -> Flow[_Planned]:
+    ) -> Flow[Planned]:
         """What fits the room now; else the last word; else the smallest step, which the ledger will refuse."""
         endpoint = self._rung(at)
         asked = Asked.read(kwargs, endpoint, at.loop)
@@ -252,15 +221,17 @@ class Thinker:
         if standing:
             room = room.plus((yield from self.meter.kept(account)))
         giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
-        fitted, inputs = None, 0
+        fitted, inputs, bounded = None, 0, 0
         for exact in (False, True):
             inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
             if not giving_up:
                 fitted = fitting.fit(wanted, inputs, room, keep=asked.offers_tools)
+            bounded = max(bounded, inputs)
             if fitted is not None or endpoint.dial.counts_at_once:
                 break
+        enough = fitting.smallest(wanted, bounded) if fitted is None else Spend()
         if fitted is not None or not asked.offers_tools:
-            return _Planned(fitting, wanted, fitted, inputs, messages)
+            return Planned(fitting, wanted, fitted, inputs, messages, enough=enough)
         why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
         said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
         with_tools = fitting.with_tools(wanted, inputs)
@@ -273,10 +244,12 @@ class Thinker:
             fitted = fitting.fit(wanted, inputs, room, keep=False)
             if fitted is not None:
                 break
-        return _Planned(fitting, wanted, fitted, inputs, sent, last_word=True, why=why, with_tools=with_tools)
+        return Planned(
+            fitting, wanted, fitted, inputs, sent, last_word=True, why=why, enough=enough, with_tools=with_tools
+        )
 
     def _held(
-        self, account: str, made: _Planned, amounts: Sequence[Spend], note: dict[str, str], *, standing: bool
+        self, account: str, made: Planned, amounts: Sequence[Spend], note: dict[str, str], *, standing: bool
     ) -> Flow[list[Reservation]]:
         """Hold a step, and keep back what the last word after it takes; or the last word out of that."""
         if not standing:

@@ -13,6 +13,7 @@ from rheostat.effort import Difficulty, Effort, ThinkingPlan
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
 from rheostat.exchange import bounds
+from rheostat.fitting import smallest_useful
 from rheostat.flow import Flow
 from rheostat.graph.state import KEY, read
 from rheostat.nodes.solver import Solver, Update
@@ -71,7 +72,8 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         plan = _fitting(solver, wanted, room, facts, costs, clamps, answered=answered)
     last_word = costs.bound(_least(wanted, facts))
     if plan is None:
-        return (yield from _no_room(solver, state, account, last_word))
+        enough = costs.bound(replace(_smallest(wanted, clamps), samples=1))
+        return (yield from _no_room(solver, state, account, last_word, enough, wanted))
     stage = _stage(wanted, plan)
     if stage:
         emit("wind_down", stage=stage, room=asdict(room))
@@ -139,6 +141,12 @@ def _costs(
 def _least(wanted: ThinkingPlan, facts: ModelFacts) -> ThinkingPlan:
     lowest = facts.nearest(Effort.none)
     return wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1)
+
+
+def _smallest(wanted: ThinkingPlan, clamps: Clamps | None) -> ThinkingPlan:
+    """The smallest useful plan at this level."""
+    shorter = list(clamps.shorter(wanted)) if clamps is not None else []
+    return shorter[-1] if shorter else wanted
 
 
 def _fitting(
@@ -212,13 +220,15 @@ def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
     return "less thought" if plan.effort < wanted.effort else ""
 
 
-def _no_room(solver: Solver, state: SolverState, account: str, needed: Spend) -> Flow[Update | None]:
+def _no_room(
+    solver: Solver, state: SolverState, account: str, needed: Spend, enough: Spend, wanted: ThinkingPlan
+) -> Flow[Update | None]:
     """Not even the last word fits: end, raise, or ask for more.
 
     A run whose own budget can't hold the smallest call was asked for in vain: that is an error. Where an account above
     it is used up, the refusal is a value: raised inside a fan-out it would cancel the branches beside it.
     """
-    refused = yield from _refusal(solver, account, needed)
+    refused = yield from _refusal(solver, account, needed, enough, wanted)
     if refused is None:
         return None
     readings = yield from solver.readings(account)
@@ -252,7 +262,9 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
     }
 
 
-def _refusal(solver: Solver, account: str, needed: Spend) -> Flow[BudgetExceeded | None]:
+def _refusal(
+    solver: Solver, account: str, needed: Spend, enough: Spend, wanted: ThinkingPlan
+) -> Flow[BudgetExceeded | None]:
     """What the ledger says about one more call: it knows which account and which limit binds. `None`: it fits now."""
     try:
         held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
@@ -260,6 +272,7 @@ def _refusal(solver: Solver, account: str, needed: Spend) -> Flow[BudgetExceeded
         hint = (
             f"The next call on this question may need {error.asked:,} {error.limit} and was not sent: "
             "raise the budget, shorten the question, or lower Caps(answer_tokens=…)"
+            + smallest_useful(error, enough, wanted)
         )
         if error.limit == "seconds":
             hint = "What was in the air then was cut and stays charged in full. Allow more seconds"
