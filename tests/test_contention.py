@@ -24,7 +24,7 @@ from rheostat.ledger import Ledger
 from rheostat.ledger import line as lines
 from rheostat.testing import Said, scripted
 
-HISTORIES = int(os.environ.get("RHEOSTAT_HISTORIES", "0")) or 2_000
+HISTORIES = int(os.environ.get("RHEOSTAT_HISTORIES", "0")) or 1_000
 BEGAN = 1_000.0
 ONE = Spend(output_tokens=100, calls=1)
 USED = Spend(output_tokens=10, calls=1)
@@ -400,7 +400,7 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], World]:
 
 
 def test_random_histories_end(worlds: Callable[[int], World]) -> None:
-    """2,000 here; `make soak` plays ten thousand."""
+    """1,000 here; `make soak` plays ten thousand."""
     waited = refused = 0
     for seed in range(HISTORIES):
         world = worlds(seed)

@@ -1,6 +1,6 @@
 """Random histories drive every ledger, with a model of the truth beside it: overspent = lost = counted twice = 0.
 
-800 histories of 100 steps; `make soak` does ten thousand on every ledger, or `HISTORIES=…` as many as you like.
+550 histories of 100 steps; `make soak` does ten thousand on every ledger, or `HISTORIES=…` as many as you like.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def histories(number: int) -> settings:
 @pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_memory_ledger_keeps_the_law() -> None:
-    run_state_machine_as_test(ledger_machine(MemoryStore), settings=histories(500))
+    run_state_machine_as_test(ledger_machine(MemoryStore), settings=histories(350))
 
 
 @pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_sqlite_ledger_keeps_the_law() -> None:
-    run_state_machine_as_test(ledger_machine(SQLiteStore), settings=histories(200))
+    run_state_machine_as_test(ledger_machine(SQLiteStore), settings=histories(130))
 
 
 @pytest.mark.no_cover  # it would take three times as long
 @pytest.mark.timeout(0)
 def test_the_postgres_ledger_keeps_the_law(postgres: PostgresServer) -> None:
-    run_state_machine_as_test(ledger_machine(lambda: PostgresStore(postgres)), settings=histories(100))
+    run_state_machine_as_test(ledger_machine(lambda: PostgresStore(postgres)), settings=histories(70))
 
 
 def _twice(settle: Any) -> Any:

@@ -6,27 +6,20 @@ import warnings
 from typing import Any, Protocol
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rheostat.budget import Budget
 from rheostat.errors import BudgetExceeded, HoldExceeded, LimitWarning
 from rheostat.ledger import Account, Ledger, Reading, Window
 from rheostat.ledger.entry import OPEN
 from rheostat.testing.truth import Event, LedgerTruth
+from rheostat.testing.waits import AMOUNTS, Waits, part
 from rheostat.usage import Spend
 
 __all__ = ["Store", "ledger_machine"]
 
 START = 1_780_000_000.0
 
-_amounts = st.builds(
-    Spend,
-    usd_nanos=st.integers(0, 400),
-    input_tokens=st.integers(0, 200),
-    output_tokens=st.integers(0, 200),
-    thinking_tokens=st.integers(0, 100),
-    calls=st.just(1),
-)
 _limits = st.fixed_dictionaries(
     {},
     optional={
@@ -40,16 +33,6 @@ _limits = st.fixed_dictionaries(
 )
 _pick = st.integers(0, 10**6)
 _MOST_ACCOUNTS = 6
-
-
-def _part(amount: Spend, share: float) -> Spend:
-    return Spend(**{name: int((value or 0) * share) for name, value in amount.to_dict().items()})
-
-
-def _beyond(amount: Spend, other: Spend) -> Spend:
-    """What an amount has beyond another, kind by kind."""
-    had = other.to_dict()
-    return Spend(**{name: max(0, (value or 0) - (had[name] or 0)) for name, value in amount.to_dict().items()})
 
 
 class Store(Protocol):
@@ -82,8 +65,8 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         make_store: Called for each history; returns a `Store`.
     """
 
-    class LedgerMachine(RuleBasedStateMachine):
-        accounts = Bundle("accounts")
+    class LedgerMachine(Waits):
+        accounts = Waits.accounts
 
         def __init__(self) -> None:
             super().__init__()
@@ -137,7 +120,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         # --- hold, then pay -----------------------------------------------------------------------
 
-        @rule(account=accounts, wanted=st.lists(_amounts, min_size=1, max_size=3))
+        @rule(account=accounts, wanted=st.lists(AMOUNTS, min_size=1, max_size=3))
         def hold(self, account: str, wanted: list[Spend]) -> None:
             fits = self.truth.fits(account, wanted, self.now)
             try:
@@ -159,85 +142,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 assert error.waits == room.fits(wanted)
                 assert not error.waits or error.waits_for_runs
 
-        # --- standing holds -----------------------------------------------------------------------
-
-        def _standing(self, account: str) -> tuple[str, Event | None]:
-            """The account's standing hold; one that was settled or lost is followed by another."""
-            for number in range(100):
-                name = f"standing {number} of {account}"
-                event = self.truth.events.get(name)
-                if event is None or (event.status == "void" and not event.forgotten):
-                    return name, None
-                if event.status == "standing" and not event.forgotten:
-                    return name, event
-            raise AssertionError("a hundred standing holds of one account")
-
-        @rule(account=accounts, amount=_amounts, share=st.sampled_from([0.0, 0.5, 1.0]))
-        def resize(self, account: str, amount: Spend, share: float) -> None:
-            name, event = self._standing(account)
-            new = _part(amount, share) if share else Spend()
-            old = event.amount if event is not None else Spend()
-            more = _beyond(new, old)
-            fits = more == Spend() or self.truth.fits(account, [more], self.now)
-            try:
-                self.ledger.resize(account, name, new, {"model": "m1", "node": "n"})
-            except BudgetExceeded as error:
-                assert not fits, f"refused, though it fits: {error}"
-                return
-            assert fits, "resized, though it doesn't fit"
-            if event is not None:
-                event.status = "void"
-            if new != Spend():
-                self.truth.events[name] = Event(account, new, self.now, "m1", status="standing")
-
-        @rule(account=accounts, wanted=st.lists(_amounts, min_size=1, max_size=2))
-        def draw(self, account: str, wanted: list[Spend]) -> None:
-            name, event = self._standing(account)
-            old, total = event.amount if event is not None else Spend(), sum(wanted, Spend())
-            more = _beyond(total, old)
-            fits = (event is not None and more == Spend()) or self.truth.fits(account, [more], self.now)
-            try:
-                drawn = self.ledger.draw(account, name, wanted, {"model": "m1", "node": "n"})
-            except BudgetExceeded as error:
-                assert not fits, f"refused, though it fits: {error}"
-                return
-            assert fits, "drawn, though it doesn't fit"
-            rest = _beyond(old, total)
-            if event is not None:
-                event.amount, event.at = rest, self.now
-                event.status = "void" if rest == Spend() else "standing"
-            for one in drawn:
-                self.truth.events[one.id] = Event(account, one.amount, self.now, "m1")
-
-        # --- the line -----------------------------------------------------------------------------
-
-        @rule(account=accounts, ticket=st.sampled_from(["t1", "t2"]), seconds=st.sampled_from([0, 50]))
-        def line_up(self, account: str, ticket: str, seconds: int) -> None:
-            self.ledger.line_up(account, ticket, seconds)
-            line = [each for each in self.truth.lines.get(account, []) if each[1] > self.now]
-            place = next((number for number, each in enumerate(line) if each[0] == ticket), len(line))
-            line[place : place + 1] = [(ticket, self.now + seconds)] if seconds else []
-            self.truth.lines[account] = line
-
-        @rule(account=accounts, ticket=st.sampled_from(["", "t1", "t2"]), wanted=_amounts)
-        def hold_in_line(self, account: str, ticket: str, wanted: Spend) -> None:
-            """Those that wait go first; a newcomer goes behind them."""
-            fits = self.truth.fits(account, [wanted], self.now)
-            first = self.truth.is_first(account, ticket, self.now)
-            try:
-                [held] = self.ledger.hold(account, [wanted], {"model": "m1", "node": "n"}, ticket=ticket)
-            except BudgetExceeded as error:
-                assert not (fits and first), f"refused, though it fits and is the first: {error}"
-                assert error.queued == fits
-                return
-            assert fits, "held, though it doesn't fit"
-            assert first, "held, though others wait"
-            self.truth.events[held.id] = Event(account, held.amount, self.now, "m1")
-            own = next((n for n in self.truth.chain(account) if ticket in self.truth.waiting(n, self.now)), None)
-            if own is not None:
-                self.truth.lines[own] = [each for each in self.truth.lines[own] if each[0] != ticket]
-
-        @rule(account=accounts, wanted=_amounts)
+        @rule(account=accounts, wanted=AMOUNTS)
         def hold_one(self, account: str, wanted: Spend) -> None:
             """Once more, so that there is something to settle."""
             self.hold(account, [wanted])
@@ -306,7 +211,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             if event is not None:
                 event.status = "void"
 
-        @rule(account=accounts, wanted=_amounts)
+        @rule(account=accounts, wanted=AMOUNTS)
         def admit(self, account: str, wanted: Spend) -> None:
             """Hold and begin at once."""
             fits = self.truth.fits(account, [wanted], self.now)
@@ -329,11 +234,11 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             name = self._name(pick)
             event = self._known(name, "standing", "held", "sent")
             amount = self.truth.events[name].amount
-            guess = None if share is None else _part(amount, share)
+            guess = None if share is None else part(amount, share)
             assert self.ledger.lose(name, guess) == (event is not None)
             if event is not None:
                 event.status = "unknown"
-                event.actual = None if share is None else _part(amount, min(share, 1.0))
+                event.actual = None if share is None else part(amount, min(share, 1.0))
 
         # --- time and death -----------------------------------------------------------------------
 
