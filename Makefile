@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger ledger-scenarios soak test-vllm update relock test-latest test-lowest clean
+.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -83,9 +83,14 @@ bench-ledger: $(VENV)/.dev ## how fast the three ledgers are (starts a Postgres 
 ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/ledger.md
 	$(BIN)/python tests/scenarios.py
 
+bench-holds: $(VENV)/.dev ## level and length cap under small budgets, and how many of a crowd a budget serves
+	OPENAI_API_KEY=k ANTHROPIC_API_KEY=k GOOGLE_API_KEY=k $(BIN)/python -m rheostat.bench.clamps
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.contention
+
 soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random steps on every ledger; hours
 	RHEOSTAT_REQUESTS=70 $(BIN)/pytest tests/test_llama_apis.py
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
+	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_contention.py
 	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/test_gate_life.py
 
 test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside (3.4 GB, minutes); log: docs/vllm.md

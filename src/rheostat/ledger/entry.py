@@ -175,12 +175,18 @@ def _part(reading: Reading, prefix: str) -> Spend:
     return Spend.from_dict(own)
 
 
+_NOTHING = zeros()
+
+
 def dump(entry: Entry) -> dict[str, Any]:
     """The changing part of an account, for a store."""
-    return {name: getattr(entry, name) for name in _STORED}
+    state = {name: getattr(entry, name) for name in _STORED}
+    if entry.line or entry.standing != _NOTHING:  # most accounts have neither: rows stay short
+        state["line"], state["standing"] = entry.line, entry.standing
+    return state
 
 
 _STORED = (
-    "seen_at_ms", "elapsed_ms", "settled", "held", "standing", "line", "unknown", "charged", "overrun_usd_nanos",
-    "by_model", "by_node", "window_start_ms", "window_end_ms",
+    "seen_at_ms", "elapsed_ms", "settled", "held", "unknown", "charged", "overrun_usd_nanos", "by_model", "by_node",
+    "window_start_ms", "window_end_ms",
 )  # fmt: skip
