@@ -188,7 +188,8 @@ def test_a_streamed_last_word_calls_no_tools() -> None:
     ran = {}
     for mode in ("values", "messages"):
         chat = Streaming(script=[Said(text="I try", tool_calls=(("broken", {}),))])
-        agent = create_agent(chat, [broken], middleware=[AdaptiveThinking(budget=Budget(calls=60))])
+        thinking = AdaptiveThinking(budget=Budget(calls=60), correct_tools=True)
+        agent = create_agent(chat, [broken], middleware=[thinking])
         last = None
         for kind, chunk in agent.stream(ASK, {"recursion_limit": 500}, stream_mode=[mode, "values"]):
             last = chunk if kind == "values" else last

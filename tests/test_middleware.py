@@ -340,7 +340,7 @@ def test_repeated_failure_is_a_seam(api: Api) -> None:
 
     turns = [Turn(tool_calls=(("broken", {"x": n}),), text="") for n in range(4)]
     with simulated(*turns, DONE) as server:
-        case = Case(api, server)
+        case = Case(api, server, correct_tools=True)
         result = case.agent([broken]).invoke({"messages": [HumanMessage("Say hello, please.")]})
         seams = [m.response_metadata[THOUGHT_WITH]["seam"] for m in result["messages"] if isinstance(m, AIMessage)]
         assert seams == ["turn", "", "failure", "", "failure"]
@@ -529,7 +529,7 @@ def test_giving_up_is_said(run: Runner) -> None:
 
     turns = [Turn(tool_calls=(("broken", {"x": n}),), text="") for n in range(30)]
     with simulated(*turns) as server:
-        case = Case(CHAT, server)
+        case = Case(CHAT, server, correct_tools=(ValueError,))
         result = run(case.agent([broken]), ASK, config={"recursion_limit": 200})
         assert server.bill.requests == 9
         assert "8 tool calls failed" in str(server.bill.bodies[-1]["messages"][-1]["content"])

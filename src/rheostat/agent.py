@@ -21,7 +21,7 @@ from rheostat.budget import Budget
 from rheostat.calling.payer import PAYER, Payer, paid_by
 from rheostat.calling.unwired import forget
 from rheostat.chat_model import ThinkingChatModel
-from rheostat.cover import around, unwatch, watch
+from rheostat.cover import around, beside, unwatch, watch
 from rheostat.difficulty import THOUGHT_WITH
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
@@ -84,7 +84,7 @@ class AgentCore:
     """What happens beside our own steps (other middleware) is on the run's account too, until `finish`."""
     tools_cost: bool = False
     """A tool is known to have a price."""
-    correct_tools: bool = True
+    correct_tools: bool | tuple[type[Exception], ...] = True
     most_result_chars: int = 50_000
     _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
 
@@ -101,6 +101,9 @@ class AgentCore:
             raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
         if not isinstance(self.most_result_chars, int) or self.most_result_chars < 1:
             raise BadInput(f"most_result_chars must be at least 1, not {self.most_result_chars!r}")
+        kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+            raise BadInput(f"correct_tools is True, False or a tuple of kinds of exceptions, not {kinds!r}")
         for other in self.others:
             Meter.check_price(other, self.budget)
 
@@ -111,8 +114,6 @@ class AgentCore:
 
         Reads `messages` and `rheostat`; writes `rheostat`.
         """
-        if not state.get("messages"):
-            raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
         before: Reading = read(state)["spend"]
         caller, meter = around(self), self._here()
         thread = thread_account()
@@ -155,6 +156,11 @@ class AgentCore:
         """
         readings = read(state)
         spend, run = readings["spend"], readings["run"]
+        payer = beside() if not run or not spend else None
+        if (
+            payer is not None and payer.ledger is self._here().ledger
+        ):  # another middleware took our key out of the state
+            return self._here(), payer.account
         if not run or not spend:
             raise BadInput(
                 "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
@@ -285,11 +291,12 @@ class AgentCore:
         payer = Payer(meter.ledger, account, self.budget, gated=meter.gated, patient=meter.patient)
         self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
         with paid_by(payer):
-            if not self.correct_tools:
+            if self.correct_tools is False:
                 return (yield work)
+            catches = (Exception,) if self.correct_tools is True else self.correct_tools
             result = yield from run_tool(
                 call, tool, work, meter=meter, account=account, messages=state.get("messages") or [], known=known,
-                most_result_chars=self.most_result_chars, passes=(GraphBubbleUp,),
+                most_result_chars=self.most_result_chars, catches=catches, passes=(GraphBubbleUp,),
             )  # fmt: skip
         failed = isinstance(result, ToolMessage) and result.status == "error"
         seconds = time.monotonic() - started

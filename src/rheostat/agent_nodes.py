@@ -143,6 +143,8 @@ class AgentNodes:
     # --- the flows ------------------------------------------------------------------------------------------
 
     def _estimate(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        if not state.get("messages"):
+            raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
         opened = yield from self.core.start(state)
         at = read_trajectory(state["messages"])
         return {**opened, "difficulty": at.difficulty.to_dict(), "verdict": {}, "plan": {}, "corrections": 0}

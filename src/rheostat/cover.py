@@ -14,7 +14,7 @@ from typing import Any
 from rheostat.calling.payer import PAYER, Payer, lookups
 from rheostat.nodes.identity import invocation, thread_account
 
-__all__ = ["around", "unwatch", "watch"]
+__all__ = ["around", "beside", "unwatch", "watch"]
 
 _REMEMBERED = 10_000
 _lock = threading.Lock()
@@ -41,10 +41,11 @@ def unwatch(account: str) -> None:
 def around(runner: Any) -> Payer | None:
     """The agent in whose invocation another one begins; never one that was left by the same runner."""
     payer = PAYER.get()
-    return payer if payer is not None else _beside(runner)
+    return payer if payer is not None else beside(runner)
 
 
-def _beside(but: Any = None) -> Payer | None:
+def beside(but: Any = None) -> Payer | None:
+    """The agent that was heard of last in this invocation."""
     if not _watched:
         return None
     try:
@@ -61,4 +62,4 @@ def _under(agent: Payer, thread: str) -> bool:
     return agent.account.startswith(f"{thread}/")
 
 
-lookups.append(_beside)
+lookups.append(beside)

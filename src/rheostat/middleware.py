@@ -81,8 +81,10 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         policy, pacing: The rules, with their numbers.
         endpoint: From the agent's chat model to an endpoint; by default `resolve`. For an address that doesn't tell
             whose prices hold: `endpoint=lambda chat: endpoint_for(chat, provider="openai")`.
-        correct_tools: A failing tool comes back to the model as evidence; identical calls are stopped. False: errors
-            are left to others.
+        correct_tools: A tool's message of an error comes back to the model with evidence, and identical calls that
+            bring the same are stopped. Exceptions pass outward as they came, to `ToolRetryMiddleware` and the like;
+            those that are named here, `(ValueError, OSError)`, or with True all, become evidence too. False: nothing
+            of all that.
         most_result_chars: Longer results of tools are cut in the middle.
         gate: Count money on the requests as they leave (httpx and httpx2 are instrumented, once for the process).
             False, where that is forbidden: LangChain's objects are believed, which is less.
@@ -108,7 +110,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         policy: Policy | None = None,
         pacing: Pacing | None = None,
         endpoint: Callable[[BaseChatModel], Endpoint] = resolve,
-        correct_tools: bool = True,
+        correct_tools: bool | tuple[type[Exception], ...] = (),
         most_result_chars: int = 50_000,
         gate: bool = True,
     ) -> None:

@@ -85,11 +85,21 @@ def terms_of(tool: BaseTool | None) -> ToolTerms:
 
 
 def _expects(tool: BaseTool, names: Iterable[str]) -> str:
-    schema = tool.get_input_jsonschema() if hasattr(tool, "get_input_jsonschema") else {}
-    properties: dict[str, Any] = tool.args if isinstance(tool.args, dict) else schema.get("properties", {})
+    properties = _properties(tool)
     wanted = [name for name in names if name in properties] or list(properties)
     lines = [f"{name}: {json.dumps(_line(properties[name]), ensure_ascii=False)}" for name in wanted[:8]]
     return "; ".join(lines) or "no arguments"
+
+
+def _properties(tool: BaseTool) -> dict[str, Any]:
+    """The arguments that a model may give; what LangGraph injects isn't among them, and may have no JSON form."""
+    try:
+        schema: Any = tool.tool_call_schema
+        whole = schema if isinstance(schema, dict) else schema.model_json_schema()
+        found = whole.get("properties", {})
+    except Exception:  # a type that has no JSON form: evidence doesn't fail for that
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _line(schema: Any) -> Any:
@@ -212,18 +222,26 @@ def run_tool(
     messages: Sequence[BaseMessage],
     known: Iterable[str] = (),
     most_result_chars: int = 50_000,
+    catches: tuple[type[Exception], ...] = (Exception,),
     passes: tuple[type[BaseException], ...] = (),
 ) -> Flow[Any]:
-    """Run a tool call under its terms; whatever goes wrong becomes a `ToolMessage` with evidence.
+    """Run a tool call under its terms; what goes wrong becomes a `ToolMessage` with evidence.
 
     Args:
         work: The call itself: returns a `ToolMessage` or something else that is passed on (a LangGraph `Command`).
         account: Who pays the declared price.
         messages: The conversation so far: an identical call that brought the same thing three times isn't run again.
+        catches: Exceptions of the tool that become evidence; others pass outward as they came. (A tool that is too late
+            by its own terms always does.)
         passes: Exceptions that are no failures (interrupts).
+
+    Raises:
+        Exception: of the tool, as it came, if it isn't one of those.
     """
-    if tool is None:
+    if tool is None and Exception in catches:
         return _message(call, evidence("", call, None, known))
+    if tool is None:  # another may know it
+        return _checked((yield work), call, None, most_result_chars)
     declared = terms_of(tool)
     if same_again(call, messages) >= _SAME_RESULTS:
         return _message(
@@ -241,9 +259,12 @@ def run_tool(
         except passes:
             raise
         except Exception as error:
-            if not again or not _line_went_dead(error):
+            if again and _line_went_dead(error):
+                again = False
+            elif isinstance(error, (*catches, _Late)):
                 return _message(call, evidence(error, call, tool))
-            again = False
+            else:
+                raise
         else:
             return _checked(result, call, tool, most_result_chars)
 
@@ -290,8 +311,8 @@ def _paid(
         )
 
 
-def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int) -> Any:
-    if not isinstance(result, ToolMessage):
+def _checked(result: Any, call: dict[str, Any], tool: BaseTool | None, most_chars: int) -> Any:
+    if not isinstance(result, ToolMessage) or tool is None:
         return result
     text = result.content if isinstance(result.content, str) else None
     if text is not None and _GENERATOR.match(text):

@@ -20,6 +20,8 @@ _BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 """Limits that need a bound on tokens."""
 _PLENTY = 1_000_000
 """Held where no limit counts tokens, and nothing bounds them."""
+_UNTOLD_TOKENS = 131_072
+"""The longest answer of a model in this process that says nothing of itself: more than any of them writes."""
 _TOKENS_PER_SECOND = 1_000
 """Faster than any model that is sold by the token writes (November 2026)."""
 MOMENT_SECONDS = 0.25
@@ -65,6 +67,8 @@ def bound(asked: Asked, payer: Payer, prices: Mapping[str, Price | None], needed
         unbounded_tools(asked)
         if output is None:
             output = context
+        if output is None and asked.flavor == "other":
+            output = _UNTOLD_TOKENS
         if output is None:
             raise BadInput(
                 f"nothing says how long an answer of {asked.model or 'this model'} may be: set max_tokens on the "

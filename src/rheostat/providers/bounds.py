@@ -55,6 +55,8 @@ CLIENT_TOOLS = re.compile(
     r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)"
 )
 """Types of tools that run on this side: their results come back as messages."""
+_SCHEMA = ("properties", "title")
+"""A plain JSON schema among the tools is no tool of the provider's, whatever its `type`."""
 
 
 def _bytes(data: Any) -> int:
@@ -183,7 +185,7 @@ def searches(kwargs: Mapping[str, Any]) -> int:
     most = 0
     for tool in kwargs.get("tools") or []:
         kind = str(tool.get("type") or "") if isinstance(tool, dict) else ""
-        if not kind or CLIENT_TOOLS.match(kind):
+        if not kind or CLIENT_TOOLS.match(kind) or any(name in tool for name in _SCHEMA):
             continue
         uses = tool.get("max_uses") or kwargs.get("max_tool_calls")
         if not isinstance(uses, int):

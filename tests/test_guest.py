@@ -1,0 +1,216 @@
+"""One line more in an agent changes thinking and money, and nothing else: each thing is done bare and with us."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    LLMToolEmulator,
+    LLMToolSelectorMiddleware,
+    SummarizationMiddleware,
+    ToolRetryMiddleware,
+    before_model,
+    wrap_model_call,
+    wrap_tool_call,
+)
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import BaseTool, tool
+from langgraph.prebuilt import InjectedStore
+from langgraph.store.base import BaseStore
+from langgraph.store.memory import InMemoryStore
+
+from conftest import Runner
+from rheostat import AdaptiveThinking, BadInput, Budget
+from rheostat.testing import Said, ScriptedModel
+
+ASK: Any = {"messages": [HumanMessage("Do it.")]}
+CALL = Said(tool_calls=(("work", {"x": 1}),))
+MODES = ["bare", "with us"]
+
+
+def agent(mode: str, script: list[Any], tools: list[Any], *, before: Any = (), after: Any = (), **more: Any) -> Any:
+    """The same agent with our line in it, or without; ours between its neighbours."""
+    ours = [AdaptiveThinking(budget=Budget(tokens=10_000_000, calls=100))] if mode == "with us" else []
+    return create_agent(ScriptedModel(script=script), tools, middleware=[*before, *ours, *after], **more)
+
+
+class Flaky:
+    """A tool that works at its third try."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+
+    @property
+    def tool(self) -> BaseTool:
+        @tool
+        def work(x: int) -> str:
+            """Works at last."""
+            self.tries += 1
+            if self.tries < 3:
+                raise ConnectionError(f"not yet: {self.tries}")
+            return f"done at try {self.tries}"
+
+        return work
+
+
+# --- exceptions of tools ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("where", ["outside", "inside"])
+def test_a_retry_middleware_retries(mode: str, where: str, run: Runner) -> None:
+    flaky = Flaky()
+    retry = [ToolRetryMiddleware(max_retries=3, initial_delay=0.0, jitter=False)]
+    before, after = (retry, []) if where == "outside" else ([], retry)
+    result = run(agent(mode, [CALL, "fine"], [flaky.tool], before=before, after=after), ASK)
+    assert [m.text for m in result["messages"] if isinstance(m, ToolMessage)] == ["done at try 3"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_exception_that_is_meant_to_end_the_run_ends_it(mode: str, run: Runner) -> None:
+    class Stop(Exception):
+        """Of the application."""
+
+    @tool
+    def work(x: int) -> str:
+        """Ends it."""
+        raise Stop("that's all")
+
+    with pytest.raises(Stop, match="that's all"):
+        run(agent(mode, [CALL, "fine"], [work]), ASK)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_users_own_handler_sees_the_exception(mode: str) -> None:
+    seen: list[str] = []
+
+    @wrap_tool_call
+    def mine(request: Any, handler: Any) -> Any:
+        try:
+            return handler(request)
+        except ConnectionError as error:
+            seen.append(str(error))
+            return ToolMessage("sorry", tool_call_id=request.tool_call["id"])
+
+    result = agent(mode, [CALL, "fine"], [Flaky().tool], before=[mine]).invoke(ASK)
+    assert seen == ["not yet: 1"]
+    assert [m.text for m in result["messages"] if isinstance(m, ToolMessage)] == ["sorry"]
+
+
+def test_what_is_named_becomes_evidence(run: Runner) -> None:
+    thinking = AdaptiveThinking(budget=Budget(calls=100), effort="none", correct_tools=(ConnectionError,))
+    model = ScriptedModel(script=[CALL, CALL, CALL, "fine"])
+    result = run(create_agent(model, [Flaky().tool], middleware=[thinking]), ASK)
+    told = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+    assert [m.status for m in told] == ["error", "error", "success"]
+    assert told[0].text.startswith("FAILED: work(")
+    with pytest.raises(BadInput, match="kinds of exceptions"):
+        AdaptiveThinking(budget=Budget(calls=1), correct_tools=("ValueError",))  # type: ignore[arg-type]  # not one
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_wrong_arguments_come_back_even_if_a_tool_has_no_json_form(mode: str, run: Runner) -> None:
+    @tool
+    def work(x: int, store: Annotated[BaseStore, InjectedStore()]) -> str:
+        """Needs a store."""
+        return "worked"
+
+    wrong = Said(tool_calls=(("work", {"x": "many"}),))
+    result = run(agent(mode, [wrong, CALL, "fine"], [work], store=InMemoryStore()), ASK)
+    told = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+    assert [m.status for m in told] == ["error", "success"]
+    assert "x" in told[0].text
+
+
+# --- what isn't planned ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_models_of_neighbours_need_no_max_tokens(mode: str, run: Runner) -> None:
+    """A summary, an emulated tool: fakes that say nothing of their context."""
+    summary, emulated = ScriptedModel(script=["a summary"]), ScriptedModel(script=["as if it had worked"])
+    neighbours = [
+        SummarizationMiddleware(model=summary, trigger=("messages", 3), keep=("messages", 1)),
+        LLMToolEmulator(model=emulated),
+    ]
+    result = run(agent(mode, [CALL, "fine"], [Flaky().tool], before=neighbours), ASK)
+    assert result["messages"][-1].text == "fine"
+    assert len(summary.calls) + len(emulated.calls) >= 1
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_tool_selector_chooses(mode: str) -> None:
+    """It binds a schema, which is no tool on the provider's side."""
+    from langchain_core.runnables import RunnableLambda
+
+    class Selecting(ScriptedModel):
+        def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
+            return self.bind(tools=[schema]) | RunnableLambda(lambda _: {"tools": ["work"]})
+
+    selector = LLMToolSelectorMiddleware(model=Selecting(script=["x"]), max_tools=1)
+
+    @tool
+    def other() -> str:
+        """Another."""
+        return ""
+
+    built = agent(mode, ["fine"], [Flaky().tool, other], before=[selector])
+    assert built.invoke(ASK)["messages"][-1].text == "fine"
+
+
+# --- state -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_messages_may_come_from_a_hook(mode: str, run: Runner) -> None:
+    @before_model
+    def ask(state: Any, runtime: Any) -> dict[str, Any] | None:
+        return None if state["messages"] else {"messages": [HumanMessage("Do it.")]}
+
+    result = run(agent(mode, ["fine"], [], before=[ask]), {"messages": []})
+    assert [m.text for m in result["messages"]] == ["Do it.", "fine"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_neighbour_may_replace_the_state_of_a_request(mode: str) -> None:
+    @wrap_model_call
+    def mine(request: Any, handler: Any) -> Any:
+        return handler(request.override(state={"messages": request.messages}))
+
+    result = agent(mode, [CALL, "fine"], [Flaky3().tool], before=[mine]).invoke(ASK)
+    assert result["messages"][-1].text == "fine"
+    if mode == "with us":
+        assert result["rheostat"]["run"]["calls"] == 2
+
+
+class Flaky3(Flaky):
+    """It works at once."""
+
+    def __init__(self) -> None:
+        self.tries = 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_users_model_is_the_one_in_the_request(mode: str) -> None:
+    seen: list[Any] = []
+
+    class Looks(AgentMiddleware[Any, Any, Any]):
+        def wrap_model_call(self, request: Any, handler: Any) -> Any:
+            seen.append(request.model)
+            return handler(request)
+
+    agent(mode, ["fine"], [], after=[Looks()]).invoke(ASK)
+    assert all(type(model) is ScriptedModel for model in seen)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_unknown_tool_is_answered_by_langchain(mode: str, run: Runner) -> None:
+    unknown = Said(tool_calls=(("nothing", {}),))
+    result = run(agent(mode, [unknown, "fine"], [Flaky3().tool]), ASK)
+    told = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+    assert [m.status for m in told] == ["error"]
+    assert "not a valid tool" in told[0].text
+    assert isinstance(result["messages"][-1], AIMessage)
