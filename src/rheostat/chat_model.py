@@ -177,6 +177,10 @@ class ThinkingChatModel(BaseChatModel):
 
     # --- streams --------------------------------------------------------------------------------------
 
+    def _should_stream(self, **how: Any) -> bool:
+        """Only what the model within can do: a reply that comes whole is one chunk, as it is without us."""
+        return super()._should_stream(**how) and self._thinker().ladder[0].own._should_stream(**how)
+
     def _opened(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[_Stream]:
         """Plan, think first where that is a request of its own, and open the stream; again, if it fails at once."""
         ready = yield from self._ready(messages, stop, kwargs)

@@ -142,7 +142,20 @@ FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
 
 def price_of(provider: str, model: str) -> Price | None:
     """What a hosted model costs: your own price before the list's; `None` if neither knows it."""
-    return own_prices().get(f"{provider}:{model}") or listed_price(provider, model)
+    return own_prices().get(f"{provider}:{model}") or declared_price(model) or listed_price(provider, model)
+
+
+_declared: dict[str, Price] = {}
+
+
+def declare_price(model: str, price: Price) -> None:
+    """Let a model of this name have this price, in this process."""
+    _declared[model] = price
+
+
+def declared_price(model: str) -> Price | None:
+    """The price that was declared for a name."""
+    return _declared.get(model)
 
 
 def own_prices() -> dict[str, Price]:

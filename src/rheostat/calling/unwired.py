@@ -85,7 +85,8 @@ class _Unwired(BaseCallbackHandler):
             if payer.call is not None and payer.call.held is not None:
                 self._awaited[run_id] = payer
             return
-        asked = _asked(messages, params, metadata or {}, planned=payer.call is not None and payer.call.held is not None)
+        held = payer.call is not None and payer.call.held is not None
+        asked = _asked(messages, params, metadata or {}, planned=held, kind=str((serialized or {}).get("name") or ""))
         self._in_flight[run_id] = self._admitted(asked, payer)
 
     @staticmethod
@@ -151,9 +152,11 @@ class _Unwired(BaseCallbackHandler):
                 drive(gate.fail(flying.attempt, asyncio.CancelledError()))
 
 
-def _asked(messages: list[list[BaseMessage]], params: dict[str, Any], said: dict[str, Any], *, planned: bool) -> Asked:
+def _asked(
+    messages: list[list[BaseMessage]], params: dict[str, Any], said: dict[str, Any], *, planned: bool, kind: str = ""
+) -> Asked:
     """What LangChain's objects say of a call: believed where there is no wire."""
-    name = str(said.get("ls_model_name") or params.get("model") or params.get("model_name") or "a model")
+    name = str(said.get("ls_model_name") or params.get("model") or params.get("model_name") or kind or "a model")
     most = next((int(params[n]) for n in _LENGTHS if params.get(n)), said.get("ls_max_tokens"))
     found = [] if planned else [input_bound(each, params, _OVERHEAD) for each in messages]
     unbounded = "" if all(each.tokens is not None for each in found) else "a file"

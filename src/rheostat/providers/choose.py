@@ -12,10 +12,10 @@ from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rheostat.errors import BadInput, MissingExtra, ModelUnknown, SettingWarning
-from rheostat.pricing import FREE, Price, price_of
+from rheostat.pricing import FREE, Price, declared_price, price_of
 from rheostat.providers.anthropic import AnthropicDial, ask_about
 from rheostat.providers.dial import Dial, Endpoint
-from rheostat.providers.generic import GenericDial
+from rheostat.providers.generic import DIRECT, LEVELS, GenericDial
 from rheostat.providers.hosted import takes_effort
 from rheostat.providers.integrations import (
     INTEGRATIONS,
@@ -75,7 +75,8 @@ def endpoint_for(
     name = name or model
     reasoning = takes_effort(chat)
     context = (chat.profile or {}).get("max_input_tokens")
-    dial: Dial = GenericDial(name)
+    # a fake in a test says what it was told to say, request by request: none is made for a thought
+    dial: Dial = GenericDial(name, levels=DIRECT if "fake" in chat._llm_type else LEVELS)
     provider = provider or _provider(chat)
     if isinstance(chat, ChatLlamaCpp):
         dial = LlamaCppDial(name, client=chat)
@@ -93,6 +94,7 @@ def endpoint_for(
     if price is None and provider is not None:
         price = price_of(provider, model)
     cuts = isinstance(chat, BaseChatOpenAI) or _is_anthropic(chat) or (row is not None and row.takes_timeout)
+    price = price or declared_price(model)
     return Endpoint(chat=chat, dial=dial, price=price, context_tokens=context, takes_timeout=cuts, given=given)
 
 

@@ -18,7 +18,7 @@ from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 
-__all__ = ["LEVELS", "GenericDial"]
+__all__ = ["DIRECT", "LEVELS", "GenericDial"]
 
 LEVELS = {
     Effort.none: 0,
@@ -30,6 +30,8 @@ LEVELS = {
     Effort.max: 2048,
 }
 """Scratchpads, in tokens: small models say what they have to say in a few hundred."""
+DIRECT = {Effort.none: 0}
+"""No scratchpad: one request for each step."""
 
 
 class GenericDial:
@@ -39,9 +41,15 @@ class GenericDial:
     counts_at_once = False
     steer: Steer | None = None
 
-    def __init__(self, name: str, *, length: Callable[[int], dict[str, Any]] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        length: Callable[[int], dict[str, Any]] | None = None,
+        levels: dict[Effort, int] = LEVELS,
+    ) -> None:
         self.facts = ModelFacts(
-            name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True
+            name=name, levels=levels, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True
         )
         self._length = length or (lambda most: {"max_tokens": most})
 

@@ -3,10 +3,10 @@
 `ledger_machine` needs hypothesis (`pip install hypothesis`); the rest needs nothing.
 """
 
-from rheostat.testing.model import Said, ScriptedModel, scripted
+from rheostat.testing.model import Said, ScriptedModel, free, scripted
 from rheostat.testing.truth import LedgerTruth, timeless
 
-__all__ = ["LedgerTruth", "Said", "ScriptedModel", "ledger_machine", "scripted", "timeless"]
+__all__ = ["LedgerTruth", "Said", "ScriptedModel", "free", "ledger_machine", "scripted", "timeless"]
 
 
 def __getattr__(name: str) -> object:

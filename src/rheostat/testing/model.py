@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -16,10 +16,14 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
+from rheostat.pricing import FREE, declare_price
 from rheostat.providers import Endpoint, endpoint_for
+from rheostat.providers.integrations import model_of
 from rheostat.usage import Spend
 
-__all__ = ["Said", "ScriptedModel", "scripted"]
+__all__ = ["Said", "ScriptedModel", "free", "scripted"]
+
+ChatT = TypeVar("ChatT", bound=BaseChatModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +117,15 @@ class ScriptedModel(BaseChatModel):
             response_metadata={"finish_reason": "length" if cut else said.stop},
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def free(model: ChatT) -> ChatT:
+    """A fake that costs nothing, so that it can run under a budget in money; the same object comes back.
+
+    >>> agent = create_agent(free(GenericFakeChatModel(messages=…)), middleware=[AdaptiveThinking(…)])  # doctest: +SKIP
+    """
+    declare_price(model_of(model), FREE)
+    return model
 
 
 def scripted(*script: Said | str, **kwargs: Any) -> tuple[Endpoint, ScriptedModel]:
