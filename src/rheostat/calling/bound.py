@@ -11,7 +11,7 @@ from rheostat.calling.prefixes import known_tokens
 from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked, unbounded_tools
 from rheostat.errors import BadInput, NoPrice
-from rheostat.pricing import Price, Terms, context_of, price_of
+from rheostat.pricing import FREE, Price, Terms, context_of, price_of
 from rheostat.usage import Spend
 
 __all__ = ["MOMENT_SECONDS", "bound", "estimate", "limits_of", "planned", "prices_of", "refuse_unknown"]
@@ -41,7 +41,7 @@ def _price_of(model: str, asked: Asked, payer: Payer) -> Price | None:
     for declared in (payer.call.prices if payer.call is not None else {}, payer.prices):
         if model in declared:
             return declared[model]
-    return price_of(asked.assumed_provider, model)
+    return price_of(asked.assumed_provider, model) or (FREE if asked.fake else None)
 
 
 def bound(asked: Asked, payer: Payer, prices: Mapping[str, Price | None], needed: set[str]) -> Spend:

@@ -128,6 +128,8 @@ class Asked:
     speed: str = ""
     region: str = ""
     """Where it must be answered: some places cost more."""
+    fake: bool = False
+    """A stand-in of a test, by its own word: it bills nothing."""
     stream: bool = False
     background: bool = False
     """It goes on at the provider's, whether anybody waits or not."""
