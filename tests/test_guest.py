@@ -18,13 +18,17 @@ from langchain.agents.middleware import (
 )
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool, tool
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedStore
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from conftest import Runner
-from rheostat import AdaptiveThinking, BadInput, Budget
+from rheostat import AdaptiveThinking, BadInput, Budget, terms
 from rheostat.testing import Said, ScriptedModel
+from rheostat.testing.server import Turn
+from test_middleware import Case
+from wire import RESPONSE, simulated
 
 ASK: Any = {"messages": [HumanMessage("Do it.")]}
 CALL = Said(tool_calls=(("work", {"x": 1}),))
@@ -214,3 +218,64 @@ def test_an_unknown_tool_is_answered_by_langchain(mode: str, run: Runner) -> Non
     assert [m.status for m in told] == ["error"]
     assert "not a valid tool" in told[0].text
     assert isinstance(result["messages"][-1], AIMessage)
+
+
+# --- budgets bind what they limit ------------------------------------------------------------------------------------
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+FILE = {"type": "file", "base64": "JVBERi0=", "mime_type": "application/pdf"}
+
+
+@pytest.mark.parametrize("budget", [Budget(calls=3), Budget(seconds=30)], ids=["calls", "seconds"])
+@pytest.mark.parametrize("part", [IMAGE, FILE], ids=["image", "file"])
+def test_what_counts_no_tokens_needs_no_bound_on_them(budget: Budget, part: Any, run: Runner) -> None:
+    """A model that says nothing of its context, and content that nothing bounds."""
+    asked: Any = {"messages": [HumanMessage([{"type": "text", "text": "What is it?"}, part])]}
+    built = create_agent(ScriptedModel(script=["a dot"]), [], middleware=[AdaptiveThinking(budget=budget)])
+    assert run(built, asked)["messages"][-1].text == "a dot"
+    counted = create_agent(
+        ScriptedModel(script=["a dot"]), [], middleware=[AdaptiveThinking(budget=Budget(tokens=999))]
+    )
+    with pytest.raises(BadInput, match="can't be bounded"):
+        run(counted, asked)
+
+
+def test_a_search_without_an_end_needs_no_max_uses_under_a_limit_of_calls() -> None:
+    with simulated(Turn(text="found")) as server:
+        case = Case(RESPONSE, server, budget=Budget(calls=3))
+        built = case.agent([{"type": "web_search"}])
+        assert built.invoke(ASK)["messages"][-1].text == "found"
+
+
+# --- the loop guard --------------------------------------------------------------------------------------------------
+
+
+def polls(repeats: bool) -> tuple[Any, list[int]]:
+    ran: list[int] = []
+
+    @tool
+    def work(x: int) -> str:
+        """Looks whether it is ready."""
+        ran.append(x)
+        return "not yet"
+
+    return terms(work, repeats=repeats), ran
+
+
+@pytest.mark.parametrize(("repeats", "times"), [(False, 3), (True, 6)])
+def test_polling_is_stopped_unless_the_tool_says_that_it_repeats(repeats: bool, times: int, run: Runner) -> None:
+    waiting, ran = polls(repeats)
+    thinking = AdaptiveThinking(budget=Budget(calls=50), effort="none")
+    run(create_agent(ScriptedModel(script=[*[CALL] * 6, "fine"]), [waiting], middleware=[thinking]), ASK)
+    assert len(ran) == times
+
+
+def test_another_turn_of_the_user_may_ask_for_the_same_again(run: Runner) -> None:
+    looking, ran = polls(False)
+    thinking = AdaptiveThinking(budget=Budget(calls=50), effort="none")
+    script = [CALL, CALL, "not ready", CALL, CALL, "still not"]
+    built = create_agent(ScriptedModel(script=script), [looking], middleware=[thinking], checkpointer=InMemorySaver())
+    config: Any = {"configurable": {"thread_id": f"turns {run.__name__}"}}
+    for question in ("Is it ready?", "And now?"):
+        run(built, {"messages": [HumanMessage(question)]}, config=config)
+    assert len(ran) == 4

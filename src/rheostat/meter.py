@@ -37,6 +37,8 @@ __all__ = ["Meter"]
 
 
 _ABSURD_TOKENS = 4_000_000
+_PLENTY = 1_000_000
+"""Input tokens of what nothing bounds, where no limit counts them."""
 
 
 class Meter(Purse):
@@ -109,7 +111,12 @@ class Meter(Purse):
             known = self.conversations.bound(account, endpoint.name, messages, settings.kwargs, dial.overhead)
             if known is not None and not searches(settings.kwargs):
                 return known
-        found = input_bound(messages, settings.kwargs, dial.overhead)
+        try:
+            found = input_bound(messages, settings.kwargs, dial.overhead)
+        except BadInput:  # tools of the provider's without an end
+            if (yield from self._counts_tokens(account)):
+                raise
+            return min(_PLENTY, (context or 2 * _PLENTY) // 2)
         bound = found.tokens
         if context is not None and (bound is None or bound > context):  # more isn't read, whatever is sent
             bound = found.rounds * max(1, context - settings.max_output_tokens)
@@ -124,12 +131,21 @@ class Meter(Purse):
                 except Exception:  # a server that can't count now: the bound is sound anyway
                     counted = bound
                 bound = counted if bound is None else min(bound, counted or bound)
+        if bound is None and not (yield from self._counts_tokens(account)):
+            return _PLENTY
         if bound is None:
             raise BadInput(
                 f"what is in this request can't be bounded for {endpoint.name}: its context is unknown. "
                 "Send text, or give the chat model a profile with max_input_tokens"
             )
         return bound
+
+    def _counts_tokens(self, account: str) -> Flow[bool]:
+        """Does any limit of this account or above it need a bound on tokens?"""
+        if not account:
+            return True
+        room = yield from self.room(account)
+        return any(left is not None for left in (room.usd_nanos, room.tokens, room.output_tokens, room.thinking_tokens))
 
     @staticmethod
     def bound(endpoint: Endpoint, input_tokens: int, settings: Settings) -> Spend:
@@ -138,7 +154,10 @@ class Meter(Purse):
         Raises:
             BadInput: the request is larger than the model's context.
         """
-        terms = replace(settings.terms, web_searches=searches(settings.kwargs))
+        try:
+            terms = replace(settings.terms, web_searches=searches(settings.kwargs))
+        except BadInput:  # no limit counts tokens: see `input_bound`
+            terms = settings.terms
         total = input_tokens + settings.max_output_tokens
         if not terms.web_searches and endpoint.context_tokens is not None and total > endpoint.context_tokens:
             raise BadInput(

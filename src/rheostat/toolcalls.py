@@ -13,10 +13,10 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
 from pydantic import BaseModel, ValidationError
 
@@ -46,6 +46,8 @@ class ToolTerms:
     """The most that one call costs, charged whether it succeeds or not."""
     seconds: float | None = None
     """A call that takes longer is given up."""
+    repeats: bool = False
+    """The same call may bring the same again and again, as where something is waited for: it isn't stopped."""
     idempotent: bool = False
     """The same call again changes nothing: where its connection fails it is made once more, each time at its price."""
 
@@ -60,18 +62,28 @@ class ToolTerms:
             raise BadInput(f"a tool's usd is zero or more and its seconds above zero, not {self}")
 
 
-def terms(tool: ToolT, *, usd: str | float = "0", seconds: float | None = None, idempotent: bool = False) -> ToolT:
+def terms(
+    tool: ToolT,
+    *,
+    usd: str | float = "0",
+    seconds: float | None = None,
+    idempotent: bool = False,
+    repeats: bool = False,
+) -> ToolT:
     """Declare a tool's price, its time limit and whether it may be repeated; the tool itself comes back.
+
+    Args:
+        usd: The most that one call costs, charged whether it succeeds or not.
+        seconds: A call that takes longer is given up.
+        idempotent: The same call again changes nothing: where its connection fails it is made once more.
+        repeats: Identical calls with identical results aren't stopped (polling).
 
     >>> search = terms(search, usd="0.01", seconds=10)  # doctest: +SKIP
     """
     if not isinstance(tool, BaseTool):
         raise BadInput(f"terms() takes a LangChain tool: put @tool above the function first, or wrap it; not {tool!r}")
-    declared = ToolTerms(usd=str(usd), seconds=seconds, idempotent=idempotent)
-    tool.metadata = {
-        **(tool.metadata or {}),
-        TERMS: {"usd": declared.usd, "seconds": declared.seconds, "idempotent": declared.idempotent},
-    }
+    declared = ToolTerms(usd=str(usd), seconds=seconds, idempotent=idempotent, repeats=repeats)
+    tool.metadata = {**(tool.metadata or {}), TERMS: asdict(declared)}
     return tool
 
 
@@ -135,7 +147,9 @@ def evidence(error: BaseException | str, call: dict[str, Any], tool: BaseTool | 
 
 
 def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
-    """How often this very call was made at the end of a conversation, with the same result each time."""
+    """How often this very call was made in this turn of the user, with the same result each time up to now."""
+    turn = next((n for n in range(len(messages) - 1, -1, -1) if isinstance(messages[n], HumanMessage)), 0)
+    messages = messages[turn:]
     results = {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
     made = [
         results[str(each["id"])]
@@ -243,7 +257,7 @@ def run_tool(
     if tool is None:  # another may know it
         return _checked((yield work), call, None, most_result_chars)
     declared = terms_of(tool)
-    if same_again(call, messages) >= _SAME_RESULTS:
+    if not declared.repeats and same_again(call, messages) >= _SAME_RESULTS:
         return _message(
             call,
             f"NOT RUN: {call['name']} was called {_SAME_RESULTS} times with these arguments and returned the same "

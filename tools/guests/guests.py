@@ -83,10 +83,11 @@ def unpacked(suite: Suite, python: Path) -> Path:
 def run(suite: Suite, python: Path, mode: str, only: Sequence[str] = ()) -> dict[str, str]:
     """What became of each test: `pass`, `fail` or `skip`."""
     where = unpacked(suite, python)
-    result = HOME / f"{suite.package}-{suite.version}-{mode}.xml"
+    sampled = "-sample" if only else ""
+    result = HOME / f"{suite.package}-{suite.version}-{mode}{sampled}.xml"
     if mode == "bare" and result.exists() and not only:
         return read(result)
-    for old in HOME.glob(f"{result.stem}.*.json"):
+    for old in HOME.glob(f"{suite.package}-{suite.version}-{mode}*.json"):
         old.unlink()
     env = {
         **os.environ, "NO_DOCKER": "true", "LANGGRAPH_TEST_FAST": "true", "PYTHONPATH": str(HERE),
@@ -120,7 +121,7 @@ def read(path: Path) -> dict[str, str]:
 
 def counts(suite: Suite, mode: str) -> str:
     """It wasn't inert: what left with a plan, and what was held."""
-    parts = [json.loads(p.read_text()) for p in HOME.glob(f"{suite.package}-{suite.version}-{mode}.*.json")]
+    parts = [json.loads(p.read_text()) for p in HOME.glob(f"{suite.package}-{suite.version}-{mode}*.json")]
     return ", ".join(f"{sum(part[name] for part in parts):,} requests {name}" for name in (parts[0] if parts else ()))
 
 
