@@ -28,7 +28,7 @@ from rheostat import AdaptiveThinking, BadInput, Budget, terms
 from rheostat.testing import Said, ScriptedModel
 from rheostat.testing.server import Turn
 from test_middleware import Case
-from wire import RESPONSE, simulated
+from wire import CHAT, RESPONSE, simulated
 
 ASK: Any = {"messages": [HumanMessage("Do it.")]}
 CALL = Said(tool_calls=(("work", {"x": 1}),))
@@ -279,3 +279,46 @@ def test_another_turn_of_the_user_may_ask_for_the_same_again(run: Runner) -> Non
     for question in ("Is it ready?", "And now?"):
         run(built, {"messages": [HumanMessage(question)]}, config=config)
     assert len(ran) == 4
+
+
+# --- results and unplanned calls -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_long_results_and_artifacts_reach_others_whole(mode: str, run: Runner) -> None:
+    @tool(response_format="content_and_artifact")
+    def work(x: int) -> tuple[str, dict[str, int]]:
+        """Says much."""
+        return "word " * 40_000, {"x": x}
+
+    result = run(agent(mode, [CALL, "fine"], [work]), ASK)
+    [told] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+    assert told.text == "word " * 40_000
+    assert told.artifact == {"x": 1}
+
+
+def test_a_cut_result_keeps_its_artifact() -> None:
+    @tool(response_format="content_and_artifact")
+    def work(x: int) -> tuple[str, dict[str, int]]:
+        """Says much."""
+        return "word " * 40_000, {"x": x}
+
+    thinking = AdaptiveThinking(budget=Budget(calls=9), effort="none", most_result_chars=1_000)
+    result = create_agent(ScriptedModel(script=[CALL, "fine"]), [work], middleware=[thinking]).invoke(ASK)
+    [told] = [m for m in result["messages"] if isinstance(m, ToolMessage)]
+    assert len(told.text) < 1_100
+    assert told.artifact == {"x": 1}
+
+
+def test_a_call_beside_the_agent_is_held_for_the_longest_reply_of_its_model() -> None:
+    """Not for its whole context, where its profile says how much it writes."""
+    with simulated(Turn(text="a summary"), Turn(text="fine")) as server:
+        case = Case(CHAT, server, budget=Budget(tokens=200_000))  # gpt-5.1 holds 400,000 and writes 128,000
+
+        @before_model
+        def beside(state: Any, runtime: Any) -> None:
+            CHAT.chat(server).invoke("Sum it up.")
+
+        result = case.agent([], before=[beside]).invoke(ASK)
+        assert result["messages"][-1].text == "fine"
+        case.agrees(result)

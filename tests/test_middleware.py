@@ -455,7 +455,7 @@ def test_a_tool_that_talks_too_much_is_cut() -> None:
         """Says a lot."""
         return "x" * 10_000_000
 
-    text = tool_text(talk, turn=Turn(tool_calls=(("talk", {}),), text=""))
+    text = tool_text(talk, turn=Turn(tool_calls=(("talk", {}),), text=""), most_result_chars=50_000)
     assert len(text) < 60_000
     assert "left out" in text
 

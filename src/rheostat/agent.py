@@ -85,7 +85,7 @@ class AgentCore:
     tools_cost: bool = False
     """A tool is known to have a price."""
     correct_tools: bool | tuple[type[Exception], ...] = True
-    most_result_chars: int = 50_000
+    most_result_chars: int | None = 50_000
     _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
@@ -99,7 +99,8 @@ class AgentCore:
                 raise BadInput(f"{name} is a {kind.__name__}, not {getattr(self, name)!r}")
         if not callable(self.endpoint):
             raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
-        if not isinstance(self.most_result_chars, int) or self.most_result_chars < 1:
+        most = self.most_result_chars
+        if most is not None and (not isinstance(most, int) or most < 1):
             raise BadInput(f"most_result_chars must be at least 1, not {self.most_result_chars!r}")
         kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
@@ -315,7 +316,8 @@ class AgentCore:
             raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
         if options.get("budget") is None:
             raise BadInput('budget must be a Budget, such as Budget(usd="0.10", seconds=60), not None')
-        chosen = {name: value for name, value in options.items() if value is not None}
+        may_be_none = ("parent", "most_result_chars")
+        chosen = {name: value for name, value in options.items() if value is not None or name in may_be_none}
         meter = Meter(ledger, quiet=True, on_contention=on_contention, gate=gate)
         return cls(meter=meter, given_ledger=given, **chosen)
 

@@ -85,7 +85,8 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
             bring the same are stopped. Exceptions pass outward as they came, to `ToolRetryMiddleware` and the like;
             those that are named here, `(ValueError, OSError)`, or with True all, become evidence too. False: nothing
             of all that.
-        most_result_chars: Longer results of tools are cut in the middle.
+        most_result_chars: Longer results of tools are cut in the middle; `None`: they are left whole, for others that
+            put them aside.
         gate: Count money on the requests as they leave (httpx and httpx2 are instrumented, once for the process).
             False, where that is forbidden: LangChain's objects are believed, which is less.
 
@@ -111,7 +112,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         pacing: Pacing | None = None,
         endpoint: Callable[[BaseChatModel], Endpoint] = resolve,
         correct_tools: bool | tuple[type[Exception], ...] = (),
-        most_result_chars: int = 50_000,
+        most_result_chars: int | None = None,
         gate: bool = True,
     ) -> None:
         super().__init__()

@@ -235,7 +235,7 @@ def run_tool(
     account: str,
     messages: Sequence[BaseMessage],
     known: Iterable[str] = (),
-    most_result_chars: int = 50_000,
+    most_result_chars: int | None = 50_000,
     catches: tuple[type[Exception], ...] = (Exception,),
     passes: tuple[type[BaseException], ...] = (),
 ) -> Flow[Any]:
@@ -325,7 +325,7 @@ def _paid(
         )
 
 
-def _checked(result: Any, call: dict[str, Any], tool: BaseTool | None, most_chars: int) -> Any:
+def _checked(result: Any, call: dict[str, Any], tool: BaseTool | None, most_chars: int | None) -> Any:
     if not isinstance(result, ToolMessage) or tool is None:
         return result
     text = result.content if isinstance(result.content, str) else None
@@ -333,9 +333,9 @@ def _checked(result: Any, call: dict[str, Any], tool: BaseTool | None, most_char
         return _message(call, evidence("the tool returned a generator and not a value", call, tool))
     if result.status == "error" and text is not None and not text.startswith(("FAILED", "NOT RUN")):
         return result.model_copy(update={"content": f"{evidence(text, call, tool)}\nExpected: {_expects(tool, ())}"})
-    if text is not None and len(text) > most_chars:
+    if text is not None and most_chars is not None and len(text) > most_chars:
         head, tail = text[: most_chars * 2 // 3], text[-most_chars // 3 :]
         left_out = len(text) - len(head) - len(tail)
         cut = f"{head}\n… ({left_out:,} characters left out) …\n{tail}"
-        return result.model_copy(update={"content": cut, "artifact": None})
+        return result.model_copy(update={"content": cut})
     return result

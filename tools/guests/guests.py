@@ -153,6 +153,9 @@ def main(arguments: Sequence[str]) -> int:
         idle = run(suite, python, "idle", sample) if suite.controlled else {}
         for mode in ["tokens"] if quick or not suite.controlled else BUDGETS:
             broken += judge(suite, mode, bare, idle, run(suite, python, mode, sample))
+    if not quick:  # its own tests aren't in its source distribution
+        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "deepagents"], check=True)
+        broken += subprocess.run([python, HERE / "deep.py"], check=False).returncode
     return broken
 
 

@@ -12,6 +12,7 @@ from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked, unbounded_tools
 from rheostat.errors import BadInput, NoPrice
 from rheostat.pricing import FREE, Price, Terms, context_of, price_of
+from rheostat.providers.profiles import most_output_tokens
 from rheostat.usage import Spend
 
 __all__ = ["MOMENT_SECONDS", "bound", "estimate", "limits_of", "planned", "prices_of", "refuse_unknown"]
@@ -66,7 +67,7 @@ def bound(asked: Asked, payer: Payer, prices: Mapping[str, Price | None], needed
     if by_tokens:
         unbounded_tools(asked)
         if output is None:
-            output = context
+            output = most_output_tokens(asked.assumed_provider, asked.model) or context
         if output is None and asked.flavor == "other":
             output = _UNTOLD_TOKENS
         if output is None:

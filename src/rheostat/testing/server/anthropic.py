@@ -29,7 +29,7 @@ _KNOWN = (
 _PARAMETERS = {
     "model", "max_tokens", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "temperature",
     "top_p", "top_k", "stop_sequences", "stream", "metadata", "service_tier", "speed", "container", "inference_geo",
-    "mcp_servers", "context_management",
+    "mcp_servers", "context_management", "cache_control",
 }  # fmt: skip
 _TOOL_PROMPT_TOKENS = 346
 """The hidden system prompt that comes with tools (docs: 346 with auto, 313 with any, on the Claude 4 models)."""
@@ -210,6 +210,9 @@ class Messages:
         parts = self.parts()
         marks = [number for number, part in enumerate(parts) if isinstance(part, dict) and part.get("cache_control")]
         hour = any((parts[mark]["cache_control"] or {}).get("ttl") == "1h" for mark in marks)
+        whole = self.body.get("cache_control")
+        if whole and parts:  # automatic: as if the last block were marked
+            marks, hour = [*marks, len(parts) - 1], hour or whole.get("ttl") == "1h"
         namespace = json.dumps([self.model, self.thinking, effort])
         read, written = self.cache.lookup(namespace, parts, marks) if marks else (0, 0)
         return done, Line(
