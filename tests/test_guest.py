@@ -16,7 +16,9 @@ from langchain.agents.middleware import (
     wrap_model_call,
     wrap_tool_call,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.prebuilt import InjectedStore
@@ -24,8 +26,8 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 
 from conftest import Runner
-from rheostat import AdaptiveThinking, BadInput, Budget, terms
-from rheostat.testing import Said, ScriptedModel
+from rheostat import AdaptiveThinking, BadInput, Budget, NoPrice, ThinkingChatModel, build_agent, terms
+from rheostat.testing import Said, ScriptedModel, free
 from rheostat.testing.server import Turn
 from test_middleware import Case
 from wire import CHAT, RESPONSE, simulated
@@ -322,3 +324,62 @@ def test_a_call_beside_the_agent_is_held_for_the_longest_reply_of_its_model() ->
         result = case.agent([], before=[beside]).invoke(ASK)
         assert result["messages"][-1].text == "fine"
         case.agrees(result)
+
+
+# --- fakes -----------------------------------------------------------------------------------------------------------
+
+
+class Stubborn(BaseChatModel):
+    """As people write them for their tests: it takes no settings, and `bind_tools` gives itself back."""
+
+    replies: list[Any]
+    copies: bool = False
+    bound: int = 0
+
+    @property
+    def _llm_type(self) -> str:
+        return "stubborn-fake"
+
+    def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None) -> ChatResult:  # type: ignore[override]
+        reply = self.replies[sum(isinstance(m, AIMessage) for m in messages)]
+        return ChatResult(generations=[ChatGeneration(message=reply.model_copy(deep=True))])
+
+    def bind_tools(self, tools: Any, *, tool_choice: Any = None) -> Any:  # type: ignore[override]
+        return self.model_copy(update={"bound": len(tools)}) if self.copies else self
+
+
+def replies() -> list[AIMessage]:
+    call = {"name": "work", "args": {"x": 1}, "id": "1", "type": "tool_call"}
+    return [AIMessage("", tool_calls=[call]), AIMessage("fine")]  # type: ignore[list-item]  # a tool call as a dict
+
+
+@pytest.mark.parametrize("copies", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_fake_that_takes_nothing_works(mode: str, copies: bool, run: Runner) -> None:
+    ours = [AdaptiveThinking(budget=Budget(tokens=1_000_000))] if mode == "with us" else []
+    built = create_agent(Stubborn(replies=replies(), copies=copies), [Flaky3().tool], middleware=ours)
+    result = run(built, ASK)
+    assert [m.text for m in result["messages"]] == ["Do it.", "", "done at try 3", "fine"]
+
+
+@pytest.mark.parametrize("copies", [False, True])
+def test_it_works_within_a_chat_model_and_in_nodes_too(copies: bool, run: Runner) -> None:
+    fake = Stubborn(replies=replies(), copies=copies)
+    model = ThinkingChatModel(model=fake, budget=Budget(calls=10))
+    tools = model.bind_tools([Flaky3().tool])
+    first = tools.invoke("Do it.")
+    assert isinstance(first, AIMessage)
+    assert first.tool_calls
+    assert isinstance(model.invoke("Do it."), AIMessage)
+    result = run(build_agent(fake, [Flaky3().tool], budget=Budget(calls=10)).compile(), ASK)
+    assert result["messages"][-1].text == "fine"
+
+
+def test_a_fake_runs_under_dollars_when_it_is_free() -> None:
+    fake = Stubborn(replies=replies())
+    with pytest.raises(NoPrice):
+        ThinkingChatModel(model=fake, budget=Budget(usd="1"))
+    thinking = AdaptiveThinking(budget=Budget(usd="1"))
+    result = create_agent(free(fake), [Flaky3().tool], middleware=[thinking]).invoke(ASK)
+    assert result["messages"][-1].text == "fine"
+    assert result["rheostat"]["run"]["usd_nanos"] == 0

@@ -35,6 +35,7 @@ from rheostat.models import resolve
 from rheostat.nodes.identity import account_above, task_name, thread_account
 from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
+from rheostat.pricing import declared_price
 from rheostat.providers import Endpoint
 from rheostat.providers.failures import read_failure
 from rheostat.providers.integrations import model_of
@@ -270,7 +271,7 @@ class AgentCore:
         if (
             not self.tools_cost
             and set(self.budget.to_dict()) == {"usd"}
-            and all(e.price and e.price.free for e in ladder)
+            and all(e.price and e.price.free and not declared_price(model_of(e.chat)) for e in ladder)
         ):
             told = f"{first.name} is free, so ${self.budget.usd} limits nothing but tools that have a price"
             warnings.warn(f"{told}: limit tokens, calls or seconds too", LimitWarning, stacklevel=2)

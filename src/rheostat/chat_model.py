@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -35,6 +35,7 @@ from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
+from rheostat.providers.generic import accepted
 from rheostat.request import pause
 from rheostat.thinker import Ready, Thinker
 
@@ -192,7 +193,9 @@ class ThinkingChatModel(BaseChatModel):
             call = meter.planned(ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase))
             payer = meter.payer(account, call)
             try:
-                chunks, first = yield streams.opening(ready.endpoint.chat, sent, settings.kwargs, payer)
+                chunks, first = yield streams.opening(
+                    ready.endpoint.chat, sent, accepted(ready.endpoint.chat, settings.kwargs), payer
+                )
                 return _Stream(ready, call, chunks, first, phase, settings)
             except BaseException as error:
                 yield from meter.close(call, error=error)
@@ -303,7 +306,12 @@ class ThinkingChatModel(BaseChatModel):
         self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """As the model within binds them."""
-        bound = self._thinker().ladder[0].chat.bind_tools(tools, **kwargs)
+        thinker = self._thinker()
+        first, *others = thinker.ladder
+        bound = first.chat.bind_tools(tools, **kwargs)
+        if isinstance(bound, BaseChatModel):  # a stand-in that keeps its tools itself, or drops them
+            within = replace(thinker, ladder=[replace(first, chat=bound, given=bound), *others])
+            return self.model_copy(update={"thinker": within})
         if not isinstance(bound, RunnableBinding):
             raise BadInput(f"{self.model_name} binds tools in a way that can't be put under a budget: {type(bound)}")
         return self.bind(**bound.kwargs)

@@ -24,6 +24,7 @@ from rheostat.flow import Effect, Flow
 from rheostat.providers import Reply, failure
 from rheostat.providers.choose import own_model
 from rheostat.providers.dial import Phase
+from rheostat.providers.generic import accepted
 from rheostat.thinker import Listener, Ready, Thinker
 
 __all__ = ["Sending", "guided_step"]
@@ -173,6 +174,7 @@ def _sending(
     if alone:
         model = model.model_copy(update={"tags": [*(model.tags or []), "nostream"]})
     kwargs = {name: value for name, value in settings.items() if alone or name not in _BOUND_ANEW}
+    kwargs = accepted(model, kwargs)
     most = max((kwargs.get(name) or 0 for name in ("max_tokens", "max_completion_tokens")), default=0)
     if most > _UNSTREAMED_TOKENS and getattr(model, "default_request_timeout", 0) is None:
         kwargs.setdefault("timeout", 600.0)

@@ -28,6 +28,7 @@ from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retryable
+from rheostat.providers.generic import accepted
 from rheostat.providers.integrations import model_of
 from rheostat.purse import OnContention, Purse
 from rheostat.request import RetryAfter, longest, pause
@@ -277,7 +278,7 @@ class Meter(Purse):
     def _attempt(
         self, endpoint: Endpoint, account: str, call: Call, messages: Messages, settings: Settings, phase: Any
     ) -> Flow[Reply]:
-        kwargs = dict(settings.kwargs)
+        kwargs = dict(accepted(endpoint.chat, settings.kwargs))
         config: Any = {"callbacks": []} if self._quiet else None
         payer = self.payer(account, call)
 

@@ -113,7 +113,8 @@ def _tool_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> d
 def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
     """LangChain's own agent, with the one line and without it."""
     made: list[tuple[str, dict[str, Any]]] = []
-    ours = [AdaptiveThinking(budget=Budget(tokens=8_000, calls=6), endpoint=lambda _: at)] if setting["ours"] else []
+    thinking = AdaptiveThinking(budget=Budget(tokens=8_000, calls=6), endpoint=lambda _: at, correct_tools=True)
+    ours = [thinking] if setting["ours"] else []
     body = {"max_tokens": 512, "chat_template_kwargs": {"enable_thinking": False}}  # else it may think without end
     chat = at.chat.model_copy(update={"extra_body": body})
     agent = create_agent(

@@ -6,10 +6,13 @@ First a scratchpad of at most N tokens, then the answer in a request of its own.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from rheostat.effort import Effort, ThinkingPlan
@@ -18,7 +21,7 @@ from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 
-__all__ = ["DIRECT", "LEVELS", "GenericDial"]
+__all__ = ["DIRECT", "LEVELS", "GenericDial", "accepted"]
 
 LEVELS = {
     Effort.none: 0,
@@ -32,6 +35,24 @@ LEVELS = {
 """Scratchpads, in tokens: small models say what they have to say in a few hundred."""
 DIRECT = {Effort.none: 0}
 """No scratchpad: one request for each step."""
+
+
+def accepted(chat: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those settings of a call that this model takes. Stand-ins in tests often take none."""
+    known = _taken(type(chat))
+    return kwargs if known is None else {name: value for name, value in kwargs.items() if name in known}
+
+
+@functools.cache
+def _taken(kind: type[BaseChatModel]) -> frozenset[str] | None:
+    """By name; `None`: any."""
+    known: frozenset[str] | None = None
+    for method in (kind.bind_tools, kind._generate):
+        parameters = inspect.signature(method).parameters.values()
+        if not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            names = frozenset(each.name for each in parameters)
+            known = names if known is None else known & names
+    return known
 
 
 class GenericDial:
