@@ -14,10 +14,26 @@ from types import SimpleNamespace
 from typing import Annotated, Any, TypedDict
 
 import pytest
+from langchain.agents import create_agent
+from langchain_core.messages import HumanMessage
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphRecursionError
 from langgraph.graph import END, START, StateGraph
 
 from conftest import Runner, in_loop
-from rheostat import Account, Budget, BudgetExceeded, MemoryLedger, Meter, Spend, SQLiteLedger, ThinkingChatModel
+from rheostat import (
+    Account,
+    AdaptiveThinking,
+    Budget,
+    BudgetExceeded,
+    MemoryLedger,
+    Meter,
+    Spend,
+    SQLiteLedger,
+    ThinkingChatModel,
+    build_agent,
+)
 from rheostat.bench.contention import Crowd
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.ledger import Ledger
@@ -281,6 +297,40 @@ def test_those_that_keep_something_back_are_waited_for_unless_they_wait_too() ->
         thread.join(10)
     assert sorted(ended) == ["last word", "step"]
     assert ledger.room("all").output_tokens == 200
+
+
+@pytest.mark.parametrize("kind", ["middleware", "nodes"])
+def test_a_run_that_has_answered_keeps_nothing_back(kind: str, run: Runner) -> None:
+    """Nor does one that was cut, when the thread's next one begins."""
+    ledger = MemoryLedger()
+    ledger.open(Account("all", Budget(tokens=100_000)))
+
+    @tool
+    def look(where: str) -> str:
+        """Look somewhere."""
+        return "nothing"
+
+    calls = Said(tool_calls=(("look", {"where": "here"}),))
+    endpoint, model = scripted(calls, "done", calls, calls, calls)
+    budget, saver = Budget(tokens=50_000), InMemorySaver()
+    if kind == "middleware":
+        thinking = AdaptiveThinking(budget=budget, ledger=ledger, account="all", effort="none")
+        graph: Any = create_agent(model, [look], middleware=[thinking], checkpointer=saver)
+    else:
+        built = build_agent(endpoint, [look], budget=budget, ledger=ledger, account="all", effort="none")
+        graph = built.compile(checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": run.__name__}}
+    run(graph, {"messages": [HumanMessage("Look.")]}, config=config)
+    spent = ledger.reading("all")
+    room = ledger.room("all").tokens or 0
+    assert room == 100_000 - spent["input_tokens"] - spent["output_tokens"]
+    with pytest.raises(GraphRecursionError):
+        run(graph, {"messages": [HumanMessage("Again.")]}, config={**config, "recursion_limit": 5})
+    assert (ledger.room("all").tokens or 0) < room - 100, "it may yet go on"
+    model.script[:] = ["done"]
+    run(graph, {"messages": [HumanMessage("And now?")]}, config=config)
+    spent = ledger.reading("all")
+    assert ledger.room("all").tokens == 100_000 - spent["input_tokens"] - spent["output_tokens"]
 
 
 # --- random histories ------------------------------------------------------------------------------------------------

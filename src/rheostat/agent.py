@@ -42,6 +42,7 @@ from rheostat.providers.integrations import model_of
 from rheostat.purse import OnContention
 from rheostat.thinker import Thinker
 from rheostat.toolcalls import run_tool
+from rheostat.usage import Spend
 
 __all__ = ["AgentCore", "OnCap"]
 
@@ -125,6 +126,9 @@ class AgentCore:
             known = before if before.get("account") == thread else {}
             parent = account_above(thread, before, _context().get("account"), self.parent)
             yield from meter.open(Account(thread, parent=parent), known)
+        left: str = read(state)["run"].get("account", "")
+        if meter.keeps_for(left):  # a run that was cut: nothing comes of it any more
+            yield from meter.ends(left)
         run = f"{thread}/{task_name()}"
         yield from meter.open(Account(run, self.budget, thread), {})
         meter.begins(run)
@@ -211,9 +215,11 @@ class AgentCore:
         payer = Payer(meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, patient=meter.patient)
         self._watch(payer)  # again: a step that failed may be tried again by others
         try:
-            result, _ = yield from guided_step(
+            result, message = yield from guided_step(
                 thinker, payer, chat, messages, kwargs, self._wished(), emit, send, reply_of
             )
+            if message is None or not message.tool_calls:  # an answer: a run that goes on keeps something back again
+                yield from meter.keep(account, Spend(), {})
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             yield from meter.ends(account)

@@ -22,6 +22,7 @@ OnContention: TypeAlias = Literal["wait", "refuse"]
 """Where room is only held by requests under way: wait for it, or refuse at once."""
 
 _SWEEP_SECONDS = 600.0
+_REMEMBERED = 10_000
 _USES_SECONDS = 10.0
 
 
@@ -115,6 +116,8 @@ class Purse:
     def begins(self, account: str) -> None:
         """A new run: nothing is kept back for it yet."""
         self._kept[account] = Spend()
+        while len(self._kept) > _REMEMBERED:
+            self._kept.pop(next(iter(self._kept)), None)
 
     def keep(self, account: str, amount: Spend, note: dict[str, str]) -> Flow[None]:
         """Keep so much back for the last word of this run; nothing: give it back. It is changed only where it is too
@@ -149,6 +152,10 @@ class Purse:
         if account not in self._kept:
             yield from self.keep(account, Spend(), {})
         return self._kept[account]
+
+    def keeps_for(self, account: str) -> bool:
+        """Whether this process keeps something back for a run."""
+        return self._kept.get(account, Spend()) != Spend()
 
     def ends(self, account: str) -> Flow[None]:
         """Nothing more will come of this run."""
