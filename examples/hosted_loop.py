@@ -28,7 +28,11 @@ def measure(place: int) -> int:
 
 def table(title, chat, provider, server, system):
     server.reset(*TURNS)
-    thinking = AdaptiveThinking(budget=Budget(usd="5"), endpoint=lambda model: endpoint_for(model, provider=provider))
+    thinking = AdaptiveThinking(
+        budget=Budget(usd="5"),
+        endpoint=lambda model: endpoint_for(model, provider=provider),
+        correct_tools=(RuntimeError,),
+    )
     agent = create_agent(chat, [measure], system_prompt=system, middleware=[thinking])
     result = agent.invoke({"messages": [("user", "Measure the current at the places 0 to 8.")]})
     replies = [message for message in result["messages"] if isinstance(message, AIMessage)]

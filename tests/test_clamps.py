@@ -149,7 +149,7 @@ def test_shorter_is_shorter(used: list[int], thinking: int, answer: int, own: in
     plan = clamps.on(STEP.sized(thinking, answer), widened=widened)
     assert plan.max_output_tokens >= 1
     assert (plan.thinking_tokens > 0) == (thinking > 0)
-    assert not widened or plan.widened
+    assert plan.widened == (widened and own is None)
     tried = [plan.max_output_tokens, *(each.max_output_tokens for each in clamps.shorter(plan))]
     assert tried == sorted(set(tried), reverse=True)
     assert all(each >= 1_024 for each in tried[1:])
@@ -192,6 +192,18 @@ def test_a_max_tokens_of_the_users_gives_way_only_where_room_is_short(usd: str, 
         case.agent().invoke(ASK)
         assert most(server.bill.bodies[0]) == wanted
         assert server.bill.bodies[0]["reasoning_effort"] == "medium"
+
+
+@pytest.mark.parametrize(("own", "effort"), [(2_000, "medium"), (900, "none")])
+def test_a_max_tokens_of_the_users_is_the_cap(own: int, effort: str, run: Runner) -> None:
+    """Neither raised nor lowered; where it leaves no room for a thought, there is none."""
+    with simulated(DONE) as server:
+        case = Case(CHAT, server, effort="balanced")
+        case.chat = CHAT.chat(server, max_tokens=own)
+        hard = "Prove that the sum is never prime; calculate 12 * 34 / 5 for each of the 3 cases, in at most 4 steps."
+        run(case.agent(), {"messages": [HumanMessage(hard)]})
+        assert most(server.bill.bodies[0]) == own
+        assert server.bill.bodies[0]["reasoning_effort"] == effort
 
 
 def test_a_step_that_ran_out_is_made_once_more_with_twice_the_room(run: Runner) -> None:

@@ -39,6 +39,8 @@ from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.ledger import Ledger
 from rheostat.ledger import line as lines
 from rheostat.testing import Said, scripted
+from rheostat.testing.server import Turn
+from wire import CHAT, simulated
 
 HISTORIES = int(os.environ.get("RHEOSTAT_HISTORIES", "0")) or 1_000
 BEGAN = 1_000.0
@@ -186,15 +188,16 @@ def test_one_that_is_cancelled_leaves_the_line() -> None:
 
 def test_a_task_doesnt_wait_for_its_own_stream() -> None:
     """It would wait for ever: nothing else can end that stream."""
-    endpoint, _ = scripted(Said(text="one two three"))
-    model = ThinkingChatModel(model=endpoint, budget=Budget(tokens=5_000), effort="none")
-    chunks = model.stream("Count.")
-    next(chunks)
-    started = time.monotonic()
-    with pytest.raises(BudgetExceeded):
-        model.invoke("Count again.", max_tokens=4_096)
-    assert time.monotonic() - started < 1
-    assert len(list(chunks)) >= 1
+    with simulated(Turn(text="one two three"), Turn()) as server:
+        model = ThinkingChatModel(model=CHAT.at(server), budget=Budget(output_tokens=4_200), effort="none")
+        chunks = model.stream("Count.")
+        next(chunks)
+        started = time.monotonic()
+        with pytest.raises(BudgetExceeded):
+            model.invoke("Count again.")
+        assert time.monotonic() - started < 1
+        assert len(list(chunks)) >= 1
+        assert model.invoke("Count again.").text == "The answer is 4."
 
 
 def test_blocking_code_on_an_event_loop_doesnt_wait() -> None:

@@ -115,6 +115,25 @@ def body_for(url: str, more: dict[str, Any]) -> dict[str, Any]:
     return {"model": model, "messages": SAID, "max_tokens": 100, **more}
 
 
+UNCAPPED: dict[str, tuple[str, dict[str, Any], int]] = {
+    "OpenAI": (CHAT, {"model": "gpt-5.1", "messages": SAID}, 128_000),
+    "Anthropic": (MESSAGES, {"model": "claude-haiku-4-5", "messages": SAID}, 64_000),
+    "Gemini": (GEMINI, {"contents": [{"parts": [{"text": "hi"}]}]}, 65_536),
+    "Groq": (
+        "https://api.groq.com/openai/v1/chat/completions", {"model": "openai/gpt-oss-120b", "messages": SAID}, 65_536
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("provider", UNCAPPED)
+def test_a_call_without_a_cap_is_held_for_what_its_model_writes_at_the_most(provider: str) -> None:
+    """By its profile, and not for the whole of its context; in tokens and in dollars."""
+    url, body, most = UNCAPPED[provider]
+    for wire in (Wire(None, tokens=most + 2_000), Wire("50")):
+        wire.post(url, body)
+        assert [held.output_tokens for held in wire.held] == [most]
+
+
 @pytest.mark.parametrize("kind", UNBOUNDED)
 def test_what_runs_at_the_providers_without_an_end_is_refused(kind: str) -> None:
     url, more = UNBOUNDED[kind]

@@ -57,7 +57,12 @@ class Clamps:
     uses: Mapping[UseKey, Use]
     """As the ledger counted them."""
     own_tokens: int | None = None
-    """The user's own `max_tokens`: lowered only where room is short."""
+    """The user's own `max_tokens`: it is the cap, lowered only where room is short."""
+
+    @property
+    def too_short_to_think(self) -> bool:
+        """The user's own cap leaves no room for a thought."""
+        return self.own_tokens is not None and self.own_tokens < _LEAST_TOKENS
 
     def tokens(self, effort: Effort, purpose: str) -> tuple[int, str] | None:
         """The most output tokens of a reply, thought included, and why; `None`: nothing is known."""
@@ -77,8 +82,8 @@ class Clamps:
             short: Room is short: the user's own `max_tokens` gives way.
         """
         most, why = self.tokens(plan.effort, plan.purpose) or (plan.max_output_tokens, "the room of its level")
-        if self.own_tokens is not None and self.own_tokens > most and not short:
-            most, why = self.own_tokens, "the max_tokens that was set"
+        if self.own_tokens is not None and (not short or self.own_tokens < most):
+            most, why, widened = self.own_tokens, "the max_tokens that was set", False
         if widened:
             most, why = 2 * most, f"{why}; the last reply ran out of it: twice that"
         clamped = _cut(plan, most)

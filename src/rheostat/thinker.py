@@ -175,7 +175,8 @@ class Thinker:
         if endpoint.dial.steer is not None:
             sent, phases = steered(endpoint, sent, plan, phases)
         again = None
-        if made.fitting.clamps is not None and not made.last_word and not widened and not plan.widened:
+        clamps = made.fitting.clamps
+        if clamps is not None and clamps.own_tokens is None and not (made.last_word or widened or plan.widened):
             again = functools.partial(
                 self.ready, account, messages, kwargs, wish=wish, note=note, listener=listener,
                 beside_tokens=beside_tokens, standing=standing, widened=True,
@@ -216,6 +217,10 @@ class Thinker:
         for reason in asked.notes:
             wanted = wanted.because(reason)
         if fitting.clamps is not None:
+            if fitting.clamps.too_short_to_think and not isinstance(wish, Effort):
+                lowest = endpoint.dial.facts.nearest(Effort.none)
+                told = wanted.because(f"max_tokens={asked.most_answer_tokens} leaves no room for a thought")
+                wanted = self.policy.set_effort(told, lowest, caps, endpoint.dial.facts)
             wanted = fitting.clamps.on(wanted, widened=widened or (at.starved and not at.widened))
         room = yield from self.meter.room(account)
         if standing:
