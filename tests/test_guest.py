@@ -16,6 +16,8 @@ from langchain.agents.middleware import (
     wrap_model_call,
     wrap_tool_call,
 )
+from langchain_anthropic.middleware import AnthropicPromptCachingMiddleware
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -27,10 +29,11 @@ from langgraph.store.memory import InMemoryStore
 
 from conftest import Runner
 from rheostat import AdaptiveThinking, BadInput, Budget, NoPrice, ThinkingChatModel, build_agent, terms
+from rheostat.providers import endpoint_for
 from rheostat.testing import Said, ScriptedModel, free
-from rheostat.testing.server import Turn
+from rheostat.testing.server import Fault, Turn
 from test_middleware import Case
-from wire import CHAT, RESPONSE, simulated
+from wire import ADAPTIVE, CHAT, RESPONSE, Api, simulated
 
 ASK: Any = {"messages": [HumanMessage("Do it.")]}
 CALL = Said(tool_calls=(("work", {"x": 1}),))
@@ -383,3 +386,130 @@ def test_a_fake_runs_under_dollars_when_it_is_free() -> None:
     result = create_agent(free(fake), [Flaky3().tool], middleware=[thinking]).invoke(ASK)
     assert result["messages"][-1].text == "fine"
     assert result["rheostat"]["run"]["usd_nanos"] == 0
+
+
+# --- streams, traces and settings, on the wire -----------------------------------------------------------------------
+
+
+def hosted(mode: str, api: Api, server: Any, tools: list[Any], **chat: Any) -> Any:
+    model = api.chat(server, **chat)
+    ours = []
+    if mode == "with us":
+        ours = [
+            AdaptiveThinking(
+                budget=Budget(usd="20"), effort="low", endpoint=lambda chat: endpoint_for(chat, provider=api.provider)
+            )
+        ]
+    return create_agent(model, tools, middleware=ours)
+
+
+def without_thought(events: list[Any]) -> list[Any]:
+    """Chunks of a thought come only where there is one."""
+    return [event for event in events if event[1] or event[2]]
+
+
+@pytest.mark.parametrize("api", [CHAT, ADAPTIVE], ids=["chat", "messages"])
+@pytest.mark.parametrize("settings", [{}, {"disable_streaming": True}, {"disable_streaming": "tool_calling"}], ids=str)
+def test_streams_are_as_without_us(api: Api, settings: dict[str, Any]) -> None:
+    """The same kinds of messages in the same order with the same texts, whole or in pieces, and one last chunk each."""
+    seen = []
+    for mode in MODES:
+        with simulated(Turn(tool_calls=(("work", {"x": 1}),), text="I look."), Turn(text="It is done.")) as server:
+            built = hosted(mode, api, server, [Flaky3().tool], **settings)
+            events = [
+                (type(m).__name__, m.text, [c["name"] for c in getattr(m, "tool_calls", ()) if c["name"]])
+                for m, _ in built.stream(ASK, stream_mode="messages")
+            ]
+            seen.append(without_thought(events))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("api", [CHAT, ADAPTIVE], ids=["chat", "messages"])
+def test_tracers_see_the_same_model_with_the_same_tags(api: Api) -> None:
+    class Seen(BaseCallbackHandler):
+        def __init__(self) -> None:
+            self.models: list[Any] = []
+
+        def on_chat_model_start(self, serialized: Any, messages: Any, **kwargs: Any) -> None:
+            named = {k: v for k, v in (kwargs.get("metadata") or {}).items() if k in ("ls_provider", "ls_model_name")}
+            self.models.append((kwargs.get("name") or serialized.get("name"), sorted(kwargs.get("tags") or ()), named))
+
+    seen = []
+    for mode in MODES:
+        with simulated(Turn(text="It is done.")) as server:
+            handler = Seen()
+            config: Any = {"callbacks": [handler], "tags": ["mine"]}
+            hosted(mode, api, server, [], tags=["of the model"]).invoke(ASK, config)
+            seen.append(handler.models)
+    assert len(seen[0]) == 1
+    assert seen[0] == seen[1]
+
+
+def test_settings_mean_what_they_meant() -> None:
+    """Tier, length, retries: as the user set them; a `ModelRetryMiddleware` doesn't multiply anything."""
+    for mode in MODES:
+        busy = Turn(fault=Fault(status=429, retry_after="0"))
+        with simulated(busy, busy, Turn(text="It is done.")) as server:
+            built = hosted(mode, CHAT, server, [], service_tier="flex", max_tokens=3_000, max_retries=2)
+            assert built.invoke(ASK)["messages"][-1].text == "It is done."
+            assert [body["service_tier"] for body in server.bill.bodies] == ["flex"] * 3
+            assert {body["max_completion_tokens"] for body in server.bill.bodies} == {3_000}
+        with simulated(busy, busy, busy, Turn(text="never asked for")) as server:
+            built = hosted(mode, CHAT, server, [], max_retries=1)
+            with pytest.raises(Exception, match="429"):
+                built.invoke(ASK)
+            assert server.bill.requests == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_anthropics_prompt_cache_is_used_behind_us(mode: str) -> None:
+    """Its middleware asks what kind of model it is."""
+    with simulated(Turn(text="It is done.")) as server:
+        built = create_agent(
+            ADAPTIVE.chat(server), [],
+            middleware=[
+                *([AdaptiveThinking(budget=Budget(calls=9))] if mode == "with us" else []),
+                AnthropicPromptCachingMiddleware(),
+            ],
+        )  # fmt: skip
+        built.invoke(ASK)
+        assert "cache_control" in str(server.bill.bodies[0])
+
+
+@pytest.mark.parametrize("kind", ["bash_20250124", "text_editor_20250728", "memory_20250818"])
+def test_tools_of_anthropic_that_run_here_are_no_searches(kind: str) -> None:
+    names = {"bash_20250124": "bash", "text_editor_20250728": "str_replace_based_edit_tool"}
+    with simulated(Turn(text="It is done.")) as server:
+        built = hosted("with us", ADAPTIVE, server, [{"type": kind, "name": names.get(kind, "memory")}])
+        assert built.invoke(ASK)["messages"][-1].text == "It is done."
+
+
+def test_a_call_between_that_changed_something_begins_anew(run: Runner) -> None:
+    """Look, write, look, write something else, look …: each look may bring something new."""
+    looking, ran = polls(False)
+
+    @tool
+    def write(text: str) -> str:
+        """Change something."""
+        return f"wrote {text}"
+
+    script: list[Any] = []
+    for number in range(5):
+        script += [CALL, Said(tool_calls=(("write", {"text": str(number)}),))]
+    thinking = AdaptiveThinking(budget=Budget(calls=50), effort="none")
+    run(create_agent(ScriptedModel(script=[*script, "fine"]), [looking, write], middleware=[thinking]), ASK)
+    assert len(ran) == 5
+
+
+def test_two_calls_in_turn_that_bring_nothing_new_are_stopped(run: Runner) -> None:
+    looking, ran = polls(False)
+
+    @tool
+    def other() -> str:
+        """Looks elsewhere."""
+        return "nothing"
+
+    script: list[Any] = [CALL, Said(tool_calls=(("other", {}),))] * 8
+    thinking = AdaptiveThinking(budget=Budget(calls=50), effort="none")
+    run(create_agent(ScriptedModel(script=[*script, "fine"]), [looking, other], middleware=[thinking]), ASK)
+    assert len(ran) == 4

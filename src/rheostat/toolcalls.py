@@ -147,19 +147,28 @@ def evidence(error: BaseException | str, call: dict[str, Any], tool: BaseTool | 
 
 
 def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
-    """How often this very call was made in this turn of the user, with the same result each time up to now."""
+    """How often this very call was made in this turn of the user, with the same result each time up to now.
+
+    A result that differs begins anew; so does any other call that wasn't made before with that result: it may have
+    changed something.
+    """
     turn = next((n for n in range(len(messages) - 1, -1, -1) if isinstance(messages[n], HumanMessage)), 0)
     messages = messages[turn:]
     results = {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
-    made = [
-        results[str(each["id"])]
-        for message in messages
-        if isinstance(message, AIMessage)
-        for each in message.tool_calls
-        if each["name"] == call["name"] and each["args"] == call["args"] and each["id"] in results
-    ]
-    really = [text for text in made if not text.startswith(_NOT_RUN)]
-    return next((n for n, text in enumerate(reversed(really)) if text != really[-1]), len(really))
+    seen: list[tuple[str, Any, str]] = []
+    last, streak = "", 0
+    for message in messages:
+        for each in message.tool_calls if isinstance(message, AIMessage) else ():
+            text = results.get(str(each["id"]))
+            if text is None or text.startswith(_NOT_RUN):
+                continue
+            made = (each["name"], each["args"], text)
+            if made[:2] == (call["name"], call["args"]):
+                last, streak = text, streak + 1 if text == last or not streak else 1
+            elif made not in seen:
+                streak = 0
+            seen.append(made)
+    return streak
 
 
 # --- the call itself ----------------------------------------------------------------------------------------------
