@@ -35,6 +35,7 @@ from rheostat import (
     resolve,
     terms,
 )
+from rheostat.calling import payer
 from rheostat.pricing import FREE
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.providers.servers import SERVERS, ServerDial
@@ -127,6 +128,16 @@ def test_two_agents_side_by_side_are_both_covered() -> None:
     made = len(quick.calls) + len(long.calls) + len(side.calls)
     assert len(side.calls) == 1
     assert ledger.reading("thread/t")["calls"] == made
+
+
+@pytest.mark.parametrize("run_", [True, False])
+def test_an_agent_beside_doesnt_pay_for_anothers_steps(run_: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was heard of last in this invocation; what isn't an agent's own step is its."""
+    ledger = MemoryLedger()
+    sibling = payer.Payer(ledger, "thread/t/quick", run=True)
+    monkeypatch.setattr(payer, "lookups", [lambda: sibling])
+    with payer.paid_by(payer.Payer(ledger, "thread/t/long", run=run_)) as mine:
+        assert (mine.outer is None) == run_
 
 
 def test_a_model_of_texts_in_a_tool_is_held_too(run: Runner) -> None:

@@ -212,7 +212,9 @@ class AgentCore:
         """
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
-        payer = Payer(meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, patient=meter.patient)
+        payer = Payer(
+            meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, run=True, patient=meter.patient
+        )
         self._watch(payer)  # again: a step that failed may be tried again by others
         try:
             result, message = yield from guided_step(
@@ -296,7 +298,7 @@ class AgentCore:
         """One tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
         started = time.monotonic()
-        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated, patient=meter.patient)
+        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated, run=True, patient=meter.patient)
         self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
         with paid_by(payer):
             if self.correct_tools is False:

@@ -114,6 +114,8 @@ class Payer:
     call: Call | None = None
     gated: bool = True
     """What leaves is looked at where it leaves; False: LangChain's objects are believed."""
+    run: bool = False
+    """An agent's run, at its own steps: what is found beside it is another agent, which pays for itself."""
     patient: bool = True
     """What finds its room held by requests under way waits for it."""
 
@@ -152,7 +154,7 @@ def paying() -> Payer | None:
 @contextlib.contextmanager
 def paid_by(payer: Payer) -> Iterator[Payer]:
     """Let this account pay for what happens inside, and whoever paid so far as well, unless it lies above."""
-    around = paying()
+    around = PAYER.get() if payer.run else paying()
     if around is not None and around.pays_for(payer):
         around = around.outer
     patient = payer.patient and (around is None or around.patient)
