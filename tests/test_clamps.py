@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from typer.testing import CliRunner
 
 from conftest import Runner
@@ -20,8 +20,14 @@ from rheostat import Budget, BudgetExceeded, Ledger, MemoryLedger, SQLiteLedger
 from rheostat.bench.clamps import levels, replayed
 from rheostat.clamps import LEAST_CALLS, Clamps
 from rheostat.cli.app import app
+from rheostat.difficulty import THOUGHT_WITH, read_trajectory
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.ledger import StepRecord, Use
+from rheostat.pacing import Pacing
+from rheostat.policy import Caps, ModelFacts, Policy
+from rheostat.pricing import listed_price, price_of
+from rheostat.providers import endpoint_for
+from rheostat.testing import free
 from rheostat.testing.server import Turn
 from test_middleware import ASK, DONE, Case, call
 from wire import ADAPTIVE, CHAT, MANUAL, RESPONSE, Api, simulated
@@ -257,3 +263,27 @@ def test_a_refusal_names_the_smallest_budget_that_is_enough(api: Api, with_tools
         result = Case(api, server, effort=Effort.medium, budget=enough).agent(tools).invoke(ASK)
         assert result["rheostat"]["thinking"]["effort"] == "medium"
         assert not result["rheostat"]["thinking"]["last_word"]
+
+
+@pytest.mark.parametrize(
+    ("clamped", "widened", "wanted"),
+    [(True, False, Effort.medium), (True, True, Effort.low), (False, False, Effort.high)],
+)
+def test_what_comes_after_a_cut_thought(clamped: bool, widened: bool, wanted: Effort) -> None:
+    """A name keeps its level, for a wider cap; twice in a row it thinks less; a number of tokens is raised."""
+    levels_ = {Effort.low: 100, Effort.medium: 200, Effort.high: 400}
+    facts = ModelFacts(name="m", levels=levels_, clamped=clamped)
+    before = AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "1"}])
+    before.response_metadata[THOUGHT_WITH] = {"effort": "medium", "starved": True, "widened": widened}
+    at = read_trajectory([HumanMessage("Do it."), before, ToolMessage("x", tool_call_id="1")])
+    plan = Pacing().plan(at, Policy(), "balanced", Caps(), facts, price=None, cached_tokens=0, tools=True)
+    assert plan.effort == wanted
+
+
+def test_a_model_with_a_list_price_isnt_free_whatever_was_declared_for_its_name() -> None:
+    with simulated(DONE) as server:
+        chat = free(CHAT.chat(server))
+        assert price_of("openai", CHAT.model) == listed_price("openai", CHAT.model)
+        price = endpoint_for(chat, provider="openai").price
+        assert price is not None
+        assert not price.free

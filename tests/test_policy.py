@@ -66,7 +66,7 @@ def test_what_fits_really_fits_and_is_never_more_than_was_wanted(score: float, w
         if plan != wanted:
             assert plan.decided_by == "budget"
             # a scratchpad that is too short to be of use is never chosen to fill a small room
-            assert plan.thinking_tokens == 0 or plan.thinking_tokens >= 32 or plan.effort == wanted.effort
+            assert plan.thinking_tokens == 0 or plan.thinking_tokens >= 32
 
 
 def decide(progress: Progress, **changes: Any) -> Any:

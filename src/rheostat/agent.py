@@ -162,12 +162,10 @@ class AgentCore:
         """
         readings = read(state)
         spend, run = readings["spend"], readings["run"]
-        payer = beside() if not run or not spend else None
-        if (
-            payer is not None and payer.ledger is self._here().ledger
-        ):  # another middleware took our key out of the state
-            return self._here(), payer.account
         if not run or not spend:
+            meter, payer = self._here(), beside()
+            if payer is not None and payer.ledger is meter.ledger:  # a neighbour took our key out of the state
+                return meter, payer.account
             raise BadInput(
                 "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
                 "(class Mine(AgentGraphState, total=False): …)"

@@ -90,7 +90,7 @@ class AgentNodes:
         verifier: Evidence on the final answer, from outside the model; or a function of its text.
         system_prompt: Put before the messages at each call; not kept in state.
         most_corrections: How often a refused answer goes back.
-        effort, escalate_to, ledger, account, on_limit, caps, policy, pacing: As in `AdaptiveThinking`.
+        effort, escalate_to, ledger, account, on_limit, on_contention, caps, policy, pacing: As in `AdaptiveThinking`.
 
     Raises:
         BadInput, BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid: at once.

@@ -247,11 +247,14 @@ class Policy:
             clamps: How long the model's replies are, where its levels are names: a tighter length cap is tried at each
                 level before a lower level.
         """
+        useless = 0 < plan.thinking_tokens < model.least_useful_thinking_tokens
         for samples in dict.fromkeys((plan.samples, 1)):
             fewer = plan
             if samples < plan.samples:
                 fewer = plan.because(f"the room allows {samples} sample(s)", by="budget", samples=samples)
-            for each in itertools.chain([fewer], _smaller(fewer, model, clamps)):
+            smaller = _smaller(fewer, model, clamps)
+            late = useless and fewer is not plan  # a thought too short to be of use doesn't fill a small room
+            for each in itertools.chain(smaller, [fewer]) if late else itertools.chain([fewer], smaller):
                 if room.fits(bound(each)):
                     return each
         return None

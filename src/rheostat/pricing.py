@@ -141,8 +141,9 @@ FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
 
 
 def price_of(provider: str, model: str) -> Price | None:
-    """What a hosted model costs: your own price before the list's; `None` if neither knows it."""
-    return own_prices().get(f"{provider}:{model}") or declared_price(model) or listed_price(provider, model)
+    """What a hosted model costs: your own price before the list's, and what was declared for a name that neither knows;
+    `None` if nothing does."""
+    return own_prices().get(f"{provider}:{model}") or listed_price(provider, model) or declared_price(model)
 
 
 _declared: dict[str, Price] = {}

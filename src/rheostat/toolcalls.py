@@ -155,19 +155,19 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
     turn = next((n for n in range(len(messages) - 1, -1, -1) if isinstance(messages[n], HumanMessage)), 0)
     messages = messages[turn:]
     results = {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
-    seen: list[tuple[str, Any, str]] = []
+    seen: set[tuple[str, str, str]] = set()
     last, streak = "", 0
     for message in messages:
         for each in message.tool_calls if isinstance(message, AIMessage) else ():
             text = results.get(str(each["id"]))
             if text is None or text.startswith(_NOT_RUN):
                 continue
-            made = (each["name"], each["args"], text)
-            if made[:2] == (call["name"], call["args"]):
+            made = (each["name"], repr(each["args"]), text)
+            if (each["name"], each["args"]) == (call["name"], call["args"]):
                 last, streak = text, streak + 1 if text == last or not streak else 1
             elif made not in seen:
                 streak = 0
-            seen.append(made)
+            seen.add(made)
     return streak
 
 
@@ -264,7 +264,7 @@ def run_tool(
     if tool is None and Exception in catches:
         return _message(call, evidence("", call, None, known))
     if tool is None:  # another may know it
-        return _checked((yield work), call, None, most_result_chars)
+        return (yield work)
     declared = terms_of(tool)
     if not declared.repeats and same_again(call, messages) >= _SAME_RESULTS:
         return _message(
@@ -334,8 +334,8 @@ def _paid(
         )
 
 
-def _checked(result: Any, call: dict[str, Any], tool: BaseTool | None, most_chars: int | None) -> Any:
-    if not isinstance(result, ToolMessage) or tool is None:
+def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int | None) -> Any:
+    if not isinstance(result, ToolMessage):
         return result
     text = result.content if isinstance(result.content, str) else None
     if text is not None and _GENERATOR.match(text):

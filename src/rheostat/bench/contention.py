@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any, Literal
 
 from langchain_core.messages import AIMessage
 
+from rheostat.bench.together import together, wait_for_the_others
 from rheostat.budget import Budget
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BudgetExceeded
@@ -125,26 +125,13 @@ class Crowd:
             sys.executable, "-m", "rheostat.bench.contention", "--some", str(self.address), self.shared, str(each),
             self.on_contention,
         ]  # fmt: skip
-        running = [
-            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
-            for _ in range(_PROCESSES)
-        ]
-        for process in running:
-            if process.stdout is not None:
-                process.stdout.readline()
-        for process in running:
-            if process.stdin is not None:
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        return [reply for process in running for reply in json.loads(process.communicate()[0])]
+        return [reply for said in together(command, _PROCESSES) for reply in json.loads(said)]
 
 
 def _some(address: str, shared: str, branches: str, on_contention: Any) -> None:
     crowd = Crowd(address, int(branches), 1, on_contention=on_contention, shared=shared)
     model, _ = crowd._model()
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
+    wait_for_the_others()
     sys.stdout.write(json.dumps(crowd._in_threads(model)))
     crowd.ledger.close()  # type: ignore[attr-defined]  # it is durable
 

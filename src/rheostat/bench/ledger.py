@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from typing import Annotated, Any, TypedDict
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 
+from rheostat.bench.together import together, wait_for_the_others
 from rheostat.budget import Budget
 from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading, open_ledger
 from rheostat.usage import Spend
@@ -51,27 +51,13 @@ def _threads(ledger: Ledger, writers: int) -> float:
 
 
 def _processes(address: str, writers: int) -> float:
-    """All start together, when the last one is ready."""
     command = [sys.executable, "-m", "rheostat.bench.ledger", "--writer", address]
-    running = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
-        for _ in range(writers)
-    ]
-    for process in running:
-        if process.stdout is not None:
-            process.stdout.readline()
-    for process in running:
-        if process.stdin is not None:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-    return sum(int(process.communicate()[0]) for process in running) / _SECONDS
+    return sum(map(int, together(command, writers))) / _SECONDS
 
 
 def _writer(address: str) -> None:
     ledger = open_ledger(address)
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
+    wait_for_the_others()
     sys.stdout.write(f"{_spend(ledger, 'a', _SECONDS)}\n")
     ledger.close()
 

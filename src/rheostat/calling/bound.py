@@ -22,7 +22,8 @@ _BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 _PLENTY = 1_000_000
 """Held where no limit counts tokens, and nothing bounds them."""
 _UNTOLD_TOKENS = 131_072
-"""The longest answer of a model in this process that says nothing of itself: more than any of them writes."""
+"""Held for an answer of a model in this process that says nothing of itself: a guess, which nothing enforces. What it
+writes beyond that is posted in full, and raised."""
 _TOKENS_PER_SECOND = 1_000
 """Faster than any model that is sold by the token writes (November 2026)."""
 MOMENT_SECONDS = 0.25
