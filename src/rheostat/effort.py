@@ -129,6 +129,8 @@ class ThinkingPlan:
     switch_usd_nanos: int = 0
     """What the change of effort costs by itself: the provider's prompt cache is kept by effort, and the conversation
     is read again at its full price."""
+    inline: bool = False
+    """The thought is written in the reply, before the answer: the way of a model that has no other."""
     widened: bool = False
     """Its length cap is twice the usual one: the last reply ran out of it."""
 

@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from importlib.resources import files
 
+from rheostat.evidence.forms import AnswerForm
 from rheostat.prompts import answer_key
 from rheostat.verifiers import PythonTests
 
-__all__ = ["Problem", "demo_problems", "live_problems"]
+__all__ = ["Problem", "ask_problems", "demo_problems", "live_problems"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,13 @@ class Problem:
     """A number, for scoring."""
     tests: str = ""
     """Python tests: the user's own check, which the adaptive solver may run, and the score."""
+    matches: str = ""
+    """A regular expression that a right answer in words fits."""
+
+    @property
+    def form(self) -> AnswerForm:
+        """Of its answer."""
+        return "code" if self.tests else "text" if self.matches else "number"
 
     def correct(self, answer: str | None) -> bool:
         """Score an answer."""
@@ -102,24 +110,36 @@ def _lines(name: str) -> list[dict[str, str]]:
     return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
-def live_problems() -> list[Problem]:
-    """The first 100 problems of GSM8K's test set and 50 of MBPP's (as functions with tests); both MIT."""
-    words = [
-        Problem(
-            id=f"gsm8k-{n}",
-            level="gsm8k",
-            question=row["question"],
-            gold=row["answer"].split("####")[1].strip(),
-        )
-        for n, row in enumerate(_lines("gsm8k-test-100.jsonl"))
+def _words(level: str, name: str) -> list[Problem]:
+    return [
+        Problem(id=f"{level}-{n}", level=level, question=row["question"], gold=row["answer"].split("####")[1].strip())
+        for n, row in enumerate(_lines(name))
     ]
-    code = [
+
+
+def _functions() -> list[Problem]:
+    return [
         Problem(
             id=row["name"].replace("mbpp_", "mbpp-", 1), level="mbpp", tests=row["test"],
             question=f"Complete this Python function.\n```python\n{row['prompt'].rstrip()}\n```",
         )
         for row in _lines("mbpp-50.jsonl")
     ]  # fmt: skip
+
+
+def ask_problems(level: str) -> list[Problem]:
+    """The tasks on which ways of asking are measured: `multiarith` (60, MIT), `gsm8k` (100), `mbpp` (50), `chat` (30)."""
+    if level == "mbpp":
+        return _functions()
+    if level == "chat":
+        rows = enumerate(_lines("chat-30.jsonl"))
+        return [Problem(id=f"chat-{n}", level="chat", **row) for n, row in rows]
+    return _words(level, {"multiarith": "multiarith-60.jsonl", "gsm8k": "gsm8k-test-100.jsonl"}[level])
+
+
+def live_problems() -> list[Problem]:
+    """The first 100 problems of GSM8K's test set and 50 of MBPP's (as functions with tests); both MIT."""
+    words, code = ask_problems("gsm8k"), _functions()
     mixed: list[Problem] = []
     for number, problem in enumerate(words):
         mixed.append(problem)

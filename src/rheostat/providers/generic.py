@@ -79,12 +79,16 @@ class GenericDial:
         return None
 
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
-        return ("think", "answer") if plan.thinking_tokens else ("whole",)
+        if not plan.thinking_tokens:
+            return ("whole",)
+        return ("whole", "answer") if plan.inline else ("think", "answer")
 
     def encode(
         self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
     ) -> Settings:
         most = plan.thinking_tokens if phase == "think" else plan.answer_tokens
+        if plan.inline and phase == "whole":
+            most += plan.thinking_tokens
         kwargs: dict[str, Any] = self._length(most)
         if temperature is not None:
             kwargs.get("options", kwargs)["temperature"] = temperature

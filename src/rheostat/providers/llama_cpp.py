@@ -115,14 +115,14 @@ class LlamaCppDial:
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
         if not plan.thinking_tokens:
             return ("whole",)
-        return ("think", "answer") if schema else ("whole", "answer")
+        return ("think", "answer") if schema and not plan.inline else ("whole", "answer")
 
     def encode(
         self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
     ) -> Settings:
         body: dict[str, Any] = {}
         kwargs: dict[str, Any] = {"extra_body": body}
-        thinking = plan.thinking_tokens if phase in ("whole", "think") else 0
+        thinking = plan.thinking_tokens if phase in ("whole", "think") and not plan.inline else 0
         if phase == "think":
             most = thinking  # plain text, cut by length: nothing to close
             body["chat_template_kwargs"] = {"enable_thinking": False}
@@ -131,7 +131,7 @@ class LlamaCppDial:
             body["thinking_budget_tokens"] = thinking
             kwargs["logprobs"] = True
         else:
-            most = plan.answer_tokens
+            most = plan.answer_tokens + (plan.thinking_tokens if plan.inline and phase == "whole" else 0)
             body["chat_template_kwargs"] = {"enable_thinking": False}
         kwargs["max_tokens"] = most
         if temperature is not None:

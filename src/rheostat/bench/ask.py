@@ -1,0 +1,116 @@
+"""`make bench-ask`: what each way of asking is worth, by model and kind of task.
+
+Replies are recorded as they came and read when the table is made, so that a better reader needs no new run. One half of
+the tasks chooses the way of a cell, the other half judges it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rheostat.bench.problems import Problem, ask_problems
+from rheostat.effort import Effort, ThinkingPlan
+from rheostat.evidence.asking import STOP, WAYS, ask, finish
+from rheostat.models import resolve
+from rheostat.providers import Endpoint
+
+__all__ = ["main"]
+
+_THINKING_TOKENS, _ANSWER_TOKENS = 320, 320
+_CELLS: dict[str, tuple[tuple[str, float], ...]] = {
+    "multiarith": (
+        ("function", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0), ("steps", 0.7),
+    ),
+    "gsm8k": (("function", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0)),
+    "mbpp": (("bare", 0), ("steps", 0), ("few-shot", 0), ("marked", 0)),
+    "chat": (("bare", 0), ("steps", 0)),
+}  # fmt: skip
+"""(way, temperature) by set of tasks."""
+
+
+def _say(endpoint: Endpoint, problem: Problem, way_name: str, temperature: float) -> dict[str, Any]:
+    """One reply, with the thought closed and answered where it ran out."""
+    way, dial = WAYS[way_name], endpoint.dial  # type: ignore[index]  # a name of the table above
+    thought = {"dial": _THINKING_TOKENS, "inline": _THINKING_TOKENS, "none": 0}[way.thought]
+    plan = ThinkingPlan(
+        effort=Effort.medium if thought else Effort.none, thinking_tokens=thought,
+        answer_tokens=way.answer_tokens.get(problem.form, _ANSWER_TOKENS), inline=way.thought == "inline",
+    )  # fmt: skip
+    messages = ask(problem.question, problem.form, way, marks=dial.example)
+    row = {"text": "", "output_tokens": 0, "input_tokens": 0, "cut": False}
+    began = time.monotonic()
+    for phase in dial.phases(plan, schema=False):
+        if phase == "answer":
+            if row["text"] and not row["cut"]:
+                break
+            thought_text = row["text"] or "…"
+            messages = [*messages, {"role": "assistant", "content": thought_text},
+                        {"role": "user", "content": finish(problem.form)}]  # fmt: skip
+        settings = dial.encode(plan, phase, temperature=temperature, schema=None)
+        if problem.form in STOP and phase != "think":
+            settings.kwargs["stop"] = STOP[problem.form]
+        message = endpoint.chat.invoke(messages, **settings.kwargs)
+        reply = dial.decode(message, settings, phase)
+        row["text"] = reply.text or reply.thought
+        row["cut"] = reply.cut
+        row["output_tokens"] += reply.spend.output_tokens if reply.spend else 0
+        row["input_tokens"] += reply.spend.input_tokens if reply.spend else 0
+    return {**row, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _todo(models: list[str], sets: list[str], most: int, known: set[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    for set_name in sets:
+        problems = ask_problems(set_name)[:most]
+        for model in models:
+            for way, temperature in _CELLS[set_name]:
+                for problem in problems:
+                    if (model, problem.id, way, temperature) not in known:
+                        yield model, problem, way, temperature
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run what isn't in the record yet, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--record", type=Path, required=True, help="replies, one a line; what is there isn't run again")
+    parser.add_argument("--model", action="append", help="may be repeated; both embedded ones by default")
+    parser.add_argument("--set", action="append", choices=list(_CELLS), help="only these; may be repeated")
+    parser.add_argument("--most", type=int, default=60, help="tasks of a set at the most")
+    parser.add_argument("--seconds", type=float, help="start no further task after this")
+    parser.add_argument("--workers", type=int, default=4)
+    given = parser.parse_args(arguments)
+    models = given.model or ["qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
+    rows = [json.loads(line) for line in given.record.read_text().splitlines()] if given.record.exists() else []
+    known = {(row["model"], row["id"], row["way"], row["temperature"]) for row in rows}
+    todo = list(_todo(models, given.set or list(_CELLS), given.most, known))
+    until = time.monotonic() + given.seconds if given.seconds else float("inf")
+    with given.record.open("a", encoding="utf-8") as record, ThreadPoolExecutor(given.workers) as pool:
+
+        def work(item: tuple[str, Problem, str, float]) -> dict[str, Any] | None:
+            model, problem, way, temperature = item
+            if time.monotonic() > until:
+                return None
+            said = _say(resolve(model), problem, way, temperature)
+            return {"model": model, "id": problem.id, "way": way, "temperature": temperature, **said}
+
+        for number, row in enumerate(pool.map(work, todo), 1):
+            if row is None:
+                continue
+            record.write(json.dumps(row, ensure_ascii=False) + "\n")
+            record.flush()
+            rows.append(row)
+            if number % 10 == 0:
+                sys.stderr.write(f"{number} of {len(todo)}: {row['model']} {row['id']} {row['way']}\n")
+    from rheostat.bench.ways import table
+
+    sys.stdout.write(table(rows) + "\n")
+
+
+if __name__ == "__main__":
+    main()
