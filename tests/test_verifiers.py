@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rheostat import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verdict, VerifierInvalid, as_verifier
 from rheostat.prompts import answer_key, ask, extract
-from rheostat.verifiers import maths_key
+from rheostat.evidence.verifiers import maths_key
 
 
 def test_python_tests_pass_and_fail_with_the_reason() -> None:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from rheostat.providers import Endpoint, endpoint_for
     from rheostat.toolcalls import terms
     from rheostat.usage import Spend, usd
-    from rheostat.verifiers import (
+    from rheostat.evidence.verifiers import (
         Exact,
         JsonSchema,
         Matches,
@@ -216,7 +216,7 @@ _ROOMS = {
         "Spend",
         "usd",
     ),
-    "rheostat.verifiers": (
+    "rheostat.evidence.verifiers": (
         "Exact",
         "JsonSchema",
         "Matches",

@@ -47,7 +47,7 @@ from rheostat.providers import Endpoint
 from rheostat.purse import OnContention
 from rheostat.toolcalls import terms_of
 from rheostat.usage import usd_nanos
-from rheostat.verifiers import Check, Verifier, as_verifier
+from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 
 __all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
 

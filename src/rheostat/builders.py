@@ -21,7 +21,7 @@ from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.purse import OnContention
 from rheostat.state import SolverInput, SolverOutput, SolverState
-from rheostat.verifiers import Check, Verifier, as_verifier
+from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 
 __all__ = ["SolverContext", "build_solver"]
 

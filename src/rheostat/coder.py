@@ -31,7 +31,7 @@ from rheostat.models import resolve
 from rheostat.policy import Caps
 from rheostat.providers import Endpoint
 from rheostat.usage import usd
-from rheostat.verifiers import Verdict
+from rheostat.evidence.verifiers import Verdict
 from rheostat_tools import Workspace, test_runner
 
 __all__ = ["CoderState", "Edits", "build_coder"]

@@ -16,7 +16,7 @@ from rheostat.providers.bounds import input_bound
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import read_failure
 from rheostat.usage import Spend
-from rheostat.verifiers import AnswerForm
+from rheostat.evidence.verifiers import AnswerForm
 
 __all__ = ["bounds", "sample"]
 

@@ -15,7 +15,7 @@ from rheostat.clamps import Clamps
 from rheostat.effort import Difficulty, Effort, Kind, ThinkingPlan, Wish
 from rheostat.errors import BadInput
 from rheostat.usage import Spend
-from rheostat.voting import Votes, boundary, first_draw
+from rheostat.evidence.votes import Votes, boundary, first_draw
 
 __all__ = ["Action", "Caps", "Decision", "ModelFacts", "Policy", "Progress"]
 
@@ -161,7 +161,7 @@ class Policy:
     The stopping rule is Weitzman's (1979, Econometrica 47:641): go on only while the expected gain exceeds the
     price. With a verifier the gain of round r is `0.35 · 0.7^(r-1)` (prior of success) × `worth`, the price is that
     of the next call in units of the first one. Without one, answers vote, and the lead that is enough falls with
-    each vote (`rheostat.voting.boundary`); the wish sets where it starts.
+    each vote (`rheostat.evidence.votes.boundary`); the wish sets where it starts.
     """
 
     thresholds: tuple[tuple[float, Effort], ...] = (

@@ -30,7 +30,7 @@ from rheostat.graph.state import read
 from rheostat.middleware import AdaptiveThinking
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
-from rheostat.verifiers import Verdict
+from rheostat.evidence.verifiers import Verdict
 
 __all__ = ["main"]
 

@@ -24,7 +24,7 @@ from rheostat.ledger import Account, MemoryLedger
 from rheostat.meter import Meter
 from rheostat.policy import Caps, Policy
 from rheostat.testing import scripted
-from rheostat.verifiers import Verdict
+from rheostat.evidence.verifiers import Verdict
 
 __all__ = ["main"]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 
 from rheostat.evidence.forms import AnswerForm
-from rheostat.prompts import answer_key
-from rheostat.verifiers import PythonTests
+from rheostat.evidence.equality import compatible
+from rheostat.evidence.verifiers import PythonTests
 
 __all__ = ["Problem", "ask_problems", "demo_problems", "live_problems"]
 
@@ -39,7 +40,9 @@ class Problem:
             return False
         if self.tests:
             return PythonTests(self.tests).check(answer).passed is True
-        return answer_key(answer, "number") == answer_key(self.gold, "number")
+        if self.matches:
+            return re.search(self.matches, answer) is not None
+        return compatible(answer, self.gold) is True
 
 
 _WORDS = (

@@ -17,7 +17,7 @@ from rheostat.effort import Effort
 from rheostat.graph.state import read as readings
 from rheostat.policy import Caps
 from rheostat.providers import Endpoint
-from rheostat.verifiers import PythonTests
+from rheostat.evidence.verifiers import PythonTests
 
 __all__ = ["BUDGETS", "Outcome", "Setting", "fixed_settings", "read", "run"]
 

@@ -28,7 +28,7 @@ from rheostat.ledger import MemoryLedger, open_ledger
 from rheostat.ledger.durable import DurableLedger
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
-from rheostat.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
+from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
 
 __all__ = ["solve"]
 

@@ -20,8 +20,8 @@ from rheostat.providers import Endpoint
 from rheostat.providers.dial import Messages
 from rheostat.state import SolverState
 from rheostat.usage import Spend
-from rheostat.verifiers import AnswerForm
-from rheostat.voting import Votes
+from rheostat.evidence.verifiers import AnswerForm
+from rheostat.evidence.votes import Votes
 
 __all__ = ["estimate"]
 

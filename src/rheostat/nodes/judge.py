@@ -13,8 +13,8 @@ from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision, Progress
 from rheostat.prompts import answer_form, answer_key, votable
 from rheostat.state import SolverState
-from rheostat.verifiers import Verdict
-from rheostat.voting import Votes
+from rheostat.evidence.verifiers import Verdict
+from rheostat.evidence.votes import Votes
 
 __all__ = ["decide", "verify"]
 

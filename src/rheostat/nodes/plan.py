@@ -23,7 +23,7 @@ from rheostat.providers import Endpoint
 from rheostat.providers.dial import Messages
 from rheostat.state import SolverState, WindDown
 from rheostat.usage import Spend
-from rheostat.verifiers import AnswerForm
+from rheostat.evidence.verifiers import AnswerForm
 
 __all__ = ["plan"]
 

@@ -25,7 +25,7 @@ from rheostat.policy import Caps, Policy
 from rheostat.prompts import ANSWER_TOKENS
 from rheostat.providers import Endpoint
 from rheostat.state import SolverState
-from rheostat.verifiers import AnswerForm, JsonSchema, Verifier
+from rheostat.evidence.verifiers import AnswerForm, JsonSchema, Verifier
 
 __all__ = ["OnLimit", "Solver", "Update", "as_node"]
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 from rheostat.errors import VerifierInvalid
-from rheostat.verifiers.verdict import AnswerForm, Verdict
+from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.verifiers.verdict import Verdict
 
 __all__ = ["Exact", "Matches"]
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from rheostat.errors import VerifierInvalid
+from rheostat.evidence.forms import AnswerForm, Form
 
-__all__ = ["AnswerForm", "Check", "Verdict", "Verifier", "as_verifier"]
-
-AnswerForm: TypeAlias = Literal["number", "code", "json", "text"]
-"""What an answer looks like: it decides how it is asked for, found in a reply, and compared."""
+__all__ = ["Check", "Verdict", "Verifier", "as_verifier", "judged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +29,18 @@ class Verdict:
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Judges an answer by something outside the model. `check` may block; async graphs run it in a thread."""
+    """Judges an answer by something outside the model. `check` may block; async graphs run it in a thread.
+
+    It gets the answer as it was read from the reply (`rheostat.evidence.answers`), wherever it is used: solver, agent,
+    coder, nodes.
+    """
 
     @property
-    def form(self) -> AnswerForm | None:
-        """The form of answer that it judges; `None`: any."""
+    def form(self) -> AnswerForm | Form | None:
+        """The form of answer that it judges; `None`: whatever was asked for."""
 
     def check(self, answer: str) -> Verdict:
-        """Judge one answer. An exception means that the verifier is broken: it counts as an abstention."""
+        """Judge one answer. An exception, or a limit of the verifier's own, says nothing of the answer: "can't tell"."""
 
 
 Check: TypeAlias = Callable[[str], "bool | str | Verdict | None"]
@@ -48,7 +50,7 @@ Check: TypeAlias = Callable[[str], "bool | str | Verdict | None"]
 @dataclass(frozen=True, slots=True)
 class _Function:
     function: Check
-    form: AnswerForm | None = None
+    form: AnswerForm | Form | None = None
 
     def check(self, answer: str) -> Verdict:
         said = self.function(answer)
@@ -61,6 +63,19 @@ class _Function:
         if isinstance(said, bool):
             return Verdict(said, "" if said else "the check refused it")
         raise TypeError(f"the check returned {said!r}; it may return True, False, a reason, None or a Verdict")
+
+
+def judged(verifier: Verifier | None, answer: str) -> Verdict:
+    """What a verifier says of an answer; whatever happens to it is a verdict: "can't tell", and why."""
+    if verifier is None:
+        return Verdict(None, "no verifier")
+    try:
+        verdict: Any = verifier.check(answer)
+    except Exception as error:  # a broken check says nothing about the answer
+        return Verdict(None, f"the verifier failed: {type(error).__name__}: {error}")
+    if not isinstance(verdict, Verdict):
+        return Verdict(None, f"the verifier failed: it returned {verdict!r} and no Verdict")
+    return verdict
 
 
 def as_verifier(check: Verifier | Check | None) -> Verifier | None:

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from rheostat.errors import MissingExtra, VerifierInvalid
-from rheostat.verifiers.verdict import AnswerForm, Verdict
+from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.verifiers.verdict import Verdict
 
 __all__ = ["JsonSchema"]
 
@@ -41,11 +42,15 @@ class JsonSchema:
         """The schema itself; it is also shown to the model."""
         self._validator = kind(schema)
 
+    def fits(self, text: str) -> bool:
+        """Does this text satisfy it?"""
+        return self.check(text).passed is True
+
     def check(self, answer: str) -> Verdict:
         """Parse and validate; the reason names the first few faults by their path."""
         try:
             value = json.loads(answer)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             return Verdict(False, f"not valid JSON: {error}")
         faults = sorted(self._validator.iter_errors(value), key=lambda fault: fault.json_path)
         if not faults:

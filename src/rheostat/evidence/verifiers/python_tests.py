@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 
 from rheostat.errors import MissingExtra, VerifierInvalid
-from rheostat.verifiers.verdict import AnswerForm, Verdict
+from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.verifiers.verdict import Verdict
+from rheostat.sandbox.embedded import embedded_python, run_embedded
 
 __all__ = ["PythonTests"]
 
@@ -15,7 +17,8 @@ class PythonTests:
 
     The code runs in pydantic-monty: a Python subset in a worker process without files, network or environment, under
     limits of time, memory and recursion. `tests` is a piece of Python: top-level asserts, and functions named
-    `test_*`, which are called in order.
+    `test_*`, which are called in order. What that interpreter can't run (a module that it doesn't have, more time than
+    the limit) is "can't tell".
 
     Args:
         tests: Python source.
@@ -30,10 +33,8 @@ class PythonTests:
     form: AnswerForm | None = "code"
 
     def __init__(self, tests: str, *, seconds: float = 2.0, memory_bytes: int = 128 * 2**20) -> None:
-        try:
-            import pydantic_monty  # noqa: F401 - fail where the verifier is built, not at the first answer
-        except ImportError:
-            raise MissingExtra("PythonTests", "verifiers") from None
+        if not embedded_python():  # fail where the verifier is built, not at the first answer
+            raise MissingExtra("PythonTests", "verifiers")
         if seconds <= 0 or memory_bytes <= 0:
             raise VerifierInvalid(f"limits must be above zero: seconds={seconds}, memory_bytes={memory_bytes}")
         try:
@@ -62,27 +63,10 @@ class PythonTests:
 
     def check(self, answer: str) -> Verdict:
         """Run the code, then the tests."""
-        from pydantic_monty import CollectString, Monty, MontyCrashedError, MontyError
-
-        limits = {"max_feed_duration_secs": self.seconds, "max_memory": self.memory_bytes}
-        out = CollectString(max_bytes=1 << 20)
-        with (
-            Monty(request_timeout=self.seconds + 5, feed_duration_limit_grace=1.0) as pool,
-            pool.checkout(script_name="answer.py", limits=limits) as session,  # type: ignore[arg-type]  # its TypedDict
-        ):
-            for source, what in ((f"{answer}\nNone\n", "the code"), (self._run, "the tests")):
-                try:
-                    session.feed_run(source, print_callback=out)
-                except MontyCrashedError:
-                    return Verdict(False, f"{what} crashed the sandbox")
-                except MontyError as error:
-                    return Verdict(False, f"{what} failed: {_explain(error)}")
-        return Verdict(True)
-
-
-def _explain(error: Exception) -> str:
-    """The end of the traceback: the line that failed and what it said."""
-    display = getattr(error, "display", None)
-    text = display() if callable(display) else str(error)
-    lines = [line for line in str(text).splitlines() if line.strip() and "python-input" not in line]
-    return "\n".join(line[:200] for line in lines[-4:] if not line.startswith("Traceback"))
+        ran = run_embedded((f"{answer}\nNone\n", self._run), seconds=self.seconds, memory_bytes=self.memory_bytes)
+        if ran.status == "done":
+            return Verdict(True)
+        what = ("the code", "the tests")[ran.part]
+        if ran.status == "failed":
+            return Verdict(False, f"{what} failed: {ran.why}")
+        return Verdict(None, f"{what} can't be run in the embedded interpreter: {ran.why}")

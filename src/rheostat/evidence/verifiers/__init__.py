@@ -4,14 +4,13 @@
 A verdict passes, fails with a reason that goes back to the model, or abstains.
 """
 
-from rheostat.verifiers.maths import MathsAnswer, maths_key
-from rheostat.verifiers.plain import Exact, Matches
-from rheostat.verifiers.python_tests import PythonTests
-from rheostat.verifiers.schema import JsonSchema
-from rheostat.verifiers.verdict import AnswerForm, Check, Verdict, Verifier, as_verifier
+from rheostat.evidence.verifiers.maths import MathsAnswer
+from rheostat.evidence.verifiers.plain import Exact, Matches
+from rheostat.evidence.verifiers.python_tests import PythonTests
+from rheostat.evidence.verifiers.schema import JsonSchema
+from rheostat.evidence.verifiers.verdict import Check, Verdict, Verifier, as_verifier, judged
 
 __all__ = [
-    "AnswerForm",
     "Check",
     "Exact",
     "JsonSchema",
@@ -21,5 +20,5 @@ __all__ = [
     "Verdict",
     "Verifier",
     "as_verifier",
-    "maths_key",
+    "judged",
 ]

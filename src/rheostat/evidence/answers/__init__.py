@@ -1,0 +1,6 @@
+"""The one reader of answers. In: a reply, a form, the question. Out: an `Answer` with its text, value and key, or `None`."""
+
+from rheostat.evidence.answers.reading import asked_form, read_answer
+from rheostat.evidence.answers.values import Answer, answer_of
+
+__all__ = ["Answer", "answer_of", "asked_form", "read_answer"]

@@ -1,0 +1,239 @@
+"""Numbers: one grammar for reading and comparing (docs/answers.md, "Numbers")."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rheostat.evidence.answers.units import CURRENCIES, UNIT_AFTER, Quantity, scaled
+
+__all__ = ["Found", "number_at", "numbers_in", "plain", "read_number"]
+
+_MOST_DIGITS, _MOST_EXPONENT = 400, 400
+"""Larger ones are compared as text."""
+
+_SAME_WIDTH = {
+    **dict.fromkeys("−–‐‑﹣－﹘", "-"), "＋": "+", "．": ".", "，": ",", "％": "%", "＄": "$", "⁄": "/", "∕": "/", "／": "/",
+    **dict.fromkeys("\u00a0\u202f\u2009\u2007\u2008\u205f\u3000", " "), "’": "'", "：": ":", "＝": "=", "∶": ":",
+}  # fmt: skip
+_SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
+_AS_DIGITS = str.maketrans(_SUPERSCRIPTS, "0123456789+-")
+
+
+def plain(text: str) -> str:
+    """The same text, character for character, with one sign for each meaning: a span here is a span there."""
+    if text.isascii():
+        return text
+    return "".join(_plain(char) for char in text)
+
+
+def _plain(char: str) -> str:
+    if char in _SAME_WIDTH:
+        return _SAME_WIDTH[char]
+    if not char.isascii() and unicodedata.category(char) == "Nd":
+        return str(unicodedata.digit(char))
+    return char
+
+
+_VULGAR = {char: Fraction(unicodedata.numeric(char)).limit_denominator(10) for char in "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞"}
+_WHOLE = r"""(?:
+    [1-9]\d{0,2}(?:,\d{3})+(?![\d])(?!,\d) | [1-9]\d?(?:,\d{2})+,\d{3}(?!\d)
+  | [1-9]\d{0,2}(?:\ \d{3})+(?!\ ?\d)(?![/\d]) | [1-9]\d{0,2}(?:'\d{3})+(?!\d) | [1-9]\d{0,2}(?:_\d{3})+(?!\d)
+  | [1-9]\d{0,2}(?:(?:\{,\}|,?\\[,;!\ ]|\{,\}\\!)\d{3})+(?!\d)
+  | \d+ )"""
+_FRAC = r"\\[dtc]?frac(?:\s*\{\s*(?P<{0}n>-?\d+)\s*\}\s*\{\s*(?P<{0}d>\d+)\s*\}|\s*(?P<{0}sn>\d)\s*(?P<{0}sd>\d))"
+
+
+def _frac(name: str) -> str:
+    return _FRAC.replace("{0}", name)
+
+
+_NUMBER = re.compile(
+    rf"""
+    (?P<sign>(?<![\w)\]}}%.])[-+]\s?|\b(?:minus|negative)\s+)?
+    (?P<money>(?:US|A|C|NZ|HK|S)?\\?\$\s?|[€£¥₹₩]\s?|\b(?:USD|EUR|GBP|JPY|INR|CNY|CHF)\s)?
+    (?P<inner>-)?
+    (?:
+        (?P<vulgar>[¼½¾⅐-⅞])
+      | {_frac("f")}
+      | (?:(?<![\w.])|(?<=[$])|(?<=[a-z]\ ))
+        (?P<whole>{_WHOLE})?(?P<part>(?<!\d)\.\d+|(?<=\d)\.\d+)?(?!\.\d)
+        (?:
+            (?P<exp>[eE][-+]?\d{{1,4}}(?!\d)|\s?(?:×|x|X|\*|·|⋅|\\times|\\cdot)\s?10\s?(?:(?:\^|\*\*)\s?[{{(]?\s?[-+]?\d{{1,4}}\s?[}})]?|[{_SUPERSCRIPTS}]+))
+          | \s?(?P<mvulgar>[¼½¾⅐-⅞])
+          | \s?(?:and\ )?{_frac("m")}
+          | \ (?:and\ )?(?P<pn>\d+)\s?/\s?(?P<pd>\d+)(?![\d/.])
+          | \s?/\s?(?P<over>{_WHOLE})(?![\d/])(?!\.\d)
+        )?
+    )
+    (?!\d|(?:st|nd|rd|th)\b|:\d|-\d|/\d)
+    (?P<size>(?:\s?-?\s?(?:hundred|thousand|million|billion|trillion|dozen)s?\b)*)
+    (?P<short>\s?(?:k|K|m|M|mn|mio|bn|B|tn|T)(?![\w]))?
+    """,
+    re.X,
+)
+_SIZES = {
+    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+}  # fmt: skip
+_SHORT = {"k": 3, "m": 6, "mn": 6, "mio": 6, "bn": 9, "b": 9, "tn": 12, "t": 12}
+_CURRENCY_WORDS = r"dollars?|euros?|pence|cents?|rupees?|yen|yuan|francs?|bucks|USD|EUR|GBP|JPY|INR|CNY|CHF"
+
+_ONES = dict(
+    zip(
+        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+        "eighteen nineteen".split(), range(20), strict=True,
+    )
+)  # fmt: skip
+_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
+_WORD = "|".join([*_ONES, *_TENS, "hundred", "thousand", "million", "billion"])
+_WORDS = re.compile(
+    rf"(?P<sign>\b(?:minus|negative)\s+)?\b(?P<words>(?:a(?=\s)|{'|'.join([*_ONES, *_TENS])})"
+    rf"(?:(?:[-\s]|\s?\band\s)*\b(?:{_WORD}))*)\b(?P<unit>\s+dozen\b)?",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A number in a text."""
+
+    start: int
+    end: int
+    quantity: Quantity
+
+
+_AND_MORE = re.compile(r"\s*,?\s*(?:and\s+)?(?=\d)")
+_INCHES = re.compile(r"\s?(?:in\b\.?|\"|″)")
+_STARTS = re.compile(r"[-+.\d$€£¥₹₩\\¼½¾⅐-⅞]|\b[A-Za-z]")
+_SKIPPED = re.compile(r"[^\W\d_]+|\d[\d.,:/-]*|.", re.S)
+
+
+def _int(text: str) -> int:
+    digits = re.sub(r"\D", "", text)
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError("too long")
+    return int(digits or "0")
+
+
+def _value(match: re.Match[str]) -> Fraction:
+    group = match.groupdict()
+    if group["vulgar"]:
+        value = _VULGAR[group["vulgar"]]
+    elif group["fn"] or group["fsn"]:
+        value = Fraction(int(group["fn"] or group["fsn"]), _int(group["fd"] or group["fsd"]))
+    else:
+        value = Fraction(_int(group["whole"] or ""))
+        if group["part"]:
+            digits = group["part"][1:]
+            value += Fraction(_int(digits), 10 ** len(digits))
+        if group["exp"]:
+            exponent = int(re.split(r"[eE^(*{⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]|10(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻])", _exponent(group["exp"]))[-1].strip(" })"))
+            if abs(exponent) > _MOST_EXPONENT:
+                raise ValueError("too large")
+            value *= Fraction(10) ** exponent
+        elif group["mvulgar"]:
+            value += _VULGAR[group["mvulgar"]]
+        elif top := group["mn"] or group["msn"] or group["pn"]:
+            value += Fraction(_int(top), _int(group["md"] or group["msd"] or group["pd"]))
+        elif group["over"]:
+            value /= _int(group["over"])
+    for size in re.findall(r"[a-z]+", group["size"] or ""):
+        value *= _SIZES[size.rstrip("s")]
+    if group["short"] and group["money"]:
+        value *= 10 ** _SHORT[group["short"].strip().lower()]
+    negative = sum(bool(sign and sign.strip() in ("-", "minus", "negative")) for sign in (group["sign"], group["inner"]))
+    return -value if negative % 2 else value
+
+
+def _exponent(text: str) -> str:
+    power = re.search(rf"10([{_SUPERSCRIPTS}]+)$", text)
+    return f"e{power[1].translate(_AS_DIGITS)}" if power else text.replace("^", "e").replace("**", "e")
+
+
+def _in_words(text: str) -> Fraction:
+    total = part = 0
+    for word in re.findall(r"[a-z]+", text.lower()):
+        if word in _ONES or word in _TENS:
+            part += _ONES.get(word, _TENS.get(word, 0))
+        elif word == "hundred":
+            part = (part or 1) * 100
+        elif word in _SIZES:
+            total, part = total + (part or 1) * _SIZES[word], 0
+    return Fraction(total + part)
+
+
+def number_at(text: str, start: int = 0) -> Found | None:
+    """The number that begins at this place of a `plain` text, with its unit."""
+    match = _NUMBER.match(text, start)
+    if match is not None and _is_number(match):
+        try:
+            value = _value(match)
+        except (ValueError, ZeroDivisionError):
+            return None
+        end = match.end() if match["money"] or not match["short"] else match.start("short")
+        unit = CURRENCIES.get((match["money"] or "").strip(" \\").upper(), "")
+        return _with_unit(text, match.start(), end, value, unit)
+    words = _WORDS.match(text, start)
+    if words is not None and (words["words"].strip().lower() != "a" or words["unit"]):
+        value = _in_words(words["words"])
+        if words["unit"]:
+            value = (value or 1) * 12
+        if words["sign"]:
+            value = -value
+        return _with_unit(text, words.start(), words.end(), value, "")
+    return None
+
+
+def _is_number(match: re.Match[str]) -> bool:
+    return any(match[name] for name in ("vulgar", "fn", "fsn", "whole", "part"))
+
+
+def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str) -> Found:
+    """The unit that follows; of several quantities in a row (1 hour 35 minutes) their sum."""
+    if unit:
+        return Found(start, end, Quantity(value, unit))
+    after = UNIT_AFTER.match(text, end)
+    if after is None:
+        return Found(start, end, Quantity(value, ""))
+    found = Found(start, after.end(), scaled(value, after))
+    more = _AND_MORE.match(text, found.end)
+    following = number_at(text, more.end()) if more and found.quantity.compound else None
+    if following is not None and found.quantity.unit == "foot" and (inches := _INCHES.match(text, following.end)):
+        following = Found(following.start, inches.end(), Quantity(following.quantity.value, "inch"))
+    if following is not None and following.quantity.compound:
+        total = found.quantity.plus(following.quantity)
+        if total is not None:
+            return Found(start, following.end, total)
+    return found
+
+
+def numbers_in(text: str) -> Iterator[Found]:
+    """All numbers of a `plain` text, from left to right."""
+    at = 0
+    while (start := _STARTS.search(text, at)) is not None:
+        at = start.start()
+        found = number_at(text, at)
+        if found is not None and _stands_alone(text, found) and text[at : found.end].lower() != "one":
+            yield found
+            at = max(found.end, at + 1)
+        else:
+            skip = _SKIPPED.match(text, at)
+            at = skip.end() if skip else at + 1
+
+
+def _stands_alone(text: str, found: Found) -> bool:
+    """Not the second half of a word, a range, a ratio, a date, a version, an index."""
+    before = text[max(0, found.start - 2) : found.start]
+    if re.search(r"[\w][-:/.]$|[\w\\^_]$|[<>≤≥]\s?$", before) and text[found.start] not in "$€£¥₹₩¼½¾⅓⅔":
+        return False
+    return not re.match(r"[A-Za-z_]\w*\(|[A-Za-z0-9_^!]", text[found.end : found.end + 2])
+
+
+def read_number(text: str) -> Quantity | None:
+    """A text that is a number with or without a unit, and nothing else."""
+    shown = plain(text).strip()
+    found = number_at(shown)
+    return found.quantity if found is not None and shown[found.end :].strip() in ("", ".") else None

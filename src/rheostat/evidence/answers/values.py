@@ -1,0 +1,219 @@
+"""The value of a bare answer, and the key that equal answers share."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from rheostat.evidence.answers.dates import read_date
+from rheostat.evidence.answers.expressions import expression_key, looks_symbolic
+from rheostat.evidence.answers.numbers import plain, read_number
+from rheostat.evidence.answers.text import unwrapped
+from rheostat.evidence.answers.units import Quantity
+from rheostat.evidence.forms import AnswerForm
+
+__all__ = ["Answer", "answer_of", "parse_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that was read."""
+
+    text: str
+    """As the model wrote it."""
+    form: AnswerForm
+    value: Any
+    """Exact: by form, see docs/answers.md."""
+    key: str
+    """Equal answers share it."""
+
+
+def answer_of(text: str, form: AnswerForm | None = None, *, unit: tuple[Fraction, str] = (Fraction(1), "")) -> Answer | None:
+    """A bare answer, read whole.
+
+    Args:
+        form: What it is; `None`: whatever it looks like, at the least text.
+        unit: Of a bare number: the one that the question asked for, and how many of it one is.
+
+    Returns:
+        `None`: it isn't of this form.
+    """
+    if form is None:
+        for each in (_number, _date, _expression, _text):
+            answer = each(text, unit)
+            if answer is not None:
+                return answer
+        return None
+    return _READERS[form](text, unit)
+
+
+Unit = tuple[Fraction, str]
+
+
+def _number(text: str, unit: Unit) -> Answer | None:
+    bare = _assigned(unwrapped(text))
+    quantity = read_number(bare)
+    if quantity is not None:
+        return _of_quantity(text, quantity, unit)
+    parts = _listed(plain(bare))
+    if parts is None:
+        return None
+    found = [(_number(part, unit) if part.strip() else None) or _expression(part, unit) for part in parts[1]]
+    if any(one is None for one in found):
+        return None
+    numbers = [one for one in found if one is not None]
+    keys = [one.key for one in numbers]
+    left, kind = parts[0], "list"
+    if left == "{":
+        kind, keys = "set", sorted(set(keys))
+    elif left not in ("", "("):
+        kind = f"list {left}"
+    return Answer(_shown(text), "number", tuple(one.value for one in numbers), f"{kind} {'; '.join(keys)}")
+
+
+def _of_quantity(text: str, quantity: Quantity, unit: Unit) -> Answer:
+    if not quantity.unit and unit[1]:
+        asked = Quantity(quantity.value * unit[0], unit[1])
+        return Answer(_shown(text), "number", quantity.value, asked.key)
+    if not quantity.unit or quantity.unit == "percent":
+        value = quantity.value / (100 if quantity.unit else 1)
+        return Answer(_shown(text), "number", value, quantity.key)
+    value, base = quantity.key.split(" ", 1)
+    return Answer(_shown(text), "quantity", (Fraction(value), base), quantity.key)
+
+
+def _quantity(text: str, unit: Unit) -> Answer | None:
+    return _number(text, unit)
+
+
+_ASSIGNED = re.compile(r"^\s*\\?[A-Za-z](?:_\{?\w+\}?)?\s*(?:\([A-Za-z]\))?\s*=\s*(?=[^=])")
+
+
+def _assigned(text: str) -> str:
+    """`x = 5` is 5."""
+    return unwrapped(_ASSIGNED.sub("", text, count=1))
+
+
+def _listed(text: str) -> tuple[str, list[str]] | None:
+    """(opening bracket, parts) of a list, tuple, interval or set of two or more."""
+    text = re.sub(r"\\(?:left|right)\s?", "", text).replace("\\{", "{").replace("\\}", "}").strip()
+    left = ""
+    if text[:1] in ("(", "[", "{") and text[-1:] in (")", "]", "}"):
+        left, text = text[0] if text[0] + text[-1] in ("()", "[]", "{}") else text[0] + text[-1], text[1:-1]
+    comma = r"[,;]\s+" if re.search(r",\s", text) else "[,;]"  # 1,000, 2,000
+    parts = re.split(rf"\s*(?:[,;]\s+and\s+|{comma}|\s+and\s+|\\text\s*\{{\s*and\s*\}}|、)\s*", text)
+    return (left, parts) if len(parts) > 1 or left in ("{", "[") else None
+
+
+def _expression(text: str, unit: Unit) -> Answer | None:
+    bare = _assigned(unwrapped(text))
+    if not looks_symbolic(bare):
+        return None
+    key = expression_key(bare)
+    if key is None:
+        return None
+    if key.startswith("number "):
+        return _of_quantity(text, Quantity(Fraction(key[7:]), ""), unit)
+    return Answer(_shown(text), "number", bare, key)
+
+
+def _date(text: str, unit: Unit) -> Answer | None:
+    iso = read_date(unwrapped(text))
+    return None if iso is None else Answer(_shown(text), "date", iso, f"date {iso}")
+
+
+_CHOICE = re.compile(r"^(?:option|choice|answer)?\s*[(\[]?\s*([A-Z])\s*[)\].:]?$", re.I)
+
+
+def _choice(text: str, unit: Unit) -> Answer | None:
+    bare = unwrapped(text)
+    letters = [_CHOICE.match(part.strip()) for part in re.split(r"\s*(?:,|;|&|\band\b)\s*", bare) if part.strip()]
+    if not letters or not all(letters):
+        return None
+    value = ", ".join(sorted({letter[1].upper() for letter in letters if letter}))
+    return Answer(_shown(text), "choice", value, f"choice {value}")
+
+
+def _text(text: str, unit: Unit) -> Answer | None:
+    bare = unwrapped(text)
+    key = " ".join(unicodedata.normalize("NFC", plain(bare)).casefold().split())
+    return Answer(_shown(text), "text", bare, f"text {key}") if bare else None
+
+
+def _shown(text: str) -> str:
+    return unwrapped(text)
+
+
+def parse_json(text: str) -> Any:
+    """A JSON value with exact numbers.
+
+    Raises:
+        ValueError: it isn't one, is nested too deeply, or a number is too long.
+    """
+    try:
+        return json.loads(text, parse_float=Decimal, parse_int=_exact_int, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _exact_int(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) < 400 else Decimal(digits)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _canonical(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{_canonical(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_canonical, value)) + "]"
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return json.dumps(value)
+    number = value if isinstance(value, Decimal) else Decimal(value)
+    return "0" if not number else format(number.normalize(), "e" if abs(number.adjusted()) > 60 else "f")
+
+
+def _json(text: str, unit: Unit) -> Answer | None:
+    try:
+        value = parse_json(text)
+        return Answer(text.strip(), "json", value, f"json {_canonical(value)}")
+    except (ValueError, RecursionError, ArithmeticError):
+        return None
+
+
+def _code(text: str, unit: Unit) -> Answer | None:
+    source = text.strip("\n").rstrip()
+    if not source.strip():
+        return None
+    try:
+        return Answer(source, "code", source, f"code {ast.dump(ast.parse(source))}")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return Answer(source, "code", source, f"code {source}")
+
+
+def _any_number(text: str, unit: Unit) -> Answer | None:
+    return _number(text, unit) or _expression(text, unit)
+
+
+def _plain_number(text: str, unit: Unit) -> Answer | None:
+    """The number alone is the value; its unit stays in the key."""
+    answer = _any_number(text, unit)
+    if answer is None or answer.form == "number":
+        return answer
+    quantity = read_number(_assigned(unwrapped(text)))
+    return answer if quantity is None else replace(answer, form="number", value=quantity.value)
+
+
+_READERS: dict[AnswerForm, Callable[[str, Unit], Answer | None]] = {
+    "number": _plain_number, "quantity": _any_number, "date": _date, "choice": _choice, "text": _text, "json": _json,
+    "code": _code,
+}  # fmt: skip

@@ -1,0 +1,90 @@
+"""Are two answers the same? For votes exactly (`same`); for verifiers with what may be forgiven (`compatible`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+
+from rheostat.evidence.answers.expressions import looks_symbolic
+from rheostat.evidence.answers.numbers import numbers_in, plain, read_number
+from rheostat.evidence.answers.text import unwrapped
+from rheostat.evidence.answers.values import Answer, answer_of
+from rheostat.evidence.forms import AnswerForm
+
+__all__ = ["compatible", "grouped", "same"]
+
+
+def same(a: str | Answer, b: str | Answer, form: AnswerForm | None = None) -> bool:
+    """The same answer, exactly: an equivalence (docs/answers.md, "Equality").
+
+    Args:
+        form: Of both, where they are texts; `None`: what each looks like.
+    """
+    return key_of(a, form) == key_of(b, form)
+
+
+def key_of(answer: str | Answer, form: AnswerForm | None = None) -> str:
+    """The key of a bare answer; what isn't of its form is compared as text."""
+    if isinstance(answer, Answer):
+        return answer.key
+    read = answer_of(answer, form) or answer_of(answer, "text")
+    return read.key if read is not None else "text "
+
+
+def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None = None) -> bool | None:
+    """May this answer pass for that one? Unlike `same` it forgives a unit that only one of the two has.
+
+    Args:
+        reply: What the model answered.
+        gold: What is known to be right.
+        form: Of both; `None`: what each looks like.
+
+    Returns:
+        `None`: it can't tell (an expression that isn't understood).
+    """
+    if key_of(reply, form) == key_of(gold, form):
+        return True
+    ours, theirs = (each if isinstance(each, str) else each.text for each in (reply, gold))
+    x, y = _parts(ours), _parts(theirs)
+    if x is not None and y is not None:
+        return x[0] == y[0] and (not x[1] or not y[1])
+    left, right = key_of(reply, form), key_of(gold, form)
+    symbolic = any(looks_symbolic(each) for each in (ours, theirs))
+    understood = all(each.startswith(("number", "expression", "list", "set", "date", "json")) for each in (left, right))
+    if symbolic and not understood and form in (None, "number", "quantity") and not _in_words(ours, theirs):
+        return None
+    return False
+
+
+def _in_words(*texts: str) -> bool:
+    return any(len(re.findall(r"[A-Za-z]{4,}", re.sub(r"\\[a-z]+", "", text))) > 1 for text in texts)
+
+
+def _parts(text: str) -> tuple[Fraction, str] | None:
+    """(number, unit) as they are written; words after a number that are no unit count as one."""
+    bare = re.sub(r"^\s*\\?[A-Za-z]\s*=\s*", "", unwrapped(text))
+    whole = read_number(bare)
+    if whole is not None:
+        return whole.value, whole.unit
+    shown = plain(bare)
+    found = next(numbers_in(shown), None)
+    if found is None or found.start > 0 or found.quantity.unit:
+        return None
+    after = shown[found.end :]
+    words = re.fullmatch(r"[\s-]*(?:\\text\{)?\s*([A-Za-z][A-Za-z .'-]{0,40}?)\s*\}?", after)
+    if words is None or re.match(r"(?:or|and|to|th|st|nd|rd|x|in|on|of|not)\b", words[1]):
+        return None
+    return found.quantity.value, words[1].casefold()
+
+
+def grouped(answers: Iterable[str], equal: Callable[[str, str], bool]) -> list[int]:
+    """For each answer the number of the first one that it is equal to."""
+    firsts: list[tuple[int, str]] = []
+    groups = []
+    for number, answer in enumerate(answers):
+        group = next((first for first, text in firsts if equal(text, answer)), number)
+        if group == number:
+            firsts.append((number, answer))
+        groups.append(group)
+    return groups

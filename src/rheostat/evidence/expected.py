@@ -1,0 +1,78 @@
+"""What an answer to this question should look like, and how it is read and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rheostat.effort import Kind
+from rheostat.evidence.answers import Answer, answer_of, asked_form, read_answer
+from rheostat.evidence.answers.text import said
+from rheostat.evidence.forms import AnswerForm, Form
+from rheostat.evidence.verifiers import JsonSchema, Verifier
+
+__all__ = ["Expected"]
+
+_OF_KIND: dict[Kind, AnswerForm] = {"maths": "number", "code": "code"}
+_VOTABLE = ("number", "quantity", "choice", "date", "json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """The answer that is looked for: one object for asking, reading and comparing."""
+
+    question: str
+    kind: Kind
+    given: AnswerForm | Form | None
+    """What the caller can use; `None`: whatever the question asks for and the reply brings."""
+    asked: AnswerForm
+    """How it is asked for."""
+    fits: Callable[[str], bool] | None = None
+    """Does a text of JSON fit the schema?"""
+
+    @classmethod
+    def of(cls, question: str, kind: Kind, verifier: Verifier | None, form: AnswerForm | Form | None = None) -> Expected:
+        """From the question, its kind, and what will judge the answer."""
+        given = form if form is not None else verifier.form if verifier is not None else None
+        if isinstance(given, Form):
+            asked: AnswerForm = "text"
+        else:
+            asked = given or (_OF_KIND.get(kind) if kind == "code" else None) or asked_form(question) or _OF_KIND.get(kind, "text")
+        fits = verifier.fits if isinstance(verifier, JsonSchema) else None
+        return cls(question=question, kind=kind, given=given, asked=asked, fits=fits)
+
+    @property
+    def votable(self) -> bool:
+        """Can answers be compared, so that they can vote? Code, prose and chat can't."""
+        if isinstance(self.given, Form):
+            return True
+        return self.asked in _VOTABLE or (self.asked == "text" and self.kind in ("facts", "science", "maths"))
+
+    @property
+    def told(self) -> str:
+        """A line for the model on the form of the answer, where the form is the caller's own."""
+        return self.given.told if isinstance(self.given, Form) else ""
+
+    def read(self, reply: str, *, cut: bool = False) -> Answer | None:
+        """The answer of a reply; of one that was cut, only a marked one."""
+        if isinstance(self.given, Form):
+            text = self.given.read(said(reply))
+            return None if text is None else Answer(text, "text", text, f"{self.given.name} {text}")
+        return read_answer(
+            reply, self.given, question=self.question, hint=self.asked, fits=self.fits, marked_only=cut
+        )
+
+    def whole(self, text: str) -> Answer | None:
+        """A text that is the answer and nothing else, such as what a program printed."""
+        if isinstance(self.given, Form):
+            return self.read(text)
+        if self.given is None:
+            return self.read(text) or answer_of(text)
+        return self.read(text)
+
+    def same(self, a: str, b: str) -> bool:
+        """Are two keys of answers those of equal answers?"""
+        if isinstance(self.given, Form):
+            ours, theirs = (key.removeprefix(f"{self.given.name} ") for key in (a, b))
+            return self.given.same(ours, theirs)
+        return a == b

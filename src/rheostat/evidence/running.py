@@ -1,0 +1,76 @@
+"""Answers that Python works out: the model writes a program or a function, the answer is what it prints or returns.
+
+Program-aided language models (arXiv:2211.10435), program of thoughts (arXiv:2211.12588): a small model sets up a sum better
+than it does it.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any, Literal
+
+from rheostat.evidence.answers import read_answer
+from rheostat.sandbox.embedded import Ran, run_embedded
+
+__all__ = ["worked_out"]
+
+
+def worked_out(reply: str, runs: Literal["program", "function"]) -> tuple[str | None, str]:
+    """Run the Python of a reply.
+
+    Returns:
+        The answer as text, or `None`; and why there is none.
+    """
+    code = read_answer(reply, "code")
+    if code is None:
+        return None, "the reply holds no Python"
+    source: str = code.value
+    call = _call(source, "solution")
+    if runs == "function" and call:
+        ran = run_embedded((f"{source}\nNone\n", call))
+        return (_text(ran.value), "") if ran.status == "done" and ran.value is not None else _printed(ran)
+    ran = run_embedded((f"{source}\nNone\n",))
+    if ran.status == "done" and not ran.output.strip() and call:
+        ran = run_embedded((f"{source}\nNone\n", call))
+        return (_text(ran.value), "") if ran.status == "done" and ran.value is not None else _printed(ran)
+    return _printed(ran)
+
+
+def _printed(ran: Ran) -> tuple[str | None, str]:
+    lines = [line.strip() for line in ran.output.splitlines() if line.strip()]
+    if ran.status != "done":
+        return None, f"the code {'failed' if ran.status == 'failed' else 'could not be run'}: {ran.why}"
+    return (_rounded(lines[-1]), "") if lines else (None, "the code printed nothing")
+
+
+def _call(source: str, name: str) -> str:
+    """A call of the function of this name, else of the last one that needs no arguments; empty: there is none."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ""
+    bare = [
+        node.name
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+        and len(node.args.args) + len(node.args.posonlyargs) <= len(node.args.defaults)
+        and all(default is not None for default in node.args.kw_defaults)
+    ]
+    return f"{name if name in bare else bare[-1]}()" if bare else ""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return _rounded(str(value))
+
+
+def _rounded(text: str) -> str:
+    """`0.30000000000000004` is 0.3: twelve digits of a binary fraction are right."""
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    if "." not in text or len(text) < 15:
+        return text
+    return format(number, ".12g")

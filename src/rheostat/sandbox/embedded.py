@@ -1,0 +1,117 @@
+"""The embedded interpreter: pydantic-monty, a subset of Python in a worker process without files, network or environment."""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rheostat.errors import MissingExtra
+
+__all__ = ["Ran", "embedded_python", "run_embedded"]
+
+_MOST_OUTPUT_BYTES = 1 << 16
+_LIMITS = ("TimeoutError: feed time limit", "MemoryError", "RecursionError", "memory limit")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What became of a piece of code."""
+
+    status: Literal["done", "failed", "can't tell"]
+    """It ran to its end; it raised; or the interpreter's own limits ended it (time, memory, what it doesn't know)."""
+    output: str = ""
+    """What it printed."""
+    value: Any = None
+    """Of its last expression: plain data."""
+    why: str = ""
+    """Of a failure: the line at fault and what it said."""
+    part: int = 0
+    """The piece that failed, counted from 0."""
+
+
+def embedded_python() -> bool:
+    """Is it installed?"""
+    return importlib.util.find_spec("pydantic_monty") is not None
+
+
+def run_embedded(pieces: Sequence[str], *, seconds: float = 2.0, memory_bytes: int = 128 * 2**20) -> Ran:
+    """Run pieces of source one after the other in one session.
+
+    Args:
+        seconds: Of each piece.
+        memory_bytes: Heap of the sandbox.
+
+    Raises:
+        MissingExtra: pydantic-monty isn't installed.
+    """
+    try:
+        from pydantic_monty import CollectString, Monty, MontyCrashedError, MontyError
+    except ImportError:
+        raise MissingExtra("running Python", "verifiers") from None
+    out = CollectString(max_bytes=_MOST_OUTPUT_BYTES)
+    value: Any = None
+    number = 0
+    try:
+        with (
+            Monty(request_timeout=seconds + 5, feed_duration_limit_grace=1.0) as pool,
+            pool.checkout(
+                script_name="answer.py",
+                limits={"max_feed_duration_secs": seconds, "max_memory": memory_bytes},
+                os_policy={"sleep": "zero"},
+            ) as session,
+        ):
+            for number, source in enumerate(pieces):
+                value = session.feed_run(source, print_callback=out)
+    except MontyCrashedError:
+        return Ran("can't tell", str(out.output), None, "it took too much time or memory", number)
+    except MontyError as error:
+        why = _explain(error)
+        unable = _unable(str(error), why, pieces[number])
+        return Ran("can't tell" if unable else "failed", str(out.output), None, why, number)
+    except UnicodeEncodeError as error:
+        return Ran("failed", str(out.output), None, f"UnicodeEncodeError: {error}", number)
+    return Ran("done", str(out.output), value)
+
+
+def _explain(error: Exception) -> str:
+    """The end of the traceback: the line that failed and what it said."""
+    display = getattr(error, "display", None)
+    text = display() if callable(display) else str(error)
+    lines = [line for line in str(text).splitlines() if line.strip() and "python-input" not in line]
+    return "\n".join(line[:200] for line in lines[-4:] if not line.startswith("Traceback"))
+
+
+def _unable(message: str, why: str, source: str) -> bool:
+    """Did the interpreter end it, and not the code itself? What CPython would do differently says nothing of the code."""
+    said = f"{message}\n{why}"
+    if any(limit in said for limit in _LIMITS):
+        return True
+    if re.search(r"\b(?:ModuleNotFoundError|ImportError|PermissionError|NotImplementedError: The monty)\b", said):
+        return True
+    if "SyntaxError" in said:
+        return _compiles(source)
+    if name := re.search(r"NameError: name '(\w+)' is not defined", said):
+        return hasattr(builtins, name[1])
+    if missing := re.search(r"AttributeError: (?:type object )?'?(\w+)'?(?: object)? has no attribute '(\w+)'", said):
+        return _has(missing[1], missing[2])
+    if missing := re.search(r"AttributeError: module '([\w.]+)' has no attribute '(\w+)'", said):
+        return True
+    return bool(re.search(r"not (?:yet )?(?:supported|implemented)|unsupported keyword|unexpected keyword argument", said))
+
+
+def _compiles(source: str) -> bool:
+    try:
+        compile(source, "answer.py", "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):
+        return False
+    return True
+
+
+def _has(kind: str, name: str) -> bool:
+    """Does Python's own type have this attribute?"""
+    known = getattr(builtins, kind, None)
+    return isinstance(known, type) and hasattr(known, name)
