@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from rheostat.effort import ThinkingPlan, plan_of
 from rheostat.errors import BudgetExceeded
-from rheostat.flow import Flow
+from rheostat.evidence.asking import Way, finish
+from rheostat.evidence.expected import Expected
+from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.running import worked_out
+from rheostat.flow import Effect, Flow
 from rheostat.ledger import Reservation
 from rheostat.meter import Meter
-from rheostat.prompts import FINISH, STOP, extract
-from rheostat.providers import Endpoint, Settings
+from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.bounds import input_bound
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import read_failure
 from rheostat.usage import Spend
-from rheostat.evidence.verifiers import AnswerForm
 
-__all__ = ["bounds", "sample"]
+__all__ = ["bounds", "sample", "shaped"]
 
 _THOUGHT_OVERHEAD = 32
 """Template tokens around a thought that is sent back."""
+_VALUES = ("number", "quantity", "choice", "date")
+
+
+def shaped(plan: ThinkingPlan, way: Way, form: AnswerForm) -> ThinkingPlan:
+    """The plan of one sample: what this way of asking makes of the thinking tokens and of the answer's."""
+    room = min(way.room_tokens[plan.purpose == "last word"], plan.answer_tokens)
+    if way.runs:
+        return replace(plan, thinking_tokens=0, answer_tokens=room)
+    answer = plan.answer_tokens
+    if form in _VALUES and way.answer_tokens:
+        answer = min(answer, way.answer_tokens)
+    elif form in _VALUES and room:
+        answer = room
+    if way.thought == "inline":
+        return replace(plan, inline=True, thinking_tokens=plan.thinking_tokens or room, answer_tokens=answer)
+    return replace(plan, answer_tokens=answer, thinking_tokens=plan.thinking_tokens if way.thought == "dial" else 0)
 
 
 def bounds(
@@ -40,8 +61,9 @@ def bounds(
         settings = dial.encode(plan, phase, temperature=None, schema=schema)
         tokens = input_tokens
         if number:  # the thought is read back, byte for byte at the most what was written
-            finish = input_bound([{"role": "user", "content": FINISH[form]}], {}, dial.overhead).tokens
-            tokens += plan.thinking_tokens + _THOUGHT_OVERHEAD + (finish or 0)
+            finishing = input_bound([{"role": "user", "content": finish(form)}], {}, dial.overhead).tokens
+            written = plan.max_output_tokens if plan.inline else plan.thinking_tokens
+            tokens += written + _THOUGHT_OVERHEAD + (finishing or 0)
         amounts.append(meter.bound(endpoint, tokens, settings))
     return amounts
 
@@ -52,7 +74,8 @@ def sample(
     account: str,
     plan: ThinkingPlan,
     messages: Messages,
-    form: AnswerForm,
+    way: Way,
+    expected: Expected,
     held: Sequence[Reservation],
     *,
     temperature: float | None,
@@ -61,15 +84,20 @@ def sample(
 ) -> Flow[dict[str, Any]]:
     """Draw one answer. A failed request becomes an `error`, never a text that could vote.
 
+    Args:
+        plan: As `shaped` for this way.
+
     Returns:
-        Plain data: `answer` (or None), `text`, `thought`, `thinking_tokens`, `output_tokens`, `cut` (the thought hit
-        its cap), `error` (or None), `notes`.
+        Plain data: `answer` (or None), its `key`, `text`, `thought`, `way`, `thinking_tokens`, `output_tokens`, `cut` (the
+        thought hit its cap), `error` (or None), `notes`.
     """
     dial = endpoint.dial
     phases = dial.phases(plan, schema=schema is not None)
     drawn: dict[str, Any] = {
         "model": endpoint.name,
+        "way": way.name,
         "answer": None,
+        "key": None,
         "text": "",
         "thought": "",
         "thinking_tokens": 0,
@@ -85,17 +113,18 @@ def sample(
             if phase == "answer" and drawn["answer"] is not None:
                 break
             settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
-            if form in STOP and dial.facts.takes_stop and phase != "think":
-                settings.kwargs["stop"] = STOP[form]
+            stops = way.stops(expected.asked)
+            if stops and dial.facts.takes_stop and phase != "think":
+                settings.kwargs["stop"] = stops
             sent, reread = messages, None
             if phase == "answer":
                 thought = drawn["thought"] or drawn["text"] or "…"
                 sent = [
                     *messages,
                     {"role": "assistant", "content": thought},
-                    {"role": "user", "content": FINISH[form]},
+                    {"role": "user", "content": finish(expected.asked)},
                 ]
-                reread = (thought, plan.thinking_tokens)
+                reread = (thought, plan.max_output_tokens if plan.inline else plan.thinking_tokens)
             reply = yield from meter.call(
                 endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread,
                 alone=not waiting,
@@ -111,7 +140,8 @@ def sample(
                 drawn["cut"] = reply.cut or (
                     settings.max_thinking_tokens > 0 and (spend.thinking_tokens or 0) >= settings.max_thinking_tokens
                 )
-            drawn["answer"] = extract(reply.text, form) if phase != "think" else None
+            if phase != "think":
+                yield from _read(reply, way, expected, drawn)
     except BudgetExceeded as refused:
         drawn["error"] = f"budget: {refused}"
     except Exception as error:
@@ -120,3 +150,16 @@ def sample(
         for reservation in waiting:
             yield from meter.void(reservation.id)
     return drawn
+
+
+def _read(reply: Reply, way: Way, expected: Expected, drawn: dict[str, Any]) -> Flow[None]:
+    """The answer in a reply, or what its code makes of it."""
+    if way.runs:
+        work = functools.partial(worked_out, reply.text, way.runs)
+        text, why = yield Effect(work, lambda: asyncio.to_thread(work))
+        answer = expected.whole(text) if text is not None else None
+        drawn["notes"] += [f"{way.name}: {why}"] if why else []
+    else:
+        answer = expected.read(reply.text, cut=reply.cut)
+    if answer is not None:
+        drawn["answer"], drawn["key"] = answer.text, answer.key

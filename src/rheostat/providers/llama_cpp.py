@@ -23,6 +23,7 @@ from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 
 from rheostat.effort import Effort, Kind, ThinkingPlan
+from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
@@ -97,14 +98,22 @@ class LlamaCppDial:
     counts_at_once = True
     steer: Steer | None = None
 
-    def __init__(self, name: str, *, client: ChatOpenAI | None = None, floor: dict[Kind, Effort] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        client: ChatOpenAI | None = None,
+        thinks: bool = False,
+        ways: dict[Kind, tuple[WayName, ...]] | None = None,
+    ) -> None:
         self.facts = ModelFacts(
             name=name,
             levels=LEVELS,
             least_useful_thinking_tokens=32,
             takes_temperature=True,
             takes_stop=True,
-            floor=floor or {},
+            thinks=thinks,
+            ways=ways or {},
         )
         self._client = client
 

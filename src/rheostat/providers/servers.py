@@ -171,6 +171,8 @@ class Found:
     """Of the first model; `None`: it doesn't say."""
     thinking: str
     """How its thinking is set, for people."""
+    thinks: bool = True
+    """Its chat template knows thoughts."""
 
 
 def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Found:
@@ -213,7 +215,7 @@ def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Fou
         template = str(props.get("chat_template") or "")
         thinks = "enable_thinking" in template or "<think>" in template
         how = "thinking_budget_tokens, enforced to the token" if thinks else "its chat template doesn't think"
-        return _found("llama.cpp", props.get("build_info"), listed, slot.get("n_ctx"), how)
+        return _found("llama.cpp", props.get("build_info"), listed, slot.get("n_ctx"), how, thinks=thinks)
     if owner == "sglang":
         return _found("sglang", ask("/server_info").get("version"), listed, context)
     if owner == "vllm" or context:
@@ -224,7 +226,7 @@ def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Fou
     return _found("unknown", "", listed, context, "two requests: a scratchpad, then the answer")
 
 
-def _found(kind: str, version: Any, listed: list[Any], context: Any, thinking: str = "") -> Found:
+def _found(kind: str, version: Any, listed: list[Any], context: Any, thinking: str = "", *, thinks: bool = True) -> Found:
     if kind in SERVERS:
         server = SERVERS[kind]
         sent = ", ".join(name for name in server.on(1, Effort.low) if name != "chat_template_kwargs")
@@ -235,4 +237,5 @@ def _found(kind: str, version: Any, listed: list[Any], context: Any, thinking: s
         models=tuple(str(each.get("id")) for each in listed),
         context_tokens=context if isinstance(context, int) else None,
         thinking=thinking,
+        thinks=thinks,
     )

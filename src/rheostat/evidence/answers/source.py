@@ -166,6 +166,11 @@ def _values(text: str) -> Iterator[Answer]:
         try:
             _, end = decoder.raw_decode(text, start.start())
             parse_json(text[start.start() : end])
+        except json.JSONDecodeError as error:
+            if error.pos >= len(text.rstrip()):  # it was cut: what is inside it isn't the answer
+                return
+            at = start.end()
+            continue
         except (ValueError, RecursionError):
             at = start.end()
             continue
