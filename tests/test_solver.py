@@ -146,7 +146,7 @@ def test_at_the_cap_the_best_answer_so_far_comes_with_the_reason(run: Runner) ->
             return f"The answer is {next(answers)}"
 
     model = ScriptedModel(script=script)
-    result = run(build_solver(model, budget=Budget(calls=5), effort="thorough").compile(), {"question": QUESTION})
+    result = run(build_solver(model, budget=Budget(calls=6), effort="thorough").compile(), {"question": QUESTION})
     assert result["answer"] == "29"  # three votes to two: not enough for thorough, but the budget is spent
     assert result["stopped"].startswith("budget: ")
     assert result["confidence"] == pytest.approx(0.6)

@@ -6,12 +6,9 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rheostat import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verdict, VerifierInvalid, as_verifier
-from rheostat.prompts import answer_key, ask, extract
-from rheostat.evidence.verifiers import maths_key
+from rheostat.evidence.verifiers import judged
 
 
 def test_python_tests_pass_and_fail_with_the_reason() -> None:
@@ -24,29 +21,50 @@ def test_python_tests_pass_and_fail_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "says"),
+    ("code", "passed", "says"),
     [
-        ("while True:\n    pass", "TimeoutError"),
-        ("x = [0]\nwhile True:\n    x = x + x", "MemoryError"),
-        ("def f(n): return f(n + 1)\nf(0)", "RecursionError"),
-        ("open('/etc/passwd').read()", "PermissionError"),
-        ("import os\nos.listdir('/')", "PermissionError"),
-        ("def f(:", "SyntaxError"),
-        ("raise ValueError('no')", "ValueError: no"),
+        ("def f(:", False, "SyntaxError"),
+        ("raise ValueError('no')", False, "ValueError: no"),
+        ("raise NotImplementedError", False, "NotImplementedError"),
+        ("'a'.foo()", False, "AttributeError"),
+        ("undefined", False, "NameError"),
+        # the interpreter's own limits say nothing of the code
+        ("while True:\n    pass", None, "TimeoutError"),
+        ("x = [0]\nwhile True:\n    x = x + x", None, "MemoryError"),
+        ("def f(n): return f(n + 1)\nf(0)", None, "RecursionError"),
+        ("open('/etc/passwd').read()", None, "PermissionError"),
+        ("import os\nos.listdir('/')", None, "PermissionError"),
+        ("import heapq", None, "ModuleNotFoundError"),
+        ("from fractions import Fraction", None, "fractions"),
+        ("class A:\n    pass\nclass B(A):\n    pass", None, "inheritance"),
+        ("def g():\n    yield 1", None, "yield"),
+        ("print((3).bit_count())", None, "bit_count"),
+        ("print(memoryview(b'a'))", None, "memoryview"),
     ],
 )
-def test_code_that_misbehaves_is_refused_quickly(code: str, says: str) -> None:
+def test_code_fails_or_cant_be_told_quickly(code: str, passed: bool | None, says: str) -> None:
     started = time.monotonic()
     verdict = PythonTests("assert True", seconds=0.5, memory_bytes=32 * 2**20).check(code)
-    assert verdict.passed is False
+    assert verdict.passed is passed, verdict
     assert says in verdict.reason
     assert time.monotonic() - started < 5
 
 
 def test_tests_that_loop_for_ever_end_too() -> None:
     verdict = PythonTests("while True:\n    assert True", seconds=0.3).check("x = 1")
-    assert verdict.passed is False
-    assert "the tests failed" in verdict.reason
+    assert verdict.passed is None
+    assert "the tests can't be run" in verdict.reason
+
+
+def test_whatever_happens_to_a_verifier_is_a_verdict() -> None:
+    def broken(answer: str) -> bool:
+        raise RuntimeError("no network")
+
+    assert judged(as_verifier(broken), "5") == Verdict(None, "the verifier failed: RuntimeError: no network")
+    odd = judged(as_verifier(lambda answer: 3), "5")
+    assert odd.passed is None
+    assert "returned 3" in odd.reason
+    assert judged(None, "5").passed is None
 
 
 @pytest.mark.parametrize(
@@ -88,6 +106,14 @@ def test_schema_names_the_faults_by_their_path() -> None:
         ("sqrt(8)", r"2\sqrt{2}", True),
         (r"\sqrt{8}", r"2\sqrt{2}", True),
         ("9^99999999", "7^99999999", None),  # would never end: refused by its look
+        ("34", "3,4", False),
+        ("3/2", "1 1/2", True),
+        ("300000000", "3e8", True),
+        ("-5", "−5", True),
+        ("B", "b", True),
+        ("11:15", "11:15 AM", True),
+        ("18", "18 dollars", True),
+        ("18 dollars", "18 euros", False),
         ("1", "x" * 500, None),
     ],
 )
@@ -116,52 +142,3 @@ def test_any_function_is_a_verifier() -> None:
     assert verifier is not None
     assert [verifier.check(word).passed for word in ("good", "bad", "odd", "?")] == [True, False, False, None]
     assert verifier.check("odd").reason == "it is odd"
-
-
-@given(st.integers(-(10**9), 10**9), st.sampled_from(["{}", "${}", "{}.0", "{}.", " {} ", "{}%"]))
-def test_equal_numbers_share_a_key(number: int, form: str) -> None:
-    assert maths_key(form.format(number)) == maths_key(f"{number:,}")
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("The answer is 18.", "18"),
-        ("She makes 9 * 2 = 18 dollars. The answer is 9 * 2 = 18 dollars.", "18"),
-        ("so **Answer:** $1,234.50 in all", "$1,234.50"),
-        (r"Therefore \(\boxed{42}\).", "42"),
-        ("It takes 3 bolts", "3"),
-        ("The answer is N.", None),
-        ("The answer is x = 2y + 1", "2y + 1"),
-        ("I don't know", None),
-        ("", None),
-        ("   \n", None),
-    ],
-)
-def test_a_number_is_found_where_the_model_put_it(text: str, answer: str | None) -> None:
-    assert extract(text, "number") == answer
-
-
-def test_code_and_json_are_found() -> None:
-    assert extract("Here:\n```python\ndef f():\n    return 1\n```\nDone.", "code") == "def f():\n    return 1"
-    assert extract("```python\ndef f():\n    return 1", "code") == "def f():\n    return 1"  # cut by a stop sequence
-    assert extract("def f(): return 1", "code") == "def f(): return 1"
-    assert extract("I can't do that", "code") is None
-    assert extract('Sure: {"a": [1, 2]} ok?', "json") == '{"a": [1, 2]}'
-    assert answer_key('{"b":1,"a":2}', "json") == answer_key('{"a": 2, "b": 1}', "json")
-
-
-def test_the_reason_goes_back_to_the_model_and_the_examples_only_to_small_ones() -> None:
-    plain = ask("2 + 2?", "number", thinking=True, refused=[("5", "5 is not right")])
-    assert [message["role"] for message in plain] == ["user", "assistant", "user"]
-    assert "5 is not right" in plain[-1]["content"]
-    shown = ask("2 + 2?", "number", thinking=True, example=lambda thought, answer: f"<t>{thought}</t>{answer}")
-    assert len(shown) == 5
-    assert shown[1]["content"].startswith("<t>")
-    assert shown[-1]["content"] == "2 + 2?"
-
-
-@given(st.text(max_size=300), st.sampled_from(["number", "code", "json", "text"]))
-def test_any_reply_can_be_read(text: str, form: Any) -> None:
-    answer = extract(text, form)
-    assert answer is None or isinstance(answer_key(answer, form), str)

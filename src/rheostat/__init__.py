@@ -34,6 +34,19 @@ if TYPE_CHECKING:
         SettingWarning,
         VerifierInvalid,
     )
+    from rheostat.evidence.answers import Answer, read_answer
+    from rheostat.evidence.equality import compatible, same
+    from rheostat.evidence.forms import Form
+    from rheostat.evidence.verifiers import (
+        Exact,
+        JsonSchema,
+        Matches,
+        MathsAnswer,
+        PythonTests,
+        Verdict,
+        Verifier,
+        as_verifier,
+    )
     from rheostat.graph.state import RheostatState, read
     from rheostat.ledger import (
         Account,
@@ -55,16 +68,6 @@ if TYPE_CHECKING:
     from rheostat.providers import Endpoint, endpoint_for
     from rheostat.toolcalls import terms
     from rheostat.usage import Spend, usd
-    from rheostat.evidence.verifiers import (
-        Exact,
-        JsonSchema,
-        Matches,
-        MathsAnswer,
-        PythonTests,
-        Verdict,
-        Verifier,
-        as_verifier,
-    )
 
 __all__ = [
     "FREE",
@@ -72,6 +75,7 @@ __all__ = [
     "AdaptiveThinking",
     "AgentNodes",
     "Agreement",
+    "Answer",
     "BadInput",
     "Budget",
     "BudgetExceeded",
@@ -81,6 +85,7 @@ __all__ = [
     "Effort",
     "Endpoint",
     "Exact",
+    "Form",
     "HoldExceeded",
     "JsonSchema",
     "Ledger",
@@ -122,14 +127,17 @@ __all__ = [
     "build_autonomous",
     "build_coder",
     "build_solver",
+    "compatible",
     "endpoint_for",
     "heuristic",
     "install_gate",
     "latest_reading",
     "open_ledger",
     "read",
+    "read_answer",
     "remove_gate",
     "resolve",
+    "same",
     "terms",
     "usd",
 ]
@@ -216,6 +224,9 @@ _ROOMS = {
         "Spend",
         "usd",
     ),
+    "rheostat.evidence.answers": ("Answer", "read_answer"),
+    "rheostat.evidence.equality": ("compatible", "same"),
+    "rheostat.evidence.forms": ("Form",),
     "rheostat.evidence.verifiers": (
         "Exact",
         "JsonSchema",

@@ -35,6 +35,7 @@ from rheostat.difficulty import THOUGHT_WITH, read_trajectory
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.events import emit
+from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, RheostatState, merge, read
@@ -47,7 +48,6 @@ from rheostat.providers import Endpoint
 from rheostat.purse import OnContention
 from rheostat.toolcalls import terms_of
 from rheostat.usage import usd_nanos
-from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 
 __all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
 

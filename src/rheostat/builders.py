@@ -13,6 +13,8 @@ from rheostat.budget import Budget
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput, BudgetInvalid
+from rheostat.evidence.forms import AnswerForm, Form
+from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 from rheostat.ledger import Ledger, MemoryLedger
 from rheostat.meter import Meter
 from rheostat.models import resolve
@@ -21,7 +23,6 @@ from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint
 from rheostat.purse import OnContention
 from rheostat.state import SolverInput, SolverOutput, SolverState
-from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 
 __all__ = ["SolverContext", "build_solver"]
 
@@ -40,6 +41,7 @@ def build_solver(
     *,
     budget: Budget,
     verifier: Verifier | Check | None = None,
+    form: AnswerForm | Form | None = None,
     effort: Wish | str = "balanced",
     escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
     caps: Caps | None = None,
@@ -61,6 +63,8 @@ def build_solver(
             an OpenAI-compatible server.
         budget: Hard limits of each run.
         verifier: Evidence from outside the model; or a function of the answer (see `as_verifier`).
+        form: Of the answer: `number`, `quantity`, `choice`, `date`, `text`, `json`, `code`, or a `Form` of your own. By
+            default the verifier's, or what the question asks for and the reply brings (docs/answers.md).
         effort: `fast`, `balanced`, `thorough`, or a fixed level (`none` … `max`), which switches adaptation off.
         escalate_to: Other models, cheapest first: asked when the ones before them didn't do.
         caps: What the operator allows.
@@ -103,6 +107,7 @@ def build_solver(
         meter=meter or Meter(ledger or MemoryLedger(), on_contention=on_contention),
         budget=budget,
         verifier=as_verifier(verifier),
+        form=form,
         policy=policy or Policy(),
         caps=caps or Caps(),
         wish=parse_wish(str(effort)),

@@ -26,12 +26,12 @@ from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph
 from rheostat.budget import Budget
 from rheostat.errors import BadInput
 from rheostat.events import emit
+from rheostat.evidence.verifiers import Verdict
 from rheostat.graph.state import read
 from rheostat.models import resolve
 from rheostat.policy import Caps
 from rheostat.providers import Endpoint
 from rheostat.usage import usd
-from rheostat.evidence.verifiers import Verdict
 from rheostat_tools import Workspace, test_runner
 
 __all__ = ["CoderState", "Edits", "build_coder"]

@@ -40,6 +40,8 @@ def shaped(plan: ThinkingPlan, way: Way, form: AnswerForm) -> ThinkingPlan:
         answer = min(answer, way.answer_tokens)
     elif form in _VALUES and room:
         answer = room
+    if way.thought == "inline" and plan.purpose == "last word":  # one request, whatever comes of it
+        return replace(plan, thinking_tokens=0, answer_tokens=room + answer)
     if way.thought == "inline":
         return replace(plan, inline=True, thinking_tokens=plan.thinking_tokens or room, answer_tokens=answer)
     return replace(plan, answer_tokens=answer, thinking_tokens=plan.thinking_tokens if way.thought == "dial" else 0)
@@ -88,8 +90,8 @@ def sample(
         plan: As `shaped` for this way.
 
     Returns:
-        Plain data: `answer` (or None), its `key`, `text`, `thought`, `way`, `thinking_tokens`, `output_tokens`, `cut` (the
-        thought hit its cap), `error` (or None), `notes`.
+        Plain data: `answer` (or None), its `key`, `text`, `thought`, `way`, `thinking_tokens`, `output_tokens`, `cut`
+        (the thought hit its cap), `error` (or None), `notes`.
     """
     dial = endpoint.dial
     phases = dial.phases(plan, schema=schema is not None)

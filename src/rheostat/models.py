@@ -123,7 +123,9 @@ def _url_endpoint(url: str, price: Price | None) -> Endpoint:
     found = inspect_server(url, key)
     name = found.models[0]
     if found.kind == "llama.cpp":
-        return served_endpoint(url, key, name=name, price=price, context_tokens=found.context_tokens, thinks=found.thinks)
+        return served_endpoint(
+            url, key, name=name, price=price, context_tokens=found.context_tokens, thinks=found.thinks
+        )
     if found.kind not in SERVERS:
         return endpoint_for(_client(ChatOpenAI, url, key, name), name=name, price=price)
     given, chat = (_client(ChatServer, url, key, name, max_retries) for max_retries in (None, 0))

@@ -14,9 +14,9 @@ from rheostat.budget import Room
 from rheostat.clamps import Clamps
 from rheostat.effort import Difficulty, Effort, Kind, ThinkingPlan, Wish
 from rheostat.errors import BadInput
-from rheostat.usage import Spend
 from rheostat.evidence.asking import WAYS, WayName
 from rheostat.evidence.votes import Votes, boundary, first_draw
+from rheostat.usage import Spend
 
 __all__ = ["Action", "Caps", "Decision", "ModelFacts", "Policy", "Progress"]
 
@@ -73,8 +73,8 @@ class ModelFacts:
 
     def works_without_thought(self, kind: Kind) -> bool:
         """Was its best way on this kind measured to be one without a thought?"""
-        ways = self.ways.get(kind)
-        return bool(ways) and not self.thinks and WAYS[ways[0]].thought == "none"
+        ways = self.ways.get(kind, ())
+        return not self.thinks and any(WAYS[name].thought == "none" for name in ways[:1])
 
     def above(self, effort: Effort, cap: Effort) -> Effort | None:
         """The next useful level above `effort`, within `cap`; `None` at the top."""
@@ -213,7 +213,9 @@ class Policy:
                 reasons.append(f"{wish} → {effort.value}")
             if effort > Effort.none and model.works_without_thought(difficulty.kind):
                 effort = Effort.none
-                reasons.append(f"{model.name} does {difficulty.kind} best by {model.ways[difficulty.kind][0]}, without thought")
+                reasons.append(
+                    f"{model.name} does {difficulty.kind} best by {model.ways[difficulty.kind][0]}, without thought"
+                )
         samples = first_draw(base) if votable and not verified else 1
         plan = ThinkingPlan(
             effort=effort,

@@ -26,11 +26,11 @@ from langgraph.checkpoint.memory import InMemorySaver
 from rheostat.agent_nodes import build_agent
 from rheostat.budget import Budget
 from rheostat.coder import build_coder
+from rheostat.evidence.verifiers import Verdict
 from rheostat.graph.state import read
 from rheostat.middleware import AdaptiveThinking
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
-from rheostat.evidence.verifiers import Verdict
 
 __all__ = ["main"]
 

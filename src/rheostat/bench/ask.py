@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from rheostat.bench.problems import Problem, ask_problems
+from rheostat.bench.ways import table
 from rheostat.effort import Effort, ThinkingPlan
-from rheostat.evidence.asking import STOP, WAYS, ask, finish
+from rheostat.evidence.asking import WAYS, WayName, ask, finish
+from rheostat.exchange import shaped
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
 
 __all__ = ["main"]
 
 _THINKING_TOKENS, _ANSWER_TOKENS = 320, 320
-_CELLS: dict[str, tuple[tuple[str, float], ...]] = {
+_CELLS: dict[str, tuple[tuple[WayName, float], ...]] = {
     "multiarith": (
         ("function", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0), ("steps", 0.7),
     ),
@@ -35,16 +37,14 @@ _CELLS: dict[str, tuple[tuple[str, float], ...]] = {
 """(way, temperature) by set of tasks."""
 
 
-def _say(endpoint: Endpoint, problem: Problem, way_name: str, temperature: float) -> dict[str, Any]:
+def _say(endpoint: Endpoint, problem: Problem, way_name: WayName, temperature: float) -> dict[str, Any]:
     """One reply, with the thought closed and answered where it ran out."""
-    way, dial = WAYS[way_name], endpoint.dial  # type: ignore[index]  # a name of the table above
-    thought = {"dial": _THINKING_TOKENS, "inline": _THINKING_TOKENS, "none": 0}[way.thought]
-    plan = ThinkingPlan(
-        effort=Effort.medium if thought else Effort.none, thinking_tokens=thought,
-        answer_tokens=way.answer_tokens.get(problem.form, _ANSWER_TOKENS), inline=way.thought == "inline",
-    )  # fmt: skip
+    way, dial = WAYS[way_name], endpoint.dial
+    thought = _THINKING_TOKENS if way.thought != "none" else 0
+    effort = Effort.medium if thought else Effort.none
+    plan = shaped(ThinkingPlan(effort=effort, thinking_tokens=thought, answer_tokens=_ANSWER_TOKENS), way, problem.form)
     messages = ask(problem.question, problem.form, way, marks=dial.example)
-    row = {"text": "", "output_tokens": 0, "input_tokens": 0, "cut": False}
+    row: dict[str, Any] = {"text": "", "output_tokens": 0, "input_tokens": 0, "cut": False}
     began = time.monotonic()
     for phase in dial.phases(plan, schema=False):
         if phase == "answer":
@@ -54,8 +54,8 @@ def _say(endpoint: Endpoint, problem: Problem, way_name: str, temperature: float
             messages = [*messages, {"role": "assistant", "content": thought_text},
                         {"role": "user", "content": finish(problem.form)}]  # fmt: skip
         settings = dial.encode(plan, phase, temperature=temperature, schema=None)
-        if problem.form in STOP and phase != "think":
-            settings.kwargs["stop"] = STOP[problem.form]
+        if (stops := way.stops(problem.form)) and phase != "think":
+            settings.kwargs["stop"] = stops
         message = endpoint.chat.invoke(messages, **settings.kwargs)
         reply = dial.decode(message, settings, phase)
         row["text"] = reply.text or reply.thought
@@ -92,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
     until = time.monotonic() + given.seconds if given.seconds else float("inf")
     with given.record.open("a", encoding="utf-8") as record, ThreadPoolExecutor(given.workers) as pool:
 
-        def work(item: tuple[str, Problem, str, float]) -> dict[str, Any] | None:
+        def work(item: tuple[str, Problem, WayName, float]) -> dict[str, Any] | None:
             model, problem, way, temperature = item
             if time.monotonic() > until:
                 return None
@@ -107,8 +107,6 @@ def main(arguments: list[str] | None = None) -> None:
             rows.append(row)
             if number % 10 == 0:
                 sys.stderr.write(f"{number} of {len(todo)}: {row['model']} {row['id']} {row['way']}\n")
-    from rheostat.bench.ways import table
-
     sys.stdout.write(table(rows) + "\n")
 
 

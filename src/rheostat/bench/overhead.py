@@ -19,12 +19,12 @@ from langgraph.graph import END, START, StateGraph
 from rheostat.budget import Budget
 from rheostat.builders import build_solver
 from rheostat.effort import Effort, ThinkingPlan
+from rheostat.evidence.verifiers import Verdict
 from rheostat.flow import drive
 from rheostat.ledger import Account, MemoryLedger
 from rheostat.meter import Meter
 from rheostat.policy import Caps, Policy
 from rheostat.testing import scripted
-from rheostat.evidence.verifiers import Verdict
 
 __all__ = ["main"]
 

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from importlib.resources import files
 
-from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.equality import compatible
+from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.verifiers import PythonTests
 
 __all__ = ["Problem", "ask_problems", "demo_problems", "live_problems"]
@@ -131,7 +131,7 @@ def _functions() -> list[Problem]:
 
 
 def ask_problems(level: str) -> list[Problem]:
-    """The tasks on which ways of asking are measured: `multiarith` (60, MIT), `gsm8k` (100), `mbpp` (50), `chat` (30)."""
+    """The tasks of `make bench-ask`: `multiarith` (60, MIT), `gsm8k` (100), `mbpp` (50), `chat` (30)."""
     if level == "mbpp":
         return _functions()
     if level == "chat":

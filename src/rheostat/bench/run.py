@@ -14,10 +14,10 @@ from rheostat.bench.problems import Problem
 from rheostat.budget import Budget
 from rheostat.builders import build_solver
 from rheostat.effort import Effort
+from rheostat.evidence.verifiers import PythonTests
 from rheostat.graph.state import read as readings
 from rheostat.policy import Caps
 from rheostat.providers import Endpoint
-from rheostat.evidence.verifiers import PythonTests
 
 __all__ = ["BUDGETS", "Outcome", "Setting", "fixed_settings", "read", "run"]
 

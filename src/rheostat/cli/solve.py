@@ -23,12 +23,12 @@ from rheostat.cli.view import SolveView, spend_line
 from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish
 from rheostat.errors import BadInput, LimitWarning
+from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
 from rheostat.graph.state import KEY, read
 from rheostat.ledger import MemoryLedger, open_ledger
 from rheostat.ledger.durable import DurableLedger
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
-from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
 
 __all__ = ["solve"]
 

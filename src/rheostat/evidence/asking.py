@@ -1,7 +1,7 @@
 """Ways of asking: how a task is put to a model. Data, measured by `make bench-ask` (docs/benchmarks.md).
 
-The way moves more than any thinking budget: on MultiArith a 0.5B model is right in 8 % of cases when it is asked for the
-bare number, in 73 % when it may write its steps or a small program that Python runs.
+The way moves more than any thinking budget: on MultiArith a 0.5B model is hardly ever right when it is asked for the
+bare number, and in four cases of five when it may write its steps, or a small program that Python runs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rheostat.evidence.forms import AnswerForm
 __all__ = ["WAYS", "Way", "WayName", "ask", "finish", "ways_for"]
 
 WayName: TypeAlias = Literal["plain", "bare", "steps", "marked", "few-shot", "program", "function"]
+_LIKE: dict[AnswerForm, AnswerForm] = {"quantity": "number", "choice": "text", "date": "text"}
 _ENDS: dict[AnswerForm, str] = {
     "choice": 'End with a line "Answer: " and the letter.',
     "date": 'End with a line "Answer: …".',
@@ -47,10 +48,9 @@ class Way:
 
     def line(self, form: AnswerForm) -> str:
         """What is added to the question."""
-        if form in self.told:
-            return self.told[form]
-        of_a_value = {"quantity": "number", "choice": "text", "date": "text"}.get(form, "")
-        return self.told.get(of_a_value, _ENDS.get(form, "") if self.told else "")  # type: ignore[call-overload]  # a form
+        if form in self.told or not self.told:
+            return self.told.get(form, "")
+        return self.told.get(_LIKE.get(form, form), _ENDS.get(form, ""))
 
     def stops(self, form: AnswerForm) -> list[str] | None:
         """Where a reply ends: what a model says after the code block is paid for and thrown away."""
@@ -168,7 +168,7 @@ def ways_for(
     thinking: bool,
     runs: bool,
 ) -> tuple[Way, ...]:
-    """The ways in which the samples of a task are asked for, in turn: different ways are better voters than repetitions.
+    """The ways in which the samples of a task are asked for, in turn: different ways vote better than repetitions.
 
     Args:
         thinks: The model thinks by itself: it gets the question as it is.
@@ -181,10 +181,11 @@ def ways_for(
     ways = [WAYS[name] for name in measured if WAYS[name].takes(form) and (runs or not WAYS[name].runs)]
     if form in ("json", "code", "text") and (kind != "maths" or form != "text"):
         return (WAYS["marked"],) if thinking else tuple(ways or [WAYS["bare"]])
+    ways = [way for way in ways if way.room_tokens[0]] or [WAYS["steps"]]
     if thinking:  # a thought was asked for: those ways first that write one
         with_thought = [way for way in ways if way.thought != "none"] or [WAYS["steps"]]
         return (*with_thought, *(way for way in ways if way.thought == "none"))
-    return tuple(way for way in ways or [WAYS["steps"]] if way.name != "bare") or (WAYS["steps"],)
+    return tuple(ways)
 
 
 def ask(

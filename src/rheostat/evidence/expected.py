@@ -31,13 +31,20 @@ class Expected:
     """Does a text of JSON fit the schema?"""
 
     @classmethod
-    def of(cls, question: str, kind: Kind, verifier: Verifier | None, form: AnswerForm | Form | None = None) -> Expected:
+    def of(
+        cls, question: str, kind: Kind, verifier: Verifier | None, form: AnswerForm | Form | None = None
+    ) -> Expected:
         """From the question, its kind, and what will judge the answer."""
         given = form if form is not None else verifier.form if verifier is not None else None
         if isinstance(given, Form):
             asked: AnswerForm = "text"
         else:
-            asked = given or (_OF_KIND.get(kind) if kind == "code" else None) or asked_form(question) or _OF_KIND.get(kind, "text")
+            asked = (
+                given
+                or (_OF_KIND.get(kind) if kind == "code" else None)
+                or asked_form(question)
+                or _OF_KIND.get(kind, "text")
+            )
         fits = verifier.fits if isinstance(verifier, JsonSchema) else None
         return cls(question=question, kind=kind, given=given, asked=asked, fits=fits)
 

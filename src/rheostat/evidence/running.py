@@ -1,7 +1,7 @@
 """Answers that Python works out: the model writes a program or a function, the answer is what it prints or returns.
 
-Program-aided language models (arXiv:2211.10435), program of thoughts (arXiv:2211.12588): a small model sets up a sum better
-than it does it.
+Program-aided language models (arXiv:2211.10435), program of thoughts (arXiv:2211.12588): a small model sets up a sum
+better than it does it.
 """
 
 from __future__ import annotations

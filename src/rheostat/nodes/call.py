@@ -9,12 +9,12 @@ from langgraph.types import Send
 from rheostat.effort import ThinkingPlan
 from rheostat.errors import BudgetExceeded
 from rheostat.events import emit
-from rheostat.exchange import sample
+from rheostat.evidence.asking import WAYS
+from rheostat.exchange import sample, shaped
 from rheostat.flow import Flow
 from rheostat.graph.state import KEY
 from rheostat.ledger import Reservation
 from rheostat.nodes.solver import Solver, Update
-from rheostat.prompts import answer_form
 from rheostat.state import SolverState
 from rheostat.usage import Spend
 
@@ -55,9 +55,10 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     note = {"model": endpoint.name, "node": "call"}
     amounts = [Spend.from_dict(amount) for amount in call["amounts"]]
     held = [Reservation(r, account, a) for r, a in zip(call["reservations"], amounts, strict=True)]
-    form = answer_form(branch["difficulty"]["kind"], solver.verifier)
+    expected = solver.expected(branch)  # type: ignore[arg-type]  # as above
+    way = WAYS[call["way"]]
     drawn = yield from sample(
-        solver.meter, endpoint, account, plan, call["messages"], form, held,
+        solver.meter, endpoint, account, shaped(plan, way, expected.asked), call["messages"], way, expected, held,
         temperature=call["temperature"], schema=solver.schema, note=note,
     )  # fmt: skip
     readings = yield from solver.readings(account)

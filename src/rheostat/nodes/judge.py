@@ -8,13 +8,12 @@ from typing import Any
 
 from rheostat.effort import ThinkingPlan
 from rheostat.events import emit
+from rheostat.evidence.verifiers import Verdict, judged
+from rheostat.evidence.votes import Votes
 from rheostat.flow import Effect, Flow
 from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision, Progress
-from rheostat.prompts import answer_form, answer_key, votable
 from rheostat.state import SolverState
-from rheostat.evidence.verifiers import Verdict
-from rheostat.evidence.votes import Votes
 
 __all__ = ["decide", "verify"]
 
@@ -23,27 +22,23 @@ _BROKEN = "the verifier failed"
 
 def verify(solver: Solver, state: SolverState) -> Flow[Update]:
     """Evidence on the new answers: the verifier's verdicts, and which answers are equal."""
-    form = answer_form(state["difficulty"]["kind"], solver.verifier)
-    judged = []
+    expected = solver.expected(state)
+    keys = [drawn["key"] for drawn in state["samples"] if drawn["key"] is not None]
+    new = []
     for drawn in state["samples"]:
         if drawn["answer"] is None or "verdict" in drawn:
             continue
         verdict = yield from _judge(solver, drawn["answer"])
-        judged.append({"id": drawn["id"], "key": answer_key(drawn["answer"], form), "verdict": verdict.to_dict()})
+        first = next(key for key in keys if key == drawn["key"] or expected.same(key, drawn["key"]))
+        new.append({"id": drawn["id"], "key": first, "verdict": verdict.to_dict()})
         if solver.verifier is not None:
             emit("verdict", id=drawn["id"], round=drawn["round"], **verdict.to_dict())
-    return {"samples": judged}
+    return {"samples": new}
 
 
 def _judge(solver: Solver, answer: str) -> Flow[Verdict]:
-    verifier = solver.verifier
-    if verifier is None:
-        return Verdict(None, "no verifier")
-    check = functools.partial(verifier.check, answer)
-    try:
-        verdict: Verdict = yield Effect(check, lambda: asyncio.to_thread(check))
-    except Exception as error:  # a broken check says nothing about the answer
-        return Verdict(None, f"{_BROKEN}: {type(error).__name__}: {error}")
+    check = functools.partial(judged, solver.verifier, answer)
+    verdict: Verdict = yield Effect(check, lambda: asyncio.to_thread(check))
     return verdict
 
 
@@ -71,10 +66,9 @@ def _best(solver: Solver, state: SolverState, answers: list[dict[str, Any]]) -> 
     unsure = [s for s in answers if s["verdict"]["passed"] is None]
     if not unsure:
         return answers[-1]["answer"], 0.0, "unsolved"
-    kind = state["difficulty"]["kind"]
     votes = Votes.count(s["key"] for s in unsure)
     leader = next(s for s in unsure if s["key"] == votes.leader)
-    can_vote = votable(kind, answer_form(kind, solver.verifier)) and votes.total > 1
+    can_vote = solver.expected(state).votable and votes.total > 1
     return leader["answer"], votes.share if can_vote else None, "answered"
 
 
@@ -82,7 +76,6 @@ def _decision(
     solver: Solver, state: SolverState, samples: list[dict[str, Any]], answers: list[dict[str, Any]]
 ) -> dict[str, str]:
     plan = ThinkingPlan.from_dict(state["plan"])
-    kind = state["difficulty"]["kind"]
     facts = solver.endpoint(state).dial.facts
     latest = [s for s in samples if s["round"] == state["round"]]
     refused = next((s["error"] for s in latest if (s.get("error") or "").startswith("budget: ")), None)
@@ -108,7 +101,7 @@ def _decision(
         solver.asked(),
         solver.caps,
         verified=solver.verifier is not None and any(v is not None for v in verdicts),
-        votable=votable(kind, answer_form(kind, solver.verifier)),
+        votable=solver.expected(state).votable,
         price_ratio=max(1.0, next_tokens / plan.max_output_tokens),
         can_think_more=more is not None or (facts.clamped and not plan.widened),
         has_other_model=other,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from langgraph.types import interrupt
@@ -12,18 +12,15 @@ from rheostat.clamps import Clamps
 from rheostat.effort import Difficulty, Effort, ThinkingPlan
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.events import emit
-from rheostat.exchange import bounds
+from rheostat.evidence.expected import Expected
 from rheostat.fitting import smallest_useful
 from rheostat.flow import Flow
 from rheostat.graph.state import KEY, read
+from rheostat.nodes.asking import Asking
 from rheostat.nodes.solver import Solver, Update
 from rheostat.policy import Decision, ModelFacts
-from rheostat.prompts import answer_form, ask, votable
-from rheostat.providers import Endpoint
-from rheostat.providers.dial import Messages
 from rheostat.state import SolverState, WindDown
 from rheostat.usage import Spend
-from rheostat.evidence.verifiers import AnswerForm
 
 __all__ = ["plan"]
 
@@ -51,96 +48,43 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         number += 1
     endpoint = solver.ladder[number]
     facts = endpoint.dial.facts
-    form = answer_form(difficulty.kind, solver.verifier)
-    wanted = _wanted(solver, state, difficulty, facts, form)
+    expected = solver.expected(state)
+    wanted = _wanted(solver, state, difficulty, facts, expected)
     clamps = None
     if facts.clamped:
         clamps = Clamps(endpoint.name, (yield from solver.meter.uses(endpoint.name)))
         wanted = clamps.on(wanted, widened=wanted.widened)
-    correct = wanted.purpose == "correct"
-
-    prompts = {
-        thinking: _messages(solver, state, difficulty, endpoint, thinking=thinking, correct=correct)
-        for thinking in (False, True)
-    }
+    asking = Asking(
+        solver, endpoint, expected, before=len(state["samples"]),
+        refused=_refused(state) if wanted.purpose == "correct" else [],
+    )  # fmt: skip
     room = yield from solver.meter.room(account)
     answered = any(s["answer"] is not None for s in state["samples"])
-    costs = yield from _costs(solver, endpoint, wanted, prompts, form, exact=False)
-    plan = _fitting(solver, wanted, room, facts, costs, clamps, answered=answered)
+    yield from asking.measure(wanted)
+    plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
     if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose: here it matters
-        costs = yield from _costs(solver, endpoint, wanted, prompts, form, exact=True)
-        plan = _fitting(solver, wanted, room, facts, costs, clamps, answered=answered)
-    last_word = costs.bound(_least(wanted, facts))
+        yield from asking.measure(wanted, exact=True)
+        plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
+    last_word = asking.bound(_least(wanted, facts))
     if plan is None:
-        enough = costs.bound(replace(_smallest(wanted, clamps), samples=1))
+        enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
         return (yield from _no_room(solver, state, account, last_word, enough, wanted))
     stage = _stage(wanted, plan)
     if stage:
         emit("wind_down", stage=stage, room=asdict(room))
     emit("plan", round=state["round"] + 1, **plan.to_dict())
-    before = len(state["samples"])
     return {
         "plan": plan.to_dict(),
         "wind_down": stage,
         "model": number,
         "round": state["round"] + 1,
-        "calls": [
-            {
-                "id": f"r{state['round'] + 1}s{i}",
-                "messages": prompts[plan.thinking_tokens > 0],
-                "amounts": [amount.to_dict() for amount in costs.per_sample(plan)],
-                "temperature": solver.temperature(endpoint, before + i),
-            }
-            for i in range(plan.samples)
-        ],
+        "calls": [asking.call(plan, i, f"r{state['round'] + 1}s{i}") for i in range(plan.samples)],
     }
-
-
-@dataclass(slots=True)
-class _Costs:
-    """What a plan can cost at the most: the input is asked for once, then every smaller plan is arithmetic."""
-
-    solver: Solver
-    endpoint: Endpoint
-    form: AnswerForm
-    inputs: dict[bool, int]
-    """Input tokens of a request with and without thought."""
-    known: dict[tuple[Effort, int, int, int], Spend] = field(default_factory=dict)
-
-    def per_sample(self, plan: ThinkingPlan) -> list[Spend]:
-        """Each request of one sample."""
-        tokens = self.inputs[plan.thinking_tokens > 0]
-        return bounds(self.solver.meter, self.endpoint, plan, tokens, self.form, schema=self.solver.schema)
-
-    def bound(self, plan: ThinkingPlan) -> Spend:
-        """All samples."""
-        key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, plan.samples)
-        if key not in self.known:
-            self.known[key] = sum(self.per_sample(plan) * plan.samples, Spend())
-        return self.known[key]
-
-
-def _costs(
-    solver: Solver,
-    endpoint: Endpoint,
-    wanted: ThinkingPlan,
-    prompts: dict[bool, Messages],
-    form: AnswerForm,
-    *,
-    exact: bool,
-) -> Flow[_Costs]:
-    inputs: dict[bool, int] = {}
-    for thinking, messages in prompts.items():
-        probe = wanted.because("", thinking_tokens=wanted.thinking_tokens if thinking else 0)
-        phase = endpoint.dial.phases(probe, schema=solver.schema is not None)[0]
-        settings = endpoint.dial.encode(probe, phase, temperature=None, schema=solver.schema)
-        inputs[thinking] = yield from solver.meter.input_bound(endpoint, messages, settings, exact=exact)
-    return _Costs(solver, endpoint, form, inputs)
 
 
 def _least(wanted: ThinkingPlan, facts: ModelFacts) -> ThinkingPlan:
     lowest = facts.nearest(Effort.none)
-    return wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1)
+    return wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1, purpose="last word")
 
 
 def _smallest(wanted: ThinkingPlan, clamps: Clamps | None) -> ThinkingPlan:
@@ -154,50 +98,40 @@ def _fitting(
     wanted: ThinkingPlan,
     room: Room,
     facts: ModelFacts,
-    costs: _Costs,
+    asking: Asking,
     clamps: Clamps | None,
     *,
     answered: bool,
 ) -> ThinkingPlan | None:
     """As much of the plan as fits; until there is an answer, the last word is kept back, and used when all is gone."""
-    reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(costs.bound(_least(wanted, facts)))
-    plan = solver.policy.fit(wanted, room if answered else reserved, facts, costs.bound, clamps)
+    reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(asking.bound(_least(wanted, facts)))
+    plan = solver.policy.fit(wanted, room if answered else reserved, facts, asking.bound, clamps)
     if plan is None and not answered:
         alone = wanted.because("the last word: all that is left", by="budget", samples=1, purpose="last word")
-        plan = solver.policy.fit(alone, room, facts, costs.bound, clamps)
+        plan = solver.policy.fit(alone, room, facts, asking.bound, clamps)
     return plan
 
 
-def _messages(
-    solver: Solver, state: SolverState, difficulty: Difficulty, endpoint: Endpoint, *, thinking: bool, correct: bool
-) -> Messages:
-    refused: list[tuple[str, str]] = []
-    if correct:
-        last = [s for s in state["samples"] if s.get("verdict") and s["verdict"]["passed"] is False][-1:]
-        refused = [(s["answer"], s["verdict"]["reason"]) for s in last]
-    form = answer_form(difficulty.kind, solver.verifier)
-    return ask(
-        state["question"], form,
-        thinking=thinking, verifier=solver.verifier, refused=refused, example=endpoint.dial.example,
-    )  # fmt: skip
+def _refused(state: SolverState) -> list[tuple[str, str]]:
+    """The last refused answer, with its reason."""
+    last = [s for s in state["samples"] if s.get("verdict") and s["verdict"]["passed"] is False][-1:]
+    return [(s["answer"], s["verdict"]["reason"]) for s in last]
 
 
 def _wanted(
-    solver: Solver, state: SolverState, difficulty: Difficulty, facts: ModelFacts, form: AnswerForm
+    solver: Solver, state: SolverState, difficulty: Difficulty, facts: ModelFacts, expected: Expected
 ) -> ThinkingPlan:
     wish = solver.asked()
     if not state["plan"]:
-        first = solver.policy.first(
-            difficulty, wish, solver.caps, facts,
-            verified=solver.verifier is not None, votable=votable(difficulty.kind, form),
-        )  # fmt: skip
-        return replace(first, answer_tokens=solver.answer_tokens(form))
+        return solver.policy.first(
+            difficulty, wish, solver.caps, facts, verified=solver.verifier is not None, votable=expected.votable
+        )
     before = ThinkingPlan.from_dict(state["plan"])
     decision = state["decision"]
     plan = ThinkingPlan(
         effort=before.effort,
         thinking_tokens=before.thinking_tokens,
-        answer_tokens=solver.answer_tokens(form),
+        answer_tokens=solver.caps.answer_tokens,
         model=facts.name,
         decided_by="user" if isinstance(wish, Effort) else "policy",
         purpose="correct" if decision["action"] == "correct" else "solve",

@@ -15,6 +15,9 @@ from rheostat.calling.payer import PAYER
 from rheostat.difficulty import Agreement
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
+from rheostat.evidence.expected import Expected
+from rheostat.evidence.forms import AnswerForm, Form
+from rheostat.evidence.verifiers import JsonSchema, Verifier
 from rheostat.flow import Flow
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import read
@@ -22,10 +25,8 @@ from rheostat.ledger import Account, Reading
 from rheostat.meter import Meter
 from rheostat.nodes.identity import account_above, task_name, thread_account
 from rheostat.policy import Caps, Policy
-from rheostat.prompts import ANSWER_TOKENS
 from rheostat.providers import Endpoint
 from rheostat.state import SolverState
-from rheostat.evidence.verifiers import AnswerForm, JsonSchema, Verifier
 
 __all__ = ["OnLimit", "Solver", "Update", "as_node"]
 
@@ -48,6 +49,8 @@ class Solver:
     meter: Meter
     budget: Budget
     verifier: Verifier | None
+    form: AnswerForm | Form | None
+    """Of the answer, where the caller says so."""
     policy: Policy
     caps: Caps
     wish: Wish
@@ -112,13 +115,6 @@ class Solver:
         """The JSON Schema that the answer must satisfy, if there is one."""
         return self.verifier.schema if isinstance(self.verifier, JsonSchema) else None
 
-    def answer_tokens(self, form: AnswerForm) -> int:
-        """The most tokens of an answer: the operator's cap, or less where the form needs less."""
-        return min(self.caps.answer_tokens, ANSWER_TOKENS.get(form, self.caps.answer_tokens))
-
-    @staticmethod
-    def temperature(endpoint: Endpoint, number: int) -> float | None:
-        """The first answer is the model's likeliest; the others vary, or their votes would say nothing."""
-        if not endpoint.dial.facts.takes_temperature:
-            return None
-        return 0.0 if number == 0 else 0.7
+    def expected(self, state: SolverState) -> Expected:
+        """What the answer should look like."""
+        return Expected.of(state["question"], state["difficulty"]["kind"], self.verifier, self.form)

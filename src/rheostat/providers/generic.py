@@ -70,7 +70,11 @@ class GenericDial:
         levels: dict[Effort, int] = LEVELS,
     ) -> None:
         self.facts = ModelFacts(
-            name=name, levels=levels, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True,
+            name=name,
+            levels=levels,
+            least_useful_thinking_tokens=32,
+            takes_temperature=True,
+            takes_stop=True,
             thinks=False,
         )
         self._length = length or (lambda most: {"max_tokens": most})

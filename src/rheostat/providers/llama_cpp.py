@@ -22,7 +22,7 @@ from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 
-from rheostat.effort import Effort, Kind, ThinkingPlan
+from rheostat.effort import Kind, ThinkingPlan
 from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts

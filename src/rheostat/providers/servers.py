@@ -226,7 +226,9 @@ def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Fou
     return _found("unknown", "", listed, context, "two requests: a scratchpad, then the answer")
 
 
-def _found(kind: str, version: Any, listed: list[Any], context: Any, thinking: str = "", *, thinks: bool = True) -> Found:
+def _found(
+    kind: str, version: Any, listed: list[Any], context: Any, thinking: str = "", *, thinks: bool = True
+) -> Found:
     if kind in SERVERS:
         server = SERVERS[kind]
         sent = ", ".join(name for name in server.on(1, Effort.low) if name != "chat_template_kwargs")

@@ -1,4 +1,4 @@
-"""The embedded interpreter: pydantic-monty, a subset of Python in a worker process without files, network or environment."""
+"""The embedded interpreter: pydantic-monty, a subset of Python in a worker without files, network or environment."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run_embedded(pieces: Sequence[str], *, seconds: float = 2.0, memory_bytes: i
                 os_policy={"sleep": "zero"},
             ) as session,
         ):
-            for number, source in enumerate(pieces):
+            for number, source in enumerate(pieces):  # noqa: B007 - the one that failed
                 value = session.feed_run(source, print_callback=out)
     except MontyCrashedError:
         return Ran("can't tell", str(out.output), None, "it took too much time or memory", number)
@@ -86,7 +86,7 @@ def _explain(error: Exception) -> str:
 
 
 def _unable(message: str, why: str, source: str) -> bool:
-    """Did the interpreter end it, and not the code itself? What CPython would do differently says nothing of the code."""
+    """Did the interpreter end it, and not the code? What CPython would do otherwise says nothing of the code."""
     said = f"{message}\n{why}"
     if any(limit in said for limit in _LIMITS):
         return True
@@ -100,7 +100,9 @@ def _unable(message: str, why: str, source: str) -> bool:
         return _has(missing[1], missing[2])
     if missing := re.search(r"AttributeError: module '([\w.]+)' has no attribute '(\w+)'", said):
         return True
-    return bool(re.search(r"not (?:yet )?(?:supported|implemented)|unsupported keyword|unexpected keyword argument", said))
+    return bool(
+        re.search(r"not (?:yet )?(?:supported|implemented)|unsupported keyword|unexpected keyword argument", said)
+    )
 
 
 def _compiles(source: str) -> bool:

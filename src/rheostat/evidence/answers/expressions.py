@@ -1,7 +1,7 @@
 """Mathematical expressions: a key that equal ones share, by math-verify's parser and sympy, where that is bounded.
 
-math-verify's own time limits need signals, which only the main thread has. So what could run for ever is told by its look
-before it is parsed: sympy evaluates `9^{9^9}` while it reads it.
+math-verify's own time limits need signals, which only the main thread has. So what could run for ever is told by its
+look before it is parsed: sympy evaluates `9^{9^9}` while it reads it.
 """
 
 from __future__ import annotations
@@ -15,25 +15,33 @@ from rheostat.errors import MissingExtra
 __all__ = ["expression_key", "looks_symbolic"]
 
 _MOST_CHARS, _MOST_EXPONENT, _MOST_SYMBOLS = 200, 20, 6
-_SYMBOLIC = re.compile(r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])", re.I)
+_SYMBOLIC = re.compile(
+    r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])",
+    re.I,
+)
 _NEVER = re.compile(
     r"\\(?:sum|prod|int|oint|lim|binom|dbinom|tbinom|choose|begin|mod|pmod|bmod|operatorname|forall|exists|cup|cap|in|subset|"
     r"le|ge|leq|geq|ne|neq|approx|sim|equiv|to|rightarrow|Rightarrow)(?![a-z])|[<>≤≥≠≈;:?@&|∑∫∏∪∩∈→]|=.*="
 )
 _KNOWN = {
-    "frac", "dfrac", "tfrac", "cfrac", "sqrt", "pi", "cdot", "times", "left", "right", "sin", "cos", "tan", "log", "ln", "exp",
-    "infty", "pm", "div", "text", "mathrm", "quad", "e", "abs", "theta", "alpha", "beta", "gamma", "lambda",
+    "frac", "dfrac", "tfrac", "cfrac", "sqrt", "pi", "cdot", "times", "left", "right", "sin", "cos", "tan", "log", "ln",
+    "exp",     "infty", "pm", "div", "text", "mathrm", "quad", "e", "abs", "theta", "alpha", "beta", "gamma", "lambda",
 }  # fmt: skip
 _EXPONENT = re.compile(r"(?:\^|\*\*)\s*(\{[^{}]*\}|\([^()]*\)|-?[\w.]+|\\[a-z]+)")
 
 
 def looks_symbolic(text: str) -> bool:
     """Worth a try: it has the signs of an expression."""
-    return _SYMBOLIC.search(text) is not None
+    return len(text) <= _MOST_CHARS and _SYMBOLIC.search(text) is not None
 
 
 def _bounded(text: str) -> bool:
-    if len(text) > _MOST_CHARS or _NEVER.search(text) or text.count("{") != text.count("}") or text.count("(") != text.count(")"):
+    if (
+        len(text) > _MOST_CHARS
+        or _NEVER.search(text)
+        or text.count("{") != text.count("}")
+        or text.count("(") != text.count(")")
+    ):
         return False
     if "!" in text and not re.fullmatch(r"[^!]*(?<!\d)\d!|[^!]*(?<!\d)1\d![^!]*|[^!]*(?<!\d)\d![^!]*", text):
         return False
@@ -44,7 +52,9 @@ def _bounded(text: str) -> bool:
         inner = exponent.strip("{}() ")
         if number := re.fullmatch(r"-?(\d{1,3})", inner):
             product *= max(1, int(number[1]))
-        elif not re.fullmatch(r"-?[a-z]|-?\d{1,2}\s*/\s*\d{1,2}|-?\d{0,2}[a-z]|-?\\frac\{\d{1,2}\}\{\d{1,2}\}|\\circ|-?0?\.\d{1,2}", inner):
+        elif not re.fullmatch(
+            r"-?[a-z]|-?\d{1,2}\s*/\s*\d{1,2}|-?\d{0,2}[a-z]|-?\\frac\{\d{1,2}\}\{\d{1,2}\}|\\circ|-?0?\.\d{1,2}", inner
+        ):
             return False
     if product > _MOST_EXPONENT or len(re.findall(r"\^|\*\*", text)) != len(_EXPONENT.findall(text)):
         return False
@@ -58,7 +68,14 @@ def _bounded(text: str) -> bool:
 @functools.lru_cache(maxsize=2048)
 def expression_key(text: str) -> str | None:
     """A key that equal expressions share; `None`: not one, or not one that can be compared in bounded time."""
-    text = text.replace("√", "\\sqrt").replace("π", "\\pi").replace("−", "-").replace("×", "*").replace("·", "*").strip("$ ")
+    text = (
+        text.replace("√", "\\sqrt")
+        .replace("π", "\\pi")
+        .replace("−", "-")
+        .replace("×", "*")
+        .replace("·", "*")
+        .strip("$ ")
+    )
     text = re.sub(r"\\(?:left|right|displaystyle|,|;|!|quad)", "", text)
     text = re.sub(r"\\sqrt\s*(\d|[a-z])(?![\w{])", r"\\sqrt{\1}", text)
     if not _bounded(text):
@@ -73,7 +90,7 @@ def expression_key(text: str) -> str | None:
     try:
         parsed = math_verify.parse(f"${_as_latex(text)}$", extraction_config=config, parsing_timeout=None)
         found = next((each for each in parsed if isinstance(each, sympy.Expr)), None)
-        if found is None or found.has(sympy.zoo, sympy.nan):
+        if found is None or found.has(sympy.zoo, sympy.nan) or (found.has(sympy.oo) and "infty" not in text):
             return None
         exact = found.replace(lambda each: each.is_Float, lambda each: sympy.Rational(str(each)))
         simple = sympy.cancel(sympy.radsimp(sympy.expand(exact)))

@@ -16,7 +16,9 @@ __all__ = ["choice_in", "date_in", "number_in", "options_of"]
 
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__|\$([^$\n]+)\$|\\\((.+?)\\\)")
 _EQUALS = re.compile(r"(?<![<>=!])(?:=|≈|\\approx)(?!=)")
-_LEAD = re.compile(r"^(?:approximately|about|around|roughly|exactly|equal to|a total of|only|just|simply|that|≈|~|=|\\approx)\s+", re.I)
+_LEAD = re.compile(
+    r"^(?:approximately|about|around|roughly|exactly|equal to|a total of|only|just|simply|that|≈|~|=|\\approx)\s+", re.I
+)
 
 
 def number_in(text: str, unit: Unit, form: AnswerForm, *, first: bool) -> Answer | None:
@@ -45,7 +47,11 @@ def number_in(text: str, unit: Unit, form: AnswerForm, *, first: bool) -> Answer
 def _candidates(text: str) -> list[str]:
     bare = _LEAD.sub("", unwrapped(text))
     bold = [next(part for part in match.groups() if part) for match in _BOLD.finditer(text)]
-    before = re.split(r"\s+(?:because|since|which|as|where|when|so)\b|,\s+(?:which|because|since|so|in total|altogether)\b", bare, maxsplit=1)[0]
+    before = re.split(
+        r"\s+(?:because|since|which|as|where|when|so)\b|,\s+(?:which|because|since|so|in total|altogether)\b",
+        bare,
+        maxsplit=1,
+    )[0]
     return [bare, before, *reversed(bold)]
 
 
@@ -99,16 +105,22 @@ def choice_in(text: str, options: dict[str, str], *, first: bool) -> Answer | No
     if len(named) == 1:
         return Answer(bare, "choice", named[0], f"choice {named[0]}")
     any_of = "".join(letters)
-    leading = re.match(rf"(?:option|choice|answer)?\s*\(?\**([{any_of}])\**\s*(?:[).:,–—-]|\bbecause\b|\bsince\b|$)", bare, re.I)
+    leading = re.match(
+        rf"(?:option|choice|answer)?\s*\(?\**([{any_of}])\**\s*(?:[).:,–—-]|\bbecause\b|\bsince\b|$)", bare, re.I
+    )
     if leading and (leading[1].isupper() or re.match(rf"\(?\s*{leading[1]}\s*[).:]", bare)):
         both = re.match(rf"\(?[{any_of}]\)?\s+or\s+\(?[{any_of}]\b", bare)
         return None if both else answer_of(leading[1], "choice")
     if re.match(rf"\(?[{any_of}]\)?\s+or\s+\(?[{any_of}]\b", bare):
         return None
-    standing = re.findall(rf"\(([{any_of}])\)|\*\*([{any_of}])[).:*]|\b(?:option|choice)\s+\(?([{any_of}])\b|\b([{any_of}])\)", text)
+    standing = re.findall(
+        rf"\(([{any_of}])\)|\*\*([{any_of}])[).:*]|\b(?:option|choice)\s+\(?([{any_of}])\b|\b([{any_of}])\)", text
+    )
     flat = [next(part for part in groups if part) for groups in standing]
     if not flat:
-        flat = [letter for letter in re.findall(rf"(?<![\w'-])([{any_of}])(?![\w'-])", bare) if letter not in ("A", "I")]
+        flat = [
+            letter for letter in re.findall(rf"(?<![\w'-])([{any_of}])(?![\w'-])", bare) if letter not in ("A", "I")
+        ]
     if flat and len(set(flat)) == 1:
         return answer_of(flat[0], "choice")
     return answer_of(flat[0] if first else flat[-1], "choice") if flat else None

@@ -6,6 +6,7 @@ Each mark gives the text after it, from the last mark to the first: a model may 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ _TAG = re.compile(r"<(answer|final_answer|final|result)>(.*?)(?:</\1>|\Z)", re.S
 _HASHES = re.compile(r"^[ \t]*####[ \t]*(\S[^\n]*)$", re.M)
 _WORD = r"answers?|réponse|respuesta|antwort|risposta|resposta|ответ"
 _SAID = re.compile(
-    rf"""(?<![A-Za-z0-9-])(?:\#{{1,6}}\s*)?\**_*(?:(?:final|correct|right|numerical|short)\s+)?(?:{_WORD})(?![A-Za-z])_*\**
+    rf"""(?<![A-Za-z0-9-])(?:\#{{1,6}}\s*)?\*{{0,3}}_{{0,2}}(?:(?:final|correct|right|numerical|short)\s+)?(?:{_WORD})(?![A-Za-z])_{{0,2}}\*{{0,3}}
     (?:\s+(?:to|for|of)\s[^.:=\n!?]{{1,80}}?)??
     \s*(?:
         (?P<verb>(?:is|are|was|equals|would\s+be|will\s+be|should\s+be|must\s+be|becomes|comes\s+to|comes\s+out\s+to\s+be|est|es|ist|è|é)\b
@@ -42,13 +43,21 @@ _NO_ANSWER = re.compile(
     re.X | re.I,
 )
 _BUT = re.compile(r"\s*not\s[^.\n]{1,60}?\b(?:but|it\s+is|it's)\s+(?:rather\s+)?", re.I)
-_STEP = re.compile(r"\s*(?:first|let's|let us|let me|we\s+(?:need|have|must|can|first)|to\s+(?:find|solve|get|answer|determine))\b", re.I)
-_HEADING = re.compile(rf"^\s*(?:\#{{1,6}}\s*)?\**_?(?:(?:the\s+)?(?:final|correct)\s+)?(?:{_WORD}|result|conclusion)_?\**\s*:?\s*\**\s*$", re.I | re.M)
+_STEP = re.compile(
+    r"\s*(?:first|let's|let us|let me|we\s+(?:need|have|must|can|first)|to\s+(?:find|solve|get|answer|determine))\b",
+    re.I,
+)
+_HEADING = re.compile(
+    rf"^\s*(?:\#{{1,6}}\s*)?\**_?(?:(?:the\s+)?(?:final|correct)\s+)?(?:{_WORD}|result|conclusion)_?\**\s*:?\s*\**\s*$",
+    re.I | re.M,
+)
 _CHECK = re.compile(
     r"""\(\s*(?:check|because|since|as|verify|verification|note|i\.e\.|e\.g\.|for|from|by|where|that\s+is)\b[^()]*\)
-    |^[ \t>*_-]*(?:check|checking|verification|verify|proof|explanation|note|reasoning|justification|to\s+(?:check|verify|confirm)|let(?:'s|\s+me|\s+us)\s+(?:check|verify|double)
-      |we\s+can\s+(?:check|verify)|double-check(?:ing)?)\b[\s\S]*\Z
-    |(?<=[.!?])[ \t]+(?:check|verification|note|explanation|proof|to\s+(?:check|verify)|let(?:'s|\s+me)\s+(?:check|verify|double))\b[\s\S]*\Z""",
+    |^[ \t>*_-]*(?:check|checking|verification|verify|proof|explanation|note|reasoning|justification
+      |to\s+(?:check|verify|confirm)|let(?:'s|\s+me|\s+us)\s+(?:check|verify|double)|we\s+can\s+(?:check|verify)
+      |double-check(?:ing)?)\b[\s\S]*\Z
+    |(?<=[.!?])[ \t]+(?:check|verification|note|explanation|proof|to\s+(?:check|verify)
+      |let(?:'s|\s+me)\s+(?:check|verify|double))\b[\s\S]*\Z""",
     re.X | re.I | re.M,
 )
 _REFUSES = re.compile(
@@ -64,48 +73,59 @@ def marked(text: str) -> Iterator[Marked]:
     found = [*_boxed(text)]
     found += [Marked(m.start(), m[2].strip(), True) for m in _TAG.finditer(text)]
     found += [Marked(m.start(), m[1].strip(), False) for m in _HASHES.finditer(text) if not _HEADING.match(m[0])]
-    for said in _SAID.finditer(text):
-        rest = text[said.end() :]
+    for said in deque(_SAID.finditer(text), maxlen=_MOST_MARKS):
+        rest = text[said.end() : said.end() + _MOST_CHARS]
         but = _BUT.match(rest) if said["verb"] else None
         if but is not None:
             rest = rest[but.end() :]
         elif (said["verb"] and _NO_ANSWER.match(rest)) or _STEP.match(rest):
             continue
         found.append(Marked(said.start(), _sentence(rest), False))
-    found += [Marked(m.start(), _sentence(text[m.end() :]), False) for m in _HEADING.finditer(text)]
-    yield from (each for each in sorted(found, key=lambda each: -each.at) if each.text)
+    found += [
+        Marked(m.start(), _sentence(text[m.end() :]), False) for m in deque(_HEADING.finditer(text), maxlen=_MOST_MARKS)
+    ]
+    last = sorted(found, key=lambda each: -each.at)[:_MOST_MARKS]
+    yield from (each for each in last if each.text)
 
 
 def _boxed(text: str) -> Iterator[Marked]:
     """`\\boxed{…}` with balanced braces; several with only a comma or "and" between them are one list."""
     spans: list[tuple[int, int, str]] = []
-    for match in re.finditer(r"\\(?:boxed|fbox)\s*\{", text):
+    for match in deque(re.finditer(r"\\(?:boxed|fbox)\s*\{", text), maxlen=_MOST_MARKS):
         depth, at = 1, match.end()
-        while at < len(text) and depth:
+        while at < min(len(text), match.end() + _MOST_CHARS) and depth:
             depth += (text[at] == "{" and text[at - 1] != "\\") - (text[at] == "}" and text[at - 1] != "\\")
             at += 1
         if not depth:
             spans.append((match.start(), at, text[match.end() : at - 1].strip()))
     while spans:
-        start, end, inner = spans.pop()
+        start, _, inner = spans.pop()
         parts = [inner]
-        while spans and re.fullmatch(r"[$\\()\s]*(?:,|and|,\s*and|\\text\{\s*and\s*\}|or)[$\\()\s]*", text[spans[-1][1] : start]):
+        while spans and re.fullmatch(
+            r"[$\\()\s]*(?:,|and|,\s*and|\\text\{\s*and\s*\}|or)[$\\()\s]*", text[spans[-1][1] : start]
+        ):
             start, _, before = spans.pop()
             parts.insert(0, before)
         yield Marked(start, ", ".join(parts), True)
 
 
-_SHORTENED = "".join(rf"(?<!\b{word})" for word in ("Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "vs", "Mt", "Prof", "approx", "ca", "e.g", "i.e", "No"))
-_END = re.compile(rf"\n|(?<=[^\W\d_]){_SHORTENED}(?<!\s[A-Z])(?<!\s[ap]\.m)[.!?](?=\s|$)|(?<=[\d)\]}}%$\"'*°²³`])[.!?](?=\s|\*|$)|[.!?](?=\*\*)|。")
+_SHORTENED = "".join(
+    rf"(?<!\b{word})"
+    for word in ("Mr", "Mrs", "Ms", "Dr", "St", "Jr", "Sr", "vs", "Mt", "Prof", "approx", "ca", "e.g", "i.e", "No")
+)
+_END = re.compile(
+    rf"\n|(?<=[^\W\d_]){_SHORTENED}(?<!\s[A-Z])(?<!\s[ap]\.m)[.!?](?=\s|$)|(?<=[\d)\]}}%$\"'*°²³`])[.!?](?=\s|\*|$)|[.!?](?=\*\*)|。"
+)
 
 
+_MOST_MARKS, _MOST_CHARS = 40, 2_000
 _CLOSED = re.compile(r"^(?:\*{1,3}|_{1,2})(?=\s|$)")
 """The end of what was bold around the mark itself."""
 
 
 def _sentence(rest: str) -> str:
-    """To the end of the sentence or line; an empty line that ends with a colon points at the next one, or at a block."""
-    rest = _CLOSED.sub("", rest.lstrip(" \t"), count=1).lstrip(" \t")
+    """To the end of the sentence or line; an empty line points at the next one, or at a block."""
+    rest = _CLOSED.sub("", rest[:_MOST_CHARS].lstrip(" \t"), count=1).lstrip(" \t")
     line = rest.split("\n", 1)[0].strip()
     if not line or re.fullmatch(r"(?:as follows|below|the following|given below|this)?\s*:?\**", line, re.I):
         after = rest[len(rest.split("\n", 1)[0]) :].lstrip()
@@ -144,4 +164,4 @@ def last_sentence(text: str) -> Iterator[str]:
             pieces.append(line[at : end.start()])
             at = end.end()
         pieces.append(line[at:])
-        yield from (piece.strip() for piece in reversed(pieces) if piece.strip(" *_#-"))
+        yield from (piece.strip()[-_MOST_CHARS:] for piece in reversed(pieces) if piece.strip(" *_#-"))

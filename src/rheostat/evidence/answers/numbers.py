@@ -16,8 +16,9 @@ _MOST_DIGITS, _MOST_EXPONENT = 400, 400
 """Larger ones are compared as text."""
 
 _SAME_WIDTH = {
-    **dict.fromkeys("−–‐‑﹣－﹘", "-"), "＋": "+", "．": ".", "，": ",", "％": "%", "＄": "$", "⁄": "/", "∕": "/", "／": "/",
-    **dict.fromkeys("\u00a0\u202f\u2009\u2007\u2008\u205f\u3000", " "), "’": "'", "：": ":", "＝": "=", "∶": ":",
+    **dict.fromkeys("−–‐‑﹣－﹘", "-"), **dict.fromkeys("⁄∕／", "/"), "＋": "+", "．": ".", "，": ",", "％": "%",
+    **dict.fromkeys("\u00a0\u202f\u2009\u2007\u2008\u205f\u3000", " "),
+    "＄": "$", "’": "'", "：": ":", "＝": "=", "∶": ":",
 }  # fmt: skip
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻"
 _AS_DIGITS = str.maketrans(_SUPERSCRIPTS, "0123456789+-")
@@ -81,13 +82,15 @@ _SIZES = {
 _SHORT = {"k": 3, "m": 6, "mn": 6, "mio": 6, "bn": 9, "b": 9, "tn": 12, "t": 12}
 _CURRENCY_WORDS = r"dollars?|euros?|pence|cents?|rupees?|yen|yuan|francs?|bucks|USD|EUR|GBP|JPY|INR|CNY|CHF"
 
-_ONES = dict(
-    zip(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split(), range(20), strict=True,
-    )
-)  # fmt: skip
-_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
+_ONES = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
+    "ten": 10,
+    "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17,
+    "eighteen": 18, "nineteen": 19,
+}  # fmt: skip
+_TENS = {
+    "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
+}  # fmt: skip
 _WORD = "|".join([*_ONES, *_TENS, "hundred", "thousand", "million", "billion"])
 _WORDS = re.compile(
     rf"(?P<sign>\b(?:minus|negative)\s+)?\b(?P<words>(?:a(?=\s)|{'|'.join([*_ONES, *_TENS])})"
@@ -130,7 +133,9 @@ def _value(match: re.Match[str]) -> Fraction:
             digits = group["part"][1:]
             value += Fraction(_int(digits), 10 ** len(digits))
         if group["exp"]:
-            exponent = int(re.split(r"[eE^(*{⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]|10(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻])", _exponent(group["exp"]))[-1].strip(" })"))
+            exponent = int(
+                re.split(r"[eE^(*{⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]|10(?=[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻])", _exponent(group["exp"]))[-1].strip(" })")
+            )
             if abs(exponent) > _MOST_EXPONENT:
                 raise ValueError("too large")
             value *= Fraction(10) ** exponent
@@ -139,12 +144,14 @@ def _value(match: re.Match[str]) -> Fraction:
         elif top := group["mn"] or group["msn"] or group["pn"]:
             value += Fraction(_int(top), _int(group["md"] or group["msd"] or group["pd"]))
         elif group["over"]:
-            value /= _int(group["over"])
+            value /= Fraction(_int(group["over"]))
     for size in re.findall(r"[a-z]+", group["size"] or ""):
         value *= _SIZES[size.rstrip("s")]
     if group["short"] and group["money"]:
-        value *= 10 ** _SHORT[group["short"].strip().lower()]
-    negative = sum(bool(sign and sign.strip() in ("-", "minus", "negative")) for sign in (group["sign"], group["inner"]))
+        value *= Fraction(10) ** _SHORT[group["short"].strip().lower()]
+    negative = sum(
+        bool(sign and sign.strip() in ("-", "minus", "negative")) for sign in (group["sign"], group["inner"])
+    )
     return -value if negative % 2 else value
 
 
@@ -154,15 +161,15 @@ def _exponent(text: str) -> str:
 
 
 def _in_words(text: str) -> Fraction:
-    total = part = 0
+    total = part = Fraction(0)
     for word in re.findall(r"[a-z]+", text.lower()):
         if word in _ONES or word in _TENS:
             part += _ONES.get(word, _TENS.get(word, 0))
         elif word == "hundred":
-            part = (part or 1) * 100
+            part = (part or Fraction(1)) * 100
         elif word in _SIZES:
-            total, part = total + (part or 1) * _SIZES[word], 0
-    return Fraction(total + part)
+            total, part = total + (part or Fraction(1)) * _SIZES[word], Fraction(0)
+    return total + part
 
 
 def number_at(text: str, start: int = 0) -> Found | None:
@@ -180,7 +187,7 @@ def number_at(text: str, start: int = 0) -> Found | None:
     if words is not None and (words["words"].strip().lower() != "a" or words["unit"]):
         value = _in_words(words["words"])
         if words["unit"]:
-            value = (value or 1) * 12
+            value = (value or Fraction(1)) * 12
         if words["sign"]:
             value = -value
         return _with_unit(text, words.start(), words.end(), value, "")

@@ -19,20 +19,32 @@ __all__ = ["asked_form", "read_answer"]
 
 _MOST_CHARS = 200_000
 """Of a reply, its end: an answer stands there."""
-_LETTER = re.compile(r"\b(?:answer|reply|respond)\s+(?:only\s+)?with\s+(?:only\s+)?(?:the|a|one|just the)\s+(?:single\s+)?(?:correct\s+)?letter\b|\bwhich (?:option|letter|of the following)\b", re.I)
+_LETTER = re.compile(
+    r"\b(?:answer|reply|respond)\s+(?:only\s+)?with\s+(?:only\s+)?(?:the|a|one|just the)\s+(?:single\s+)?"
+    r"(?:correct\s+)?letter\b|\bwhich (?:option|letter|of the following)\b",
+    re.I,
+)
 _WHEN = re.compile(
-    r"\b(?:when\s+(?:does|do|did|will|is|was|should|would|it|he|she|they|the|\w+\s+(?:arrives?|ends?|leaves?|starts?|begins?|finishes))|(?:at\s+)?what\s+(?:time|date|day)\b|on\s+(?:what|which)\s+(?:date|day)|what\s+is\s+the\s+date)\b",
+    r"\b(?:when\s+(?:does|do|did|will|is|was|should|would|it|he|she|they|the"
+    r"|\w+\s+(?:arrives?|ends?|leaves?|starts?|begins?|finishes))"
+    r"|(?:at\s+)?what\s+(?:time|date|day)\b|on\s+(?:what|which)\s+(?:date|day)|what\s+is\s+the\s+date)\b",
     re.I,
 )
 _NUMBER = re.compile(
-    r"\bhow\s+(?:many|much|far|long|old|tall|fast|heavy|big|high|deep)\b|\b(?:calculate|compute|evaluate|simplify|sum of|product of|what is the (?:value|probability|area|"
-    r"volume|average|total|number|percentage|remainder|result|difference|perimeter|length|speed|cost|price))\b|\d\s*[-+*/×÷^]\s*\d|\bsolve\b.*=|=\s*\?",
+    r"\bhow\s+(?:many|much|far|long|old|tall|fast|heavy|big|high|deep)\b"
+    r"|\b(?:calculate|compute|evaluate|simplify|sum of|product of|what is the (?:value|probability|area|volume|average"
+    r"|total|number|percentage|remainder|result|difference|perimeter|length|speed|cost|price))\b"
+    r"|\d\s*[-+*/×÷^]\s*\d|\bsolve\b.*=|=\s*\?",
     re.I,
 )
-_JSON = re.compile(r"\b(?:as|in|with|return|reply|give|output|produce|valid)\b[^.?!\n]{0,30}\bjson\b|\bjson (?:object|array)\b", re.I)
-_CODE = re.compile(r"\b(?:write|implement|complete|fix|debug|refactor)\b.{0,60}\b(?:function|class|method|program|script|code)\b|```\w*\n\s*def ", re.I | re.S)
-
-
+_JSON = re.compile(
+    r"\b(?:as|in|with|return|reply|give|output|produce|valid)\b[^.?!\n]{0,30}\bjson\b|\bjson (?:object|array)\b", re.I
+)
+_CODE = re.compile(
+    r"\b(?:write|implement|complete|fix|debug|refactor)\b.{0,60}\b(?:function|class|method|program|script|code)\b"
+    r"|```\w*\n\s*def ",
+    re.I | re.S,
+)
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 _WHICH = re.compile(r"^\W*(?:in |on |at )?(?:who|whom|whose|what|which|where)\b", re.I)
 _SHORT_CHARS = 300
@@ -132,7 +144,7 @@ def _other(marks: list[Marked], wanted: AnswerForm, unit: Unit, options: dict[st
             if choice is not None:
                 return choice
         for form in ("number", "date") if wanted != "quantity" else ("date",):
-            whole = answer_of(bare, form, unit=unit)  # type: ignore[arg-type]  # two of the forms
+            whole = answer_of(bare, form, unit=unit)
             if whole is not None:
                 return whole
         if wanted == "date" and (number := number_in(bare, unit, "quantity", first=True)) is not None:

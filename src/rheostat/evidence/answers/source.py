@@ -16,12 +16,15 @@ __all__ = ["code_in", "json_in"]
 
 _PYTHON = {"python", "py", "python3", "py3", "pycon", "ipython", ""}
 _LANGUAGES = {
-    "javascript": {"javascript", "js", "jsx"}, "typescript": {"typescript", "ts", "tsx"}, "rust": {"rust", "rs"}, "sql": {"sql"},
-    "java": {"java"}, "c++": {"cpp", "c++", "cxx"}, "c#": {"csharp", "cs", "c#"}, "go": {"go", "golang"},
-    "bash": {"bash", "sh", "shell", "zsh"}, "ruby": {"ruby", "rb"}, "html": {"html"}, "css": {"css"}, "regex": {"regex"},
-    "php": {"php"}, "kotlin": {"kotlin", "kt"}, "swift": {"swift"},
+    "javascript": {"javascript", "js", "jsx"}, "typescript": {"typescript", "ts", "tsx"}, "rust": {"rust", "rs"},
+    "sql": {"sql"}, "java": {"java"}, "c++": {"cpp", "c++", "cxx"},
+    "c#": {"csharp", "cs", "c#"}, "go": {"go", "golang"},
+    "bash": {"bash", "sh", "shell", "zsh"}, "ruby": {"ruby", "rb"}, "html": {"html"},
+    "css": {"css"}, "regex": {"regex"}, "php": {"php"}, "kotlin": {"kotlin", "kt"}, "swift": {"swift"},
 }  # fmt: skip
-_LINE = re.compile(r"^\s*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+|import\s+\w|from\s+[\w.]+\s+import\b|@\w|\w+\s*=[^=])", re.M)
+_LINE = re.compile(
+    r"^\s*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+|import\s+\w|from\s+[\w.]+\s+import\b|@\w|\w+\s*=[^=])", re.M
+)
 _MOST_STARTS = 400
 
 
@@ -48,8 +51,22 @@ def code_in(text: str, question: str = "") -> Answer | None:
 
 def _wanted(question: str) -> set[str]:
     for name, infos in _LANGUAGES.items():
-        if re.search(rf"(?<![\w]){re.escape(name)}(?![\w+#])", question, re.I) and not re.search(r"\bpython\b|```py", question, re.I):
-            if name in ("go", "c#", "java", "swift", "rust", "ruby", "sql", "bash", "html", "css", "regex") and not re.search(
+        if re.search(rf"(?<![\w]){re.escape(name)}(?![\w+#])", question, re.I) and not re.search(
+            r"\bpython\b|```py", question, re.I
+        ):
+            if name in (
+                "go",
+                "c#",
+                "java",
+                "swift",
+                "rust",
+                "ruby",
+                "sql",
+                "bash",
+                "html",
+                "css",
+                "regex",
+            ) and not re.search(
                 rf"\b(?:in|{re.escape(name)}\s+(?:function|code|program|script|query|class|method))\b", question, re.I
             ):
                 continue
@@ -94,7 +111,9 @@ def _names(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            names |= {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+            names |= {
+                each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+            }
     return names
 
 
@@ -103,7 +122,9 @@ def _with_helpers(trees: list[tuple[str, ast.Module | None]], chosen: int) -> st
     source, tree = trees[chosen]
     assert tree is not None, "only what parses is chosen"  # noqa: S101
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    used |= {node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)}
+    used |= {
+        node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
     stored = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     arguments = {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
     missing = used - _names(tree) - stored - arguments - set(dir(builtins))
@@ -141,7 +162,9 @@ def json_in(text: str, fits: Callable[[str], bool] | None = None) -> Answer | No
     whole = answer_of(text, "json")
     if whole is not None and (fits is None or fits(whole.text)):
         return whole
-    found = [block.source.strip() for block in blocks(text) if block.fenced and block.info in ("json", "json5", "jsonc", "")]
+    found = [
+        block.source.strip() for block in blocks(text) if block.fenced and block.info in ("json", "json5", "jsonc", "")
+    ]
     fenced = [answer for source in found if (answer := answer_of(source, "json")) is not None]
     candidates = [*_values(text), *fenced]
     if fits is not None:
@@ -151,7 +174,7 @@ def json_in(text: str, fits: Callable[[str], bool] | None = None) -> Answer | No
     if fenced:
         return fenced[-1]
     worthy = [answer for answer in candidates if not _citation(answer.value)]
-    return (worthy or candidates or [whole])[-1]
+    return (worthy or candidates)[-1] if candidates else whole
 
 
 def _citation(value: Any) -> bool:

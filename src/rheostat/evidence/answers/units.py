@@ -22,25 +22,44 @@ CURRENCIES = {
 
 _WORDS = {
     "meter": r"met(?:er|re)s?|m", "kilometer": r"kilomet(?:er|re)s?|km", "centimeter": r"centimet(?:er|re)s?|cm",
-    "millimeter": r"millimet(?:er|re)s?|mm", "micrometer": r"micromet(?:er|re)s?|µm|μm", "nanometer": r"nanomet(?:er|re)s?|nm",
-    "inch": r"inch(?:es)?", "foot": r"feet|foot|ft", "yard": r"yards?|yd", "mile": r"miles?|mi",
-    "gram": r"grams?|g", "kilogram": r"kilograms?|kilos?|kg", "milligram": r"milligrams?|mg", "pound": r"pounds?|lbs?",
-    "ounce": r"ounces?|oz", "metric_ton": r"tonnes?", "ton": r"tons?",
-    "millisecond": r"milliseconds?|ms", "second": r"seconds?|secs?|s", "minute": r"minutes?|mins?", "hour": r"hours?|hrs?|h",
-    "day": r"days?", "week": r"weeks?", "month": r"months?", "year": r"years?|yrs?",
+    "millimeter": r"millimet(?:er|re)s?|mm", "micrometer": r"micromet(?:er|re)s?|µm|μm",
+    "nanometer": r"nanomet(?:er|re)s?|nm", "inch": r"inch(?:es)?", "foot": r"feet|foot|ft", "yard": r"yards?|yd",
+    "mile": r"miles?|mi", "gram": r"grams?|g", "kilogram": r"kilograms?|kilos?|kg", "milligram": r"milligrams?|mg",
+    "pound": r"pounds?|lbs?", "ounce": r"ounces?|oz", "metric_ton": r"tonnes?", "ton": r"tons?",
+    "millisecond": r"milliseconds?|ms", "second": r"seconds?|secs?|s", "minute": r"minutes?|mins?",
+    "hour": r"hours?|hrs?|h", "day": r"days?", "week": r"weeks?", "month": r"months?", "year": r"years?|yrs?",
     "degC": r"°\s?C|degrees?\s+(?:Celsius|C)|℃", "degF": r"°\s?F|degrees?\s+(?:Fahrenheit|F)|℉",
     "kelvin": r"kelvins?|K", "degree": r"°|degrees?|\^\\circ|\^\{\\circ\}", "radian": r"radians?|rad",
-    "acre": r"acres?", "hectare": r"hectares?", "liter": r"lit(?:er|re)s?|L", "milliliter": r"millilit(?:er|re)s?|m[lL]",
-    "gallon": r"gallons?", "quart": r"quarts?", "mph": r"mph", "kph": r"kph|kmh", "knot": r"knots?",
-    "joule": r"joules?|J", "kilojoule": r"kilojoules?|kJ", "newton": r"newtons?|N", "watt": r"watts?|W", "milliwatt": r"mW", "megawatt": r"MW", "gigawatt": r"GW", "megajoule": r"MJ", "millijoule": r"mJ",
-    "kilonewton": r"kN", "milliampere": r"mA", "kilovolt": r"kV", "millivolt": r"mV",
-    "kilowatt": r"kilowatts?|kW", "kilowatt_hour": r"kWh|kilowatt[- ]hours?", "pascal": r"pascals?|Pa", "kilopascal": r"kPa",
-    "volt": r"volts?|V", "ampere": r"amp(?:ere)?s?", "hertz": r"hertz|Hz", "kilohertz": r"kHz", "megahertz": r"MHz",
-    "gigahertz": r"GHz", "mole": r"mol(?:es?)?", "kilocalorie": r"kcal|kilocalories?", "byte": r"bytes?|B", "kilobyte": r"kilobytes?|[kK]B",
+    "acre": r"acres?", "hectare": r"hectares?", "liter": r"lit(?:er|re)s?|L",
+    "milliliter": r"millilit(?:er|re)s?|m[lL]", "gallon": r"gallons?", "quart": r"quarts?", "mph": r"mph",
+    "kph": r"kph|kmh", "knot": r"knots?", "joule": r"joules?|J", "kilojoule": r"kilojoules?|kJ",
+    "newton": r"newtons?|N", "watt": r"watts?|W", "milliwatt": r"mW", "megawatt": r"MW", "gigawatt": r"GW",
+    "megajoule": r"MJ", "millijoule": r"mJ", "kilonewton": r"kN", "milliampere": r"mA", "kilovolt": r"kV",
+    "millivolt": r"mV", "kilowatt": r"kilowatts?|kW", "kilowatt_hour": r"kWh|kilowatt[- ]hours?",
+    "pascal": r"pascals?|Pa", "kilopascal": r"kPa", "volt": r"volts?|V", "ampere": r"amp(?:ere)?s?",
+    "hertz": r"hertz|Hz", "kilohertz": r"kHz", "megahertz": r"MHz", "gigahertz": r"GHz", "mole": r"mol(?:es?)?",
+    "kilocalorie": r"kcal|kilocalories?", "byte": r"bytes?|B", "kilobyte": r"kilobytes?|[kK]B",
     "megabyte": r"megabytes?|MB", "gigabyte": r"gigabytes?|GB", "terabyte": r"terabytes?|TB", "bit": r"bits?",
 }  # fmt: skip
 """pint's name → how it is written. Words that are as often something else (points, bars, cups, hands) are left out."""
-_COMPOUND = {"meter", "kilometer", "centimeter", "kilogram", "liter", "hour", "minute", "second", "day", "week", "foot", "inch", "pound", "ounce", "year", "month"}
+_COMPOUND = {
+    "meter",
+    "kilometer",
+    "centimeter",
+    "kilogram",
+    "liter",
+    "hour",
+    "minute",
+    "second",
+    "day",
+    "week",
+    "foot",
+    "inch",
+    "pound",
+    "ounce",
+    "year",
+    "month",
+}
 _MONEY_WORDS = r"dollars?|bucks?|euros?|rupees?|yen|yuan|francs?|USD|EUR|GBP|JPY|INR|CNY|CHF|€|£"
 
 _ANY = "|".join(sorted((pattern for pattern in _WORDS.values()), key=len, reverse=True))
@@ -159,7 +178,9 @@ def implied_unit(question: str) -> tuple[Fraction, str]:
     asked = _ASKED.search(question[-2_000:])
     if asked is None:
         signs = {CURRENCIES[sign] for sign in re.findall(r"[$€£¥₹₩]", question)}
-        money = re.search(r"how much\b[^?]*\b(?:cost|pay|spend|earn|owe|make|save|charge|money|price|profit|change)", question, re.I)
+        money = re.search(
+            r"how much\b[^?]*\b(?:cost|pay|spend|earn|owe|make|save|charge|money|price|profit|change)", question, re.I
+        )
         return (Fraction(1), signs.pop()) if money and len(signs) == 1 else (Fraction(1), "")
     if asked["percent"]:
         return Fraction(1), "percent"

@@ -35,7 +35,9 @@ class Answer:
     """Equal answers share it."""
 
 
-def answer_of(text: str, form: AnswerForm | None = None, *, unit: tuple[Fraction, str] = (Fraction(1), "")) -> Answer | None:
+def answer_of(
+    text: str, form: AnswerForm | None = None, *, unit: tuple[Fraction, str] = (Fraction(1), "")
+) -> Answer | None:
     """A bare answer, read whole.
 
     Args:
@@ -85,8 +87,8 @@ def _of_quantity(text: str, quantity: Quantity, unit: Unit) -> Answer:
     if not quantity.unit or quantity.unit == "percent":
         value = quantity.value / (100 if quantity.unit else 1)
         return Answer(_shown(text), "number", value, quantity.key)
-    value, base = quantity.key.split(" ", 1)
-    return Answer(_shown(text), "quantity", (Fraction(value), base), quantity.key)
+    number, base = quantity.key.split(" ", 1)
+    return Answer(_shown(text), "quantity", (Fraction(number), base), quantity.key)
 
 
 def _quantity(text: str, unit: Unit) -> Answer | None:

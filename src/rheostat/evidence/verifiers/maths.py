@@ -17,8 +17,8 @@ __all__ = ["MathsAnswer"]
 class MathsAnswer:
     """The answer must equal a known value (a check that *you* have, never the benchmark's gold answer).
 
-    Numbers exactly, units converted, expressions by math-verify's parser; a unit that only one of the two has is forgiven
-    (`rheostat.compatible`). A value that is no number (a letter, a time, a word) is compared as what it is.
+    Numbers exactly, units converted, expressions by math-verify's parser; a unit that only one of the two has is
+    forgiven (`rheostat.compatible`). A value that is no number (a letter, a time, a word) is compared as what it is.
 
     Raises:
         VerifierInvalid: the value is empty.

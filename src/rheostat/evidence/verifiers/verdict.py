@@ -40,7 +40,7 @@ class Verifier(Protocol):
         """The form of answer that it judges; `None`: whatever was asked for."""
 
     def check(self, answer: str) -> Verdict:
-        """Judge one answer. An exception, or a limit of the verifier's own, says nothing of the answer: "can't tell"."""
+        """Judge one answer. An exception, or a limit of the verifier's own, says nothing of it: "can't tell"."""
 
 
 Check: TypeAlias = Callable[[str], "bool | str | Verdict | None"]
