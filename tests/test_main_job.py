@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -35,7 +36,7 @@ def ledger_counts(spend: dict[str, Any]) -> tuple[int, int]:
 
 def test_the_ledger_is_the_servers_own_count_to_the_token(local: Endpoint, run: Runner) -> None:
     before = server_counts(local)
-    graph = build_solver(local, budget=Budget(tokens=6000, seconds=120)).compile()
+    graph = build_solver(local, budget=Budget(tokens=6000, seconds=120), effort="low").compile()
     result = run(graph, {"question": QUESTION})
     after = server_counts(local)
     assert result["answer"] is not None
@@ -107,7 +108,7 @@ def test_json_of_a_schema(local: Endpoint) -> None:
         graph = build_solver(local, budget=Budget(tokens=6000), verifier=JsonSchema(schema), effort=effort).compile()
         result = graph.invoke({"question": "Ann is 34 years old. Give her name and age."})
         assert result["status"] == "solved", result
-        assert '"age": 34' in result["answer"]
+        assert json.loads(result["answer"])["age"] == 34
 
 
 def test_a_second_model_is_asked_when_the_first_fails_its_check(local: Endpoint) -> None:

@@ -135,6 +135,11 @@ class ThinkingPlan:
     """Its length cap is twice the usual one: the last reply ran out of it."""
 
     @property
+    def written_tokens(self) -> int:
+        """The most tokens of thought that stand in the reply itself. (Without effort they are the reply.)"""
+        return self.thinking_tokens if self.inline and self.effort > Effort.none else 0
+
+    @property
     def max_output_tokens(self) -> int:
         """Thought and answer together: what the provider's cap is set to."""
         return self.thinking_tokens + self.answer_tokens

@@ -64,8 +64,7 @@ def bounds(
         tokens = input_tokens
         if number:  # the thought is read back, byte for byte at the most what was written
             finishing = input_bound([{"role": "user", "content": finish(form)}], {}, dial.overhead).tokens
-            written = plan.max_output_tokens if plan.inline else plan.thinking_tokens
-            tokens += written + _THOUGHT_OVERHEAD + (finishing or 0)
+            tokens += plan.thinking_tokens + _THOUGHT_OVERHEAD + (finishing or 0)
         amounts.append(meter.bound(endpoint, tokens, settings))
     return amounts
 
@@ -126,7 +125,7 @@ def sample(
                     {"role": "assistant", "content": thought},
                     {"role": "user", "content": finish(expected.asked)},
                 ]
-                reread = (thought, plan.max_output_tokens if plan.inline else plan.thinking_tokens)
+                reread = (thought, plan.thinking_tokens)
             reply = yield from meter.call(
                 endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread,
                 alone=not waiting,

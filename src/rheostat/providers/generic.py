@@ -91,14 +91,14 @@ class GenericDial:
     def encode(
         self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
     ) -> Settings:
-        most = plan.thinking_tokens if phase == "think" else plan.answer_tokens
-        if plan.inline and phase == "whole":
-            most += plan.thinking_tokens
+        thought = phase == "think" or (plan.inline and phase == "whole")
+        most = plan.thinking_tokens if thought else plan.answer_tokens
         kwargs: dict[str, Any] = self._length(most)
         if temperature is not None:
             kwargs.get("options", kwargs)["temperature"] = temperature
         notes = ("two-phase thinking: the model has no dial of its own",) if phase == "think" else ()
-        return Settings(kwargs, most, most if phase == "think" else 0, notes=notes)
+        thinking = most if phase == "think" else plan.written_tokens if phase == "whole" else 0
+        return Settings(kwargs, most, thinking, notes=notes)
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
         if phase != "think":

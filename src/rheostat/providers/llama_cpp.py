@@ -140,7 +140,8 @@ class LlamaCppDial:
             body["thinking_budget_tokens"] = thinking
             kwargs["logprobs"] = True
         else:
-            most = plan.answer_tokens + (plan.thinking_tokens if plan.inline and phase == "whole" else 0)
+            most = plan.thinking_tokens if plan.inline and phase == "whole" else plan.answer_tokens
+            thinking = plan.written_tokens if phase == "whole" else 0
             body["chat_template_kwargs"] = {"enable_thinking": False}
         kwargs["max_tokens"] = most
         if temperature is not None:
