@@ -40,6 +40,7 @@ from rheostat.providers import Endpoint
 from rheostat.providers.failures import read_failure
 from rheostat.providers.integrations import model_of
 from rheostat.purse import OnContention
+from rheostat.shaping import malformed
 from rheostat.thinker import Thinker
 from rheostat.toolcalls import run_tool
 from rheostat.usage import Spend
@@ -49,6 +50,8 @@ __all__ = ["AgentCore", "OnCap"]
 OnCap: TypeAlias = Literal["answer", "raise"]
 """At the cap: end with a message that says so; raise `BudgetExceeded`."""
 _REMEMBERED = 64
+_MALFORMED_TRIES = 3
+"""So often a reply may call tools in a way that can't be read."""
 _OURS = {"account", "effort"}
 """What a caller may say of one run."""
 _CUT_SECONDS = 2.0
@@ -202,11 +205,15 @@ class AgentCore:
         kwargs: dict[str, Any],
         send: Callable[[Sending], Effect],
         reply_of: Callable[[Any], AIMessage | None],
-    ) -> Flow[tuple[Any, dict[str, Any]]]:
+    ) -> Flow[tuple[Any, dict[str, Any], list[BaseMessage]]]:
         """One model call that the agent's own model makes; see `guided_step`.
 
+        A reply that only calls tools in a way that can't be read goes back with evidence: left alone it would end the
+        agent's loop as an answer.
+
         Returns:
-            What `send` brought (an `AIMessage` if the budget was used up before), and the readings.
+            What `send` brought (an `AIMessage` if the budget was used up before), the readings, and what was said
+            before: replies that went back, with their evidence.
         """
         meter, account = yield from self.open(state)
         thinker = self.thinker(chat, meter)
@@ -214,10 +221,18 @@ class AgentCore:
             meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, run=True, patient=meter.patient
         )
         self._watch(payer)  # again: a step that failed may be tried again by others
+        before: list[BaseMessage] = []
         try:
-            result, message = yield from guided_step(
-                thinker, payer, chat, messages, kwargs, self._wished(), emit, send, reply_of
-            )
+            for more in reversed(range(_MALFORMED_TRIES)):
+                result, message = yield from guided_step(
+                    thinker, payer, chat, [*messages, *before], kwargs, self._wished(), emit, send, reply_of
+                )
+                told = malformed(message) if message is not None and self.correct_tools is not False else []
+                if message is None or not told or message.tool_calls or not more:
+                    break
+                before += [message, *told]
+                for each in told:
+                    emit("correction", name=str(each.name), args={}, text=each.text[:200])
             if message is None or not message.tool_calls:  # an answer: a run that goes on keeps something back again
                 yield from meter.keep(account, Spend(), {})
         except Exception as error:
@@ -234,7 +249,7 @@ class AgentCore:
             }  # fmt: skip
         readings = yield from self.readings(meter, account)
         emit("spend", **readings)
-        return result, readings
+        return result, readings, before
 
     def _wished(self) -> Wish:
         asked = _context().get("effort")

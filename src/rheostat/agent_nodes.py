@@ -35,7 +35,9 @@ from rheostat.difficulty import THOUGHT_WITH, read_trajectory
 from rheostat.effort import Wish, parse_wish
 from rheostat.errors import BadInput
 from rheostat.events import emit
-from rheostat.evidence.verifiers import Check, Verifier, as_verifier
+from rheostat.evidence.expected import Expected
+from rheostat.evidence.forms import Form
+from rheostat.evidence.verifiers import Check, Verdict, Verifier, as_verifier, judged
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, RheostatState, merge, read
@@ -164,16 +166,28 @@ class AgentNodes:
             return Effect(lambda: bound.invoke(sending.messages), lambda: bound.ainvoke(sending.messages))
 
         kwargs = {"tools": tools_as_sent(self.chat, self._tools)} if self._tools else {}
-        message, readings = yield from self.core.step(state, self.chat, messages, kwargs, send, lambda reply: reply)
+        message, readings, before = yield from self.core.step(
+            state, self.chat, messages, kwargs, send, lambda reply: reply
+        )
         thinking = message.response_metadata.get(THOUGHT_WITH, {})
-        return {"messages": [message], KEY: {**readings, "thinking": thinking}}
+        return {"messages": [*before, message], KEY: {**readings, "thinking": thinking}}
 
     def _verify(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
         last = state["messages"][-1]
         if self._verifier is None or not isinstance(last, AIMessage):
             return {"verdict": {"passed": None, "reason": "no verifier"}}
-        check = functools.partial(self._verifier.check, last.text)
-        verdict = yield Effect(check, lambda: asyncio.to_thread(check))
+        difficulty = read_trajectory(state["messages"]).difficulty
+        task = next(
+            (m.text for m in reversed(state["messages"]) if isinstance(m, HumanMessage) and m.name != "verifier"), ""
+        )
+        expected = Expected.of(task, difficulty.kind, self._verifier)
+        answer = expected.read(last.text)
+        if answer is None:
+            form = expected.given.name if isinstance(expected.given, Form) else expected.asked
+            verdict = Verdict(False, f"no answer was found in the reply: the form of the answer is {form}")
+        else:
+            check = functools.partial(judged, self._verifier, answer.text)
+            verdict = yield Effect(check, lambda: asyncio.to_thread(check))
         emit("verdict", **verdict.to_dict())
         return {"verdict": verdict.to_dict()}
 

@@ -114,7 +114,9 @@ class _Plan:
                 ask = instead_of(asked, self._chat, ask)
             return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
 
-        found, readings = yield from self.core.step(state, self._chat, [HumanMessage(words)], _bound(asked), send, _raw)
+        found, readings, _ = yield from self.core.step(
+            state, self._chat, [HumanMessage(words)], _bound(asked), send, _raw
+        )
         parsed = found.get("parsed") if isinstance(found, dict) else None
         steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
         steps = steps or ([] if state["done"] else [state["task"]])  # no outline: the task itself is the one step
@@ -185,7 +187,7 @@ class _Plan:
             return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
 
         try:
-            message, readings = yield from self.core.step(state, self._chat, [HumanMessage(words)], {}, send, _raw)
+            message, readings, _ = yield from self.core.step(state, self._chat, [HumanMessage(words)], {}, send, _raw)
             text = message.text.strip() or "The model wrote no report.\n" + "\n".join(lines)
         except BudgetExceeded as refused:
             text, readings = f"No report: {refused}\n" + "\n".join(lines), {}

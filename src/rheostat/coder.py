@@ -26,7 +26,8 @@ from rheostat.agent_nodes import AgentGraphState, AgentNodes, BudgetedGraph
 from rheostat.budget import Budget
 from rheostat.errors import BadInput
 from rheostat.events import emit
-from rheostat.evidence.verifiers import Verdict
+from rheostat.evidence.forms import Form
+from rheostat.evidence.verifiers import Verdict, as_verifier
 from rheostat.graph.state import read
 from rheostat.models import resolve
 from rheostat.policy import Caps
@@ -71,6 +72,10 @@ _NO_TESTS, _NO_COMMAND = 5, 127
 """Exit codes: of pytest, that it found no tests; of a shell, that there is no such command."""
 _SHOWN_CHARS = 6_000
 _FAILURES_CHARS = 1_500
+
+
+_REPLY = Form("a reply", str)
+"""All of it: the files are in it, and the tests are judged and not what is said of them."""
 
 
 class CoderState(AgentGraphState, total=False):
@@ -281,7 +286,8 @@ def build_coder(
     own = {"caps": Caps(answer_tokens=desk.answer_tokens())} if whole else {}
     nodes = AgentNodes(
         endpoint, [] if whole else desk.tools(), budget=budget,
-        **{"verifier": desk.take if whole else desk.check, "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
+        **{"verifier": as_verifier(desk.take if whole else desk.check, _REPLY),
+           "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
            "most_corrections": 3 if correct else 0, **own, **options},
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ shorter, and the last word is paid for in advance.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Annotated, Any, NotRequired
 
 from langchain_core.language_models import BaseChatModel
@@ -151,11 +151,11 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         if around is not None and around.call is not None and around.account == own:
             raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         head = [request.system_message] if request.system_message else []
-        response, readings = yield from self.core.step(
+        response, readings, before = yield from self.core.step(
             request.state, request.model, [*head, *request.messages], bound_kwargs(request),
             lambda sending: send(_changed(request, sending)), _reply,
         )  # fmt: skip
-        return _with_update(response, {KEY: {**readings, "thinking": _stamp_of(response)}})
+        return _with_update(response, {KEY: {**readings, "thinking": _stamp_of(response)}}, before)
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
         """Plan, hold, call, settle."""
@@ -283,12 +283,18 @@ def _stamp_of(response: Any) -> dict[str, Any]:
     return {}
 
 
-def _with_update(response: Any, update: dict[str, Any]) -> ExtendedModelResponse[Any]:
-    """The response with our state beside it, and whatever an inner middleware wanted to put there."""
+def _with_update(response: Any, update: dict[str, Any], before: Sequence[BaseMessage]) -> ExtendedModelResponse[Any]:
+    """The response with our state beside it, and whatever an inner middleware wanted to put there.
+
+    Args:
+        before: Messages that come before those of the response.
+    """
     if isinstance(response, ExtendedModelResponse):
         told = response.command.update if response.command else None
         inner = told if isinstance(told, dict) else {}
-        return ExtendedModelResponse(response.model_response, Command(update={**inner, **update}))
+        update, response = {**inner, **update}, response.model_response
     if isinstance(response, AIMessage):
         response = ModelResponse(result=[response])
+    if before:
+        response = replace(response, result=[*before, *response.result])
     return ExtendedModelResponse(response, Command(update=update))

@@ -28,7 +28,7 @@ from rheostat.pacing import Pacing
 from rheostat.policy import Caps, Policy
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.dial import Phase
-from rheostat.shaping import read_before, shortened, steered
+from rheostat.shaping import closed, read_before, shortened, steered
 from rheostat.usage import Spend
 
 __all__ = ["LAST_WORD", "Listener", "Ready", "Thinker"]
@@ -155,6 +155,7 @@ class Thinker:
             BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
         """
         at, id_ = read_trajectory(messages), uuid.uuid4().hex
+        messages = closed(messages)
         listener("estimate", id=id_, **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
         asked_for = wish or self.wish
         for tries_left in reversed(range(_TRIES)):

@@ -12,17 +12,19 @@ import difflib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.tools import BaseTool
+from langgraph.types import Command
 from pydantic import BaseModel, ValidationError
 
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.meter import Meter
+from rheostat.shaping import shorter
 from rheostat.usage import Spend, usd_nanos
 
 __all__ = ["TERMS", "ToolTerms", "evidence", "run_tool", "terms", "terms_of"]
@@ -153,12 +155,10 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
     changed something.
     """
     turn = next((n for n in range(len(messages) - 1, -1, -1) if isinstance(messages[n], HumanMessage)), 0)
-    messages = messages[turn:]
-    results = {m.tool_call_id: m.text for m in messages if isinstance(m, ToolMessage)}
     seen: set[tuple[str, str, str]] = set()
     last, streak = "", 0
-    for message in messages:
-        for each in message.tool_calls if isinstance(message, AIMessage) else ():
+    for calls, results in _steps(messages[turn:]):
+        for each in calls:
             text = results.get(str(each["id"]))
             if text is None or text.startswith(_NOT_RUN):
                 continue
@@ -169,6 +169,19 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
                 streak = 0
             seen.add(made)
     return streak
+
+
+def _steps(messages: Sequence[BaseMessage]) -> Iterator[tuple[list[Any], dict[str, str]]]:
+    """(calls, results by id) of each reply: some models give every call the same id."""
+    calls: list[Any] = []
+    results: dict[str, str] = {}
+    for message in messages:
+        if isinstance(message, AIMessage):
+            yield calls, results
+            calls, results = message.tool_calls, {}
+        elif isinstance(message, ToolMessage):
+            results.setdefault(message.tool_call_id, str(message.content))
+    yield calls, results
 
 
 # --- the call itself ----------------------------------------------------------------------------------------------
@@ -335,6 +348,10 @@ def _paid(
 
 
 def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int | None) -> Any:
+    if isinstance(result, Command):
+        return _cut_in(result, most_chars)
+    if isinstance(result, list):
+        return [_checked(each, call, tool, most_chars) for each in result]
     if not isinstance(result, ToolMessage):
         return result
     text = result.content if isinstance(result.content, str) else None
@@ -342,9 +359,13 @@ def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int 
         return _message(call, evidence("the tool returned a generator and not a value", call, tool))
     if result.status == "error" and text is not None and not text.startswith(("FAILED", "NOT RUN")):
         return result.model_copy(update={"content": f"{evidence(text, call, tool)}\nExpected: {_expects(tool, ())}"})
-    if text is not None and most_chars is not None and len(text) > most_chars:
-        head, tail = text[: most_chars * 2 // 3], text[-most_chars // 3 :]
-        left_out = len(text) - len(head) - len(tail)
-        cut = f"{head}\n… ({left_out:,} characters left out) …\n{tail}"
-        return result.model_copy(update={"content": cut})
-    return result
+    return result if most_chars is None else shorter(result, most_chars)
+
+
+def _cut_in(command: Command[Any], most_chars: int | None) -> Command[Any]:
+    """The results in a tool's own update of the state."""
+    update = command.update
+    if most_chars is None or not isinstance(update, dict) or not isinstance(update.get("messages"), list):
+        return command
+    messages = [shorter(m, most_chars) if isinstance(m, ToolMessage) else m for m in update["messages"]]
+    return replace(command, update={**update, "messages": messages})

@@ -11,12 +11,13 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.tracers.context import register_configure_hook
 
@@ -28,6 +29,7 @@ from rheostat.calling.wire import Asked
 from rheostat.flow import drive
 from rheostat.providers.bounds import Overhead, input_bound
 from rheostat.providers.dial import Settings, reply_from
+from rheostat.usage import Spend
 
 __all__ = ["UNWIRED", "forget"]
 
@@ -48,6 +50,8 @@ class _InFlight:
     payer: Payer
     settings: Settings
     thread: int
+    told: list[UsageMetadata] = field(default_factory=list)
+    """Usage of the pieces of a stream that each say what was read: running totals, and not parts of a sum."""
 
 
 class _Unwired(BaseCallbackHandler):
@@ -96,6 +100,13 @@ class _Unwired(BaseCallbackHandler):
         settings = Settings({}, most.output_tokens, most.thinking_tokens or 0)
         return _InFlight(attempt, payer, settings, threading.get_ident())
 
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
+        """A piece of a stream: its usage is noted, for LangChain adds up what some servers tell again with each."""
+        flying = self._in_flight.get(run_id)
+        usage = getattr(getattr(chunk, "message", None), "usage_metadata", None)
+        if flying is not None and usage and usage["input_tokens"] > 0:
+            flying.told.append(usage)
+
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **kwargs: Any) -> None:
         flying, awaited = self._in_flight.pop(run_id, None), self._awaited.pop(run_id, None)
         generation = response.generations[0][0] if response.generations and response.generations[0] else None
@@ -110,8 +121,10 @@ class _Unwired(BaseCallbackHandler):
         if cached:
             drive(gate.give_back(attempt))  # nothing was sent
             return
+        if isinstance(message, AIMessage) and len(flying.told) > 1:
+            message = message.model_copy(update={"usage_metadata": flying.told[-1]})
         reply = reply_from(message, flying.settings) if isinstance(message, AIMessage) else None
-        if reply is None or reply.spend is None:
+        if reply is None or reply.spend is None or _impossible(reply.spend, attempt):
             drive(gate.fail(attempt, None))
             return
         attempt.read, attempt.request_id = (reply.spend, reply.terms), reply.request_id
@@ -150,6 +163,12 @@ class _Unwired(BaseCallbackHandler):
         for run_id, flying in list(self._in_flight.items()):
             if whose(flying.payer) and self._in_flight.pop(run_id, None) is not None:
                 drive(gate.fail(flying.attempt, asyncio.CancelledError()))
+
+
+def _impossible(spend: Spend, attempt: Attempt) -> bool:
+    """More than could be read or written under this hold: nothing that LangChain says is a bill."""
+    most = attempt.holds[0][1].amount if attempt.holds else spend
+    return spend.input_tokens > 2 * most.input_tokens + 1_024 or spend.output_tokens > most.output_tokens + 1_024
 
 
 def _asked(

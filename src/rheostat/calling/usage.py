@@ -26,6 +26,8 @@ _EXTRACTORS: dict[Flavor, tuple[str, str]] = {
     "completions": ("openai", "chat"), "gemini": ("google", "default"), "bedrock": ("aws", "default"),
 }  # fmt: skip
 """(provider, flavor) in genai-prices, by API: gateways keep to the API's own form."""
+_ALLOWED_TOKENS = 1_024
+"""What a template may add, and what may end after a cap."""
 _SILENCE_SECONDS = 0.1
 """A longer pause between two pieces of a stream may have been spent on tokens that never came."""
 _ENDED = {
@@ -188,7 +190,7 @@ class Body:
         not in a way that can be believed."""
         try:
             spend = self._spend()
-            return None if spend is None else (spend, self._terms())
+            return None if spend is None or self._impossible(spend) else (spend, self._terms())
         except (ValueError, TypeError, AttributeError, KeyError):
             return None
 
@@ -214,6 +216,18 @@ class Body:
             cache_write_tokens=min(max(0, int(found.cache_write_tokens or 0)), inputs - cached), output_tokens=output,
             thinking_tokens=None if thought is None else min(max(0, int(thought)), output), calls=1,
         )  # fmt: skip
+
+    def _impossible(self, spend: Spend) -> bool:
+        """Counts that can't be: more than the cap that was sent, or than there were bytes to read, from a server that
+        isn't a provider's own. (A provider bills what it reports.) Running totals that were added up look so."""
+        asked = self.asked
+        if asked.provider or not asked.input_bytes:
+            return False
+        most_input = (asked.input_bytes + asked.extra_tokens) * max(1, asked.passes) + _ALLOWED_TOKENS
+        if asked.rounds == 1 and not asked.unbounded and spend.input_tokens > most_input:
+            return True
+        cap = asked.most_output_tokens
+        return cap is not None and spend.output_tokens > cap * max(1, asked.answers) + _ALLOWED_TOKENS
 
     def _plain(self, usage: dict[str, Any]) -> Spend | None:
         named = ("prompt_eval_count", "input_tokens", "prompt_tokens", "total_tokens")

@@ -210,7 +210,8 @@ def reply_from(
         if thinking_tokens is None:
             thinking_tokens = _detail(usage.get("output_token_details"), "reasoning")
         if thinking_tokens is None:
-            thinking_tokens = min(settings.max_thinking_tokens, usage["output_tokens"])
+            thinking_tokens = settings.max_thinking_tokens
+        thinking_tokens = min(max(0, thinking_tokens), usage["output_tokens"])
         spend = Spend(
             input_tokens=usage["input_tokens"],
             cached_input_tokens=_detail(usage.get("input_token_details"), "cache_read") or 0,

@@ -78,8 +78,11 @@ def judged(verifier: Verifier | None, answer: str) -> Verdict:
     return verdict
 
 
-def as_verifier(check: Verifier | Check | None) -> Verifier | None:
+def as_verifier(check: Verifier | Check | None, form: AnswerForm | Form | None = None) -> Verifier | None:
     """A verifier from a verifier or from a function of the answer.
+
+    Args:
+        form: Of the answers that a function judges; `None`: whatever was asked for.
 
     The function returns True (pass), False (fail), a text (fail, and this is why), None (abstain) or a `Verdict`.
 
@@ -90,7 +93,7 @@ def as_verifier(check: Verifier | Check | None) -> Verifier | None:
         return check
     if callable(check):
         _takes_one_argument(check)
-        return _Function(check)
+        return _Function(check, form)
     raise VerifierInvalid(f"a verifier is an object with check(answer), or a function of the answer; not {check!r}")
 
 
