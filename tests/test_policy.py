@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rheostat import BadInput, Caps, Difficulty, Effort, Policy, Room, Spend, ThinkingPlan, heuristic
 from rheostat.difficulty import Agreement
 from rheostat.effort import parse_wish
-from rheostat.policy import ModelFacts, Progress
 from rheostat.evidence.votes import Votes, boundary, first_draw
+from rheostat.policy import ModelFacts, Progress
 
 LEVELS = {Effort.none: 0, Effort.minimal: 16, Effort.low: 64, Effort.medium: 128, Effort.high: 512}
 MODEL = ModelFacts(name="m", levels=LEVELS, least_useful_thinking_tokens=32)
