@@ -65,10 +65,11 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose: here it matters
         yield from asking.measure(wanted, exact=True)
         plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
-    last_word = asking.bound(_least(wanted, facts))
     if plan is None:
+        least = _least(wanted, facts)  # the last word; with an answer there is none, and a sample is the least
+        needed = asking.bound(replace(least, purpose=wanted.purpose) if answered else least)
         enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
-        return (yield from _no_room(solver, state, account, last_word, enough, wanted))
+        return (yield from _no_room(solver, state, account, needed, enough, wanted))
     stage = _stage(wanted, plan)
     if stage:
         emit("wind_down", stage=stage, room=asdict(room))
