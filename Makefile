@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help demo test check format bench-live bench-ask compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -65,6 +65,14 @@ format: $(VENV)/.dev ## format and mend what can be mended
 bench-live: $(VENV)/.demo ## 100 GSM8K + 50 MBPP problems, every setting; long, resumable
 	$(BIN)/rheostat models pull
 	$(BIN)/rheostat bench live --record $(RECORD) --png docs/benchmarks/live.png
+
+bench-ask: $(VENV)/.demo ## what each way of asking is worth, on both embedded models; two hours, resumable
+	$(BIN)/rheostat models pull
+	$(BIN)/rheostat models pull qwen2.5-coder-1.5b
+	$(BIN)/python -m rheostat.bench.ask --record docs/benchmarks/ask.jsonl
+
+compare-readers: $(VENV)/.dev ## our corpus of answers through other readers: the table of docs/answers.md
+	$(BIN)/python tests/readers.py
 
 bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against the bare LangGraph node
 	$(BIN)/python -m rheostat.bench.overhead
