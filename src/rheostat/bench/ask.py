@@ -65,11 +65,13 @@ def _say(endpoint: Endpoint, problem: Problem, way_name: WayName, temperature: f
     return {**row, "seconds": round(time.monotonic() - began, 2)}
 
 
-def _todo(models: list[str], sets: list[str], most: int, known: set[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+def _todo(
+    models: list[str], sets: list[str], ways: list[str], most: int, known: set[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
     for set_name in sets:
         problems = ask_problems(set_name)[:most]
         for model in models:
-            for way, temperature in _CELLS[set_name]:
+            for way, temperature in (cell for cell in _CELLS[set_name] if not ways or cell[0] in ways):
                 for problem in problems:
                     if (model, problem.id, way, temperature) not in known:
                         yield model, problem, way, temperature
@@ -81,6 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--record", type=Path, required=True, help="replies, one a line; what is there isn't run again")
     parser.add_argument("--model", action="append", help="may be repeated; both embedded ones by default")
     parser.add_argument("--set", action="append", choices=list(_CELLS), help="only these; may be repeated")
+    parser.add_argument("--way", action="append", choices=list(WAYS), help="only these; may be repeated")
     parser.add_argument("--most", type=int, default=60, help="tasks of a set at the most")
     parser.add_argument("--seconds", type=float, help="start no further task after this")
     parser.add_argument("--workers", type=int, default=4)
@@ -88,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     models = given.model or ["qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]
     rows = [json.loads(line) for line in given.record.read_text().splitlines()] if given.record.exists() else []
     known = {(row["model"], row["id"], row["way"], row["temperature"]) for row in rows}
-    todo = list(_todo(models, given.set or list(_CELLS), given.most, known))
+    todo = list(_todo(models, given.set or list(_CELLS), given.way or [], given.most, known))
     until = time.monotonic() + given.seconds if given.seconds else float("inf")
     with given.record.open("a", encoding="utf-8") as record, ThreadPoolExecutor(given.workers) as pool:
 
