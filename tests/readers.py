@@ -93,11 +93,16 @@ def main() -> None:
     asked = rows()
     without = [row for row in asked if row.get("value") is None]
     print(f"{len(asked) - len(without)} replies with a number as answer, {len(without)} without one\n")
-    print("| reader | right | wrong | none, though there is one | none, and there is none | a number, though there is none |")
+    print(
+        "| reader | right | wrong | none, though there is one | none, and there is none | a number, though there is none |"
+    )
     print("|---|--:|--:|--:|--:|--:|")
     for name, judge in READERS.items():
         said = [(judge(row), row.get("value") is None) for row in asked]
-        counts = [said.count(pair) for pair in (("right", False), ("wrong", False), ("none", False), ("none", True), ("wrong", True))]
+        counts = [
+            said.count(pair)
+            for pair in (("right", False), ("wrong", False), ("none", False), ("none", True), ("wrong", True))
+        ]
         print(f"| {name} | {' | '.join(map(str, counts))} |")
     assert same("1 1/2", "1.5")
 

@@ -65,9 +65,11 @@ class SolveView:
                 self.doing = f"round {event['round']}: thinking"
             case "sample":
                 said = event["answer"] if event["error"] is None else event["error"]
+                if said is None and event["notes"]:  # such as a program that failed
+                    said = event["notes"][-1]
                 short = " ".join(str(said).split())
                 self._rows.append(
-                    [event["id"], f"{event.get('thinking_tokens', 0)}", f"{event.get('output_tokens', 0)}",
+                    [event["id"], event["way"], f"{event.get('thinking_tokens', 0)}", f"{event.get('output_tokens', 0)}",
                      escape(short[:60]), "" if event["error"] is None else "[red]error[/]"]
                 )  # fmt: skip
             case "verdict":
@@ -75,7 +77,7 @@ class SolveView:
                 reason = " ".join(event["reason"].split())
                 for row in self._rows:
                     if row[0] == event["id"]:
-                        row[4] = f"{mark} [dim]{escape(reason[:50])}[/]"
+                        row[5] = f"{mark} [dim]{escape(reason[:50])}[/]"
             case "decision":
                 self._decision = f"[bold]{event['action']}[/]: {escape(event['why'])}"
                 self.doing = "deciding"
@@ -90,7 +92,7 @@ class SolveView:
             head.add_row("[dim]plan[/]", self._plan)
         parts: list[RenderableType] = [head]
         if self._rows:
-            table = Table("sample", "thought", "output", "answer", "verdict", box=None, padding=(0, 1))
+            table = Table("sample", "asked by", "thought", "output", "answer", "verdict", box=None, padding=(0, 1))
             for row in self._rows[-_ROWS:]:
                 table.add_row(*row)
             parts.append(table)
