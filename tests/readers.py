@@ -94,7 +94,8 @@ def main() -> None:
     without = [row for row in asked if row.get("value") is None]
     print(f"{len(asked) - len(without)} replies with a number as answer, {len(without)} without one\n")
     print(
-        "| reader | right | wrong | none, though there is one | none, and there is none | a number, though there is none |"
+        "| reader | right | wrong | none, though there is one | none, and there is none "
+        "| a number, though there is none |"
     )
     print("|---|--:|--:|--:|--:|--:|")
     for name, judge in READERS.items():

@@ -69,7 +69,8 @@ class SolveView:
                     said = event["notes"][-1]
                 short = " ".join(str(said).split())
                 self._rows.append(
-                    [event["id"], event["way"], f"{event.get('thinking_tokens', 0)}", f"{event.get('output_tokens', 0)}",
+                    [event["id"], event["way"], f"{event.get('thinking_tokens', 0)}",
+                     f"{event.get('output_tokens', 0)}",
                      escape(short[:60]), "" if event["error"] is None else "[red]error[/]"]
                 )  # fmt: skip
             case "verdict":

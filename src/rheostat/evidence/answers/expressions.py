@@ -15,6 +15,8 @@ from rheostat.errors import MissingExtra
 __all__ = ["expression_key", "looks_symbolic"]
 
 _MOST_CHARS, _MOST_EXPONENT, _MOST_SYMBOLS = 200, 20, 6
+_MOST_FACTORS, _MOST_TERMS = 6, 5_000
+"""Of products, and of a power that is written out."""
 _SYMBOLIC = re.compile(
     r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])",
     re.I,
@@ -61,8 +63,11 @@ def _bounded(text: str) -> bool:
     words = re.findall(r"[A-Za-z]{2,}", text)
     if any(word not in _KNOWN and len(word) > 3 for word in words) or re.search(r"\d{60}", text):
         return False
+    if text.count("(") > _MOST_FACTORS or text.count("^") + text.count("**") > _MOST_FACTORS:
+        return False
     symbols = set(re.findall(r"(?<![A-Za-z\\])[A-Za-z](?![A-Za-z])", text))
-    return len(symbols) <= _MOST_SYMBOLS
+    terms = max((len(re.findall(r"[-+]", inner)) + 1 for inner in re.findall(r"\(([^()]*)\)", text)), default=1)
+    return len(symbols) <= _MOST_SYMBOLS and terms ** min(product, 20) <= _MOST_TERMS
 
 
 @functools.lru_cache(maxsize=2048)
@@ -77,7 +82,9 @@ def expression_key(text: str) -> str | None:
         .strip("$ ")
     )
     text = re.sub(r"\\(?:left|right|displaystyle|,|;|!|quad)", "", text)
-    text = re.sub(r"\\sqrt\s*(\d|[a-z])(?![\w{])", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\sqrt\s*(\d+(?:\.\d+)?|[a-z])(?![\w{])", r"\\sqrt{\1}", text)
+    text = re.sub(r"(\^|\*\*)\s*(-\s*\d+)", r"\1{\2}", text)
+    text = re.sub(r"(?<=[\d)])\s*(?=\()", "*", text)  # 2(3) is a product, and no mixed number
     if not _bounded(text):
         return None
     try:

@@ -167,7 +167,7 @@ def _marked_value(text: str, unit: Unit) -> Answer | None:
 
 
 def _by_position(text: str, read: Callable[[str, bool], Answer | None]) -> Answer | None:
-    if _BREAKS_OFF.search(text) and next(numbers_in(plain(next(last_sentence(text), ""))), None) is None:
+    if _BREAKS_OFF.search(text[-200:]) and next(numbers_in(plain(next(last_sentence(text), ""))), None) is None:
         return None
     for sentence in last_sentence(without_checks(text)):
         bold = re.findall(r"\*\*([^*\n]+)\*\*", sentence)

@@ -71,6 +71,7 @@ def blocks(text: str) -> list[Block]:
     return found
 
 
+_MOST_WRAPS = 12
 _WRAPS = (
     ("**", "**"), ("__", "__"), ("*", "*"), ("`", "`"), ("$$", "$$"), ("$", "$"), ("\\(", "\\)"), ("\\[", "\\]"),
     ('"', '"'), ("“", "”"), ("'", "'"), ("‘", "’"), ("«", "»"), ("\\boxed{", "}"), ("\\text{", "}"), ("\\mathrm{", "}"),
@@ -81,7 +82,7 @@ _WRAPS = (
 def unwrapped(text: str) -> str:
     """Without the Markdown, dollars and quotes around it, and the full stop after it."""
     text = text.strip()
-    while True:
+    for _ in range(_MOST_WRAPS):
         before = text
         if text[-1:] in ".;,。" and text[-2:] != "..":
             text = text[:-1].rstrip()
@@ -97,7 +98,8 @@ def unwrapped(text: str) -> str:
                 text = inner.strip()
                 break
         if text == before:
-            return text
+            break
+    return text
 
 
 def _balanced(text: str) -> bool:

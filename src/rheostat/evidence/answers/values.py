@@ -35,6 +35,9 @@ class Answer:
     """Equal answers share it."""
 
 
+_MOST_CHARS = 1_000
+
+
 def answer_of(
     text: str, form: AnswerForm | None = None, *, unit: tuple[Fraction, str] = (Fraction(1), "")
 ) -> Answer | None:
@@ -47,13 +50,18 @@ def answer_of(
     Returns:
         `None`: it isn't of this form.
     """
-    if form is None:
-        for each in (_number, _date, _expression, _text):
+    whole = form in ("text", "json", "code")
+    if not whole and len(text) > _MOST_CHARS:  # no value is so long: it is compared as text
+        return _text(text, unit) if form is None else None
+    readers = (_number, _date, _expression, _text) if form is None else (_READERS[form],)
+    for each in readers:
+        try:
             answer = each(text, unit)
-            if answer is not None:
-                return answer
-        return None
-    return _READERS[form](text, unit)
+        except (ValueError, ArithmeticError, RecursionError):  # too long, too large, too deep to be understood
+            continue
+        if answer is not None:
+            return answer
+    return None
 
 
 Unit = tuple[Fraction, str]
