@@ -182,11 +182,12 @@ class AgentNodes:
         )
         expected = Expected.of(task, difficulty.kind, self._verifier)
         answer = expected.read(last.text)
-        if answer is None:
+        if answer is None and expected.given is not None:
             form = expected.given.name if isinstance(expected.given, Form) else expected.asked
             verdict = Verdict(False, f"no answer was found in the reply: the form of the answer is {form}")
         else:
-            check = functools.partial(judged, self._verifier, answer.text)
+            text = answer.text if answer is not None else last.text  # a form that was only guessed refuses nothing
+            check = functools.partial(judged, self._verifier, text)
             verdict = yield Effect(check, lambda: asyncio.to_thread(check))
         emit("verdict", **verdict.to_dict())
         return {"verdict": verdict.to_dict()}

@@ -32,8 +32,6 @@ class Asking:
     """Samples that were drawn before this round."""
     refused: list[tuple[str, str]] = field(default_factory=list)
     """(answer, reason): evidence to correct on."""
-    exact: bool = False
-    """Let the provider count the input."""
     _messages: dict[WayName, Messages] = field(default_factory=dict)
     _inputs: dict[WayName, int] = field(default_factory=dict)
     _known: dict[tuple[Effort, int, int, int, str], Spend] = field(default_factory=dict)
