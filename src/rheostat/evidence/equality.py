@@ -50,11 +50,19 @@ def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None 
     if x is not None and y is not None:
         return x[0] == y[0] and (not x[1] or not y[1])
     left, right = key_of(reply, form), key_of(gold, form)
+    if "set" in (left.split(" ")[0], right.split(" ")[0]) and _members(left) == _members(right):
+        return True
     symbolic = any(looks_symbolic(each) for each in (ours, theirs))
     understood = all(each.startswith(("number", "expression", "list", "set", "date", "json")) for each in (left, right))
     if symbolic and not understood and form in (None, "number", "quantity") and not _in_words(ours, theirs):
         return None
     return False
+
+
+def _members(key: str) -> list[str] | None:
+    """Of a list or a set without an order."""
+    kind, _, rest = key.partition(" ")
+    return sorted(set(rest.split("; "))) if kind in ("set", "list") and rest[:1] not in ("[", "]") else None
 
 
 def _in_words(*texts: str) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rheostat.effort import Kind
 from rheostat.evidence.answers import Answer, answer_of, asked_form, read_answer
-from rheostat.evidence.answers.text import said
+from rheostat.evidence.answers.spoken import said
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import JsonSchema, Verifier
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from rheostat.errors import MissingExtra
+from rheostat.evidence.answers.languages import MONTHS
 
 __all__ = ["dates_in", "read_date"]
 
@@ -15,19 +16,29 @@ _MONTH = (
     r"|Nov(?:ember)?|Dec(?:ember)?)\.?"
 )
 _DAY, _YEAR = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)?", r"(?:1\d{3}|20\d{2}|21\d{2})"
-_CLOCK = r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?(?:\s?[ap]\.?m\b\.?)?|\b1?\d\s?[ap]\.?m\b\.?|\b(?:noon|midnight)\b"
+_CLOCK = (
+    r"(?:[01]?\d|2[0-4]):[0-5]\d(?::[0-5]\d)?(?:\s?[ap]\.?m\b\.?)?|(?:0?\d|1[0-2])\.[0-5]\d\s?[ap]\.?m\b\.?"
+    r"|\b1?\d\s?[ap]\.?m\b\.?|\b(?:noon|midnight)\b"
+)
 _UTC = r"(?:\s?(?:Z|UTC|GMT)(?!\w))?"
 _ZONE = r"(?:\s?(?:Z|UTC|GMT|[+-]\d{2}:?\d{2})(?!\w))?"
+_ELSEWHERE = "|".join(MONTHS)
 _DATE = re.compile(
     rf"""(?<![\w.:/-])(?:
         (?P<iso>{_YEAR}-\d{{2}}(?:-\d{{2}})?)
-      | (?P<slashed>\d{{1,2}}[/.]\d{{1,2}}[/.]{_YEAR}|{_YEAR}[/.]\d{{1,2}}[/.]\d{{1,2}})
+      | (?P<unspaced>{_YEAR}\s?年\s?\d{{1,2}}\s?月(?:\s?\d{{1,2}}\s?日)?)
+      | (?P<foreign>(?:[1-9]|[12]\d|3[01])(?:er|\.|º)?\s+(?:de\s+)?(?:{_ELSEWHERE})(?:\s+(?:de\s+)?{_YEAR})?)
+      | (?P<slashed>\d{{1,2}}[/.-]\d{{1,2}}[/.-]{_YEAR}|{_YEAR}[/.]\d{{1,2}}[/.]\d{{1,2}})
       | (?P<worded>(?:the\s+)?{_DAY}\s+(?:of\s+)?{_MONTH}(?:,?\s+{_YEAR})?
         |{_MONTH}\s+(?:the\s+)?{_DAY}(?!\d)(?:,?\s+{_YEAR})?|{_MONTH},?\s+{_YEAR})
     )(?:(?:T|,?\s+(?:at\s+)?)(?P<at>(?:{_CLOCK}){_ZONE}))?(?![\w:/-])
     |(?<![\w.:/-])(?P<clock>(?:{_CLOCK}){_UTC})(?:\s+on\s+(?P<on>{_YEAR}-\d{{2}}-\d{{2}}|{_DAY}\s+{_MONTH}(?:,?\s+{_YEAR})?|{_MONTH}\s+{_DAY}(?!\d)(?:,?\s+{_YEAR})?))?(?![\w:/])""",
     re.X | re.I,
 )
+_ENGLISH = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 _WEEKDAY = re.compile(r"^(?:on\s+)?(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?,?\s+", re.I)
 
 
@@ -47,7 +58,10 @@ def read_date(text: str) -> str | None:
 
 
 def _iso(match: re.Match[str]) -> str | None:
-    day, clock = match["iso"] or match["slashed"] or match["worded"] or match["on"], match["at"] or match["clock"]
+    day, clock = (
+        match["iso"] or match["slashed"] or match["worded"] or match["foreign"] or match["unspaced"] or match["on"],
+        match["at"] or match["clock"],
+    )
     try:
         when = _day(day) if day else ""
         if when is None:
@@ -58,8 +72,10 @@ def _iso(match: re.Match[str]) -> str | None:
 
 
 def _day(text: str) -> str | None:
-    if slashed := re.fullmatch(r"(\d{1,4})[/.](\d{1,2})[/.](\d{1,4})", text):
-        first, second, third = (int(part) for part in slashed.groups())
+    if unspaced := re.fullmatch(r"(\d{4})\D+(\d{1,2})\s?月(?:\s?(\d{1,2})\s?日)?", text):
+        return _day("-".join(part.zfill(2) for part in unspaced.groups() if part))
+    if slashed := re.fullmatch(r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})|(\d{4})[/.](\d{1,2})[/.](\d{1,2})", text):
+        first, second, third = (int(part) for part in slashed.groups() if part)
         if first > 31:
             return datetime.date(first, second, third).isoformat()
         if first <= 12 and second <= 12 and first != second:
@@ -70,6 +86,9 @@ def _day(text: str) -> str | None:
         return text if 1 <= int(text[5:]) <= 12 else None
     if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
         return datetime.date.fromisoformat(text).isoformat()
+    for number, names in enumerate(MONTHS):
+        text = re.sub(rf"(?<!\w)(?:{names})(?!\w)", _ENGLISH[number], text, flags=re.I)
+    text = re.sub(r"\bde\b|(?<=\d)(?:er\b|º)", " ", text)
     return _parsed(re.sub(r"\b(?:the|of)\b|(?<=\d)(?:st|nd|rd|th)\b", " ", text, flags=re.I))
 
 
@@ -88,7 +107,7 @@ def _parsed(text: str) -> str:
 
 
 def _clock(text: str, day: str) -> str:
-    word = text.strip().lower()
+    word = re.sub(r"^(\d{1,2})\.(?=\d\d)", r"\1:", text.strip().lower())
     if word in ("noon", "midnight"):
         return "T12:00" if word == "noon" else "T00:00"
     match = re.match(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s?(?:([ap])\.?m\b\.?)?\s?(.*)$", word, re.S)

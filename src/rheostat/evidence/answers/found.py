@@ -1,58 +1,175 @@
-"""The answer in the text that a mark points at, or in a sentence."""
+"""The number or date in the text that a mark points at, or in a sentence."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from fractions import Fraction
 
+from rheostat.evidence.answers.asides import without_asides
 from rheostat.evidence.answers.dates import dates_in
-from rheostat.evidence.answers.marks import without_checks
-from rheostat.evidence.answers.numbers import numbers_in, plain
+from rheostat.evidence.answers.expressions import looks_symbolic
+from rheostat.evidence.answers.numbers import Found, numbers_in, plain
 from rheostat.evidence.answers.text import unwrapped
 from rheostat.evidence.answers.values import Answer, Unit, answer_of
 from rheostat.evidence.forms import AnswerForm
 
-__all__ = ["choice_in", "date_in", "number_in", "options_of"]
+__all__ = ["date_in", "number_in", "starts_with_value"]
 
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__|\$([^$\n]+)\$|\\\((.+?)\\\)")
 _EQUALS = re.compile(r"(?<![<>=!])(?:=|≈|\\approx)(?!=)")
+_ROUNDED = re.compile(r"(?<=\d)(?=\s?[A-Za-z]{1,4}\s?≈)(\s?[A-Za-z]{1,4})\s?≈.*")
+"""`150 km ≈ 93 miles`: the same in another unit."""
 _LEAD = re.compile(
     r"^(?:approximately|about|around|roughly|exactly|equal to|a total of|only|just|simply|that|≈|~|=|\\approx)\s+", re.I
 )
+_COPULA = re.compile(
+    r"\b(?:is|are|was|were|be|equals?|makes?|gives?|gets?|totals?|comes\s+to|namely)\b\s*:?\s*|:\s+", re.I
+)
+_CLAUSE = re.compile(
+    r"""\s*(?:,\s+|\s)(?:because|since|as|although|while|whereas|that\s+is|in\s+case|out\s+of|of\s+(?:the|his|her|their)\s+(?:original|initial|total)?|after|assuming|rather\s+than|instead\s+of|compared)\b
+    |,?\s+\(?i\.e\.|,\s+(?:which(?!\s+(?:is|makes|gives|equals|means|brings|totals|leaves)\b(?!\s+(?:often|about|approx|roughly|rounded|why)))|since|with|not|leaving|down\s+from|up\s+from|from)\b|\s+not\s+(?=-?[\d$])|\s+\(\s*(?=[^)]*\d)[^()]*\)|\s+\[(?=[^\]]*\d)[^\[\]]*\]|\s[—–]\s|\s+than\b|;\s""",
+    re.X | re.I,
+)
+"""Where the main clause ends."""
+_TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b", re.I)
+_MAKING = re.compile(r",\s+(?:making|bringing|for a)\s+(?:the|a)\s+total\b", re.I)
+_ADJUNCT = re.compile(
+    r"(?:^|[\s(])(?:in|at|for|on|from|per|by|with|within|during|over|under|between|until|option|step|case|day|page|chapter"
+    r"|(?<=\d)\s*\w*\s+of|each\s+of|all|out\s+of)\s+(?:the\s+|each\s+|every\s+|all\s+|only\s+|these\s+|those\s+)?[$€£]?$",
+    re.I,
+)
+"""What makes the number after it an adjunct ("in 2 hours", "for 3 children")."""
+_DENIED = re.compile(r"(?:\bnot|n't)\s+-?[$\d][\d.,]*\s*$", re.I)
+_PARTS = re.compile(r"\b(?:plus|minus|times|and)\b|\s\+\s", re.I)
 
 
-def number_in(text: str, unit: Unit, form: AnswerForm, *, first: bool) -> Answer | None:
+def number_in(
+    text: str,
+    unit: Unit,
+    form: AnswerForm,
+    *,
+    first: bool,
+    total: bool = False,
+    known: frozenset[Fraction] = frozenset(),
+) -> Answer | None:
     """A number in a sentence.
 
     Args:
         form: `number`: without its unit as a value; `quantity`: with it, if it has one.
         first: The first one counts (after a mark); else the last one (by position).
+        total: The question asks for a total.
+        known: Numbers of the question: of several in a sentence the one that is new counts.
     """
-    text = without_checks(text).strip()
-    for candidate in _candidates(text):
+    text = without_asides(text).strip()
+    for candidate in _wholes(text):
         whole = answer_of(candidate, form, unit=unit)
         if whole is not None:
             return whole
-    sides = _EQUALS.split(text)
+    clause = _ROUNDED.sub(r"\1", _main_clause(text, total=total))
+    for candidate in _after_copula(clause):
+        whole = answer_of(candidate, form, unit=unit)
+        if whole is not None:
+            return whole
+    for candidate in _bold(clause):
+        whole = answer_of(candidate, form, unit=unit)
+        if whole is not None:
+            return whole
+    sides = _EQUALS.split(clause)
     if len(sides) > 1:
         whole = _prefix(sides[-1], unit, form)
         if whole is not None:
             return whole
-    numbers = list(numbers_in(plain(text)))
-    for found in numbers[:1] if first else numbers[-1:]:
-        return answer_of(text[found.start : found.end], form, unit=unit)
+        if looks_symbolic(unwrapped(sides[-1])) and not re.search(
+            r"[A-Za-z]{3}", re.sub(r"\\[A-Za-z]+", "", sides[-1])
+        ):
+            return None
+    shown = plain(clause)
+    numbers = list(numbers_in(shown))
+    main = _main(shown, numbers, unit)
+    if first and starts_with_value(text) and not _adds_up(shown, numbers):
+        main = numbers[:1]
+    new = [found for found in main if found.quantity.value not in known]
+    if not first and len(new) == 1 and len(main) > 1:
+        main = new
+    for found in main[-1:]:
+        return answer_of(clause[found.start : found.end], form, unit=unit)
     return None
 
 
-def _candidates(text: str) -> list[str]:
+def _adds_up(shown: str, numbers: list[Found]) -> bool:
+    """The first of several numbers is only a part: "2 of blue plus 1 of white makes 3"."""
+    if len(numbers) < 3 or not _PARTS.search(shown[numbers[0].end : numbers[1].start]):
+        return False
+    return re.search(r"\b(?:makes?|gives?|equals?|is|are|total)\b", shown[numbers[1].end :], re.I) is not None
+
+
+def starts_with_value(text: str) -> bool:
+    """A number stands at its very beginning."""
+    bare = plain(_LEAD.sub("", text.lstrip(" *_$`\"'(\\\n")))
+    return (found := next(numbers_in(bare[:200]), None)) is not None and found.start <= 1
+
+
+def _wholes(text: str) -> Iterator[str]:
     bare = _LEAD.sub("", unwrapped(text))
-    bold = [next(part for part in match.groups() if part) for match in _BOLD.finditer(text)]
+    if not re.fullmatch(r"[^\s()]+\s+\([^()]*\d[^()]*\)", bare):  # 3 (2 + 1) is no product
+        yield bare
     before = re.split(
         r"\s+(?:because|since|which|as|where|when|so)\b|,\s+(?:which|because|since|so|in total|altogether)\b",
         bare,
         maxsplit=1,
     )[0]
-    return [bare, before, *reversed(bold)]
+    if before != bare:
+        yield before
+
+
+def _main_clause(text: str, *, total: bool) -> str:
+    """The sentence up to its first subordinate clause, if that holds a number."""
+    if not total and (making := _MAKING.search(text)) is not None and _has_number(text[: making.start()]):
+        text = text[: making.start()]
+    for cut in _CLAUSE.finditer(text):
+        before = text[: cut.start()]
+        if _has_number(before) and not _DENIED.search(before) and not _EQUALS.search(text[cut.start() :].split("(")[0]):
+            return before if not cut[0].rstrip().endswith((")", "]")) else f"{before}{_main_tail(text[cut.end() :])}"
+    parts = re.split(r":\s", text, maxsplit=1)
+    if len(parts) == 2 and _has_number(parts[0]) and len(list(numbers_in(plain(parts[1])))) > 1 and "=" not in parts[1]:
+        return parts[0] if any(_own(plain(parts[0]), list(numbers_in(plain(parts[0]))))) else text
+    return text
+
+
+def _main_tail(text: str) -> str:
+    return text if "=" in text or _COPULA.search(text) else ""
+
+
+def _has_number(text: str) -> bool:
+    return next(numbers_in(plain(text)), None) is not None
+
+
+def _main(shown: str, numbers: list[Found], unit: Unit) -> list[Found]:
+    """Without adjuncts; those in the unit asked for first."""
+    own = _own(shown, numbers)
+    if unit[1]:
+        named = [found for found in own or numbers if found.quantity.unit == unit[1]]
+        if named:
+            return named
+    return own or numbers
+
+
+def _own(shown: str, numbers: list[Found]) -> list[Found]:
+    return [found for found in numbers if not _ADJUNCT.search(shown[max(0, found.start - 40) : found.start])]
+
+
+def _after_copula(clause: str) -> Iterator[str]:
+    places = list(_COPULA.finditer(clause))
+    for place in reversed(places[-3:]):
+        rest = clause[place.end() :].strip()
+        if rest:
+            yield _LEAD.sub("", unwrapped(rest))
+
+
+def _bold(clause: str) -> Iterator[str]:
+    for match in reversed(list(_BOLD.finditer(clause))):
+        yield next(part for part in match.groups() if part)
 
 
 def _prefix(text: str, unit: Unit, form: AnswerForm) -> Answer | None:
@@ -68,59 +185,15 @@ def _prefix(text: str, unit: Unit, form: AnswerForm) -> Answer | None:
 
 def date_in(text: str, *, first: bool) -> Answer | None:
     """A date or a time in a sentence."""
-    found = list(dates_in(without_checks(text)))
+    text = without_asides(text)
+    for cut in _CLAUSE.finditer(text):
+        if next(dates_in(text[: cut.start()]), None) is not None:
+            text = text[: cut.start()]
+            break
+    found = list(dates_in(text)) or [
+        (year.start(), year.end(), year[0])
+        for year in re.finditer(r"(?<![\w.:/-])(?:1[1-9]|20|21)\d\d(?![\w:/-])", text)
+    ]
     for start, end, _ in found[:1] if first else found[-1:]:
         return answer_of(text[start:end], "date")
     return None
-
-
-_OPTION = re.compile(r"(?:(?<=\s)|(?<=^)|(?<=\())\(?([A-Za-z])\s*[).:]\s+(?=\S)", re.M)
-
-
-def options_of(question: str) -> dict[str, str]:
-    """The options that a question offers, by letter; empty: it offers none."""
-    found = list(_OPTION.finditer(question))
-    for start, opening in enumerate(found):
-        if opening[1].upper() != "A":
-            continue
-        run = [opening]
-        for option in found[start + 1 :]:
-            if ord(option[1]) == ord(run[-1][1]) + 1:
-                run.append(option)
-        if len(run) > 1:
-            ends = [option.start() for option in run[1:]] + [len(question)]
-            texts = [question[option.end() : end].strip(" \n,;.(") for option, end in zip(run, ends, strict=True)]
-            return {option[1].upper(): text.split("\n")[0].strip() for option, text in zip(run, texts, strict=True)}
-    return {}
-
-
-def choice_in(text: str, options: dict[str, str], *, first: bool) -> Answer | None:
-    """The letter of an option in a sentence; by the option's text, if it is that and nothing else."""
-    bare = unwrapped(_LEAD.sub("", unwrapped(text)))
-    letters: Sequence[str] = list(options) or [chr(code) for code in range(ord("A"), ord("K"))]
-    whole = answer_of(bare, "choice")
-    if whole is not None and all(letter in letters for letter in whole.value.split(", ")):
-        return whole
-    named = [letter for letter, said in options.items() if said and unwrapped(said).casefold() == bare.casefold()]
-    if len(named) == 1:
-        return Answer(bare, "choice", named[0], f"choice {named[0]}")
-    any_of = "".join(letters)
-    leading = re.match(
-        rf"(?:option|choice|answer)?\s*\(?\**([{any_of}])\**\s*(?:[).:,–—-]|\bbecause\b|\bsince\b|$)", bare, re.I
-    )
-    if leading and (leading[1].isupper() or re.match(rf"\(?\s*{leading[1]}\s*[).:]", bare)):
-        both = re.match(rf"\(?[{any_of}]\)?\s+or\s+\(?[{any_of}]\b", bare)
-        return None if both else answer_of(leading[1], "choice")
-    if re.match(rf"\(?[{any_of}]\)?\s+or\s+\(?[{any_of}]\b", bare):
-        return None
-    standing = re.findall(
-        rf"\(([{any_of}])\)|\*\*([{any_of}])[).:*]|\b(?:option|choice)\s+\(?([{any_of}])\b|\b([{any_of}])\)", text
-    )
-    flat = [next(part for part in groups if part) for groups in standing]
-    if not flat:
-        flat = [
-            letter for letter in re.findall(rf"(?<![\w'-])([{any_of}])(?![\w'-])", bare) if letter not in ("A", "I")
-        ]
-    if flat and len(set(flat)) == 1:
-        return answer_of(flat[0], "choice")
-    return answer_of(flat[0] if first else flat[-1], "choice") if flat else None

@@ -52,6 +52,8 @@ def _frac(name: str) -> str:
     return _FRAC.replace("{0}", name)
 
 
+_UNSPACED = "\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7af"
+"""Scripts without spaces between words: Japanese, Chinese, Korean."""
 _NUMBER = re.compile(
     rf"""
     (?P<sign>(?<![\w)\]}}%.])[-+]\s?|\b(?:minus|negative)\s+)?
@@ -60,8 +62,8 @@ _NUMBER = re.compile(
     (?:
         (?P<vulgar>[¼½¾⅐-⅞])
       | {_frac("f")}
-      | (?:(?<![\w.])|(?<=[$])|(?<=[a-z]\ ))
-        (?P<whole>{_WHOLE})?(?P<part>(?<!\d)\.\d+|(?<=\d)\.\d+)?(?!\.\d)
+      | (?:(?<![\w.])|(?<=[$])|(?<=[a-z]\ )|(?<=[{_UNSPACED}])|(?<=\d[hm]))
+        (?P<comma>\d{{1,3}}(?:\.\d{{3}})*,\d\d(?=\s?(?:€|EUR\b|[Ee]uros?\b)))?(?P<whole>{_WHOLE})?(?P<part>(?<!\d)\.\d+|(?<=\d)\.\d+)?(?!\.\d)
         (?:
             (?P<exp>[eE][-+]?\d{{1,4}}(?!\d)|\s?(?:×|x|X|\*|·|⋅|\\times|\\cdot)\s?10\s?(?:(?:\^|\*\*)\s?[{{(]?\s?[-+]?\d{{1,4}}\s?[}})]?|[{_SUPERSCRIPTS}]+))
           | \s?(?P<mvulgar>[¼½¾⅐-⅞])
@@ -111,6 +113,9 @@ class Found:
 _AND_MORE = re.compile(r"\s*,?\s*(?:and\s+)?(?=\d)")
 _INCHES = re.compile(r"\s?(?:in\b\.?|\"|″)")
 _STARTS = re.compile(r"[-+.\d$€£¥₹₩\\¼½¾⅐-⅞]|\b[A-Za-z]")
+_FEET = re.compile(r"(?<![\w.])(\d{1,2})['′]\s?(\d{1,2})(?:\"|″|'')(?!\w)")
+_HALF = re.compile(r"\b(?:(?P<half>half\s+an?)|an?)(?=\s)", re.I)
+_AND_HALF = re.compile(r"\s+and\s+(?:a|one)\s+half\b", re.I)
 _SKIPPED = re.compile(r"[^\W\d_]+|\d[\d.,:/-]*|.", re.S)
 
 
@@ -125,6 +130,8 @@ def _value(match: re.Match[str]) -> Fraction:
     group = match.groupdict()
     if group["vulgar"]:
         value = _VULGAR[group["vulgar"]]
+    elif group["comma"]:
+        value = Fraction(group["comma"].replace(".", "").replace(",", "."))
     elif group["fn"] or group["fsn"]:
         value = Fraction(int(group["fn"] or group["fsn"]), _int(group["fd"] or group["fsd"]))
     else:
@@ -174,6 +181,12 @@ def _in_words(text: str) -> Fraction:
 
 def number_at(text: str, start: int = 0) -> Found | None:
     """The number that begins at this place of a `plain` text, with its unit."""
+    if (tall := _FEET.match(text, start)) is not None:
+        return Found(start, tall.end(), Quantity(int(tall[1]) + Fraction(int(tall[2]), 12), "foot"))
+    if (half := _HALF.match(text, start)) is not None and (of := UNIT_AFTER.match(text, half.end())) is not None:
+        whole = half["half"] is None
+        if not whole or _AND_HALF.match(text, of.end()):
+            return _with_unit(text, start, half.end(), Fraction(1) if whole else Fraction(1, 2), "")
     match = _NUMBER.match(text, start)
     if match is not None and _is_number(match):
         try:
@@ -195,21 +208,28 @@ def number_at(text: str, start: int = 0) -> Found | None:
 
 
 def _is_number(match: re.Match[str]) -> bool:
-    return any(match[name] for name in ("vulgar", "fn", "fsn", "whole", "part"))
+    return any(match[name] for name in ("vulgar", "fn", "fsn", "whole", "part", "comma"))
 
 
 def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str) -> Found:
     """The unit that follows; of several quantities in a row (1 hour 35 minutes) their sum."""
     if unit:
         return Found(start, end, Quantity(value, unit))
+    if (more_half := _AND_HALF.match(text, end)) is not None:
+        value, end = value + (Fraction(1, 2) if value >= 0 else Fraction(-1, 2)), more_half.end()
     after = UNIT_AFTER.match(text, end)
     if after is None:
         return Found(start, end, Quantity(value, ""))
-    found = Found(start, after.end(), scaled(value, after))
+    after_end = after.end()
+    if (more_half := _AND_HALF.match(text, after_end)) is not None:
+        value, after_end = value + Fraction(1, 2), more_half.end()
+    found = Found(start, after_end, scaled(value, after))
     more = _AND_MORE.match(text, found.end)
     following = number_at(text, more.end()) if more and found.quantity.compound else None
     if following is not None and found.quantity.unit == "foot" and (inches := _INCHES.match(text, following.end)):
         following = Found(following.start, inches.end(), Quantity(following.quantity.value, "inch"))
+    if following is not None and found.quantity.unit == "hour" and re.search(r"\d\s?m$", text[: following.end]):
+        following = Found(following.start, following.end, Quantity(following.quantity.value, "minute"))
     if following is not None and following.quantity.compound:
         total = found.quantity.plus(following.quantity)
         if total is not None:
@@ -222,6 +242,9 @@ def numbers_in(text: str) -> Iterator[Found]:
     at = 0
     while (start := _STARTS.search(text, at)) is not None:
         at = start.start()
+        if text[at : at + 2] == "- " and re.search(r"[A-Za-z]\s*$", text[max(0, at - 8) : at]):
+            at += 2  # a dash after a word
+            continue
         found = number_at(text, at)
         if found is not None and _stands_alone(text, found) and text[at : found.end].lower() != "one":
             yield found
@@ -234,7 +257,11 @@ def numbers_in(text: str) -> Iterator[Found]:
 def _stands_alone(text: str, found: Found) -> bool:
     """Not the second half of a word, a range, a ratio, a date, a version, an index."""
     before = text[max(0, found.start - 2) : found.start]
-    if re.search(r"[\w][-:/.]$|[\w\\^_]$|[<>≤≥]\s?$", before) and text[found.start] not in "$€£¥₹₩¼½¾⅓⅔":
+    if (
+        re.search(r"[<>≤≥]\s?$|(?:[\w][-:/.]|[\w\\^_])$", before)
+        and text[found.start] not in "$€£¥₹₩¼½¾⅓⅔"
+        and not (re.search(rf"[{_UNSPACED}]$", before))
+    ):
         return False
     return not re.match(r"[A-Za-z_]\w*\(|[A-Za-z0-9_^!]", text[found.end : found.end + 2])
 

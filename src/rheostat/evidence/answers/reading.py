@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 
-from rheostat.evidence.answers.found import choice_in, date_in, number_in, options_of
-from rheostat.evidence.answers.marks import Marked, last_sentence, marked, refuses, without_checks
+from rheostat.evidence.answers.asides import (
+    breaks_off,
+    explained_at,
+    hypothetical,
+    is_placeholder,
+    last_sentences,
+    refuses,
+    without_asides,
+)
+from rheostat.evidence.answers.asked import asked_form, options_of
+from rheostat.evidence.answers.choices import choice_in, judged_option
+from rheostat.evidence.answers.expressions import looks_symbolic
+from rheostat.evidence.answers.found import date_in, number_in, starts_with_value
+from rheostat.evidence.answers.json_values import json_in
+from rheostat.evidence.answers.marks import Marked, correction, marked
 from rheostat.evidence.answers.numbers import numbers_in, plain
-from rheostat.evidence.answers.source import code_in, json_in
-from rheostat.evidence.answers.text import before_run_on, said, unwrapped
+from rheostat.evidence.answers.source_code import code_in
+from rheostat.evidence.answers.spoken import before_run_on, said
+from rheostat.evidence.answers.text import unwrapped
 from rheostat.evidence.answers.units import implied_unit
 from rheostat.evidence.answers.values import Answer, Unit, answer_of
 from rheostat.evidence.forms import AnswerForm
@@ -19,51 +34,46 @@ __all__ = ["asked_form", "read_answer"]
 
 _MOST_CHARS = 200_000
 """Of a reply, its end: an answer stands there."""
-_LETTER = re.compile(
-    r"\b(?:answer|reply|respond)\s+(?:only\s+)?with\s+(?:only\s+)?(?:the|a|one|just the)\s+(?:single\s+)?"
-    r"(?:correct\s+)?letter\b|\bwhich (?:option|letter|of the following)\b",
-    re.I,
-)
-_WHEN = re.compile(
-    r"\b(?:when\s+(?:does|do|did|will|is|was|should|would|it|he|she|they|the"
-    r"|\w+\s+(?:arrives?|ends?|leaves?|starts?|begins?|finishes))"
-    r"|(?:at\s+)?what\s+(?:time|date|day)\b|on\s+(?:what|which)\s+(?:date|day)|what\s+is\s+the\s+date)\b",
-    re.I,
-)
-_NUMBER = re.compile(
-    r"\bhow\s+(?:many|much|far|long|old|tall|fast|heavy|big|high|deep)\b"
-    r"|\b(?:calculate|compute|evaluate|simplify|sum of|product of|what is the (?:value|probability|area|volume|average"
-    r"|total|number|percentage|remainder|result|difference|perimeter|length|speed|cost|price))\b"
-    r"|\d\s*[-+*/×÷^]\s*\d|\bsolve\b.*=|=\s*\?",
-    re.I,
-)
-_JSON = re.compile(
-    r"\b(?:as|in|with|return|reply|give|output|produce|valid)\b[^.?!\n]{0,30}\bjson\b|\bjson (?:object|array)\b", re.I
-)
-_CODE = re.compile(
-    r"\b(?:write|implement|complete|fix|debug|refactor)\b.{0,60}\b(?:function|class|method|program|script|code)\b"
-    r"|```\w*\n\s*def ",
-    re.I | re.S,
-)
+_MOST_QUESTION = 4_000
+_CHANCE = re.compile(r"\b(\d{1,9})\s+(?:in|out\s+of)\s+([1-9]\d{0,8})\b")
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 _WHICH = re.compile(r"^\W*(?:in |on |at )?(?:who|whom|whose|what|which|where)\b", re.I)
 _SHORT_CHARS = 300
-_PLACEHOLDERS = {"N", "X", "…", "...", "NUMBER", "number", "[answer]", "<number>"}
-_BREAKS_OFF = re.compile(r"(?:\w+[ ,]+){4,}\w+\s*\Z")
-"""The end of a reply in the middle of a sentence."""
+_CONCLUDES = re.compile(
+    r"\b(?:so|should|therefore|thus|correct|hence|total|it's|it\s+is|gives?|makes?|get)\b|[=*]|^\W*[\d$]", re.I
+)
 
 
-def asked_form(question: str) -> AnswerForm | None:
-    """The form that a question asks for; `None`: it doesn't say."""
-    if options_of(question) or (_LETTER.search(question) and re.search(r"\b[A-D]\b", question)):
-        return "choice"
-    if _CODE.search(question):
-        return "code"
-    if _JSON.search(question):
-        return "json"
-    if _WHEN.search(question) and not re.search(r"\bhow\s+(?:long|many|much)\b", question, re.I):
-        return "date"
-    return "number" if _NUMBER.search(question) else None
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is looked for in one reply."""
+
+    form: AnswerForm
+    given: bool
+    """By the caller: a reply without it has no answer."""
+    question: str
+    unit: Unit
+    options: dict[str, str]
+
+    @property
+    def numeric(self) -> bool:
+        return self.form in ("number", "quantity")
+
+    def read(self, text: str, *, first: bool) -> Answer | None:
+        """The answer of this form in a sentence."""
+        if self.numeric:
+            total = re.search(r"\b(?:total|altogether|in all|combined)\b", self.question, re.I) is not None
+            known = frozenset(found.quantity.value for found in numbers_in(plain(self.question[-_MOST_QUESTION:])))
+            return number_in(text, self.unit, self.form, first=first, total=total, known=known)
+        if self.form == "date":
+            return date_in(text, first=first)
+        return choice_in(text, self.options, first=first)
+
+    def whole(self, text: str) -> Answer | None:
+        """A text that is an answer of this form and nothing else."""
+        if self.form == "choice":
+            return None
+        return answer_of(text, self.form, unit=self.unit)
 
 
 def read_answer(
@@ -88,74 +98,154 @@ def read_answer(
     Returns:
         `None`: there is no answer (which is never a vote).
     """
-    text = said(reply[-_MOST_CHARS:]).strip()
-    if not text:
+    text = said(reply[-_MOST_CHARS:]).strip("\n").rstrip()
+    if not text.strip():
         return None
     wanted = form or asked_form(question) or hint
-    if wanted == "code":
-        found = code_in(text, question)
-        return found if found is not None or form is not None else _text(text, marked_only=marked_only)
-    if wanted == "json":
-        found = json_in(text, fits)
-        return found if found is not None or form is not None else _text(text, marked_only=marked_only)
-    text = before_run_on(text).strip()
+    if wanted in ("code", "json"):
+        text = before_run_on(text).rstrip()
+        found = code_in(text, question) if wanted == "code" else json_in(text, fits)
+        return found if found is not None or form is not None else _text(text, question, marked_only=marked_only)
+    text = _field(before_run_on(text).strip())
     unit = implied_unit(question) if question else (Fraction(1), "")
-    options = options_of(question)
     if wanted in (None, "text"):
         if form is None and (marked_value := _marked_value(text, unit)) is not None:
             return marked_value
-        bold = _BOLD.findall(text) if form is None and _short_fact(text, question) else []
-        return _text(bold[0] if len(bold) == 1 else text, marked_only=marked_only)
+        return _text(text, question if form is None else "", marked_only=marked_only)
     if form is None and wanted == "number":
         wanted = "quantity"
-    read = _reader(wanted, unit, options)
+    asked = _Asked(wanted, form is not None, question, unit, options_of(question))
     marks = list(marked(text))
     for mark in marks:
-        answer = _exact(mark, wanted, unit) or read(mark.text, True)
+        answer = _of_mark(mark, asked)
         if answer is not None:
             return answer
-    if form is None:
-        other = _other(marks, wanted, unit, options)
-        if other is not None:
-            return other
+    if not asked.given and (other := _other(marks, asked)) is not None:
+        return other
     if marks or marked_only or refuses(text):
         return None
-    return _by_position(text, read)
+    answer = _by_position(text, asked)
+    if answer is None and not asked.given:
+        return _otherwise(text, asked)
+    return answer
 
 
-def _reader(form: AnswerForm, unit: Unit, options: dict[str, str]) -> Callable[[str, bool], Answer | None]:
-    if form in ("number", "quantity"):
-        return lambda text, first: number_in(text, unit, form, first=first)
-    if form == "date":
-        return lambda text, first: date_in(text, first=first)
-    return lambda text, first: choice_in(text, options, first=first)
+_FIELDS = ("final_answer", "answer", "result", "value")
 
 
-def _exact(mark: Marked, form: AnswerForm, unit: Unit) -> Answer | None:
-    return answer_of(mark.text, form, unit=unit) if mark.exact and form != "choice" else None
+def _field(text: str) -> str:
+    """Of a reply that is an object with an answer in it, that answer."""
+    bare = re.sub(r"\A```(?:json)?\s*|\s*```\Z", "", text)
+    if not (bare.startswith("{") and bare.endswith("}")):
+        return text
+    found = answer_of(bare, "json")
+    held = next((found.value[name] for name in _FIELDS if name in found.value), None) if found is not None else None
+    return text if held is None or isinstance(held, dict | list | bool) else str(held)
 
 
-def _other(marks: list[Marked], wanted: AnswerForm, unit: Unit, options: dict[str, str]) -> Answer | None:
+def _of_mark(mark: Marked, asked: _Asked) -> Answer | None:
+    """The answer that a mark points at; or the one that takes it back."""
+    if is_placeholder(unwrapped(mark.text)) or (not mark.exact and refuses(mark.text)):
+        return None
+    whole = asked.whole(mark.text) if mark.exact else None
+    if whole is None and mark.exact and asked.numeric:
+        whole = _last_side(mark.text, asked)
+        if whole is None and _unread_expression(mark.text):
+            return None
+    if whole is None:
+        whole = asked.read(mark.text, first=True)
+        if not mark.exact and asked.numeric and not _plainly(mark, asked):
+            whole = _by_position(f"{mark.text}\n{_block(mark)}", asked) or whole
+    tail = mark.rest if mark.exact or not mark.rest else mark.rest[_after(mark) :]
+    again = correction(tail) if whole is not None and tail else None
+    if again is not None:
+        for sentence in last_sentences(without_asides(again)):
+            corrected = asked.read(sentence, first=False)
+            if corrected is not None and _CONCLUDES.search(sentence):
+                return corrected
+    return whole
+
+
+def _last_side(text: str, asked: _Asked) -> Answer | None:
+    """Of an equation in a box (`9 + 9 = 18`) what is after its last sign."""
+    _, equals, last = unwrapped(text).rpartition("=")
+    if re.search(r",|;|\b(?:or|and)\b", text):
+        return None
+    return asked.whole(last.strip()) if equals else None
+
+
+def _after(mark: Marked) -> int:
+    """In the rest of a mark: the end of its value, as far as that stands at its beginning."""
+    value = re.match(r"[\s*$]*[A-Ja-j\d.,:]*\d*", mark.rest)
+    return value.end() if value is not None else 0
+
+
+def _plainly(mark: Marked, asked: _Asked) -> bool:
+    """The mark points at a value, and at no sentence that works it out."""
+    if _LIST.match(mark.rest):
+        return False
+    if starts_with_value(mark.text) or asked.whole(mark.text) is not None:
+        return True
+    return _numbers(mark.text) == 1 and _numbers(without_asides(_block(mark))) == 0
+
+
+_LIST = re.compile(r"[\s*]*(?:[-*•]|\d{1,2}[.)])\s[^\n]+\n\s*(?:[-*•]|\d{1,2}[.)])\s")
+"""Of two or more items."""
+
+
+def _numbers(text: str) -> int:
+    return sum(1 for _ in numbers_in(plain(text)))
+
+
+def _block(mark: Marked) -> str:
+    """The rest of the paragraph that a mark points into, after its own sentence."""
+    rest = re.split(r"\n\s*\n(?!(?i:\W*(?:in\s+)?total))", mark.rest.lstrip(), maxsplit=1)[0]
+    at = rest.find(mark.text[-40:]) if mark.text else -1
+    return rest[at + len(mark.text[-40:]) :].lstrip(" .*") if at >= 0 else rest
+
+
+def _unread_expression(text: str) -> bool:
+    """Mathematics that isn't understood: none of the numbers in it is the answer."""
+    bare = unwrapped(text)
+    words = re.findall(r"[A-Za-z]{3,}", re.sub(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[A-Za-z]+", "", bare))
+    relation = re.search(
+        r"[<>≤≥≠∪∩∈±]|\\(?:le|ge|leq|geq|ne|neq|lt|gt|pm|cup|cap|in|binom|begin|overline|sum|int|prod|text)(?![A-Za-z])",
+        bare,
+    )
+    return not words and (relation is not None or looks_symbolic(bare)) and not bare.startswith("=")
+
+
+def _other(marks: list[Marked], asked: _Asked) -> Answer | None:
     """A marked answer that is of another form than the question looks like: it stays what it is."""
     for mark in marks:
         bare = unwrapped(mark.text)
-        if options:
-            choice = choice_in(bare, options, first=True)
+        if asked.options:
+            choice = choice_in(bare, asked.options, first=True)
             if choice is not None:
                 return choice
-        for form in ("number", "date") if wanted != "quantity" else ("date",):
-            whole = answer_of(bare, form, unit=unit)
+        if is_placeholder(bare) or refuses(mark.text):
+            continue
+        for form in ("number", "date") if asked.form != "quantity" else ("date",):
+            whole = answer_of(bare, form, unit=asked.unit)
             if whole is not None:
                 return whole
-        if wanted == "date" and (number := number_in(bare, unit, "quantity", first=True)) is not None:
+        if asked.form == "date" and (number := number_in(bare, asked.unit, "quantity", first=True)) is not None:
             return number
-        if bare and bare not in _PLACEHOLDERS and not refuses(mark.text):
-            return answer_of(bare, "text")
+        if bare:
+            return answer_of(_without_reason(bare), "text")
     return None
 
 
-def _short_fact(text: str, question: str) -> bool:
-    return bool(_WHICH.search(question)) and len(text) < _SHORT_CHARS and next(marked(text), None) is None
+def _otherwise(text: str, asked: _Asked) -> Answer | None:
+    """A reply without a value of the form that the question only looked like."""
+    if asked.numeric:
+        ratio = re.search(r"(?<![\d:.])\d+\s?:\s?\d+(?:\s?:\s?\d+)*(?![\d:])", next(last_sentences(text), ""))
+        return answer_of(ratio[0], "text") if ratio else None
+    if asked.form == "date" and (
+        number := _by_position(text, _Asked("quantity", False, asked.question, asked.unit, {}))
+    ):
+        return number
+    return None if asked.form == "choice" else _text(text, asked.question, marked_only=False)
 
 
 def _marked_value(text: str, unit: Unit) -> Answer | None:
@@ -166,27 +256,112 @@ def _marked_value(text: str, unit: Unit) -> Answer | None:
     return answer if answer is not None and answer.form != "text" else None
 
 
-def _by_position(text: str, read: Callable[[str, bool], Answer | None]) -> Answer | None:
-    if _BREAKS_OFF.search(text[-200:]) and next(numbers_in(plain(next(last_sentence(text), ""))), None) is None:
+def _by_position(text: str, asked: _Asked) -> Answer | None:
+    """Without a mark: the answer that stands alone in front, else the last sentence that has one."""
+    if breaks_off(text):
         return None
-    for sentence in last_sentence(without_checks(text)):
-        bold = re.findall(r"\*\*([^*\n]+)\*\*", sentence)
-        for part in reversed(bold):
-            if (answer := read(part, False)) is not None:
-                return answer
-        answer = read(sentence, False)
+    if asked.numeric and re.search(r"\b(?:probability|chances?|odds|likely)\b", asked.question, re.I):
+        chance = _CHANCE.search(next(last_sentences(text), ""))
+        if chance is not None:
+            value = Fraction(int(chance[1]), int(chance[2]))
+            return Answer(chance[0], "number", value, f"number {value}")
+    if asked.form == "date":
+        bold = [found for part in _BOLD.findall(text) if (found := date_in(part, first=False)) is not None]
+        if len(bold) == 1:
+            return bold[0]
+    if (first := _in_front(text, asked)) is not None:
+        return first
+    shorter = without_asides(text)
+    explained = explained_at(shorter)
+    if explained is not None:
+        answer = _in_sentences(shorter[:explained], asked)
+        if answer is not None and not _repeats_question(answer, asked):
+            return answer
+    return _in_sentences(shorter, asked) or _in_sentences(text, asked)
+
+
+def _in_front(text: str, asked: _Asked) -> Answer | None:
+    """A first line or sentence that is a value and nothing else ("3 bolts.", "C. Canberra"), before an explanation."""
+    if asked.form == "choice":
+        judged = judged_option(text, asked.options)
+        if judged is not None:
+            return judged
+        line, _, rest = text.partition("\n")
+        head = re.match(
+            r"^\W*(?:option\s+)?(?:\(?[A-Ja-j]\)?[).:](?=[\s*]|$)|\(?[A-J]\)?\**\s+[–—-]\s|\**[A-J]\*\*)", line
+        )
+        clause = re.split(r"[,.]\s", line, maxsplit=1)[0].strip(" *")
+        by_words = [
+            letter for letter, words in asked.options.items() if unwrapped(words).casefold() == clause.casefold()
+        ]
+        if len(by_words) == 1:
+            return Answer(clause, "choice", by_words[0], f"choice {by_words[0]}")
+        enumerates = re.search(r"^\W*\(?[B-J][).:]", rest, re.M) if head else None
+        return choice_in(line, asked.options, first=True) if head and not enumerates else None
+    sentences = list(last_sentences(text))
+    if len(sentences) < 2:
+        return None
+    line = text.split("\n", 1)[0].strip()
+    front = sentences[-1]
+    for candidate in (line, front):
+        bare = unwrapped(candidate)
+        if asked.whole(bare) is not None and not re.match(r"\d+[.)]\s+\S", candidate):
+            return asked.whole(bare)
+    if asked.numeric and re.fullmatch(r"\W*[\d.,]+\s+[a-z]{2,20}\W*", front):
+        return asked.read(front, first=True)
+    return None
+
+
+def _repeats_question(answer: Answer, asked: _Asked) -> bool:
+    return any(answer.value == found.quantity.value for found in numbers_in(plain(asked.question)))
+
+
+def _in_sentences(text: str, asked: _Asked) -> Answer | None:
+    if asked.form == "choice":
+        text = re.sub(r"(?<=\w\s[A-J])\.\s+(?=[A-Z])", "\n", text)
+    for said_last in _said_last(text):
+        sentence = said_last.partition(" but ")[2] if hypothetical(said_last) else said_last
+        sentence = re.sub(r"^[-*•–—]\s+(?=\S)", "", sentence)
+        if not sentence:
+            continue
+        bold = _BOLD.findall(sentence)
+        if not asked.numeric:
+            for part in reversed(bold):
+                if (answer := asked.read(part, first=False)) is not None:
+                    return answer
+        answer = asked.read(sentence, first=False)
         if answer is not None:
             return answer
     return None
 
 
-def _text(text: str, *, marked_only: bool) -> Answer | None:
+def _said_last(text: str) -> Iterator[str]:
+    """Sentences from the end, without footnote marks."""
+    yield from last_sentences(re.sub(r"(?<=[\w.!?*)])\s?\[\^?\d{1,3}\](?!\()", "", text))
+
+
+def _text(text: str, question: str, *, marked_only: bool) -> Answer | None:
     for mark in marked(text):
-        if (answer := answer_of(_first_words(mark.text), "text")) is not None:
+        bare = _without_reason(without_asides(mark.text).strip())
+        if not is_placeholder(unwrapped(bare)) and (answer := answer_of(bare, "text")) is not None:
             return answer
-    return None if marked_only else answer_of(text, "text")
+    if marked_only or next(marked(text), None) is not None or _only_refuses(text):
+        return None
+    if question and _WHICH.search(question) and len(text) < _SHORT_CHARS:
+        bold = _BOLD.findall(text)
+        if len(bold) == 1:
+            return answer_of(bold[0], "text")
+    return answer_of(text, "text")
 
 
-def _first_words(text: str) -> str:
-    """A marked answer in words: without a reason that follows."""
-    return without_checks(text).strip()
+def _only_refuses(text: str) -> bool:
+    return len(text) < _SHORT_CHARS and refuses(text)
+
+
+def _without_reason(text: str) -> str:
+    """A marked answer in words, without the reason that follows."""
+    bare = re.split(r"(?:,\s*|\s+)(?:because|since|as it|for the reason)\b|,\s+(?:which|where)\b", text, maxsplit=1)[
+        0
+    ].strip()
+    bold = re.fullmatch(r"\*\*([^*\n]+)\*\*", bare)
+    return bold[1] if bold else bare

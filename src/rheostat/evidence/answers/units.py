@@ -70,7 +70,7 @@ UNIT_AFTER = re.compile(
       | (?P<cents>cents?(?![A-Za-z])|¢)
       | (?P<unit>(?:(?:square|sq\.?|cubic)\s+)?(?:{_ANY})(?![A-Za-z])(?:\s?(?:\^|\*\*)\s?\{{?[23]\}}?|[²³])?
         (?:\s?(?:/|\bper\b)\s?(?:{_ANY})(?![A-Za-z])(?:\s?\^\s?[23]|[²³])?)?)
-    )\s?\}}?(?!\s+of\b)""",
+    )(?:\s?\}})?(?!\s+of\b|\}}?\s?\^)""",
     re.X,
 )
 """What may follow a number; not before "of" (3 cups of flour)."""

@@ -72,7 +72,7 @@ def _number(text: str, unit: Unit) -> Answer | None:
     quantity = read_number(bare)
     if quantity is not None:
         return _of_quantity(text, quantity, unit)
-    parts = _listed(plain(bare))
+    parts = _both_signs(bare) or _listed(plain(unwrapped(text) if "=" in bare else bare))
     if parts is None:
         return None
     found = [(_number(part, unit) if part.strip() else None) or _expression(part, unit) for part in parts[1]]
@@ -81,8 +81,13 @@ def _number(text: str, unit: Unit) -> Answer | None:
     numbers = [one for one in found if one is not None]
     keys = [one.key for one in numbers]
     left, kind = parts[0], "list"
-    if left == "{":
+    names = {match[0] if (match := _ASSIGNED.match(unwrapped(part))) else "" for part in parts[1]}
+    if left == "{" or (len(names) == 1 and names != {""}):  # x = 2 or x = 3
         kind, keys = "set", sorted(set(keys))
+    elif len(names) > 1:
+        keys = sorted(
+            f"{unwrapped(part).partition('=')[0].strip()}={key}" for part, key in zip(parts[1], keys, strict=True)
+        )
     elif left not in ("", "("):
         kind = f"list {left}"
     return Answer(_shown(text), "number", tuple(one.value for one in numbers), f"{kind} {'; '.join(keys)}")
@@ -111,6 +116,17 @@ def _assigned(text: str) -> str:
     return unwrapped(_ASSIGNED.sub("", text, count=1))
 
 
+def _both_signs(text: str) -> tuple[str, list[str]] | None:
+    """`±3` and `3 \\pm \\sqrt2` are a set of two."""
+    parts = re.split(r"\s*(?:±|\\pm(?![A-Za-z]))\s*", text)
+    if len(parts) != 2 or not parts[1] or re.search(r"[,;=]", text):
+        return None
+    return "{", [
+        f"{parts[0]} - {parts[1]}" if parts[0] else f"-{parts[1]}",
+        f"{parts[0]} + {parts[1]}" if parts[0] else parts[1],
+    ]
+
+
 def _listed(text: str) -> tuple[str, list[str]] | None:
     """(opening bracket, parts) of a list, tuple, interval or set of two or more."""
     text = re.sub(r"\\(?:left|right)\s?", "", text).replace("\\{", "{").replace("\\}", "}").strip()
@@ -118,7 +134,10 @@ def _listed(text: str) -> tuple[str, list[str]] | None:
     if text[:1] in ("(", "[", "{") and text[-1:] in (")", "]", "}"):
         left, text = text[0] if text[0] + text[-1] in ("()", "[]", "{}") else text[0] + text[-1], text[1:-1]
     comma = r"[,;]\s+" if re.search(r",\s", text) else "[,;]"  # 1,000, 2,000
-    parts = re.split(rf"\s*(?:[,;]\s+and\s+|{comma}|\s+and\s+|\\text\s*\{{\s*and\s*\}}|、)\s*", text)
+    text = re.sub(r"\\text\s*\{\s*(or|and)\s*\}", r" \1 ", text)
+    if re.search(r"\s+or\s+", text) and "=" not in text:
+        return None
+    parts = re.split(rf"\s*(?:\s+or\s+|[,;]\s+and\s+|{comma}|\s+and\s+|\\text\s*\{{\s*and\s*\}}|、)\s*", text)
     return (left, parts) if len(parts) > 1 or left in ("{", "[") else None
 
 
@@ -135,7 +154,8 @@ def _expression(text: str, unit: Unit) -> Answer | None:
 
 
 def _date(text: str, unit: Unit) -> Answer | None:
-    iso = read_date(unwrapped(text))
+    bare = unwrapped(text)
+    iso = bare if re.fullmatch(r"(?:1\d|20|21)\d\d", bare) else read_date(bare)
     return None if iso is None else Answer(_shown(text), "date", iso, f"date {iso}")
 
 

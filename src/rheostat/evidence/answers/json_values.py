@@ -1,0 +1,82 @@
+"""JSON in a reply."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rheostat.evidence.answers.text import blocks
+from rheostat.evidence.answers.values import Answer, answer_of, parse_json
+
+__all__ = ["json_in"]
+
+_MOST_STARTS = 400
+_START = re.compile(r"[{\[]")
+_LOOKS_LIKE = re.compile(r"\{\s*(?:[\"']|\w+\s*:|\}|//)|\[\s*(?:[{\[\"'\]]|-?\d)")
+
+
+def json_in(text: str, fits: Callable[[str], bool] | None = None) -> Answer | None:
+    """The JSON of a reply: what fits the schema, else the last whole object or array.
+
+    Args:
+        fits: Does a text of JSON fit the schema?
+    """
+    whole = answer_of(text, "json")
+    if whole is not None and (fits is None or fits(whole.text)):
+        return whole
+    found = [
+        block.source.strip() for block in blocks(text) if block.fenced and block.info in ("json", "json5", "jsonc", "")
+    ]
+    fenced = [answer for source in found if (answer := answer_of(source, "json")) is not None]
+    candidates = [*_values(text), *fenced]
+    if fits is not None:
+        fitting = [answer for answer in candidates if fits(answer.text)]
+        if fitting:
+            return fitting[-1]
+    if fenced:
+        return fenced[-1]
+    worthy = [answer for answer in candidates if not _citation(answer.value)]
+    filled = [answer for answer in worthy if answer.value] or worthy
+    return filled[-1] if filled else whole
+
+
+def _citation(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], int) and not isinstance(value[0], bool)
+
+
+def _values(text: str) -> Iterator[Answer]:
+    decoder = json.JSONDecoder()
+    at = tried = 0
+    while tried < _MOST_STARTS and (start := _START.search(text, at)) is not None:
+        tried += 1
+        try:
+            _, end = decoder.raw_decode(text, start.start())
+            parse_json(text[start.start() : end])
+        except (ValueError, RecursionError):
+            if not _LOOKS_LIKE.match(text, start.start()):
+                at = start.end()
+                continue
+            ends = _balanced_end(text, start.start())  # broken or cut: what is inside it isn't the answer
+            if ends is None:
+                return
+            at = ends
+            continue
+        answer = answer_of(text[start.start() : end], "json")
+        if answer is not None:
+            yield answer
+        at = end
+
+
+def _balanced_end(text: str, start: int) -> int | None:
+    """Where the brackets that open here are closed, by the text outside of its strings."""
+    depth = 0
+    for token in re.finditer(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]]', text[start:]):
+        if token[0] in "{[":
+            depth += 1
+        elif token[0] in "}]":
+            depth -= 1
+            if not depth:
+                return start + token.end()
+    return None
