@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import builtins
+import collections
+import datetime
+import decimal
+import fractions
 import importlib.util
 import re
+import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -85,6 +90,14 @@ def _explain(error: Exception) -> str:
     return "\n".join(line[:200] for line in lines[-4:] if not line.startswith("Traceback"))
 
 
+_OWN_SUBSET = re.compile(
+    r"not (?:yet )?(?:supported?|implemented)|unsupported keyword|unexpected keyword argument|\w\.\w+\(\) takes exactly"
+    r"|cannot convert '\w+' object to bytes|cannot create '\w+' instances|unknown encoding"
+    r"|2nd argument cannot be negative when 3rd"
+)
+"""What this interpreter says of calls that CPython takes."""
+
+
 def _unable(message: str, why: str, source: str) -> bool:
     """Did the interpreter end it, and not the code? What CPython would do otherwise says nothing of the code."""
     said = f"{message}\n{why}"
@@ -96,13 +109,13 @@ def _unable(message: str, why: str, source: str) -> bool:
         return _compiles(source)
     if name := re.search(r"NameError: name '(\w+)' is not defined", said):
         return hasattr(builtins, name[1])
-    if missing := re.search(r"AttributeError: (?:type object )?'?(\w+)'?(?: object)? has no attribute '(\w+)'", said):
-        return _has(missing[1], missing[2])
+    if missing := re.search(
+        r"AttributeError: (?:type object )?'?([\w.]+)'?(?: object)? has no attribute '(\w+)'", said
+    ):
+        return _has(missing[1].rpartition(".")[2], missing[2])
     if missing := re.search(r"AttributeError: module '([\w.]+)' has no attribute '(\w+)'", said):
         return True
-    return bool(
-        re.search(r"not (?:yet )?(?:supported|implemented)|unsupported keyword|unexpected keyword argument", said)
-    )
+    return _OWN_SUBSET.search(said) is not None
 
 
 def _compiles(source: str) -> bool:
@@ -113,7 +126,11 @@ def _compiles(source: str) -> bool:
     return True
 
 
+_LIBRARY = (builtins, collections, datetime, types, decimal, fractions)
+_FUNCTIONS = {("function", name) for name in dir(types.FunctionType)}
+
+
 def _has(kind: str, name: str) -> bool:
     """Does Python's own type have this attribute?"""
-    known = getattr(builtins, kind, None)
-    return isinstance(known, type) and hasattr(known, name)
+    known = next((getattr(module, kind) for module in _LIBRARY if hasattr(module, kind)), None)
+    return hasattr(object, name) or (isinstance(known, type) and hasattr(known, name)) or (kind, name) in _FUNCTIONS

@@ -111,7 +111,7 @@ def _clock(text: str, day: str) -> str:
     if word in ("noon", "midnight"):
         return "T12:00" if word == "noon" else "T00:00"
     match = re.match(r"(\d{1,2})(?::(\d{2})(?::(\d{2}))?)?\s?(?:([ap])\.?m\b\.?)?\s?(.*)$", word, re.S)
-    if match is None:
+    if match is None or re.search(r"[+-](?:1[5-9]|[2-9]\d|\d\d:?[6-9])", match[5]):
         raise ValueError(text)
     hour, minute, second = int(match[1]), int(match[2] or 0), int(match[3] or 0)
     if match[4]:
@@ -127,6 +127,6 @@ def _clock(text: str, day: str) -> str:
             moment = moment - moved if offset[1] == "+" else moment + moved
         if moment.date().isoformat() == day:
             return f"T{moment:%H:%M}{f':{second:02}' if second else ''}Z"
-        return f"T{time:%H:%M}{zone}"  # another day in UTC: left as it was written
+        return f"T{time:%H:%M}{f':{second:02}' if second else ''}{zone}"  # another day in UTC: left as it was written
     shown = f"T{time:%H:%M}{f':{second:02}' if second else ''}"
     return f"{shown}{'Z' if zone in ('Z', 'UTC', 'GMT') else zone}"

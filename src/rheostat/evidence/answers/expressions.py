@@ -7,7 +7,6 @@ look before it is parsed: sympy evaluates `9^{9^9}` while it reads it.
 from __future__ import annotations
 
 import functools
-import logging
 import re
 
 from rheostat.errors import MissingExtra
@@ -23,7 +22,7 @@ _SYMBOLIC = re.compile(
 )
 _NEVER = re.compile(
     r"\\(?:sum|prod|int|oint|lim|binom|dbinom|tbinom|choose|begin|mod|pmod|bmod|operatorname|forall|exists|cup|cap|in|subset|"
-    r"le|ge|leq|geq|ne|neq|approx|sim|equiv|to|rightarrow|Rightarrow)(?![a-z])|[<>≤≥≠≈;:?@&|∑∫∏∪∩∈→]|=.*="
+    r"le|ge|leq|geq|ne|neq|approx|sim|equiv|to|rightarrow|Rightarrow)(?![a-z])|[<>≤≥≠≈;:?@&∑∫∏∪∩∈→]|=.*="
 )
 _KNOWN = {
     "frac", "dfrac", "tfrac", "cfrac", "sqrt", "pi", "cdot", "times", "left", "right", "sin", "cos", "tan", "log", "ln",
@@ -34,7 +33,7 @@ _EXPONENT = re.compile(r"(?:\^|\*\*)\s*(\{[^{}]*\}|\([^()]*\)|-?[\w.]+|\\[a-z]+)
 
 def looks_symbolic(text: str) -> bool:
     """Worth a try: it has the signs of an expression."""
-    return len(text) <= _MOST_CHARS and _SYMBOLIC.search(text) is not None
+    return len(text) <= _MOST_CHARS and not re.match(_DATED, text) and _SYMBOLIC.search(text) is not None
 
 
 def _bounded(text: str) -> bool:
@@ -70,47 +69,101 @@ def _bounded(text: str) -> bool:
     return len(symbols) <= _MOST_SYMBOLS and terms ** min(product, 20) <= _MOST_TERMS
 
 
+_TOKEN = re.compile(
+    r"""\s+|\d+(?:\.\d+)?|\.\d+
+    |\\(?:d|t|c)?frac(?![A-Za-z])|\\(?:sqrt|pi|cdot|times|div|theta|alpha|beta|gamma|lambda|ln|log(?:_\d|_\{\d+\})?|exp|sin|cos|tan|left|right)(?![A-Za-z])
+    |\\[,;! ]|[A-Za-z](?:_(?:\w|\{\w+\}))?|[-+*/^(){}|!=]|\[(?=\d\])|(?<=\[\d)\]""",
+    re.X,
+)
+"""What is understood, and nothing else: no token may be passed over."""
+_WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
+_DATED = r"^\s*\d+\s*([-/])\s*\d+\s*\1\s*\d+\s*$"
+_NOT_MATHS = re.compile(
+    rf"""[A-Za-z]\d | \d\s+\d | ^\s*\d+\s*-\s*\d+\s*$ | \^\s*(?:\{{[^{{}}]*\}}|\w)\s*\^ | [-+*/]\s*[-+*/](?!\s*\()
+    | =.*= | [A-Za-z]{{3,}}
+    | ^[A-Z\s/+-]*$ | /\s*\d+\s*[A-Za-z(] | ^[^=]*=\s*$ | !\s*! | {_DATED} """,
+    re.X,
+)
+"""Looks like one: a formula of chemistry, a score, a span of years, a label (`B-52` is one, `x-52` isn't)."""
+
+
 @functools.lru_cache(maxsize=2048)
 def expression_key(text: str) -> str | None:
     """A key that equal expressions share; `None`: not one, or not one that can be compared in bounded time."""
-    text = (
-        text.replace("√", "\\sqrt")
-        .replace("π", "\\pi")
-        .replace("−", "-")
-        .replace("×", "*")
-        .replace("·", "*")
-        .strip("$ ")
-    )
-    text = re.sub(r"\\(?:left|right|displaystyle|,|;|!|quad)", "", text)
-    text = re.sub(r"\\sqrt\s*(\d+(?:\.\d+)?|[a-z])(?![\w{])", r"\\sqrt{\1}", text)
-    text = re.sub(r"(\^|\*\*)\s*(-\s*\d+)", r"\1{\2}", text)
-    text = re.sub(r"(?<=[\d)])\s*(?=\()", "*", text)  # 2(3) is a product, and no mixed number
-    if not _bounded(text):
+    if infinite := re.fullmatch(r"\s*([-+]?)\s*(?:∞|\\infty)\s*", text):
+        return f"expression {infinite[1].strip('+')}oo"
+    text = _as_latex(text)
+    if not _bounded(text) or not _understood(text):
         return None
     try:
-        import math_verify
+        import latex2sympy2_extended
         import sympy
     except ImportError:
         raise MissingExtra("comparing expressions", "verifiers") from None
-    logging.getLogger("math_verify").setLevel(logging.CRITICAL)
-    config = [math_verify.LatexExtractionConfig(), math_verify.ExprExtractionConfig()]
     try:
-        parsed = math_verify.parse(f"${_as_latex(text)}$", extraction_config=config, parsing_timeout=None)
-        found = next((each for each in parsed if isinstance(each, sympy.Expr)), None)
-        if found is None or found.has(sympy.zoo, sympy.nan) or (found.has(sympy.oo) and "infty" not in text):
+        # without its normalization, which drops units, currencies and words
+        found = latex2sympy2_extended.latex2sympy(_cased(text), normalization_config=None)
+        if not isinstance(found, sympy.Expr) or found.has(sympy.zoo, sympy.nan, sympy.oo):
             return None
         exact = found.replace(lambda each: each.is_Float, lambda each: sympy.Rational(str(each)))
         simple = sympy.cancel(sympy.radsimp(sympy.expand(exact)))
         if simple.is_Rational:
             return f"number {simple.p}/{simple.q}" if simple.q != 1 else f"number {simple.p}"
         return f"expression {sympy.srepr(simple)}"
+    except OSError:  # a time limit of the caller's
+        raise
     except Exception:  # a parser of another's: whatever it raises, the text is compared as text
         return None
 
 
+def _understood(text: str) -> bool:
+    at = 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None:
+            return False
+        at = token.end()
+    bare = re.sub(r"\\[A-Za-z]+(?:_\d|_\{\d+\})?", "@", text)
+    return _NOT_MATHS.search(bare) is None and not any(word.lower() in _SHORT_WORDS for word in _WORD.findall(bare))
+
+
+_SHORT_WORDS = {
+    "am", "an", "as", "at", "be", "by", "cm", "do", "ft", "gb", "go", "he", "hr", "hz", "if", "in", "is", "it",
+    "kb", "kg", "km", "kw", "lb", "mb", "me", "mg", "mi", "ml", "mm", "my", "no", "of", "on", "or", "oz", "pm",
+    "so", "tb", "to", "up", "us", "we", "yd",
+}  # fmt: skip
+"""That are no product of two letters."""
+_NAMES = "sin|cos|tan|log|ln|exp"
+_SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+
+
+def _cased(text: str) -> str:
+    """The parser takes `X` for `x`: capitals get an index of their own."""
+    return re.sub(r"(?<![A-Za-z\\])([A-Z])(?![A-Za-z_])", lambda found: f"{found[1].lower()}_{{9}}", text)
+
+
 def _as_latex(text: str) -> str:
-    """`sqrt(8)` and `2*x` as LaTeX."""
-    text = re.sub(r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(r"(?<!\\)\b(pi|sin|cos|tan|log|ln)\b", r"\\\1", text)
+    """`sqrt(8)`, `√16`, `2*x`, `2(3)` and `x²` as LaTeX."""
+    text = (
+        re.sub(r"^\$(.*)\$$", r"\1", text.strip())
+        .replace("π", "\\pi ")
+        .replace("−", "-")
+        .replace("×", "*")
+        .replace("·", "*")
+        .replace("÷", "/")
+    )
+    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻]+", lambda found: f"^{{{found[0].translate(_SUPERSCRIPT)}}}", text)
+    text = re.sub(r"√\s*(?=[\d({a-z\\])", r"\\sqrt ", text).replace("°", "^{\\circ}")
+    text = re.sub(r"\\(?:left|right|displaystyle|,|;|!|quad)(?![A-Za-z])", "", text)
+    text = re.sub(r"\\(?:d|t|c)frac(?![A-Za-z])", r"\\frac", text)
+    text = re.sub(r"\\frac\s*(\d)\s*(\d)(?!\d)", r"\\frac{\1}{\2}", text)
+    text = re.sub(r"\\frac\s*\{([^{}]*)\}\s*(\d)(?!\d)", r"\\frac{\1}{\2}", text)
+    text = re.sub(r"(?<!\\)\bsqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = re.sub(r"\\sqrt\s*(\d+(?:\.\d+)?|[a-z])(?![\w{])", r"\\sqrt{\1}", text)
+    text = re.sub(rf"(?<![\\A-Za-z])(pi|{_NAMES})(?![A-Za-z])", r"\\\1 ", text)
+    text = re.sub(r"(\^|\*\*)\s*(-\s*\d+)", r"\1{\2}", text)
     text = re.sub(r"\*\*\s*(-?\w+)", r"^{\1}", text)
-    return text.replace("*", "\\cdot ")
+    text = re.sub(r"(?<=[\d)])\s*(?=\()", "*", text)  # 2(3) is a product, and no mixed number
+    text = re.sub(r"\|([^|]+)\|", r"|{\1}|", text)
+    return text.replace("*", "\\cdot ").strip()

@@ -93,10 +93,25 @@ _ONES = {
 _TENS = {
     "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
-_WORD = "|".join([*_ONES, *_TENS, "hundred", "thousand", "million", "billion"])
+
+
+def _grammar() -> str:
+    """The numbers of English, so that "two five" and "one and two" aren't one."""
+    ones = "|".join(word for word, value in _ONES.items() if 0 < value < 10)
+    teens = "|".join(word for word, value in _ONES.items() if value > 9)
+    small = rf"(?:(?:{'|'.join(_TENS)})(?:[-\s]+(?:{ones}))?|{teens}|{ones})\b"
+    then = r",?\s+(?:and\s+)?"
+    number = rf"(?:(?:{small}|a)\s+hundred\b(?:{then}{small})?|{small})"
+    for size in ("thousand", "million", "billion"):
+        number = (
+            rf"(?:(?:(?:{small}|a)\s+hundred\b(?:{then}{small})?|{small}|a)\s+{size}\b(?:{then}{number})?|{number})"
+        )
+    return rf"{number}|zero\b|a(?=\s+dozen\b)"
+
+
 _WORDS = re.compile(
-    rf"(?P<sign>\b(?:minus|negative)\s+)?\b(?P<words>(?:a(?=\s)|{'|'.join([*_ONES, *_TENS])})"
-    rf"(?:(?:[-\s]|\s?\band\s)*\b(?:{_WORD}))*)\b(?P<unit>\s+dozen\b)?",
+    rf"(?P<sign>\b(?:minus|negative)\s+)?\b(?P<words>{_grammar()})(?P<unit>\s+dozen\b)?"
+    rf"(?![-\s]+(?:(?:hundred|thousand|million|billion)s?|{'|'.join([*_ONES, *_TENS])})\b)",
     re.I,
 )
 
@@ -197,7 +212,7 @@ def number_at(text: str, start: int = 0) -> Found | None:
         unit = CURRENCIES.get((match["money"] or "").strip(" \\").upper(), "")
         return _with_unit(text, match.start(), end, value, unit)
     words = _WORDS.match(text, start)
-    if words is not None and (words["words"].strip().lower() != "a" or words["unit"]):
+    if words is not None:
         value = _in_words(words["words"])
         if words["unit"]:
             value = (value or Fraction(1)) * 12

@@ -188,13 +188,21 @@ def parse_json(text: str) -> Any:
         ValueError: it isn't one, is nested too deeply, or a number is too long.
     """
     try:
-        return json.loads(text, parse_float=Decimal, parse_int=_exact_int, parse_constant=_no_constant)
+        return json.loads(
+            text, parse_float=Decimal, parse_int=_exact_int, parse_constant=_no_constant, object_pairs_hook=_once
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _exact_int(digits: str) -> int | Decimal:
     return int(digits) if len(digits) < 400 else Decimal(digits)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("a name stands twice in an object")
+    return dict(pairs)
 
 
 def _no_constant(name: str) -> Any:
@@ -209,7 +217,11 @@ def _canonical(value: Any) -> str:
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return json.dumps(value)
     number = value if isinstance(value, Decimal) else Decimal(value)
-    return "0" if not number else format(number.normalize(), "e" if abs(number.adjusted()) > 60 else "f")
+    if not number:
+        return "0"
+    sign, digits, exponent = number.as_tuple()  # `normalize` would round to the context's precision
+    shown = "".join(map(str, digits)).rstrip("0")
+    return f"{'-' if sign else ''}{shown}e{int(exponent) + len(digits) - len(shown)}"
 
 
 def _json(text: str, unit: Unit) -> Answer | None:
