@@ -17,7 +17,7 @@ _MOST_CHARS, _MOST_EXPONENT, _MOST_SYMBOLS = 200, 20, 6
 _MOST_FACTORS, _MOST_TERMS = 6, 5_000
 """Of products, and of a power that is written out."""
 _SYMBOLIC = re.compile(
-    r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])",
+    r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\d[⁰¹²³⁴⁵⁶⁷⁸⁹]|^\(\s*-?[\d.]+\s*\)$|-\(\s*-?\d|\|-?\d[\d.]*\||\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])",
     re.I,
 )
 _NEVER = re.compile(
