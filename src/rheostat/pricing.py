@@ -23,6 +23,7 @@ from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import TimeOfDateConstraint
 
 from rheostat.errors import BadInput
+from rheostat.files import read_text
 from rheostat.usage import Spend, usd_nanos
 
 __all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "context_of", "listed_price", "own_prices", "price_of"]
@@ -183,10 +184,21 @@ def own_prices() -> dict[str, Price]:
         raise BadInput(f"{PRICES} names {path}, which can't be read: {error.strerror}") from error
 
 
+_MOST_BYTES, _MOST_DIGITS = 1 << 18, 40
+
+
+def _exact(digits: str) -> Decimal:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} characters; the most is {_MOST_DIGITS}")
+    return Decimal(digits)
+
+
 @functools.lru_cache(maxsize=8)
 def _prices_in(path: str, changed_ns: int) -> dict[str, Price]:
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"), parse_float=Decimal)
+        tables = tomllib.loads(read_text(Path(path), "prices", most_bytes=_MOST_BYTES), parse_float=_exact)
+    except RecursionError:
+        raise BadInput(f"{path} is nested too deeply for a file of prices") from None
     except ValueError as error:
         raise BadInput(f"{path} is not TOML: {error}") from error
     known = {field.name for field in fields(Price)} - {"listed"}

@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
 from rheostat.budget import Budget
+from rheostat.cli.said import escape
 from rheostat.cli.view import bars, spend_line
 from rheostat.ledger import Reading
 
@@ -41,14 +41,14 @@ class AgentView:
                 self.doing = f"step {self._steps}: planning"
             case "plan" if self._rows:
                 self._rows[-1][2] = event["effort"] + (" [yellow]last word[/]" if event.get("last_word") else "")
-                self.doing = f"step {self._steps}: thinking ({'; '.join(event['reasons'])[:80]})"
+                self.doing = f"step {self._steps}: thinking ({escape('; '.join(event['reasons'])[:80])})"
             case "settle" if self._rows:
                 self._rows[-1][3] = f"{event['thinking_tokens'] or 0:,}"
                 self._rows[-1][4] = f"{event['output_tokens']:,}"
             case "tool" | "correction":
                 bad = event["type"] == "correction"
                 text = " ".join(event["text"].split())[:70]
-                shown = f"[{'red' if bad else 'green'}]{event['name']}[/] [dim]{escape(text)}[/]"
+                shown = f"[{'red' if bad else 'green'}]{escape(event['name'])}[/] [dim]{escape(text)}[/]"
                 if self._rows and not self._rows[-1][5]:
                     self._rows[-1][5] = shown
                 else:

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 
 from rheostat.agent_nodes import build_agent
@@ -19,6 +18,7 @@ from rheostat.autonomous import build_autonomous
 from rheostat.budget import Budget
 from rheostat.cli.agent_view import AgentView
 from rheostat.cli.files import ensure_model
+from rheostat.cli.said import escape
 from rheostat.cli.view import spend_line
 from rheostat.coder import build_coder
 from rheostat.effort import parse_wish

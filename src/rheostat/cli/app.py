@@ -9,10 +9,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from rheostat.cli import agents, bench, explain, ledger, models, solve
+from rheostat.cli.said import escape
 from rheostat.errors import BudgetExceeded, RheostatError
+from rheostat.files import without_password
 
 __all__ = ["app", "run"]
 
@@ -62,6 +63,7 @@ def run() -> None:
 
 
 def _say(what: str, error: Exception) -> None:
+    message = without_password(str(error))
     if "--json" in sys.argv:  # whoever reads JSON gets JSON
-        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": str(error)}) + "\n")
-    Console(stderr=True).print(f"[bold red]{what}:[/] {escape(str(error))}", highlight=False)
+        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": message}) + "\n")
+    Console(stderr=True).print(f"[bold red]{what}:[/] {escape(message)}", highlight=False)

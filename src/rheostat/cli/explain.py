@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from rheostat.cli.said import escape
 from rheostat.errors import BadInput
 from rheostat.ledger import StepRecord, open_ledger
 from rheostat.usage import usd

@@ -1,4 +1,4 @@
-"""Reading what a user points at, and fetching a model with a progress bar."""
+"""Fetching a model with a progress bar."""
 
 from __future__ import annotations
 
@@ -14,36 +14,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
-from rheostat.errors import BadInput
 from rheostat.local import CATALOGUE, LocalModel, model_path, pull
 
-__all__ = ["ensure_model", "pull_with_bar", "read_text"]
-
-_MAX_BYTES = 1 << 20
-
-
-def read_text(path: Path, what: str) -> str:
-    """A text file of a sane size.
-
-    Raises:
-        BadInput: not there, a folder, too large, binary, not UTF-8, or empty.
-    """
-    try:
-        size = path.stat().st_size
-        if size > _MAX_BYTES:
-            raise BadInput(f"{what} file {path} has {size:,} bytes; the most is {_MAX_BYTES:,}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"can't read the {what} file {path}: {error.strerror}") from None
-    if b"\x00" in data:
-        raise BadInput(f"{what} file {path} is binary (it holds NUL bytes)")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{what} file {path} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
-    if not text.strip():
-        raise BadInput(f"{what} file {path} is empty")
-    return text
+__all__ = ["ensure_model", "pull_with_bar"]
 
 
 def pull_with_bar(model: LocalModel, *, source: str | None = None, quiet: bool = False) -> Path:

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from rheostat.budget import Budget
+from rheostat.cli.said import escape, for_csv
 from rheostat.errors import BadInput
 from rheostat.ledger import Account, Line, Reading, Window, open_ledger
 from rheostat.ledger.durable import DurableLedger
@@ -53,7 +53,7 @@ def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
     if as_csv:
         writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["empty"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
     return as_json or as_csv
 
 

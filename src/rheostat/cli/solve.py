@@ -13,17 +13,18 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.panel import Panel
 
 from rheostat.budget import Budget
 from rheostat.builders import build_solver
-from rheostat.cli.files import ensure_model, read_text
+from rheostat.cli.files import ensure_model
+from rheostat.cli.said import escape, visible
 from rheostat.cli.view import SolveView, spend_line
 from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish
 from rheostat.errors import BadInput, LimitWarning
 from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
+from rheostat.files import read_text
 from rheostat.graph.state import KEY, read
 from rheostat.ledger import MemoryLedger, open_ledger
 from rheostat.ledger.durable import DurableLedger
@@ -178,7 +179,7 @@ def _print(result: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     answer = shown["answer"]
     if quiet:
         if answer is not None:
-            typer.echo(answer)
+            typer.echo(visible(answer) if sys.stdout.isatty() else answer)
         return
     console = Console()
     share = shown["confidence"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -13,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rheostat.budget import Budget
+from rheostat.cli.said import escape
 from rheostat.ledger import Reading
 from rheostat.usage import usd
 

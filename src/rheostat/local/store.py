@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rheostat.errors import LocalModelError, ModelFileCorrupt
 from rheostat.local.catalogue import LocalModel
@@ -45,8 +46,15 @@ def _stamp(path: Path) -> Path:
 def mark_verified(path: Path, sha256: str) -> None:
     """Remember that the file had this hash, so that it isn't read again at each start."""
     stat = path.stat()
-    facts = {"sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
-    _stamp(path).write_text(json.dumps(facts))
+    _stamp(path).write_text(json.dumps(_facts(stat, sha256)))
+
+
+def _facts(stat: os.stat_result, sha256: str) -> dict[str, Any]:
+    """What changes with a file's content: the time of its change, unlike that of its writing, can't be set."""
+    return {
+        "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns,
+        "inode": stat.st_ino,
+    }  # fmt: skip
 
 
 def verified(path: Path, model: LocalModel) -> bool:
@@ -61,7 +69,7 @@ def verified(path: Path, model: LocalModel) -> bool:
         known = json.loads(_stamp(path).read_text())
     except (OSError, ValueError):
         known = {}
-    if known == {"sha256": model.sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}:
+    if known == _facts(stat, model.sha256):
         return True
     if sha256_of(path) != model.sha256:
         return False

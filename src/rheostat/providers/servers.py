@@ -21,6 +21,7 @@ from langchain_openai import ChatOpenAI
 
 from rheostat.effort import Effort, ThinkingPlan
 from rheostat.errors import ModelUnknown
+from rheostat.files import without_password
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
@@ -203,9 +204,9 @@ def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Fou
         listed = get("/v1/models")["data"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         hint = "" if url.rstrip("/").endswith("/v1") else " Most servers want the address to end in /v1."
-        raise ModelUnknown(f"no OpenAI-compatible server answers at {url}: {error}.{hint}") from error
+        raise ModelUnknown(f"no OpenAI-compatible server answers at {without_password(url)}: {error}.{hint}") from error
     if not listed:
-        raise ModelUnknown(f"the server at {url} offers no model")
+        raise ModelUnknown(f"the server at {without_password(url)} offers no model")
     first = listed[0]
     owner = str(first.get("owned_by") or "").lower()
     context: Any = first.get("max_model_len")

@@ -1,0 +1,56 @@
+"""Files that a user points at: regular, of a sane size, text. A pipe or a device would block, or never end."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from rheostat.errors import BadInput
+
+__all__ = ["read_text", "without_password"]
+
+_MOST_BYTES = 1 << 20
+
+
+def read_text(path: Path, what: str, *, most_bytes: int = _MOST_BYTES) -> str:
+    """A text file.
+
+    Raises:
+        BadInput: not there, no regular file, too large, binary, not UTF-8, or empty.
+    """
+    try:
+        data = _bytes_of(path, what, most_bytes)
+    except OSError as error:
+        raise BadInput(f"can't read the {what} file {path}: {error.strerror}") from None
+    if b"\x00" in data:
+        raise BadInput(f"{what} file {path} is binary (it holds NUL bytes)")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{what} file {path} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
+    if not text.strip():
+        raise BadInput(f"{what} file {path} is empty")
+    return text
+
+
+def _bytes_of(path: Path, what: str, most_bytes: int) -> bytes:
+    file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(file, "rb") as stream:
+        facts = os.fstat(stream.fileno())
+        if stat.S_ISDIR(facts.st_mode):
+            raise BadInput(f"can't read the {what} file {path}: it is a folder")
+        if not stat.S_ISREG(facts.st_mode):
+            raise BadInput(f"can't read the {what} file {path}: it is no regular file but a pipe, a socket or a device")
+        data = stream.read(most_bytes + 1)  # its size may be none of a file in /proc
+    if len(data) > most_bytes:
+        size = max(facts.st_size, len(data))
+        raise BadInput(f"{what} file {path} has {size:,} bytes; the most is {most_bytes:,}")
+    return data
+
+
+def without_password(address: str) -> str:
+    """An address to show in a message: without the user and password in it, or a password among its parameters."""
+    shown = re.sub(r"(?<=://)[^/?#\s]*@", "***@", address)
+    return re.sub(r"(?i)\b(password|passwd|pwd|token|api[_-]?key|key|secret)=[^&\s'\"]+", r"\1=***", shown)

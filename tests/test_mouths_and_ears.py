@@ -1,0 +1,171 @@
+"""What others say is made safe before it is shown; what a user points at is checked before it is read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from typer.testing import CliRunner
+
+from rheostat import Account, Budget
+from rheostat.cli.app import app
+from rheostat.cli.said import escape, for_csv, visible
+from rheostat.errors import BadInput
+from rheostat.files import read_text, without_password
+from rheostat.ledger import open_ledger
+from rheostat.local import store
+from rheostat.pricing import PRICES, own_prices
+
+HOSTILE = {
+    "clears the screen": "\x1b[2J\x1b[H",
+    "sets the title": "\x1b]0;owned\x07",
+    "writes the clipboard": "\x1b]52;c;cm0gLXJm\x07",
+    "a link": "\x1b]8;;http://evil\x1b\\\\click\x1b]8;;\x1b\\\\",
+    "one byte CSI": "\x9b31m",
+    "goes back": "denied\rallowed",
+    "rubs out": "no\x08\x08yes",
+    "turns around": "\u202egnp.exe",
+    "hides": "pass\u2066word\u2069",
+    "hides in tags": "a\U000e0041b",
+    "bell": "\x07",
+    "markup": "[bold red]error[/]",
+    "broken markup": "[/not-open]",
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_nothing_that_is_shown_steers_the_terminal(text: str) -> None:
+    screen = io.StringIO()
+    Console(file=screen, force_terminal=True, color_system=None, width=200).print(escape(text), highlight=False)
+    shown = screen.getvalue().rstrip("\n")
+    assert shown.isprintable()
+    assert visible(text) in shown
+
+
+@given(st.text())
+def test_what_is_visible_is_printable_and_stays_so(text: str) -> None:
+    shown = visible(text)
+    assert not any(ord(char) < 32 and char not in "\t\n" for char in shown)
+    assert not any(0x7F <= ord(char) < 0xA0 for char in shown)
+    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "＝"])
+def test_no_cell_is_a_formula(start: str) -> None:
+    cell = for_csv(f"{start}cmd|' /C calc'!A0")
+    assert cell.startswith("'")
+
+
+@pytest.mark.parametrize("value", ["-5", "3.5", 7, None, "plain", "a=b"])
+def test_what_is_none_stays(value: object) -> None:
+    assert for_csv(value) == value
+
+
+def test_an_account_with_a_hostile_name_in_table_and_spreadsheet(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    ledger = open_ledger(str(path))
+    ledger.open(Account("=HYPERLINK(0)\x1b[2J", Budget(tokens=100)))
+    ledger.close()
+    shown = CliRunner().invoke(app, ["ledger", "accounts", str(path)])
+    assert "\x1b[2J" not in shown.output
+    table = CliRunner().invoke(app, ["ledger", "accounts", str(path), "--csv"])
+    row = next(csv.DictReader(io.StringIO(table.output)))
+    assert all(not cell.startswith("=") and "\x1b" not in cell for cell in row.values())
+
+
+ADDRESSES = {
+    "postgresql://ann:hunter2@db/books": "postgresql://***@db/books",
+    "https://ann:hunter2@host:8000/v1?x=1": "https://***@host:8000/v1?x=1",
+    "https://host/v1?api_key=hunter2&x=1": "https://host/v1?api_key=***&x=1",
+    "host=db password=hunter2 user=ann": "host=db password=*** user=ann",
+    "https://ann:p@ss:hunter2@host/": "https://***@host/",
+    "https://host/path": "https://host/path",
+}
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses_lose_their_password(address: str) -> None:
+    assert without_password(address) == ADDRESSES[address]
+
+
+def test_errors_lose_it_too() -> None:
+    with pytest.raises(BadInput) as raised:
+        open_ledger("mysql://ann:hunter2@db/books")
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "kind", ["pipe", "socket", "device", "folder", "large", "binary", "latin", "empty", "none", "link to a pipe"]
+)
+def test_a_file_that_is_none_is_refused_at_once(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "f"
+    bound = None
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "link to a pipe":
+            os.mkfifo(tmp_path / "p")
+            path.symlink_to(tmp_path / "p")
+        case "socket":
+            bound = socket.socket(socket.AF_UNIX)
+            monkeypatch.chdir(tmp_path)  # a path of a socket is short
+            bound.bind("f")
+        case "device":
+            path = Path("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "large":
+            path.write_text("x" * (1 << 21))
+        case "binary":
+            path.write_bytes(b"a\x00b")
+        case "latin":
+            path.write_bytes("é".encode("latin-1"))
+        case "empty":
+            path.write_text(" \n")
+    with pytest.raises(BadInput, match=str(path.name)):
+        read_text(path, "question")
+    if bound is not None:
+        bound.close()
+
+
+BOMBS = {
+    "deep lists": "a = " + "[" * 50_000 + "]" * 50_000,
+    "deep tables": "a = " + "{b=" * 20_000 + "1" + "}" * 20_000,
+    "deep names": "[" + ".".join(["a"] * 60_000) + "]\nb = 1",
+    "large": "a = 1\n" * 100_000,
+    "a long number": '["x:y"]\ninput_per_million = 0.' + "1" * 100_000,
+    "a large integer": '["x:y"]\ninput_per_million = ' + "1" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_a_file_of_prices_that_is_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text(text)
+    monkeypatch.setenv(PRICES, str(path))
+    with pytest.raises(BadInput, match=r"prices\.toml"):
+        own_prices()
+
+
+def test_a_model_file_changed_behind_its_time_stamp_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"GGUF" + b"a" * 100)
+    model = store.LocalModel(
+        **{
+            **{name: None for name in store.LocalModel.__dataclass_fields__},
+            "name": "m", "file": "m.gguf", "size_bytes": 104, "sha256": store.sha256_of(file),
+        }  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert store.verified(file, model)
+    before = file.stat()
+    file.write_bytes(b"GGUF" + b"b" * 100)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    assert not store.verified(file, model)
