@@ -16,7 +16,7 @@ def test_python_tests_pass_and_fail_with_the_reason() -> None:
     assert tests.check("def double(n): return 2 * n") == Verdict(True)
     refused = tests.check("def double(n): return n ** 2")  # right for 2, wrong for 3: only test_more sees it
     assert refused.passed is False
-    assert "assert 9 == 6" in refused.reason
+    assert "assert double(3) == 6: the sides are (9, 6)" in refused.reason
     assert "double" in tests.check("x = 1").reason  # NameError names what is missing
 
 

@@ -10,7 +10,7 @@ import fractions
 import importlib.util
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,9 @@ from rheostat.errors import MissingExtra
 __all__ = ["Ran", "embedded_python", "run_embedded"]
 
 _MOST_OUTPUT_BYTES = 1 << 16
-_LIMITS = ("TimeoutError: feed time limit", "MemoryError", "RecursionError", "memory limit")
+_MOST_CALLS = 100_000
+"""Of functions of ours."""
+_LIMITS = ("suspension limit", "TimeoutError: feed time limit", "MemoryError", "RecursionError", "memory limit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,19 @@ def embedded_python() -> bool:
     return importlib.util.find_spec("pydantic_monty") is not None
 
 
-def run_embedded(pieces: Sequence[str], *, seconds: float = 2.0, memory_bytes: int = 128 * 2**20) -> Ran:
+def run_embedded(
+    pieces: Sequence[str],
+    *,
+    seconds: float = 2.0,
+    memory_bytes: int = 128 * 2**20,
+    host: Mapping[str, Callable[..., Any]] | None = None,
+) -> Ran:
     """Run pieces of source one after the other in one session.
 
     Args:
         seconds: Of each piece.
         memory_bytes: Heap of the sandbox.
+        host: Functions of ours, by name, that the last piece alone may call.
 
     Raises:
         MissingExtra: pydantic-monty isn't installed.
@@ -65,12 +74,17 @@ def run_embedded(pieces: Sequence[str], *, seconds: float = 2.0, memory_bytes: i
             Monty(request_timeout=seconds + 5, feed_duration_limit_grace=1.0) as pool,
             pool.checkout(
                 script_name="answer.py",
-                limits={"max_feed_duration_secs": seconds, "max_memory": memory_bytes},
+                limits={
+                    "max_feed_duration_secs": seconds,
+                    "max_memory": memory_bytes,
+                    "max_suspensions": _MOST_CALLS,
+                },
                 os_policy={"sleep": "zero"},
             ) as session,
         ):
-            for number, source in enumerate(pieces):  # noqa: B007 - the one that failed
-                value = session.feed_run(source, print_callback=out)
+            for number, source in enumerate(pieces):
+                ours = dict(host) if host is not None and number == len(pieces) - 1 else None
+                value = session.feed_run(source, print_callback=out, external_lookup=ours)
     except MontyCrashedError:
         return Ran("can't tell", str(out.output), None, "it took too much time or memory", number)
     except MontyError as error:
@@ -91,7 +105,8 @@ def _explain(error: Exception) -> str:
 
 
 _OWN_SUBSET = re.compile(
-    r"not (?:yet )?(?:supported?|implemented)|unsupported keyword|unexpected keyword argument|\w\.\w+\(\) takes exactly"
+    r"not (?:yet )?(?:support(?:ed)?\b(?! (?:between|item|the ))|implemented)|unsupported keyword"
+    r"|unexpected keyword argument|\w\.\w+\(\) takes exactly"
     r"|cannot convert '\w+' object to bytes|cannot create '\w+' instances|unknown encoding"
     r"|2nd argument cannot be negative when 3rd"
 )

@@ -6,8 +6,9 @@ import ast
 
 from rheostat.errors import MissingExtra, VerifierInvalid
 from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.verifiers.asserts import Examiner
 from rheostat.evidence.verifiers.verdict import Verdict
-from rheostat.sandbox.embedded import embedded_python, run_embedded
+from rheostat.sandbox.embedded import Ran, embedded_python, run_embedded
 
 __all__ = ["PythonTests"]
 
@@ -19,6 +20,9 @@ class PythonTests:
     limits of time, memory and recursion. `tests` is a piece of Python: top-level asserts, and functions named
     `test_*`, which are called in order. What that interpreter can't run (a module that it doesn't have, more time than
     the limit) is "can't tell".
+
+    Both sides of each assert come out of the sandbox as data and are compared here: the code can't redefine what the
+    tests call, nor lie in an `__eq__`. Where that isn't safe it is "can't tell".
 
     Args:
         tests: Python source.
@@ -63,10 +67,28 @@ class PythonTests:
 
     def check(self, answer: str) -> Verdict:
         """Run the code, then the tests."""
-        ran = run_embedded((f"{answer}\nNone\n", self._run), seconds=self.seconds, memory_bytes=self.memory_bytes)
-        if ran.status == "done":
-            return Verdict(True)
-        what = ("the code", "the tests")[ran.part]
-        if ran.status == "failed":
-            return Verdict(False, f"{what} failed: {ran.why}")
-        return Verdict(None, f"{what} can't be run in the embedded interpreter: {ran.why}")
+        examiner = Examiner(self._run, answer)
+        if examiner.unjudged is not None:
+            return Verdict(None, f"can't be judged: {examiner.unjudged}")
+        ran = run_embedded(
+            (f"{answer}\nNone\n", examiner.source),
+            seconds=self.seconds,
+            memory_bytes=self.memory_bytes,
+            host={examiner.name: examiner.judge},
+        )
+        return _verdict(examiner, ran)
+
+
+def _verdict(examiner: Examiner, ran: Ran) -> Verdict:
+    if examiner.unjudged is not None:
+        return Verdict(None, f"can't be judged: {examiner.unjudged}")
+    if examiner.failure is not None:
+        return Verdict(False, f"the tests failed: AssertionError: {examiner.failure}")
+    if ran.status == "done" and examiner.missed is not None:
+        return Verdict(False, f"the tests ended before {examiner.missed}")
+    if ran.status == "done":
+        return Verdict(True)
+    what, why = ("the code", "the tests")[ran.part], examiner.explained(ran.why)
+    if ran.status == "failed":
+        return Verdict(False, f"{what} failed: {why}")
+    return Verdict(None, f"{what} can't be run in the embedded interpreter: {why}")

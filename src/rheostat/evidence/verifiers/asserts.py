@@ -1,0 +1,219 @@
+"""Asserts taken apart: the sandbox says what the two sides are, and they are compared here.
+
+In: the source of tests. Out: the same tests with each assert turned into a call of a host function under a name that
+the code can't know, and the judge behind it. Code that redefines `len`, or has an `__eq__` that lies, can't pass by it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import datetime
+import operator
+import re
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Examiner", "Unjudged"]
+
+_OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
+}  # fmt: skip
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, datetime.time, datetime.timedelta)
+_COMPARES = re.compile(
+    r"__(?:eq|ne|lt|le|gt|ge|bool|len|contains|hash|abs|sub|add|instancecheck|getattr\w*|class_getitem|iter)__"
+)
+
+
+class Unjudged(Exception):
+    """An assert whose sides can't be compared safely; says why."""
+
+
+class Examiner:
+    """Tests, rewritten for one run, and what they found.
+
+    Args:
+        tests: Python source that parses.
+        code: What is tested.
+    """
+
+    def __init__(self, tests: str, code: str) -> None:
+        self.name = f"examiner_{secrets.token_hex(16)}"
+        """Of the host function: unknown to the code."""
+        self._asserts: list[ast.Assert] = []
+        self._must: set[int] = set()
+        self._reached: set[int] = set()
+        self._wrong: list[tuple[int, str]] = []
+        self._caught: set[int] = set()
+        self._lies = _COMPARES.search(code) is not None
+        self.unjudged: str | None = _redefined(tests, code)
+        """Why nothing can be judged."""
+        tree = ast.parse(tests)
+        self.source = ast.unparse(ast.fix_missing_locations(_Rewriter(self).visit(tree)))
+        """The tests as they are run."""
+
+    def register(self, node: ast.Assert, *, always: bool, caught: bool) -> int:
+        """An assert's number."""
+        number = len(self._asserts)
+        self._asserts.append(node)
+        if always:
+            self._must.add(number)
+        if caught:
+            self._caught.add(number)
+        return number
+
+    def judge(self, number: int, values: Any, shown: str, inside: Any) -> None:
+        """Called from the sandbox, with both sides as data.
+
+        Raises:
+            AssertionError: they don't hold.
+            Unjudged: it can't be told.
+        """
+        self._reached.add(number)
+        node = self._asserts[number]
+        comparison = node.test if isinstance(node.test, ast.Compare) and len(node.test.ops) == 1 else None
+        compare = _OPERATORS.get(type(comparison.ops[0])) if comparison is not None else None
+        if _plain(values) and sorted(repr(values)) == sorted(shown):
+            if comparison is None:
+                holds = bool(values[0])
+            elif compare is None:
+                holds = inside is True
+            else:
+                holds = bool(compare(*values))
+        elif self._lies:
+            self.unjudged = f"{ast.unparse(node)}: objects of a class with a comparison of its own"
+            raise Unjudged(self.unjudged)
+        else:
+            holds = inside is True
+        if not holds:
+            said = self._said(node, shown)
+            self._wrong.append((number, said))
+            raise AssertionError(said)
+
+    def _said(self, node: ast.Assert, shown: str) -> str:
+        message = f" ({ast.unparse(node.msg)[:100]})" if node.msg is not None else ""
+        sides = f"the sides are {shown[:300]}" if isinstance(node.test, ast.Compare) else f"it is {shown[1:-2][:300]}"
+        return f"{ast.unparse(node)[:300]}: {sides}{message}"
+
+    @property
+    def failure(self) -> str | None:
+        """An assert that didn't hold and that the tests themselves don't catch."""
+        return next((said for number, said in self._wrong if number not in self._caught), None)
+
+    @property
+    def missed(self) -> str | None:
+        """An assert that should have run and didn't, although the tests came to their end."""
+        left = sorted(self._must - self._reached)
+        return ast.unparse(self._asserts[left[0]])[:300] if left else None
+
+    def explained(self, why: str) -> str:
+        """A traceback without the names of this run."""
+
+        def original(line: re.Match[str]) -> str:
+            return f"    {ast.unparse(self._asserts[int(line[1])])}"[:200]
+
+        why = re.sub(r"^\s*~+\s*$\n?", "", why, flags=re.M)
+        return re.sub(rf"^.*{self.name}_(\d+).*$", original, why, flags=re.M).replace(self.name, "assert")
+
+
+class _Rewriter(ast.NodeTransformer):
+    def __init__(self, examiner: Examiner) -> None:
+        self._examiner = examiner
+        self._branches = self._tries = 0
+
+    def visit_Assert(self, node: ast.Assert) -> Any:
+        if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
+            parts = [self.visit_Assert(ast.Assert(test=part, msg=node.msg)) for part in node.test.values]
+            return [statement for part in parts for statement in part]
+        number = self._examiner.register(node, always=not self._branches, caught=self._tries > 0)
+        values, name = f"{self._examiner.name}_{number}", self._examiner.name
+        test = node.test
+        if isinstance(test, ast.Compare) and len(test.ops) == 1:
+            sides: list[ast.expr] = [test.left, test.comparators[0]]
+            inside: ast.expr = ast.Compare(_item(values, 0), test.ops, [_item(values, 1)])
+        else:
+            sides, inside = [test], ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), _item(values, 0)))
+        keep = ast.Assign([ast.Name(values, ast.Store())], ast.Tuple(sides, ast.Load()))
+        shown = ast.Call(_load("repr"), [_load(values)], [])
+        call = ast.Call(_load(name), [ast.Constant(number), _load(values), shown, inside], [])
+        return [keep, ast.Expr(call)]
+
+    def _within(self, node: ast.AST, *, tries: bool = False) -> ast.AST:
+        self._branches, self._tries = self._branches + 1, self._tries + tries
+        visited = self.generic_visit(node)
+        self._branches, self._tries = self._branches - 1, self._tries - tries
+        return visited
+
+    def visit_If(self, node: ast.If) -> Any:
+        return self._within(node)
+
+    def visit_For(self, node: ast.For) -> Any:
+        return self._within(node)
+
+    def visit_While(self, node: ast.While) -> Any:
+        return self._within(node)
+
+    def visit_With(self, node: ast.With) -> Any:
+        return self._within(node, tries=True)
+
+    def visit_Try(self, node: ast.Try) -> Any:
+        return self._within(node, tries=bool(node.handlers))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        if node.name.startswith("test_"):
+            ends_early = any(isinstance(each, ast.Return) for each in ast.walk(node))
+            return self._within(node) if ends_early else self.generic_visit(node)
+        return self._within(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
+        return self._within(node)
+
+
+def _load(name: str) -> ast.Name:
+    return ast.Name(name, ast.Load())
+
+
+def _item(name: str, number: int) -> ast.Subscript:
+    return ast.Subscript(_load(name), ast.Constant(number), ast.Load())
+
+
+def _plain(value: Any, depth: int = 0) -> bool:
+    if depth > 100:
+        return False
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(_plain(each, depth + 1) for each in value)
+    if isinstance(value, dict):
+        return all(_plain(name, depth + 1) and _plain(each, depth + 1) for name, each in value.items())
+    return isinstance(value, _PLAIN)
+
+
+def _redefined(tests: str, code: str) -> str | None:
+    """A builtin that the tests use (or that examining needs) and the code redefines."""
+    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)} | {"repr"}
+    try:
+        tree = ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    bound = {name for node in tree.body for name in _bound(node)} | {
+        name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names
+    }
+    lost = sorted(name for name in used & bound if hasattr(builtins, name))
+    return f"the code redefines {lost[0]}, which the tests use" if lost else None
+
+
+def _bound(node: ast.AST) -> set[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
+    names |= {
+        (alias.asname or alias.name).split(".")[0]
+        for each in ast.walk(node)
+        if isinstance(each, ast.Import | ast.ImportFrom)
+        for alias in each.names
+    }
+    names |= {
+        each.name for each in ast.walk(node) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    return names

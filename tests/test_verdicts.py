@@ -1,0 +1,97 @@
+"""Verdicts are made outside: code can't buy one, and honest code still gets it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rheostat import PythonTests
+
+LIES = "class L:\n    def "
+FORGED = {
+    "an equality that is always true": ("assert f() == 5", LIES + "__eq__(self, o): return True\ndef f(): return L()"),
+    "an inequality that is never": ("assert f() != 5", LIES + "__ne__(self, o): return True\ndef f(): return L()"),
+    "a truth of its own": ("assert f()", LIES + "__bool__(self): return True\ndef f(): return L()"),
+    "an order of its own": ("assert f() < 3", LIES + "__lt__(self, o): return True\ndef f(): return L()"),
+    "a membership of its own": ("assert 3 in f()", LIES + "__contains__(self, o): return True\ndef f(): return L()"),
+    "an equality inside of a list": ("assert f() == [5]", LIES + "__eq__(self, o): return True\ndef f(): return [L()]"),
+    "len": ("assert len(f()) == 3", "def len(x): return 3\ndef f(): return []"),
+    "abs": ("assert abs(f() - 3) < 0.1", "def abs(x): return 0\ndef f(): return 100"),
+    "isinstance": ("assert isinstance(f(), list)", "isinstance = lambda *a: True\ndef f(): return 1"),
+    "sorted, through global": (
+        "assert sorted(f()) == [1]",
+        "def f():\n    global sorted\n    sorted = lambda x: [1]\n    return 3",
+    ),
+    "repr": ("assert f() == 5", "def repr(x): return '(5, 5)'\ndef f(): return 4"),
+    "set, by import": ("assert set(f()) == {1}", "from math import floor as set\ndef f(): return 1"),
+    "range as text": ("assert f() == range(3)", "def f(): return 'range(0, 3)'"),
+    "a function as text": ("def g(): pass\nassert f() == g", "def f(): return \"<function 'g' at 0x8>\""),
+    "an exit": ("assert f() == 5", "def f(): raise SystemExit(0)"),
+    "a print": ("assert f() == 5", "print('1 passed')\ndef f(): print('1 passed')"),
+    "an exception of an assert": ("assert f() == 5", "def f(): raise AssertionError('passed')"),
+    "a swallowed failure": (
+        "def check(x):\n    assert x == 5\nf(check)",
+        "def f(check):\n    try:\n        check(4)\n    except AssertionError:\n        pass",
+    ),
+    "a guessed examiner": ("assert f() == 5", "def examiner(*a): return None\ndef f(): return examiner"),
+    "tests that it defines": ("def test_a():\n    assert f() == 5", "def test_a(): pass\ndef f(): return 4"),
+}
+
+
+@pytest.mark.parametrize(("tests", "code"), FORGED.values(), ids=FORGED)
+def test_no_verdict_is_forged(tests: str, code: str) -> None:
+    verdict = PythonTests(tests).check(code)
+    assert verdict.passed is not True
+    assert verdict.reason
+
+
+HONEST = {
+    "plain": ("assert f(2) == 4", "def f(x): return x * x"),
+    "floats": ("assert abs(f() - 0.3) < 1e-9", "def f(): return 0.1 + 0.2"),
+    "sets": ("assert f() == {1, 2, 'a'}", "def f(): return {'a', 2, 1}"),
+    "dicts in another order": ("assert f() == {'b': 1, 'a': 2}", "def f(): return {'a': 2, 'b': 1}"),
+    "nested": ("assert f() == [(1, [2.5, None]), {'a': {1}}]", "def f(): return [(1, [2.5, None]), {'a': {1}}]"),
+    "none": ("assert f() is None", "def f(): pass"),
+    "a chain": ("assert 1 < f() < 3", "def f(): return 2"),
+    "and": ("assert f() == [1] and f()[0] == 1", "def f(): return [1]"),
+    "or": ("assert f() == 1 or f() == 2", "def f(): return 2"),
+    "not": ("assert not f()", "def f(): return []"),
+    "not in": ("assert 3 not in f()", "def f(): return [1]"),
+    "a dataclass": (
+        "assert f() == P(1)",
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef f(): return P(1)"
+    ),
+    "an exception that is wanted": (
+        "try:\n    f()\n    assert False\nexcept ValueError:\n    pass", "def f(): raise ValueError('no')"
+    ),
+    "a list that changes": ("x = f()\nassert x == [1]\nx.append(2)\nassert x == [1, 2]", "def f(): return [1]"),
+    "a function": ("def test_a():\n    for i in range(2_000):\n        assert f(i) == i", "def f(x): return x"),
+    "a message": ("assert f() == 1, 'it should be 1'", "def f(): return 1"),
+    "a builtin that the tests don't use": ("assert f() == 3", "def sum(x): return 3\ndef f(): return sum([])"),
+    "large numbers": ("assert f() == 10**300", "def f(): return 10**300"),
+    "a helper": ("def near(a, b):\n    return abs(a - b) < 0.1\nassert near(f(), 1)", "def f(): return 1.05"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tests", "code"), HONEST.values(), ids=HONEST)
+def test_honest_code_passes(tests: str, code: str) -> None:
+    assert PythonTests(tests).check(code).passed is True
+
+
+@pytest.mark.parametrize(
+    ("tests", "code"),
+    [(tests, code.replace("return", "return None #")) for name, (tests, code) in HONEST.items() if "return" in code
+     and name not in ("none", "not", "a dataclass", "a builtin that the tests don't use")],
+)  # fmt: skip
+def test_wrong_code_fails(tests: str, code: str) -> None:
+    assert PythonTests(tests).check(code).passed is False
+
+
+def test_a_reason_names_the_assert_and_both_sides() -> None:
+    reason = PythonTests("assert f(3) == 9, 'squares'").check("def f(x): return x + x").reason
+    assert "assert f(3) == 9" in reason
+    assert "(6, 9)" in reason
+    assert "squares" in reason
+    assert "examiner" not in reason
+    crash = PythonTests("assert f(3) == 9").check("def f(x): return x / 0").reason
+    assert "ZeroDivisionError" in crash
+    assert "examiner" not in crash
