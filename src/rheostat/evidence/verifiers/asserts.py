@@ -31,38 +31,58 @@ class Unjudged(Exception):
     """An assert whose sides can't be compared safely; says why."""
 
 
-class Examiner:
-    """Tests, rewritten for one run, and what they found.
+_MARK = "examiner_"
+"""Stands for the name of one run in tests that are prepared."""
+
+
+class Asserts:
+    """Tests, taken apart once.
 
     Args:
         tests: Python source that parses.
-        code: What is tested.
     """
 
-    def __init__(self, tests: str, code: str) -> None:
-        self.name = f"examiner_{secrets.token_hex(16)}"
-        """Of the host function: unknown to the code."""
-        self._asserts: list[ast.Assert] = []
-        self._must: set[int] = set()
-        self._reached: set[int] = set()
-        self._wrong: list[tuple[int, str]] = []
-        self._caught: set[int] = set()
-        self._lies = _COMPARES.search(code) is not None
-        self.unjudged: str | None = _redefined(tests, code)
-        """Why nothing can be judged."""
+    def __init__(self, tests: str) -> None:
         tree = ast.parse(tests)
+        self.used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {"repr"}
+        """Names that must mean what they mean."""
+        self.nodes: list[ast.Assert] = []
+        self.always: set[int] = set()
+        """Those that run if the tests come to their end."""
+        self.caught: set[int] = set()
+        """Those whose failure the tests may catch."""
         self.source = ast.unparse(ast.fix_missing_locations(_Rewriter(self).visit(tree)))
-        """The tests as they are run."""
 
     def register(self, node: ast.Assert, *, always: bool, caught: bool) -> int:
         """An assert's number."""
-        number = len(self._asserts)
-        self._asserts.append(node)
+        number = len(self.nodes)
+        self.nodes.append(node)
         if always:
-            self._must.add(number)
+            self.always.add(number)
         if caught:
-            self._caught.add(number)
+            self.caught.add(number)
         return number
+
+
+class Examiner:
+    """One run of tests against code, and what was found.
+
+    Args:
+        asserts: The tests.
+        code: What is tested.
+    """
+
+    def __init__(self, asserts: Asserts, code: str) -> None:
+        self.name = f"{_MARK}{secrets.token_hex(16)}"
+        """Of the host function: unknown to the code."""
+        self._asserts = asserts
+        self._reached: set[int] = set()
+        self._wrong: list[tuple[int, str]] = []
+        self._lies = _COMPARES.search(code) is not None
+        self.unjudged: str | None = _redefined(asserts.used, code)
+        """Why nothing can be judged."""
+        self.source = asserts.source.replace(_MARK, f"{self.name}_")
+        """The tests as they are run."""
 
     def judge(self, number: int, values: Any, shown: str, inside: Any) -> None:
         """Called from the sandbox, with both sides as data.
@@ -72,7 +92,7 @@ class Examiner:
             Unjudged: it can't be told.
         """
         self._reached.add(number)
-        node = self._asserts[number]
+        node = self._asserts.nodes[number]
         comparison = node.test if isinstance(node.test, ast.Compare) and len(node.test.ops) == 1 else None
         compare = _OPERATORS.get(type(comparison.ops[0])) if comparison is not None else None
         if _plain(values) and sorted(repr(values)) == sorted(shown):
@@ -100,35 +120,35 @@ class Examiner:
     @property
     def failure(self) -> str | None:
         """An assert that didn't hold and that the tests themselves don't catch."""
-        return next((said for number, said in self._wrong if number not in self._caught), None)
+        return next((said for number, said in self._wrong if number not in self._asserts.caught), None)
 
     @property
     def missed(self) -> str | None:
         """An assert that should have run and didn't, although the tests came to their end."""
-        left = sorted(self._must - self._reached)
-        return ast.unparse(self._asserts[left[0]])[:300] if left else None
+        left = sorted(self._asserts.always - self._reached)
+        return ast.unparse(self._asserts.nodes[left[0]])[:300] if left else None
 
     def explained(self, why: str) -> str:
         """A traceback without the names of this run."""
 
         def original(line: re.Match[str]) -> str:
-            return f"    {ast.unparse(self._asserts[int(line[1])])}"[:200]
+            return f"    {ast.unparse(self._asserts.nodes[int(line[1])])}"[:200]
 
         why = re.sub(r"^\s*~+\s*$\n?", "", why, flags=re.M)
         return re.sub(rf"^.*{self.name}_(\d+).*$", original, why, flags=re.M).replace(self.name, "assert")
 
 
 class _Rewriter(ast.NodeTransformer):
-    def __init__(self, examiner: Examiner) -> None:
-        self._examiner = examiner
+    def __init__(self, asserts: Asserts) -> None:
+        self._asserts = asserts
         self._branches = self._tries = 0
 
     def visit_Assert(self, node: ast.Assert) -> Any:
         if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
             parts = [self.visit_Assert(ast.Assert(test=part, msg=node.msg)) for part in node.test.values]
             return [statement for part in parts for statement in part]
-        number = self._examiner.register(node, always=not self._branches, caught=self._tries > 0)
-        values, name = f"{self._examiner.name}_{number}", self._examiner.name
+        number = self._asserts.register(node, always=not self._branches, caught=self._tries > 0)
+        values, name = f"{_MARK}{number}", f"{_MARK}call"
         test = node.test
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
             sides: list[ast.expr] = [test.left, test.comparators[0]]
@@ -189,9 +209,8 @@ def _plain(value: Any, depth: int = 0) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def _redefined(tests: str, code: str) -> str | None:
+def _redefined(used: set[str], code: str) -> str | None:
     """A builtin that the tests use (or that examining needs) and the code redefines."""
-    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)} | {"repr"}
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

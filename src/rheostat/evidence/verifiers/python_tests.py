@@ -6,7 +6,7 @@ import ast
 
 from rheostat.errors import MissingExtra, VerifierInvalid
 from rheostat.evidence.forms import AnswerForm
-from rheostat.evidence.verifiers.asserts import Examiner
+from rheostat.evidence.verifiers.asserts import Asserts, Examiner
 from rheostat.evidence.verifiers.verdict import Verdict
 from rheostat.sandbox.embedded import Ran, embedded_python, run_embedded
 
@@ -63,18 +63,18 @@ class PythonTests:
         """The source, as given."""
         self.seconds = seconds
         self.memory_bytes = memory_bytes
-        self._run = f"{tests}\n{calls}None\n"
+        self._asserts = Asserts(f"{tests}\n{calls}None\n")
 
     def check(self, answer: str) -> Verdict:
         """Run the code, then the tests."""
-        examiner = Examiner(self._run, answer)
+        examiner = Examiner(self._asserts, answer)
         if examiner.unjudged is not None:
             return Verdict(None, f"can't be judged: {examiner.unjudged}")
         ran = run_embedded(
             (f"{answer}\nNone\n", examiner.source),
             seconds=self.seconds,
             memory_bytes=self.memory_bytes,
-            host={examiner.name: examiner.judge},
+            host={f"{examiner.name}_call": examiner.judge},
         )
         return _verdict(examiner, ran)
 
