@@ -142,3 +142,22 @@ def test_any_function_is_a_verifier() -> None:
     assert verifier is not None
     assert [verifier.check(word).passed for word in ("good", "bad", "odd", "?")] == [True, False, False, None]
     assert verifier.check("odd").reason == "it is odd"
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", '{"a": -Infinity}'])
+def test_what_is_no_number_of_json_is_refused(text: str) -> None:
+    assert JsonSchema({}).check(text).passed is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": ' + "1" * 5_000 + "}", "x" * (1 << 21), '{"a":' * 900 + "1" + "}" * 900],
+    ids=["digits", "size", "depth"],
+)
+def test_json_that_is_too_large_to_check_is_told_from_wrong_json(text: str) -> None:
+    deep = {"$defs": {"n": {"properties": {"a": {"$ref": "#/$defs/n"}}}}, "$ref": "#/$defs/n"}
+    verdict = JsonSchema(deep).check(text)
+    assert verdict.passed is not False
+    if len(text) > 5_000:
+        assert verdict.passed is None
+        assert verdict.reason

@@ -12,6 +12,23 @@ from rheostat.evidence.verifiers.verdict import Verdict
 __all__ = ["JsonSchema"]
 
 
+_MOST_CHARS, _MOST_DIGITS = 1 << 20, 4_000
+
+
+class _TooLong(Exception):
+    """A number of more digits than are read."""
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise _TooLong(f"a number of {len(digits):,} digits; the most is {_MOST_DIGITS:,}")
+    return int(digits)
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
 class JsonSchema:
     """Validate the answer against a JSON Schema (by jsonschema, the draft that `$schema` names).
 
@@ -48,11 +65,15 @@ class JsonSchema:
 
     def check(self, answer: str) -> Verdict:
         """Parse and validate; the reason names the first few faults by their path."""
+        if len(answer) > _MOST_CHARS:
+            return Verdict(None, f"{len(answer):,} characters of JSON; the most that is checked is {_MOST_CHARS:,}")
         try:
-            value = json.loads(answer)
-        except (ValueError, RecursionError) as error:
+            value = json.loads(answer, parse_int=_whole, parse_constant=_no_constant)
+            faults = sorted(self._validator.iter_errors(value), key=lambda fault: fault.json_path)
+        except (_TooLong, RecursionError) as error:
+            return Verdict(None, f"can't be checked: {error}")
+        except ValueError as error:
             return Verdict(False, f"not valid JSON: {error}")
-        faults = sorted(self._validator.iter_errors(value), key=lambda fault: fault.json_path)
         if not faults:
             return Verdict(True)
         return Verdict(False, "; ".join(f"at {fault.json_path}: {fault.message[:200]}" for fault in faults[:3]))
