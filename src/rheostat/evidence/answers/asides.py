@@ -65,7 +65,8 @@ _REFUSES = re.compile(
     |found|solved|established)
     | (?:not|n't|isn't|is\s+no|no)\s+(?:enough|sufficient)\s+(?:information|data|details|context|facts)
     |insufficient\s+(?:information|data|details|context)
-    | (?:doesn't|does\s+not|don't|do\s+not)\s+(?:provide|give|contain|include|specify|say|state|mention)\b
+    | (?:question|problem|text|passage|prompt|statement|story|it|information|data)\s+(?:doesn't|does\s+not
+    |don't|do\s+not)\s+(?:provide|give|contain|include|specify|say|state|mention)\b
     |no\s+(?:answer|solution)\s+(?:is|can|was|exists)
     | (?:impossible|not\s+possible)\s+to\s+(?:say|tell|know|determine|calculate|answer)
     |unable\s+to\s+(?:determine|answer|solve|help|assist|find|calculate)
@@ -75,6 +76,8 @@ _REFUSES = re.compile(
     |specify|provide)\b)""",
     re.X | re.I,
 )
+_AFTER_ALL = re.compile(r"\bbut\s+it\b[^.!?]*\d|=\s*\**-?[$\d]|\b(?:so|therefore|thus|hence|total)\b[^.!?]*\d", re.I)
+"""A conclusion after what looked like a refusal."""
 _PLACEHOLDER = re.compile(
     r"""[?_.…\s-]+ | n/?a | tbd | todo | x{2,} | none\ given | unknown
     | [\[<{(]*\s*(?:(?:your|the|an?|final|insert|numerical|enter|some)\s+)*(?:answer|number|value|result
@@ -131,7 +134,7 @@ def refuses(text: str) -> bool:
     """Its end says that there is no answer."""
     end = text[-400:].replace("’", "'").replace("i'm", "i 'm").replace("I'm", "I 'm")
     refused = _REFUSES.search(end)
-    return refused is not None and re.search(r"\bbut\s+it\b[^.!?]*\d", end[refused.end() :], re.I) is None
+    return refused is not None and _AFTER_ALL.search(end[refused.end() :]) is None
 
 
 def is_placeholder(bare: str) -> bool:

@@ -26,13 +26,23 @@ _LEAD = re.compile(
 _COPULA = re.compile(
     r"\b(?:is|are|was|were|be|equals?|makes?|gives?|gets?|totals?|comes\s+to|namely)\b\s*:?\s*|:\s+", re.I
 )
-_CLAUSE = re.compile(
-    r"""\s*(?:,\s+|\s)(?:because|since|as|although|while|whereas|that\s+is|in\s+case|out\s+of|of\s+(?:the|his|her|their)\s+(?:original|initial|total)?|after|assuming|rather\s+than|instead\s+of|compared)\b
-    |,?\s+\(?i\.e\.|,\s+(?:which(?!\s+(?:is|makes|gives|equals|means|brings|totals|leaves)\b(?!\s+(?:often|about|approx|roughly|rounded|why)))|since|with|not|leaving|down\s+from|up\s+from|from)\b|\s+not\s+(?=-?[\d$])|\s+\(\s*(?=[^)]*\d)[^()]*\)|\s+\[(?=[^\]]*\d)[^\[\]]*\]|\s[—–]\s|\s+than\b|;\s""",
+_REASON = re.compile(
+    r"(?:,\s+|\s)(?:because|since|assuming|after|as\s+(?:he|she|it|they|there|we|you|each|all))\b|,\s+(?:since|as)\b",
+    re.I,
+)
+_GOES_ON = re.compile(r",\s+(?:so|then|he|she|it|they|there|we|you|the|that|this|\$?-?\d)", re.I)
+"""A reason may stand before the main clause: "after eating 5, 15 are left"."""
+_CONCLUDES = re.compile(r"\b(?:so|thus|therefore|hence|total|altogether)\b[^.!?()]*\d", re.I)
+_COMPARED = re.compile(
+    r"\s(?:out\s+of|of\s+(?:the|his|her|their)\s+(?:original|initial|total)|rather\s+than|instead\s+of|compared|than)\b|\s+not\s+(?=-?[\d$])",
+    re.I,
+)
+_ASIDE = re.compile(
+    r""",?\s+\(?i\.e\.|,\s+(?:that\s+is|with|not|down\s+from|up\s+from|from)\b
+    |,\s+which(?!\s+(?:is|makes|gives|equals|means|brings|totals|leaves)\b(?!\s+(?:often|about|approx|roughly|rounded|why)))\b
+    |\s+\(\s*(?=[^)]*\d)[^()]*\)|\s+\[(?=[^\]]*\d)[^\[\]]*\]|\s[—–]\s""",
     re.X | re.I,
 )
-"""Where the main clause ends."""
-_TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b", re.I)
 _MAKING = re.compile(r",\s+(?:making|bringing|for a)\s+(?:the|a)\s+total\b", re.I)
 _ADJUNCT = re.compile(
     r"(?:^|[\s(])(?:in|at|for|on|from|per|by|with|within|during|over|under|between|until|option|step|case|day|page|chapter"
@@ -127,14 +137,35 @@ def _main_clause(text: str, *, total: bool) -> str:
     """The sentence up to its first subordinate clause, if that holds a number."""
     if not total and (making := _MAKING.search(text)) is not None and _has_number(text[: making.start()]):
         text = text[: making.start()]
-    for cut in _CLAUSE.finditer(text):
+    for cut in _ends(text):
         before = text[: cut.start()]
-        if _has_number(before) and not _DENIED.search(before) and not _EQUALS.search(text[cut.start() :].split("(")[0]):
+        if (
+            _has_main_number(before)
+            and not _DENIED.search(before)
+            and not _EQUALS.search(text[cut.start() :].split("(")[0])
+        ):
             return before if not cut[0].rstrip().endswith((")", "]")) else f"{before}{_main_tail(text[cut.end() :])}"
     parts = re.split(r":\s", text, maxsplit=1)
     if len(parts) == 2 and _has_number(parts[0]) and len(list(numbers_in(plain(parts[1])))) > 1 and "=" not in parts[1]:
-        return parts[0] if any(_own(plain(parts[0]), list(numbers_in(plain(parts[0]))))) else text
+        return parts[0] if _has_main_number(parts[0]) else text
     return text
+
+
+def _ends(text: str) -> Iterator[re.Match[str]]:
+    """Where the main clause may end."""
+    for cut in _REASON.finditer(text):
+        if not _GOES_ON.search(text, cut.end()) and not _CONCLUDES.search(text, cut.end()):
+            yield cut
+    for cut in _COMPARED.finditer(text):
+        rest = text[cut.end() :]
+        if not _CONCLUDES.search(rest) and not re.search(rf"(?:{_COPULA.pattern})\$?-?\d", rest, re.I):
+            yield cut
+    yield from _ASIDE.finditer(text)
+
+
+def _has_main_number(text: str) -> bool:
+    shown = plain(text)
+    return bool(_own(shown, list(numbers_in(shown))))
 
 
 def _main_tail(text: str) -> str:
@@ -156,7 +187,13 @@ def _main(shown: str, numbers: list[Found], unit: Unit) -> list[Found]:
 
 
 def _own(shown: str, numbers: list[Found]) -> list[Found]:
-    return [found for found in numbers if not _ADJUNCT.search(shown[max(0, found.start - 40) : found.start])]
+    return [found for found in numbers if not _adjunct(shown[max(0, found.start - 40) : found.start])]
+
+
+def _adjunct(before: str) -> bool:
+    return _ADJUNCT.search(before) is not None and not re.search(
+        r"\b(?:leav(?:es?|ing)\s+(?:\w+\s+){0,2}|left\s+)with\s+\S{0,2}$", before, re.I
+    )
 
 
 def _after_copula(clause: str) -> Iterator[str]:
@@ -186,7 +223,7 @@ def _prefix(text: str, unit: Unit, form: AnswerForm) -> Answer | None:
 def date_in(text: str, *, first: bool) -> Answer | None:
     """A date or a time in a sentence."""
     text = without_asides(text)
-    for cut in _CLAUSE.finditer(text):
+    for cut in _ends(text):
         if next(dates_in(text[: cut.start()]), None) is not None:
             text = text[: cut.start()]
             break
