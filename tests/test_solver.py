@@ -87,7 +87,7 @@ def test_a_verifier_sends_its_reason_back_and_thought_rises(run: Runner) -> None
     assert (result["status"], result["confidence"]) == ("solved", 1.0)
     assert result["answer"] == "def triple(n): return n * 3"
     assert len(model.calls) == 3
-    assert "assert 5 == 6" in str(model.calls[1][0])  # the evidence
+    assert "the sides are (5, 6)" in str(model.calls[1][0])  # the evidence
     for mode in ("custom",):
         events = list(graph.stream({"question": "Write a Python function triple(n)."}, stream_mode=mode))
     assert {"difficulty", "plan", "hold", "sample", "spend", "verdict", "decision"} >= {e["type"] for e in events}
