@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,11 @@ from typer.testing import CliRunner
 
 from rheostat import Account, Budget
 from rheostat.cli.app import app
-from rheostat.cli.said import escape, for_csv, visible
-from rheostat.errors import BadInput
-from rheostat.files import read_text, without_password
+from rheostat.cli.safe_text import escape, for_csv, visible
+from rheostat.errors import BadInput, without_password
+from rheostat.files import read_text
 from rheostat.ledger import open_ledger
-from rheostat.local import store
+from rheostat.local import CATALOGUE, store
 from rheostat.pricing import PRICES, own_prices
 
 HOSTILE = {
@@ -157,12 +158,8 @@ def test_a_file_of_prices_that_is_a_bomb_is_refused(tmp_path: Path, monkeypatch:
 def test_a_model_file_changed_behind_its_time_stamp_is_found(tmp_path: Path) -> None:
     file = tmp_path / "m.gguf"
     file.write_bytes(b"GGUF" + b"a" * 100)
-    model = store.LocalModel(
-        **{
-            **{name: None for name in store.LocalModel.__dataclass_fields__},
-            "name": "m", "file": "m.gguf", "size_bytes": 104, "sha256": store.sha256_of(file),
-        }  # type: ignore[arg-type]
-    )  # fmt: skip
+    known = next(iter(CATALOGUE.values()))
+    model = replace(known, name="m", file="m.gguf", size_bytes=104, sha256=store.sha256_of(file))
     assert store.verified(file, model)
     before = file.stat()
     file.write_bytes(b"GGUF" + b"b" * 100)

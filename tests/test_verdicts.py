@@ -8,6 +8,22 @@ from rheostat import PythonTests
 
 LIES = "class L:\n    def "
 FORGED = {
+    "an equality by a name put together": (
+        "assert f() == 5",
+        "class L: pass\nsetattr(L, '__e' + 'q__', lambda s, o: True)\ndef f(): return L()",
+    ),
+    "a class made at run time": (
+        "assert f() == 5",
+        "L = type('L', (), {'__e' + 'q__': lambda s, o: True})\ndef f(): return L()",
+    ),
+    "a name of the tests": (
+        "expected = 9\nassert f() == expected",
+        "def f():\n    global expected\n    expected = 5\n    return 5",
+    ),
+    "len, by a pattern": (
+        "assert len(f()) == 3",
+        "match (lambda x: 3):\n    case len:\n        pass\ndef f(): return []",
+    ),
     "an equality that is always true": ("assert f() == 5", LIES + "__eq__(self, o): return True\ndef f(): return L()"),
     "an inequality that is never": ("assert f() != 5", LIES + "__ne__(self, o): return True\ndef f(): return L()"),
     "a truth of its own": ("assert f()", LIES + "__bool__(self): return True\ndef f(): return L()"),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from pathlib import Path
 
 from rheostat.errors import BadInput
 
-__all__ = ["read_text", "without_password"]
+__all__ = ["read_text"]
 
 _MOST_BYTES = 1 << 20
 
@@ -48,9 +47,3 @@ def _bytes_of(path: Path, what: str, most_bytes: int) -> bytes:
         size = max(facts.st_size, len(data))
         raise BadInput(f"{what} file {path} has {size:,} bytes; the most is {most_bytes:,}")
     return data
-
-
-def without_password(address: str) -> str:
-    """An address to show in a message: without the user and password in it, or a password among its parameters."""
-    shown = re.sub(r"(?<=://)[^/?#\s]*@", "***@", address)
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|api[_-]?key|key|secret)=[^&\s'\"]+", r"\1=***", shown)

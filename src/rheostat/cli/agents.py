@@ -17,8 +17,8 @@ from rheostat.agent_nodes import build_agent
 from rheostat.autonomous import build_autonomous
 from rheostat.budget import Budget
 from rheostat.cli.agent_view import AgentView
-from rheostat.cli.files import ensure_model
-from rheostat.cli.said import escape
+from rheostat.cli.fetch import ensure_model
+from rheostat.cli.safe_text import escape
 from rheostat.cli.view import spend_line
 from rheostat.coder import build_coder
 from rheostat.effort import parse_wish

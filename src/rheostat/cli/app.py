@@ -11,9 +11,8 @@ import typer
 from rich.console import Console
 
 from rheostat.cli import agents, bench, explain, ledger, models, solve
-from rheostat.cli.said import escape
-from rheostat.errors import BudgetExceeded, RheostatError
-from rheostat.files import without_password
+from rheostat.cli.safe_text import escape
+from rheostat.errors import BudgetExceeded, RheostatError, without_password
 
 __all__ = ["app", "run"]
 

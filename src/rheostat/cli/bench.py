@@ -19,7 +19,7 @@ from rheostat.bench.problems import Problem, demo_problems, live_problems
 from rheostat.bench.run import Outcome, Setting, fixed_settings, read, run
 from rheostat.bench.truth import server_tokens
 from rheostat.budget import Budget
-from rheostat.cli.files import ensure_model
+from rheostat.cli.fetch import ensure_model
 from rheostat.errors import BadInput
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve

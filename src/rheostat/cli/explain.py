@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.said import escape
+from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
 from rheostat.ledger import StepRecord, open_ledger
 from rheostat.usage import usd

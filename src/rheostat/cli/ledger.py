@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rheostat.budget import Budget
-from rheostat.cli.said import escape, for_csv
+from rheostat.cli.safe_text import escape, for_csv
 from rheostat.errors import BadInput
 from rheostat.ledger import Account, Line, Reading, Window, open_ledger
 from rheostat.ledger.durable import DurableLedger

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.files import pull_with_bar
+from rheostat.cli.fetch import pull_with_bar
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, model_path, require_model
 from rheostat.local.catalogue import local_model
 from rheostat.local.server import announce

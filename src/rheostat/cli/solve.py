@@ -17,8 +17,8 @@ from rich.panel import Panel
 
 from rheostat.budget import Budget
 from rheostat.builders import build_solver
-from rheostat.cli.files import ensure_model
-from rheostat.cli.said import escape, visible
+from rheostat.cli.fetch import ensure_model
+from rheostat.cli.safe_text import escape, visible
 from rheostat.cli.view import SolveView, spend_line
 from rheostat.difficulty import check_question
 from rheostat.effort import parse_wish

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rheostat.budget import Budget
-from rheostat.cli.said import escape
+from rheostat.cli.safe_text import escape
 from rheostat.ledger import Reading
 from rheostat.usage import usd
 

@@ -50,7 +50,7 @@ def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None 
     if x is not None and y is not None:
         return x[0] == y[0] and (not x[1] or not y[1])
     left, right = key_of(reply, form), key_of(gold, form)
-    if "set" in (left.split(" ")[0], right.split(" ")[0]) and _members(left) == _members(right):
+    if "set" in (left.split(" ")[0], right.split(" ")[0]) and _members(left, ours) == _members(right, theirs):
         return True
     symbolic = any(looks_symbolic(each) for each in (ours, theirs))
     understood = all(each.startswith(("number", "expression", "list", "set", "date", "json")) for each in (left, right))
@@ -59,10 +59,11 @@ def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None 
     return False
 
 
-def _members(key: str) -> list[str] | None:
-    """Of a list or a set without an order."""
+def _members(key: str, text: str) -> list[str] | None:
+    """Of a set, or of a list without brackets: `(2, 3)` is a point or an interval."""
     kind, _, rest = key.partition(" ")
-    return sorted(set(rest.split("; "))) if kind in ("set", "list") and rest[:1] not in ("[", "]") else None
+    bare = kind == "set" or (kind == "list" and unwrapped(text)[:1] not in ("(", "[", "]"))
+    return sorted(rest.split("; ")) if bare else None
 
 
 def _in_words(*texts: str) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rheostat.errors import BadInput
-from rheostat.files import without_password
+from rheostat.errors import BadInput, without_password
 from rheostat.ledger.durable import DurableLedger
 from rheostat.ledger.postgres import PostgresLedger
 from rheostat.ledger.sqlite import SQLiteLedger

@@ -20,8 +20,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
 from rheostat.effort import Effort, ThinkingPlan
-from rheostat.errors import ModelUnknown
-from rheostat.files import without_password
+from rheostat.errors import ModelUnknown, without_password
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead

@@ -17,7 +17,7 @@ _OPENS = r"(?:^|(?<=[.!?)✓✔🎉🦆]))[ \t>*_#•–—\u2600-\u27bf\U0001f3
 """Where a line or a sentence begins, after its bullet, heading or emoji."""
 _TAIL = re.compile(
     rf"""{_OPENS}(?:
-        (?:step\s+\d+\s*[:.]\s*)?(?:check(?:ing)?|double-check(?:ing)?|verif(?:y|ying|ication)|proof|sanity\s+check|substituting)\b
+        (?:step\s+\d+\s*[:.]\s*)?(?:check(?:ing)?|double-check(?:ing)?|verif(?:y|ying|ication)|proof|sanity\s+check|substituting\b[^.\n]*\bback)\b
       | to\s+(?:check|verify|confirm)\b | let(?:'s|\s+me|\s+us)\s+(?:check|verify|double|confirm)\b
       | (?:we|you)\s+can\s+(?:also\s+|now\s+|easily\s+)?(?:check|verify|confirm|double)\b
       | would\s+you\s+like | let\s+me\s+know | do\s+you\s+(?:want|need|have) | (?:just\s+)?feel\s+free | want\s+me\s+to
@@ -51,8 +51,8 @@ _HYPOTHETICAL = re.compile(
     re.X | re.I | re.S,
 )
 _MISTAKE = re.compile(
-    r"\b(?:mistake|error|wrong|incorrect(?:ly)?|misconception|tempting|might|may|people|students|could)\b[^.!?\n]{0,40}\b"
-    r"(?:think|say|believe|assume|is|answer|that)\b[^.!?\n]{0,20}$",
+    r"\b(?:mistake|error|wrong|incorrect(?:ly)?|misconception|tempting|might|may|could|(?:many|some|most)\s+(?:people|students))\b"
+    r"[^.!?\n]{0,40}\b(?:think|say|believe|assume|conclude)\b[^.!?\n]{0,25}$",
     re.I,
 )
 _REFUSES = re.compile(

@@ -87,7 +87,7 @@ def options_of(question: str) -> dict[str, str]:
         found = _run(list(_INLINE.finditer(question)))
         after = question[found[-1].end() :] if found else ""
         before = question[: found[0].start()].strip() if found else ""
-        if not (before.endswith(("?", ":")) or _CHOOSES.search(before) or not before) or not before:
+        if not before or not (before.endswith(("?", ":")) or _CHOOSES.search(before)):
             return {}
         if "?" in after or re.search(r"\b(?:compute|calculate|find)\b", after, re.I):
             return {}

@@ -20,14 +20,6 @@ _SYMBOLIC = re.compile(
     r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\d[⁰¹²³⁴⁵⁶⁷⁸⁹]|^\(\s*-?[\d.]+\s*\)$|-\(\s*-?\d|\|-?\d[\d.]*\||\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])",
     re.I,
 )
-_NEVER = re.compile(
-    r"\\(?:sum|prod|int|oint|lim|binom|dbinom|tbinom|choose|begin|mod|pmod|bmod|operatorname|forall|exists|cup|cap|in|subset|"
-    r"le|ge|leq|geq|ne|neq|approx|sim|equiv|to|rightarrow|Rightarrow)(?![a-z])|[<>≤≥≠≈;:?@&∑∫∏∪∩∈→]|=.*="
-)
-_KNOWN = {
-    "frac", "dfrac", "tfrac", "cfrac", "sqrt", "pi", "cdot", "times", "left", "right", "sin", "cos", "tan", "log", "ln",
-    "exp",     "infty", "pm", "div", "text", "mathrm", "quad", "e", "abs", "theta", "alpha", "beta", "gamma", "lambda",
-}  # fmt: skip
 _EXPONENT = re.compile(r"(?:\^|\*\*)\s*(\{[^{}]*\}|\([^()]*\)|-?[\w.]+|\\[a-z]+)")
 
 
@@ -37,12 +29,7 @@ def looks_symbolic(text: str) -> bool:
 
 
 def _bounded(text: str) -> bool:
-    if (
-        len(text) > _MOST_CHARS
-        or _NEVER.search(text)
-        or text.count("{") != text.count("}")
-        or text.count("(") != text.count(")")
-    ):
+    if len(text) > _MOST_CHARS or text.count("{") != text.count("}") or text.count("(") != text.count(")"):
         return False
     if "!" in text and not re.fullmatch(r"[^!]*(?<!\d)\d!|[^!]*(?<!\d)1\d![^!]*|[^!]*(?<!\d)\d![^!]*", text):
         return False
@@ -59,8 +46,7 @@ def _bounded(text: str) -> bool:
             return False
     if product > _MOST_EXPONENT or len(re.findall(r"\^|\*\*", text)) != len(_EXPONENT.findall(text)):
         return False
-    words = re.findall(r"[A-Za-z]{2,}", text)
-    if any(word not in _KNOWN and len(word) > 3 for word in words) or re.search(r"\d{60}", text):
+    if re.search(r"\d{60}", text):
         return False
     if text.count("(") > _MOST_FACTORS or text.count("^") + text.count("**") > _MOST_FACTORS:
         return False
@@ -71,8 +57,8 @@ def _bounded(text: str) -> bool:
 
 _TOKEN = re.compile(
     r"""\s+|\d+(?:\.\d+)?|\.\d+
-    |\\(?:d|t|c)?frac(?![A-Za-z])|\\(?:sqrt|pi|cdot|times|div|theta|alpha|beta|gamma|lambda|ln|log(?:_\d|_\{\d+\})?|exp|sin|cos|tan|left|right)(?![A-Za-z])
-    |\\[,;! ]|[A-Za-z](?:_(?:\w|\{\w+\}))?|[-+*/^(){}|!=]|\[(?=\d\])|(?<=\[\d)\]""",
+    |\\(?:frac|sqrt|pi|cdot|times|div|theta|alpha|beta|gamma|lambda|ln|log(?:_\d|_\{\d+\})?|exp|sin|cos|tan)(?![A-Za-z])
+    |\\[,;! ]|[A-Za-z](?:_(?:\w|\{\w+\}))?|[-+*/^(){}|!]|\[(?=\d\])|(?<=\[\d)\]""",
     re.X,
 )
 """What is understood, and nothing else: no token may be passed over."""
@@ -80,11 +66,11 @@ _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 _DATED = r"^\s*\d+\s*([-/])\s*\d+\s*\1\s*\d+\s*$"
 _NOT_MATHS = re.compile(
     rf"""[A-Za-z]\d | \d\s+\d | ^\s*\d+\s*-\s*\d+\s*$ | \^\s*(?:\{{[^{{}}]*\}}|\w)\s*\^ | [-+*/]\s*[-+*/](?!\s*\()
-    | =.*= | [A-Za-z]{{3,}}
-    | ^[A-Z\s/+-]*$ | /\s*\d+\s*[A-Za-z(] | ^[^=]*=\s*$ | !\s*! | {_DATED} """,
+    | [A-Za-z]{{3,}}
+    | ^[A-Z\s/+-]*$ | /\s*\d+\s*[A-Za-z(] | !\s*! | {_DATED} """,
     re.X,
 )
-"""Looks like one: a formula of chemistry, a score, a span of years, a label (`B-52` is one, `x-52` isn't)."""
+"""Looks like one: a formula of chemistry, a score, a span of years, a label of capitals."""
 
 
 @functools.lru_cache(maxsize=2048)
@@ -93,7 +79,7 @@ def expression_key(text: str) -> str | None:
     if infinite := re.fullmatch(r"\s*([-+]?)\s*(?:∞|\\infty)\s*", text):
         return f"expression {infinite[1].strip('+')}oo"
     text = _as_latex(text)
-    if not _bounded(text) or not _understood(text):
+    if not _understood(text) or not _bounded(text):
         return None
     try:
         import latex2sympy2_extended

@@ -231,25 +231,33 @@ def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str) -> F
     if unit:
         return Found(start, end, Quantity(value, unit))
     if (more_half := _AND_HALF.match(text, end)) is not None:
-        value, end = value + (Fraction(1, 2) if value >= 0 else Fraction(-1, 2)), more_half.end()
+        value, end = _and_half(value), more_half.end()
     after = UNIT_AFTER.match(text, end)
     if after is None:
         return Found(start, end, Quantity(value, ""))
     after_end = after.end()
     if (more_half := _AND_HALF.match(text, after_end)) is not None:
-        value, after_end = value + Fraction(1, 2), more_half.end()
+        value, after_end = _and_half(value), more_half.end()
     found = Found(start, after_end, scaled(value, after))
     more = _AND_MORE.match(text, found.end)
     following = number_at(text, more.end()) if more and found.quantity.compound else None
     if following is not None and found.quantity.unit == "foot" and (inches := _INCHES.match(text, following.end)):
         following = Found(following.start, inches.end(), Quantity(following.quantity.value, "inch"))
-    if following is not None and found.quantity.unit == "hour" and re.search(r"\d\s?m$", text[: following.end]):
+    if (
+        following is not None
+        and found.quantity.unit == "hour"
+        and re.search(r"\d\s?m$", text[following.start : following.end])
+    ):
         following = Found(following.start, following.end, Quantity(following.quantity.value, "minute"))
     if following is not None and following.quantity.compound:
         total = found.quantity.plus(following.quantity)
         if total is not None:
             return Found(start, following.end, total)
     return found
+
+
+def _and_half(value: Fraction) -> Fraction:
+    return value + (Fraction(1, 2) if value >= 0 else Fraction(-1, 2))
 
 
 def numbers_in(text: str) -> Iterator[Found]:

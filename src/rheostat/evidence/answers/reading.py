@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from rheostat.evidence.answers.asides import (
@@ -35,7 +35,9 @@ __all__ = ["asked_form", "read_answer"]
 _MOST_CHARS = 200_000
 """Of a reply, its end: an answer stands there."""
 _MOST_QUESTION = 4_000
+_TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b", re.I)
 _CHANCE = re.compile(r"\b(\d{1,9})\s+(?:in|out\s+of)\s+([1-9]\d{0,8})\b")
+_FOOTNOTE = re.compile(r"(?<=[\w.!?*)])\s?\[\^?\d{1,3}\](?!\()")
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*")
 _WHICH = re.compile(r"^\W*(?:in |on |at )?(?:who|whom|whose|what|which|where)\b", re.I)
 _SHORT_CHARS = 300
@@ -54,6 +56,16 @@ class _Asked:
     question: str
     unit: Unit
     options: dict[str, str]
+    known: frozenset[Fraction] = frozenset()
+    """Numbers of the question."""
+    total: bool = False
+    """It asks for a total."""
+
+    @classmethod
+    def of(cls, form: AnswerForm, question: str, unit: Unit, *, given: bool) -> _Asked:
+        """What a question asks for, read once."""
+        known = frozenset(found.quantity.value for found in numbers_in(plain(question[-_MOST_QUESTION:])))
+        return cls(form, given, question, unit, options_of(question), known, _TOTAL.search(question) is not None)
 
     @property
     def numeric(self) -> bool:
@@ -62,9 +74,7 @@ class _Asked:
     def read(self, text: str, *, first: bool) -> Answer | None:
         """The answer of this form in a sentence."""
         if self.numeric:
-            total = re.search(r"\b(?:total|altogether|in all|combined)\b", self.question, re.I) is not None
-            known = frozenset(found.quantity.value for found in numbers_in(plain(self.question[-_MOST_QUESTION:])))
-            return number_in(text, self.unit, self.form, first=first, total=total, known=known)
+            return number_in(text, self.unit, self.form, first=first, total=self.total, known=self.known)
         if self.form == "date":
             return date_in(text, first=first)
         return choice_in(text, self.options, first=first)
@@ -114,7 +124,7 @@ def read_answer(
         return _text(text, question if form is None else "", marked_only=marked_only)
     if form is None and wanted == "number":
         wanted = "quantity"
-    asked = _Asked(wanted, form is not None, question, unit, options_of(question))
+    asked = _Asked.of(wanted, question, unit, given=form is not None)
     marks = list(marked(text))
     for mark in marks:
         answer = _of_mark(mark, asked)
@@ -241,9 +251,7 @@ def _otherwise(text: str, asked: _Asked) -> Answer | None:
     if asked.numeric:
         ratio = re.search(r"(?<![\d:.])\d+\s?:\s?\d+(?:\s?:\s?\d+)*(?![\d:])", next(last_sentences(text), ""))
         return answer_of(ratio[0], "text") if ratio else None
-    if asked.form == "date" and (
-        number := _by_position(text, _Asked("quantity", False, asked.question, asked.unit, {}))
-    ):
+    if asked.form == "date" and (number := _by_position(text, replace(asked, form="quantity"))):
         return number
     return None if asked.form == "choice" else _text(text, asked.question, marked_only=False)
 
@@ -275,7 +283,7 @@ def _by_position(text: str, asked: _Asked) -> Answer | None:
     explained = explained_at(shorter)
     if explained is not None:
         answer = _in_sentences(shorter[:explained], asked)
-        if answer is not None and not _repeats_question(answer, asked):
+        if answer is not None and answer.value not in asked.known:
             return answer
     return _in_sentences(shorter, asked) or _in_sentences(text, asked)
 
@@ -312,14 +320,10 @@ def _in_front(text: str, asked: _Asked) -> Answer | None:
     return None
 
 
-def _repeats_question(answer: Answer, asked: _Asked) -> bool:
-    return any(answer.value == found.quantity.value for found in numbers_in(plain(asked.question)))
-
-
 def _in_sentences(text: str, asked: _Asked) -> Answer | None:
     if asked.form == "choice":
         text = re.sub(r"(?<=\w\s[A-J])\.\s+(?=[A-Z])", "\n", text)
-    for said_last in _said_last(text):
+    for said_last in last_sentences(_FOOTNOTE.sub("", text)):
         sentence = said_last.partition(" but ")[2] if hypothetical(said_last) else said_last
         sentence = re.sub(r"^[-*•–—]\s+(?=\S)", "", sentence)
         if not sentence:
@@ -333,11 +337,6 @@ def _in_sentences(text: str, asked: _Asked) -> Answer | None:
         if answer is not None:
             return answer
     return None
-
-
-def _said_last(text: str) -> Iterator[str]:
-    """Sentences from the end, without footnote marks."""
-    yield from last_sentences(re.sub(r"(?<=[\w.!?*)])\s?\[\^?\d{1,3}\](?!\()", "", text))
 
 
 def _text(text: str, question: str, *, marked_only: bool) -> Answer | None:

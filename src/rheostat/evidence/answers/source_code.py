@@ -17,8 +17,9 @@ _LINE = re.compile(
     r"^\s*(?:(?:async\s+)?def\s+\w+\s*\(|class\s+\w+|import\s+\w|from\s+[\w.]+\s+import\b|@\w|\w+\s*=[^=])", re.M
 )
 _TAGGED = re.compile(r"<(answer|final_answer|code|solution)>\s*\n?(.*?)(?:</\1>|\Z)", re.S | re.I)
+_MOST_STUB_CHARS = 20_000
 _STUB = re.compile(
-    r"(?:```\w*\n)?((?:^[ \t]*(?:from|import|@)[^\n]*\n|\s*\n)*^[ \t]*def\s+\w+\s*\([\s\S]*?)(?:```|\Z)", re.M
+    r"(?:```\w*\n)?((?:^[ \t]*(?:from|import|@)[^\n]*\n|[ \t]*\n)*+^[ \t]*def\s+\w+\s*\([\s\S]*?)(?:```|\Z)", re.M
 )
 
 
@@ -156,7 +157,7 @@ def _completed(question: str, source: str) -> str | None:
     """A body that goes on where the question's code ends; with that code before it."""
     if not source[:1].isspace():
         return None
-    for stub in _STUB.finditer(question):
+    for stub in _STUB.finditer(question[-_MOST_STUB_CHARS:]):
         whole = f"{stub[1].rstrip()}\n{source}"
         if (tree := _tree(whole)) is not None and _functions(tree):
             return whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rheostat.evidence.answers.text import blocks
+from rheostat.evidence.answers.values import answer_of
 
 __all__ = ["before_run_on", "said"]
 
@@ -97,23 +98,26 @@ def _fenced(text: str) -> list[tuple[int, int]]:
 
 _LABEL = (
     r"(?:(?:Next|New|Another|Bonus|Follow[- ]up|Sample|Practice)\s+(?i:question|problem|task|exercise)"
-    r"|Question|Q|Problem|Human|User|Student|Instruction|Input|Exercise|Task|Example\s+\d+|Bonus|Follow[- ]up)"
+    r"|Question|Q|Problem|Human|User|Student|Instruction|Input|Exercise|Example\s+\d+"
+    r"|(?:Task|Bonus|Follow[- ]up)(?!\s+\d))"
 )
 _RUNS_ON = re.compile(
     rf"""<\|(?:im_start|im_end|eot_id|endoftext|end_of_text|start_header_id|end|return|start)\|>|</s>|\[/?INST\]
     |^\s{{0,3}}(?:\#{{1,6}}\s*)?(?:\*\*)?{_LABEL}(?:\s+\d+)?\s*(?:\*\*)?\s*:(?:\*\*)?
-    |^\s{{0,3}}\#{{1,6}}\s*(?:\*\*)?(?:Instruction|Input|Question|Problem|Exercise|Task|Human|User)s?\b
+    |^\s{{0,3}}\#{{1,6}}\s*(?:\*\*)?(?:Instruction|Input|Question|Human|User)s?\b
     |^[ \t]*(?:user|human|assistant)[ \t]*:?[ \t]*$
     |^You\ are\ an?\ (?:AI|helpful|assistant)\b""",
     re.X | re.M,
 )
+_NEXT = re.compile(r"^\s{0,3}\#{1,6}\s*(?:\*\*)?(?:Problem|Exercise|Task)(?:\s+\d+)?\W*$", re.M)
+"""A heading that is the next problem after an answer, and the restated one before it."""
 _ASKS = re.compile(
     r"^[ \t>*_#-]*(?:\(?\d{1,3}[.)]\s+)?\**(?:How\s+(?:many|much|long|far|old)|What|Which|Who|When|Where|If"
     r"|Find|Calculate)\b"
     r"[^\n]*\?[*_ \t]*$|^[ \t]*Which of the following\b[^\n]*$",
     re.M,
 )
-_ANSWERED = re.compile(r"\\boxed|^[ \t]*####|<answer>|\banswer(?:\s+is\b|\s*:)", re.I | re.M)
+_ANSWERED = re.compile(r"\\boxed|^[ \t]*####|<answer>|\banswer(?:\s+is\b|\s*:)|^\#{1,6}[^\n]*\banswer\W*$", re.I | re.M)
 _SHORT_CHARS = 60
 
 
@@ -124,8 +128,16 @@ def before_run_on(text: str) -> str:
         if text[: runs_on.start()].strip() and not any(start <= runs_on.start() < end for start, end in fenced):
             text = text[: runs_on.start()]
             break
-    for asks in _ASKS.finditer(text):
+    for asks in sorted([*_ASKS.finditer(text), *_NEXT.finditer(text)], key=re.Match.start):
         before = text[: asks.start()].strip()
-        if before and (len(before) < _SHORT_CHARS or _ANSWERED.search(before)) and not before.endswith(":"):
+        if (_ANSWERED.search(before) and not before.endswith(":")) or _is_value(before):
             return text[: asks.start()]
     return text
+
+
+def _is_value(text: str) -> bool:
+    """It is an answer and nothing else."""
+    if not text or len(text) > _SHORT_CHARS:
+        return False
+    answer = answer_of(text)
+    return re.fullmatch(r"\W*[A-J]\W*", text) is not None or (answer is not None and answer.form != "text")

@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Examiner", "Unjudged"]
+__all__ = ["Asserts", "Examiner"]
 
 _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
@@ -24,7 +24,9 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, datetime.time, datetime.timedelta)
 _COMPARES = re.compile(
     r"__(?:eq|ne|lt|le|gt|ge|bool|len|contains|hash|abs|sub|add|instancecheck|getattr\w*|class_getitem|iter)__"
+    r"|\b(?:setattr|vars)\b|\btype\s*\(|__(?:dict|class|setattr)__"
 )
+"""What gives a class a comparison of its own, also under a name that is put together."""
 
 
 class Unjudged(Exception):
@@ -44,8 +46,11 @@ class Asserts:
 
     def __init__(self, tests: str) -> None:
         tree = ast.parse(tests)
-        self.used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {"repr"}
-        """Names that must mean what they mean."""
+        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+        self.builtins = {name.id for name in names if hasattr(builtins, name.id)} | {"repr"}
+        """Those that the tests use, or that examining needs."""
+        self.own = {name.id for name in names if isinstance(name.ctx, ast.Store)}
+        """Names that the tests give their values."""
         self.nodes: list[ast.Assert] = []
         self.always: set[int] = set()
         """Those that run if the tests come to their end."""
@@ -79,7 +84,7 @@ class Examiner:
         self._reached: set[int] = set()
         self._wrong: list[tuple[int, str]] = []
         self._lies = _COMPARES.search(code) is not None
-        self.unjudged: str | None = _redefined(asserts.used, code)
+        self.unjudged: str | None = _redefined(asserts, code)
         """Why nothing can be judged."""
         self.source = asserts.source.replace(_MARK, f"{self.name}_")
         """The tests as they are run."""
@@ -209,30 +214,38 @@ def _plain(value: Any, depth: int = 0) -> bool:
     return isinstance(value, _PLAIN)
 
 
-def _redefined(used: set[str], code: str) -> str | None:
-    """A builtin that the tests use (or that examining needs) and the code redefines."""
+def _redefined(asserts: Asserts, code: str) -> str | None:
+    """A name of the tests that the code gives another meaning: before they run, or out of a function while they do."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    bound = {name for node in tree.body for name in _bound(node)} | {
-        name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names
-    }
-    lost = sorted(name for name in used & bound if hasattr(builtins, name))
+    later = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    bound = {name for node in tree.body for name in _bound(node)} | later
+    lost = sorted((asserts.builtins & bound) | (asserts.own & later))
     return f"the code redefines {lost[0]}, which the tests use" if lost else None
 
 
-def _bound(node: ast.AST) -> set[str]:
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
-    names = {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)}
-    names |= {
-        (alias.asname or alias.name).split(".")[0]
-        for each in ast.walk(node)
-        if isinstance(each, ast.Import | ast.ImportFrom)
-        for alias in each.names
-    }
-    names |= {
-        each.name for each in ast.walk(node) if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-    }
+def _bound(statement: ast.stmt) -> set[str]:
+    """Names that a statement at the top may give a value; what is local to a function of its own doesn't count."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {statement.name}
+    names: set[str] = set()
+    for node in ast.walk(statement):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case (
+                ast.FunctionDef()
+                | ast.AsyncFunctionDef()
+                | ast.ClassDef()
+                | ast.ExceptHandler()
+                | ast.MatchAs()
+                | ast.MatchStar()
+            ):
+                names.add(node.name or "")
+            case ast.MatchMapping(rest=str(name)):
+                names.add(name)
+            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
+                names |= {(alias.asname or alias.name).split(".")[0] for alias in aliases}
     return names
