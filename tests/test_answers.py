@@ -128,6 +128,20 @@ def test_no_reply_takes_long_to_read(text: str) -> None:
     assert not same(text, f"{text} or not")
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Complete:\n" + "\n" * 3_000 + "x", "import a\n" * 2_000, "def f(" * 2_000, "```\n" * 2_000, "A) x " * 3_000,
+        "How many? " * 2_000, " \n" * 3_000, "write a " * 2_000, "1 hour " * 2_000, "(A) " * 2_000, "`a` " * 3_000,
+    ],
+)  # fmt: skip
+@pytest.mark.timeout(20)
+def test_no_question_takes_long_to_read(question: str) -> None:
+    for form in ("number", "json", "code", "choice", "date", "text", None):
+        read_answer("    return a + 1", form, question=question)  # type: ignore[arg-type]  # of the list above
+        read_answer("The answer is 5.\n\nSo 5.", form, question=question)  # type: ignore[arg-type]  # of the list above
+
+
 # --- forms, units, ways ---------------------------------------------------------------------------------------------
 
 

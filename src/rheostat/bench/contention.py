@@ -24,6 +24,7 @@ from rheostat.budget import Budget
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BudgetExceeded
 from rheostat.ledger import Account, Ledger, MemoryLedger, open_ledger
+from rheostat.local.processes import python_module
 from rheostat.policy import Caps
 from rheostat.purse import OnContention
 from rheostat.testing import Said, scripted
@@ -121,10 +122,8 @@ class Crowd:
 
     def _in_processes(self) -> list[bool]:
         each = self.branches // _PROCESSES
-        command = [
-            sys.executable, "-m", "rheostat.bench.contention", "--some", str(self.address), self.shared, str(each),
-            self.on_contention,
-        ]  # fmt: skip
+        some = (str(self.address), self.shared, str(each), self.on_contention)
+        command = python_module("rheostat.bench.contention", "--some", *some)
         return [reply for said in together(command, _PROCESSES) for reply in json.loads(said)]
 
 

@@ -20,6 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from rheostat.bench.together import together, wait_for_the_others
 from rheostat.budget import Budget
 from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading, open_ledger
+from rheostat.local.processes import python_module
 from rheostat.usage import Spend
 
 __all__ = ["main"]
@@ -51,7 +52,7 @@ def _threads(ledger: Ledger, writers: int) -> float:
 
 
 def _processes(address: str, writers: int) -> float:
-    command = [sys.executable, "-m", "rheostat.bench.ledger", "--writer", address]
+    command = python_module("rheostat.bench.ledger", "--writer", address)
     return sum(map(int, together(command, writers))) / _SECONDS
 
 

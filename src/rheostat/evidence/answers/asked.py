@@ -100,12 +100,17 @@ def options_of(question: str) -> dict[str, str]:
     return {_letter(option): text.split("\n")[0].strip(" *_") for option, text in zip(found, texts, strict=True)}
 
 
+_MOST_OPTIONS = 200
+"""That are looked at: a text of letters is no list of options."""
+
+
 def _letter(option: re.Match[str]) -> str:
     return next(part for part in option.groups() if part).upper()
 
 
 def _run(found: list[re.Match[str]]) -> list[re.Match[str]]:
     """The first run of options from A on, of two or more."""
+    found = found[:_MOST_OPTIONS]
     for start, opening in enumerate(found):
         if _letter(opening) != "A":
             continue

@@ -194,14 +194,14 @@ def _in_words(text: str) -> Fraction:
     return total + part
 
 
-def number_at(text: str, start: int = 0) -> Found | None:
-    """The number that begins at this place of a `plain` text, with its unit."""
+def number_at(text: str, start: int = 0, parts: int = 4) -> Found | None:
+    """The number that begins at this place of a `plain` text, with its unit; of so many parts at most (1 hour 35 minutes)."""
     if (tall := _FEET.match(text, start)) is not None:
         return Found(start, tall.end(), Quantity(int(tall[1]) + Fraction(int(tall[2]), 12), "foot"))
     if (half := _HALF.match(text, start)) is not None and (of := UNIT_AFTER.match(text, half.end())) is not None:
         whole = half["half"] is None
         if not whole or _AND_HALF.match(text, of.end()):
-            return _with_unit(text, start, half.end(), Fraction(1) if whole else Fraction(1, 2), "")
+            return _with_unit(text, start, half.end(), Fraction(1) if whole else Fraction(1, 2), "", parts)
     match = _NUMBER.match(text, start)
     if match is not None and _is_number(match):
         try:
@@ -210,7 +210,7 @@ def number_at(text: str, start: int = 0) -> Found | None:
             return None
         end = match.end() if match["money"] or not match["short"] else match.start("short")
         unit = CURRENCIES.get((match["money"] or "").strip(" \\").upper(), "")
-        return _with_unit(text, match.start(), end, value, unit)
+        return _with_unit(text, match.start(), end, value, unit, parts)
     words = _WORDS.match(text, start)
     if words is not None:
         value = _in_words(words["words"])
@@ -218,7 +218,7 @@ def number_at(text: str, start: int = 0) -> Found | None:
             value = (value or Fraction(1)) * 12
         if words["sign"]:
             value = -value
-        return _with_unit(text, words.start(), words.end(), value, "")
+        return _with_unit(text, words.start(), words.end(), value, "", parts)
     return None
 
 
@@ -226,7 +226,7 @@ def _is_number(match: re.Match[str]) -> bool:
     return any(match[name] for name in ("vulgar", "fn", "fsn", "whole", "part", "comma"))
 
 
-def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str) -> Found:
+def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str, parts: int) -> Found:
     """The unit that follows; of several quantities in a row (1 hour 35 minutes) their sum."""
     if unit:
         return Found(start, end, Quantity(value, unit))
@@ -240,7 +240,7 @@ def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str) -> F
         value, after_end = _and_half(value), more_half.end()
     found = Found(start, after_end, scaled(value, after))
     more = _AND_MORE.match(text, found.end)
-    following = number_at(text, more.end()) if more and found.quantity.compound else None
+    following = number_at(text, more.end(), parts - 1) if more and parts and found.quantity.compound else None
     if following is not None and found.quantity.unit == "foot" and (inches := _INCHES.match(text, following.end)):
         following = Found(following.start, inches.end(), Quantity(following.quantity.value, "inch"))
     if (
