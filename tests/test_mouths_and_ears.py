@@ -16,9 +16,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from rheostat import Account, Budget
+from rheostat.addresses import without_password
 from rheostat.cli.app import app
 from rheostat.cli.safe_text import escape, for_csv, visible
-from rheostat.errors import BadInput, without_password
+from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.ledger import open_ledger
 from rheostat.local import CATALOGUE, store

@@ -28,8 +28,6 @@ object that the plan replaces.
 
 from __future__ import annotations
 
-import re
-
 from langchain_core.exceptions import ModelError
 
 __all__ = [
@@ -50,7 +48,6 @@ __all__ = [
     "ServerFailed",
     "SettingWarning",
     "VerifierInvalid",
-    "without_password",
 ]
 
 
@@ -197,9 +194,3 @@ class ModelFileCorrupt(LocalModelError):
 
 class ServerFailed(LocalModelError):
     """The model server didn't start, or died and didn't come back."""
-
-
-def without_password(address: str) -> str:
-    """An address to show in a message: without the user and password in it, or a password among its parameters."""
-    shown = re.sub(r"(?<=://)[^/?#\s]*@", "***@", address)
-    return re.sub(r"(?i)\b(password|passwd|pwd|token|api[_-]?key|key|secret)=[^&\s'\"]+", r"\1=***", shown)

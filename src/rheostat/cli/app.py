@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rheostat.addresses import without_password
 from rheostat.cli import agents, bench, explain, ledger, models, solve
 from rheostat.cli.safe_text import escape
-from rheostat.errors import BudgetExceeded, RheostatError, without_password
+from rheostat.errors import BudgetExceeded, RheostatError
 
 __all__ = ["app", "run"]
 

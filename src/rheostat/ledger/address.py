@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rheostat.errors import BadInput, without_password
+from rheostat.addresses import without_password
+from rheostat.errors import BadInput
 from rheostat.ledger.durable import DurableLedger
 from rheostat.ledger.postgres import PostgresLedger
 from rheostat.ledger.sqlite import SQLiteLedger

@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-from rheostat.errors import ModelFileCorrupt, PullFailed, without_password
+from rheostat.addresses import without_password
+from rheostat.errors import ModelFileCorrupt, PullFailed
 from rheostat.local.catalogue import LocalModel
 from rheostat.local.processes import environment, python_module
 from rheostat.local.store import mark_verified, model_path, sha256_of, verified

@@ -19,8 +19,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
+from rheostat.addresses import without_password
 from rheostat.effort import Effort, ThinkingPlan
-from rheostat.errors import ModelUnknown, without_password
+from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
 from rheostat.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
