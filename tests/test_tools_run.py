@@ -13,28 +13,29 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langchain_core.tools import ToolException
 
-import rheostat_tools.runner
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, SandboxMissing
+from rheostat.sandbox import Sandbox, kinds, why_not
 from rheostat_tools import test_runner
-from rheostat_tools.isolation import Isolation, isolation
 from rheostat_tools.report import Report
 
 PYTEST = ("python", "-m", "pytest", "-q", "-x", "--disable-plugin-autoload")
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
-@pytest.fixture(params=["isolated", "bare"])
-def both(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With what this machine offers, and as on one that offers nothing."""
-    if request.param == "bare":
-        monkeypatch.setattr(rheostat_tools.runner, "isolation", Isolation)
-    return str(request.param)
+KINDS: list[Sandbox] = [*(kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None), "none"]
 
 
-def script(root: Path, source: str, *, seconds: float = 5, memory_bytes: int = 500_000_000) -> tuple[str, Any]:
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Sandbox:
+    return request.param  # type: ignore[no-any-return]
+
+
+def script(
+    root: Path, source: str, kind: Sandbox = "auto", *, seconds: float = 5, memory_bytes: int = 500_000_000
+) -> tuple[str, Any]:
     """Run the source as the fixed command."""
     (root / "script.py").write_text(source)
-    tool = test_runner(root, command=("python", "script.py"), seconds=seconds, memory_bytes=memory_bytes)
+    tool = test_runner(root, command=("python", "script.py"), seconds=seconds, memory_bytes=memory_bytes, sandbox=kind)
     return message(tool.invoke(CALL))
 
 
@@ -68,7 +69,7 @@ def test_pytest_that_fails_and_passes(tmp_path: Path) -> None:
     tests.write_text("import os\nos._exit(0)\n")
     cheated = tool.invoke({})
     assert cheated.startswith("FAILED (exit code 0)\npytest did not come to its end")
-    assert sorted(os.listdir(tmp_path)) == [".pytest_cache", "test_sum.py"]
+    assert sorted(os.listdir(tmp_path)) == ["test_sum.py"]
 
 
 @pytest.mark.parametrize(
@@ -100,8 +101,8 @@ def test_terms_and_bad_input(tmp_path: Path) -> None:
     tool = test_runner(tmp_path, seconds=7)
     metadata = tool.metadata or {}
     assert metadata["rheostat"] == {"usd": "0", "seconds": 7, "idempotent": False}
-    assert metadata["isolation"] == {"network": isolation().network, "other_processes": isolation().processes}
-    assert "network" in tool.description
+    assert metadata["sandbox"] in KINDS
+    assert "no network" in tool.description
     for options in ({"seconds": 0}, {"memory_bytes": 0}, {"command": ()}, {"command": "pytest"}, {"command": ("",)}):
         with pytest.raises(BadInput):
             test_runner(tmp_path, **options)
@@ -111,46 +112,45 @@ def test_terms_and_bad_input(tmp_path: Path) -> None:
     assert missing.startswith("FAILED (exit code 127)\nrheostat: no-such-command can't be started")
 
 
-def test_the_environment_is_bare(tmp_path: Path, both: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_bare(tmp_path: Path, kind: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     said, _ = script(
         tmp_path,
         "import os, sys\nprint(sorted(os.environ))\nprint(os.getcwd(), sys.stdin.read() == '')\n"
         "print(os.listdir(os.environ['HOME']), os.environ['HOME'])",
+        kind,
     )
     shown = said.splitlines()
-    assert shown[0] == "PASSED"
-    assert set(eval(shown[1])) - {"LC_CTYPE"} == {"HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}  # noqa: S307 - a list that this test printed
-    assert shown[2] == f"{tmp_path} True"
+    assert shown[0] == 'PASSED [sandbox="none"]' if kind == "none" else "PASSED"
+    names = set(eval(shown[1])) - {"LC_CTYPE", "PWD"}  # noqa: S307 - a list that this test printed
+    assert names == {"HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}
+    assert shown[2].endswith(" True")
+    if kind != "none":
+        assert shown[2] == f"{tmp_path} True"
     home = shown[3].removeprefix("[] ")
     assert home != os.environ.get("HOME")
     assert not Path(home).exists()
 
 
-@pytest.mark.skipif(isolation().processes, reason="no namespaces on this machine")
-def test_isolated(tmp_path: Path) -> None:
-    said, artifact = script(
-        tmp_path,
-        "import os, socket\nprint(len([name for name in os.listdir('/proc') if name.isdigit()]))\n"
-        f"print(os.path.exists('/proc/{os.getpid()}/environ'))\n"
-        "server = socket.create_server(('127.0.0.1', 0))\n"
-        "socket.create_connection(server.getsockname())\nprint('loopback')\n"
-        "try:\n    socket.create_connection(('192.0.2.1', 80), timeout=2)\nexcept OSError as error:\n"
-        "    print(error)\n",
-    )
-    assert said == "PASSED\n2\nFalse\nloopback\n[Errno 101] Network is unreachable"
-    assert artifact["isolation"] == {"network": False, "other_processes": False}
+def test_without_a_sandbox_it_is_refused_and_none_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "why_not", lambda kind: f"no {kind}")
+    with pytest.raises(SandboxMissing, match="no bubblewrap"):
+        test_runner(tmp_path)
+    said, artifact = script(tmp_path, "print('ran')", "none")
+    assert (said, artifact["sandbox"]) == ('PASSED [sandbox="none"]\nran', "none")
+    tool = test_runner(tmp_path, sandbox="none")
+    assert "with all your rights" in tool.description
 
 
-def test_an_endless_loop(tmp_path: Path, both: str) -> None:
+def test_an_endless_loop(tmp_path: Path, kind: Sandbox) -> None:
     began = time.monotonic()
-    said, artifact = script(tmp_path, "print('begun', flush=True)\nwhile True: pass", seconds=0.5)
-    assert said == "TIMED OUT after 0.5 s\nbegun"
+    said, artifact = script(tmp_path, "print('begun', flush=True)\nwhile True: pass", kind, seconds=0.5)
+    assert said.replace(' [sandbox="none"]', "") == "TIMED OUT after 0.5 s\nbegun"
     assert artifact["exit_code"] is None
     assert time.monotonic() - began < 3
 
 
-def test_100_megabytes_of_output(tmp_path: Path, both: str) -> None:
+def test_100_megabytes_of_output(tmp_path: Path, kind: Sandbox) -> None:
     import resource
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -165,21 +165,24 @@ def test_100_megabytes_of_output(tmp_path: Path, both: str) -> None:
 
 @LINUX
 @pytest.mark.parametrize("ends", ["print('parent ends')", "time.sleep(60)"])
-def test_a_fork_does_not_outlive_the_run(tmp_path: Path, both: str, ends: str) -> None:
+def test_a_fork_does_not_outlive_a_run_without_a_sandbox(tmp_path: Path, ends: str) -> None:
     """It leaves the session, closes its output, and is orphaned."""
     source = (
         "import os, sys, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
-        "        os.closerange(0, 3)\n        while True:\n            open('alive', 'a').write('.')\n"
+        "        os.closerange(0, 3)\n        while True:\n"
+        f"            open({str(tmp_path / 'alive')!r}, 'a').write('.')\n"
         f"            time.sleep(0.02)\n    os._exit(0)\ntime.sleep(0.2)\n{ends}\n"
     )
-    script(tmp_path, source, seconds=1)
+    root = tmp_path / "tree"
+    root.mkdir()
+    script(root, source, "none", seconds=1)
     size = (tmp_path / "alive").stat().st_size
     assert size > 0
     time.sleep(0.2)
     assert (tmp_path / "alive").stat().st_size == size
 
 
-def test_memory_files_and_processes_are_limited(tmp_path: Path, both: str) -> None:
+def test_memory_files_and_processes_are_limited(tmp_path: Path, kind: Sandbox) -> None:
     said, _ = script(tmp_path, "bytearray(10**9)")
     assert said.endswith("MemoryError")
     said, _ = script(tmp_path, "import os\nos.truncate(os.open('big', os.O_CREAT | os.O_RDWR), 10**9)")

@@ -8,6 +8,7 @@
     │   ├── VerifierInvalid              tests that don't parse, a schema that isn't one
     │   └── ModelUnknown                 no model, file or address of that name
     ├── MissingExtra (ImportError)       an optional dependency is needed: says which to install
+    ├── SandboxMissing                   this machine has nothing to run a model's code in; says what to do
     ├── BudgetExceeded (ModelError)      a hold doesn't fit: the request never left
     │   └── HoldExceeded                 a reply cost more than its hold: posted in full, then raised
     ├── NoPrice                          a money limit over a model without a price
@@ -45,6 +46,7 @@ __all__ = [
     "NoPrice",
     "PullFailed",
     "RheostatError",
+    "SandboxMissing",
     "ServerFailed",
     "SettingWarning",
     "VerifierInvalid",
@@ -76,6 +78,10 @@ class MissingExtra(RheostatError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional dependency: pip install 'rheostat[{extra}]'")
+
+
+class SandboxMissing(RheostatError):
+    """Code that a model wrote can't be kept apart on this machine, so it isn't run."""
 
 
 class BudgetExceeded(ModelError, RheostatError, RuntimeError):

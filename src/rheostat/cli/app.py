@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from rheostat.addresses import without_password
-from rheostat.cli import agents, bench, explain, ledger, models, solve
+from rheostat.cli import agents, bench, doctor, explain, ledger, models, solve
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BudgetExceeded, RheostatError
 
@@ -28,6 +28,7 @@ app.command(name="agent")(agents.agent)
 app.command(name="code")(agents.code)
 app.command(name="auto")(agents.auto)
 app.command(name="explain")(explain.explain)
+app.command(name="doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(bench.app, name="bench")

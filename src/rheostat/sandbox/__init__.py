@@ -1,4 +1,10 @@
-"""Where code that a model wrote may run. In: source, limits. Out: values and text that came out, or why it didn't run.
+"""Where code that a model wrote may run. In: source or a command, limits. Out: values and text, or why it didn't run.
 
 It never holds a verdict: what comes out is judged outside.
 """
+
+from rheostat.sandbox.allowed import Limits, Show
+from rheostat.sandbox.kinds import Sandbox, choose, why_not
+from rheostat.sandbox.running import Ended, Running
+
+__all__ = ["Ended", "Limits", "Running", "Sandbox", "Show", "choose", "why_not"]

@@ -1,0 +1,309 @@
+"""The first process inside a sandbox: runs one command under limits and ends everything that it started.
+
+A script of its own, standard library only: the package isn't there to be imported. The limits are set here and not in a
+`preexec_fn`: that one may deadlock in a process with threads, which every process with an event loop is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections import defaultdict
+from types import FrameType
+from typing import Any, NoReturn
+
+_SUBREAPER, _AMBIENT, _AMBIENT_CLEAR, _NO_NEW_PRIVILEGES, _DUMPABLE, _BOUNDING_DROP = 36, 47, 4, 38, 4, 24
+_SET_INTERFACE_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
+_READ_ONLY, _NO_SUID, _NO_DEV, _NO_EXEC, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
+_DETACH = 2
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_JOIN_SESSION_KEYRING = 1
+_DEVICES = ("null", "zero", "full", "random", "urandom")
+_WATCHED_SECONDS = 0.1
+
+
+class _Stop(BaseException):
+    """The run is over."""
+
+
+def main(order: dict[str, Any]) -> int:
+    """Run `order["command"]`; returns its exit code, 128 + the number for a signal, as a shell does."""
+    limits = order["limits"]
+    if order["shows"]:
+        _build(order["root"], order["shows"])
+    _own_orphans()
+    _loopback_up()
+    _be_alone()
+    deadline = time.monotonic() + limits["seconds"]
+    free = {place: _free_bytes(place) for place in order["writable"]}
+
+    def watch(signum: int, frame: FrameType | None) -> None:
+        if signum == signal.SIGTERM or time.monotonic() > deadline:
+            raise _Stop
+        if _crowd() > limits["processes"]:
+            _say(f"stopped, more than {limits['processes']} processes")
+            raise _Stop
+        if _memory_bytes(order["memory"]) > limits["memory_bytes"]:
+            _say(f"stopped, its processes and files in memory hold more than {limits['memory_bytes']:,} bytes")
+            raise _Stop
+        if any(before - _free_bytes(place) > limits["disk_bytes"] for place, before in free.items()):
+            _say(f"stopped, the disk lost more than {limits['disk_bytes']:,} bytes")
+            raise _Stop
+
+    code = 128 + signal.SIGKILL
+    try:
+        signal.signal(signal.SIGTERM, watch)
+        signal.signal(signal.SIGALRM, watch)
+        child = os.fork()
+        if child == 0:
+            _become(order)
+        interval = _WATCHED_SECONDS if os.getpid() == 1 else 5 * _WATCHED_SECONDS
+        signal.setitimer(signal.ITIMER_REAL, interval, interval)
+        status = None
+        while status is None:
+            ended, ended_status = os.wait()
+            if ended == child:
+                status = ended_status
+        exit_code = os.waitstatus_to_exitcode(status)
+        code = exit_code if exit_code >= 0 else 128 - exit_code
+    except _Stop:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        _end_the_rest()
+    return code
+
+
+def _become(order: dict[str, Any]) -> NoReturn:
+    limits = order["limits"]
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        os.chdir(order["directory"])
+        os.nice(5)  # the watching process comes first
+        processes = _tasks_of_user() + limits["processes"]
+        for limit, most in (
+            ("RLIMIT_AS", int(limits["memory_bytes"])),
+            ("RLIMIT_CPU", math.ceil(limits["seconds"]) + 1),
+            ("RLIMIT_FSIZE", limits["file_bytes"]),
+            ("RLIMIT_NOFILE", limits["open_files"]),
+            ("RLIMIT_NPROC", processes),
+            ("RLIMIT_CORE", 0),
+        ):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                which = getattr(resource, limit)
+                hard = resource.getrlimit(which)[1]
+                most = most if hard == resource.RLIM_INFINITY else min(most, hard)  # noqa: PLW2901 - the lower of the two
+                resource.setrlimit(which, (most, most))
+        os.execvp(order["command"][0], order["command"])  # noqa: S606 - fixed where the tool is built
+    except BaseException as error:
+        _say(f"{order['command'][0]} can't be started: {error}", before="")
+    os._exit(127)
+
+
+def _say(text: str, *, before: str = "\n") -> None:
+    print(f"{before}rheostat: {text}", flush=True)  # noqa: T201 - its output is the result
+
+
+def _build(root: str, shows: list[dict[str, str]]) -> None:
+    """A new root with nothing in it but what is to be shown; the old one goes."""
+    _mount("none", "/", None, _RECURSIVE | _PRIVATE)
+    _mount("tmpfs", root, "tmpfs", _NO_SUID | _NO_DEV, "size=16m,mode=755")
+    for show in [{"at": "/proc", "how": "proc", "source": ""}, {"at": "/dev", "how": "dev", "source": ""}, *shows]:
+        at, source = root + show["at"], show["source"]
+        os.makedirs(os.path.dirname(at), exist_ok=True)
+        if show["how"] == "link":
+            os.symlink(source, at)
+            continue
+        if show["how"] in ("read", "write") and not os.path.isdir(source):
+            if not os.path.lexists(at):
+                open(at, "wb").close()
+        else:
+            os.makedirs(at, exist_ok=True)
+        if show["how"] == "proc":
+            _mount("proc", at, "proc", _NO_SUID | _NO_DEV | _NO_EXEC)
+        elif show["how"] == "dev":
+            _devices(at)
+        elif show["how"] == "empty":
+            _mount("tmpfs", at, "tmpfs", _NO_SUID | _NO_DEV, f"size={source},mode=755")
+        else:
+            _mount(source, at, None, _BIND | _RECURSIVE)
+            _narrow(at, read_only=show["how"] == "read")
+    _narrow(f"{root}/dev", read_only=True, below=False)
+    with contextlib.suppress(OSError), open("/proc/sys/user/max_user_namespaces", "w") as limit:
+        limit.write("0")  # no further ones inside
+    _narrow(root, read_only=True, below=False)
+    os.chdir(root)
+    if ctypes.CDLL(None, use_errno=True).pivot_root(b".", b"."):
+        raise OSError(ctypes.get_errno(), "pivot_root")
+    if ctypes.CDLL(None, use_errno=True).umount2(b".", _DETACH):
+        raise OSError(ctypes.get_errno(), "umount2")
+    os.chdir("/")
+    with contextlib.suppress(OSError):
+        ctypes.CDLL(None).sethostname(b"sandbox", 7)
+
+
+def _devices(at: str) -> None:
+    _mount("tmpfs", at, "tmpfs", _NO_SUID, "size=64k,mode=755")
+    for name in _DEVICES:
+        open(f"{at}/{name}", "wb").close()
+        _mount(f"/dev/{name}", f"{at}/{name}", None, _BIND)
+    for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
+        os.symlink(f"/proc/self/fd{target}", f"{at}/{name}")
+    os.mkdir(f"{at}/shm")
+    _mount("tmpfs", f"{at}/shm", "tmpfs", _NO_SUID | _NO_DEV, "size=64m,mode=777")
+
+
+def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
+    """What is mounted at a place, and below it: without set-user-id and devices, read only if it shall be.
+
+    A mount that came from outside keeps the flags that it has, or it couldn't be remounted.
+    """
+    with open("/proc/self/mountinfo", "rb") as table:
+        lines = [line.split() for line in table]
+    for words in lines:
+        place = words[4].decode(errors="surrogateescape").encode().decode("unicode_escape", errors="replace")
+        if place == at or (below and place.startswith(f"{at}/")):
+            kept = os.statvfs(place).f_flag & (
+                _READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME
+            )
+            flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
+            device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
+            _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+
+
+def _mount(source: str, at: str, kind: str | None, flags: int, options: str = "") -> None:
+    words = [os.fsencode(source), os.fsencode(at), kind.encode() if kind else None]
+    if ctypes.CDLL(None, use_errno=True).mount(*words, ctypes.c_ulong(flags), options.encode() or None):
+        number = ctypes.get_errno()
+        raise OSError(number, f"mount {source} at {at}: {os.strerror(number)}")
+
+
+def _be_alone() -> None:
+    """No rights but the user's, none to be gained, and no look into this process's memory from others of that user."""
+    with contextlib.suppress(OSError, AttributeError):
+        system = ctypes.CDLL(None)
+        if os.getpid() == 1:
+            for capability in range(64):
+                system.prctl(_BOUNDING_DROP, capability, 0, 0, 0)
+            system.prctl(_AMBIENT, _AMBIENT_CLEAR, 0, 0, 0)
+            header = (ctypes.c_uint32 * 2)(0x20080522, 0)
+            system.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+            system.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+            if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
+                system.syscall(keyctl, _JOIN_SESSION_KEYRING, None)
+        system.prctl(_DUMPABLE, 0, 0, 0, 0)
+
+
+def _free_bytes(place: str) -> int:
+    try:
+        system = os.statvfs(place)
+    except OSError:
+        return 0
+    return system.f_bavail * system.f_frsize
+
+
+def _memory_bytes(places: list[str]) -> int:
+    """What all processes hold by themselves, and the files in memory."""
+    page, held = os.sysconf("SC_PAGE_SIZE"), 0
+    for pid, _ in _processes() if os.getpid() == 1 else ():
+        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as stream:
+            words = stream.read().split()
+            held += (int(words[1]) - int(words[2])) * page
+    for place in places:
+        with contextlib.suppress(OSError):
+            system = os.statvfs(place)
+            held += (system.f_blocks - system.f_bfree) * system.f_frsize
+    return held
+
+
+def _own_orphans() -> None:
+    """Processes whose parent ends become ours, so that none is lost sight of."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def _loopback_up() -> None:
+    """A new network has its loopback down, and tests may talk to themselves."""
+    if os.getpid() != 1:
+        return
+    with contextlib.suppress(OSError, ImportError):
+        import fcntl
+        import socket
+        import struct
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SET_INTERFACE_FLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
+
+
+def _processes() -> list[tuple[int, int]]:
+    """Number and parent of every process that shows, if /proc is of our own process namespace."""
+    found: list[tuple[int, int]] = []
+    for name in os.listdir("/proc") if _sees_itself() else ():
+        if name.isdigit():
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat", "rb") as stream:
+                found.append((int(name), int(stream.read().rpartition(b")")[2].split()[1])))
+    return found
+
+
+def _crowd() -> int:
+    """How many processes the command has become. The limit of the system doesn't bind root."""
+    if os.getpid() == 1 and _sees_itself():
+        return sum(name.isdigit() for name in os.listdir("/proc"))
+    return len(_descendants())
+
+
+def _sees_itself() -> bool:
+    with contextlib.suppress(OSError):
+        return os.readlink("/proc/self") == str(os.getpid())
+    return False
+
+
+def _tasks_of_user() -> int:
+    """Threads that count against the limit of processes already."""
+    tasks = 0
+    for pid, _ in _processes():
+        with contextlib.suppress(OSError):
+            if os.stat(f"/proc/{pid}").st_uid == os.getuid():
+                tasks += len(os.listdir(f"/proc/{pid}/task"))
+    return tasks
+
+
+def _descendants() -> list[int]:
+    children = defaultdict(list)
+    for pid, parent in _processes():
+        children[parent].append(pid)
+    found = children[os.getpid()]
+    for pid in found:
+        found += children[pid]
+    return found
+
+
+def _end_the_rest() -> None:
+    until = time.monotonic() + 2
+    while time.monotonic() < until:
+        if os.getpid() == 1:
+            with contextlib.suppress(OSError):
+                os.kill(-1, signal.SIGKILL)
+        else:
+            for pid in _descendants():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+        try:
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            return
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

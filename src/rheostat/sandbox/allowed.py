@@ -1,0 +1,142 @@
+"""What code that a model wrote may see and use. What isn't named here doesn't exist for it.
+
+Not named, and so not there: the network (a loopback of its own is), the home directory, sockets and processes of the
+host, environment variables of ours, and every directory that isn't the system, the interpreter or the workspace.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import site
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+__all__ = ["HOME", "Limits", "Show", "environment", "interpreter", "program", "shown"]
+
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
+"""Read only. Links stay links."""
+
+SETTINGS = (
+    "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/passwd", "/etc/group",
+    "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)  # fmt: skip
+"""Read only, and nothing else of /etc."""
+
+HOME = "/home/sandbox"
+"""Empty at the start, gone at the end; so is /tmp."""
+
+VARIABLES = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+"""Beside HOME, TMPDIR and PATH."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one run, everything that it starts included."""
+
+    seconds: float = 60.0
+    """Wall time."""
+    memory_bytes: int = 1_000_000_000
+    """Address space of each process, and memory of all of them with what lies in /tmp."""
+    processes: int = 128
+    file_bytes: int = 200_000_000
+    """Of one file."""
+    disk_bytes: int = 2_000_000_000
+    """How far the free space may fall while it runs."""
+    open_files: int = 1_024
+    output_bytes: int = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Something that is there in the sandbox."""
+
+    at: str
+    """Its place inside."""
+    how: Literal["read", "write", "empty", "link"]
+    """Read only; to be written; an empty directory in memory; a link."""
+    source: str = ""
+    """What is shown there, or where the link leads."""
+
+
+def environment(*, home: str = HOME, temporary: str = "/tmp") -> dict[str, str]:  # noqa: S108 - the sandbox's own
+    """All variables that there are."""
+    return {**VARIABLES, "PATH": os.environ.get("PATH", os.defpath), "HOME": home, "TMPDIR": temporary}
+
+
+def interpreter() -> list[Show]:
+    """The directories of the running Python, where they aren't the system's; pip's settings may hold passwords."""
+    roots = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    if site.ENABLE_USER_SITE:
+        roots.add(site.getusersitepackages())
+    home = Path.home().resolve()
+    found = []
+    for root in sorted(roots):
+        real = Path(root).resolve()
+        if real.is_dir() and real not in (home, *home.parents) and not _of_the_system(real):
+            found.append(Show(root, "read", root))
+            found += [Show(str(real), "read", str(real))] * (str(real) != root)
+            found += [Show(f"{root}/pip.conf", "read", os.devnull)] * (real / "pip.conf").is_file()
+    return found
+
+
+def program(name: str) -> list[Show]:
+    """A program that lies outside of the system: itself, or the virtual environment that it is of, with its Python."""
+    found = shutil.which(name)
+    if name == "python" or found is None or _of_the_system(Path(found)):
+        return []
+    found, real = os.path.abspath(found), Path(found).resolve()
+    root = Path(found).parent.parent
+    settings = root / "pyvenv.cfg"
+    if settings.is_file():
+        shows = [Show(str(root), "read", str(root))]
+        lines = (line.partition("=") for line in settings.read_text(encoding="utf-8", errors="replace").splitlines())
+        base = Path(next((value.strip() for key, _, value in lines if key.strip() == "home"), "/usr/bin")).parent
+        if base.is_dir() and base not in (Path.home(), *Path.home().parents) and not _of_the_system(base):
+            shows.insert(0, Show(str(base), "read", str(base)))
+        return shows
+    return [Show(path, "read", str(real)) for path in dict.fromkeys((found, str(real)))]
+
+
+def shown(extra: Iterable[Show], *, temporary: str | None, memory_bytes: int) -> list[Show]:
+    """Everything that is there, in the order in which it is put there.
+
+    Args:
+        extra: The workspace, and what else this run needs.
+        temporary: A directory to show as /tmp; by default it is in memory.
+    """
+    first: list[Show] = []
+    for path in (*SYSTEM, *SETTINGS):
+        if os.path.islink(path) and path in SYSTEM:
+            first.append(Show(path, "link", os.readlink(path)))
+        elif os.path.exists(path):
+            first.append(Show(path, "read", path))
+    first += _kernel()
+    half = str(memory_bytes // 2)
+    tmp = Show("/tmp", "empty", half) if temporary is None else Show("/tmp", "write", temporary)  # noqa: S108
+    return [*first, tmp, Show(HOME, "empty", half), *interpreter(), *extra]
+
+
+def _kernel() -> list[Show]:
+    """What a private /proc still shares with the host: for root's own files the kernel asks for no capability, and
+    /proc/sys/kernel/core_pattern names a program that the host runs."""
+    covers = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit() or entry.is_symlink():
+            continue
+        if entry.is_dir():
+            covers.append(Show(entry.path, "read", entry.path))
+        elif entry.name in _SECRETIVE or entry.stat().st_mode & 0o222 or not entry.stat().st_mode & 0o004:
+            covers.append(Show(entry.path, "read", os.devnull))
+    return sorted(covers, key=lambda show: show.at)
+
+
+_SECRETIVE = {"cmdline", "config.gz", "iomem", "ioports", "kallsyms", "key-users", "keys", "sched_debug"}
+
+
+def _of_the_system(path: Path) -> bool:
+    return any(path == Path(each) or Path(each) in path.parents for each in SYSTEM)

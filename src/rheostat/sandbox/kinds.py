@@ -1,0 +1,145 @@
+"""Which sandboxes this machine has: bubblewrap, then bare user namespaces, then none, and then nothing is run."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from rheostat.errors import BadInput, SandboxMissing
+from rheostat.sandbox.allowed import Limits, Show, environment, shown
+
+__all__ = ["Sandbox", "choose", "command_inside", "why_not"]
+
+Sandbox: TypeAlias = Literal["auto", "bubblewrap", "namespaces", "none"]
+"""`auto`: the first of bubblewrap and namespaces that works here. `none` keeps nothing apart and must be asked for."""
+
+_CAGE = Path(__file__).with_name("_cage.py").read_text(encoding="utf-8")
+_USERS = (("--user", "--map-current-user", "--keep-caps"), ("--user", "--map-root-user"), ())
+_SPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
+_INSTALL = "Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap"
+
+
+def choose(sandbox: Sandbox = "auto") -> Sandbox:
+    """The kind that runs.
+
+    Raises:
+        BadInput: no such kind.
+        SandboxMissing: it doesn't work on this machine; says why, and what to do.
+    """
+    if sandbox == "none":
+        return sandbox
+    if sandbox not in ("auto", "bubblewrap", "namespaces"):
+        raise BadInput(f'sandbox is "auto", "bubblewrap", "namespaces" or "none"; not {sandbox!r}')
+    kinds: tuple[Sandbox, ...] = ("bubblewrap", "namespaces") if sandbox == "auto" else (sandbox,)
+    for kind in kinds:
+        if why_not(kind) is None:
+            return kind
+    reasons = "; ".join(f"{kind}: {why_not(kind)}" for kind in kinds)
+    raise SandboxMissing(
+        f"code that a model wrote isn't run here without a sandbox, and there is none. {reasons}. {_advice()} "
+        '`rheostat doctor` shows what there is; sandbox="none" runs it with all your rights.'
+    )
+
+
+@functools.cache
+def why_not(kind: Sandbox) -> str | None:
+    """Why this kind doesn't work on this machine, tried once per process; `None`: it does."""
+    if sys.platform != "linux":
+        return "it needs Linux"
+    program = {"bubblewrap": "bwrap", "namespaces": "unshare"}[kind]
+    if shutil.which(program) is None:
+        return f"{program} isn't installed" + (f" ({_INSTALL})" if kind == "bubblewrap" else "")
+    limits = Limits(seconds=10)
+    said = ""
+    for way in range(_ways(kind)):
+        try:
+            inside = command_inside(kind, ["true"], shown((), temporary=None, memory_bytes=1 << 24), "/", limits, way)
+            tried = subprocess.run(  # noqa: S603 - our own words
+                inside, capture_output=True, timeout=10, check=False, env=environment(), cwd="/"
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            said = said or str(error)
+            continue
+        if tried.returncode == 0:
+            _working[kind] = way
+            return None
+        said = said or (tried.stderr or tried.stdout).decode(errors="replace").strip()[-300:]
+    return f"{program} doesn't work here: {said or 'it gives no reason'}"
+
+
+_working: dict[Sandbox, int] = {}
+
+
+def command_inside(
+    kind: Sandbox,
+    command: Sequence[str],
+    shows: Sequence[Show],
+    directory: str,
+    limits: Limits,
+    way: int | None = None,
+    root: str = "/tmp",  # noqa: S108 - hidden by what is mounted there
+) -> list[str]:
+    """What is to be started so that the command runs inside.
+
+    Args:
+        way: Which variant of the kind; by default the one that works here.
+        root: A directory on which namespaces may mount the new root.
+    """
+    way = _working.get(kind, 0) if way is None else way
+    order: dict[str, Any] = {
+        "command": list(command), "directory": directory, "limits": asdict(limits), "root": "", "shows": [],
+        "writable": [each.source if kind == "none" else each.at for each in shows if each.how == "write"],
+        "memory": [each.at for each in shows if each.how == "empty"],
+    }  # fmt: skip
+    cage = [sys.executable, "-I", "-S", "-c", _CAGE]
+    if kind == "bubblewrap":
+        return [*_bubblewrap(shows, directory, way), *cage, json.dumps(order)]
+    if kind == "namespaces":
+        order |= {"root": root, "shows": [asdict(each) for each in shows]}
+        unshare = shutil.which("unshare") or "unshare"
+        return [unshare, *_USERS[way], *_SPACES, "--", *cage, json.dumps(order)]
+    return [*cage, json.dumps(order | {"memory": []})]
+
+
+def _ways(kind: Sandbox) -> int:
+    return 3 if os.getuid() == 0 else 2
+
+
+def _bubblewrap(shows: Sequence[Show], directory: str, way: int) -> list[str]:
+    """Ways: all of it; an older bubblewrap without --disable-userns; root where users can't be unshared."""
+    users = (["--unshare-user", "--disable-userns"], ["--unshare-user"], [])[way]
+    words = [
+        shutil.which("bwrap") or "bwrap", *users, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
+        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
+        "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev",
+    ]  # fmt: skip
+    for show in (Show("/dev/shm", "empty", str(1 << 26)), *shows):  # noqa: S108 - the sandbox's own
+        if show.how == "empty":
+            words += ["--size", show.source, "--tmpfs", show.at]
+        elif show.how == "link":
+            words += ["--symlink", show.source, show.at]
+        else:
+            words += ["--ro-bind" if show.how == "read" else "--bind", show.source, show.at]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory, "--"]
+
+
+def _advice() -> str:
+    if sys.platform == "darwin":
+        return "On macOS run it in a Linux container or virtual machine (docs/security.md)."
+    if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
+        return (
+            "In a container: start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
+            "--security-opt systempaths=unconfined, and install bubblewrap in its image (docs/security.md)."
+        )
+    if platform.system() == "Linux":
+        return f"Install bubblewrap ({_INSTALL}), and allow user namespaces (docs/security.md)."
+    return "It needs Linux (docs/security.md)."

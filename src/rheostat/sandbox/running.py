@@ -1,0 +1,148 @@
+"""Runs a command in a sandbox and watches it: time, output, and that nothing of it is left."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+from rheostat.sandbox.allowed import Limits, Show, environment, program, shown
+from rheostat.sandbox.kinds import Sandbox, choose, command_inside
+
+__all__ = ["Ended", "Running"]
+
+_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What became of a command."""
+
+    exit_code: int | None
+    """128 + the number for a signal, as a shell says it. None: its time was up, or it said too much."""
+    seconds: float
+    output_bytes: int
+    sandbox: Sandbox
+    """In what it ran."""
+    too_much: bool = False
+    """It was ended because of the length of its output."""
+
+
+class Running:
+    """A command that runs in a sandbox; as a context manager, nothing of it is left at the end.
+
+    Args:
+        command: "python" as its first word stands for the running interpreter.
+        shows: The directories and files of this run, beside the system and the interpreter.
+        directory: Where it starts, as the sandbox sees it (with `sandbox="none"`: as the host does).
+        sandbox: A kind; `auto` takes the best there is.
+        temporary: A directory to show as /tmp, so that two runs can share it.
+        output: Whether its output is read (`watch`) or thrown away.
+        keep_fds: File descriptors that it inherits.
+        variables: Of its environment, beside those that every run has.
+
+    Raises:
+        SandboxMissing: this kind doesn't work on this machine.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        shows: Sequence[Show],
+        *,
+        directory: str,
+        limits: Limits,
+        sandbox: Sandbox = "auto",
+        temporary: str | None = None,
+        output: bool = True,
+        keep_fds: Sequence[int] = (),
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
+        self.sandbox, self.limits = choose(sandbox), limits
+        """The kind that runs it, and its limits."""
+        self._own = tempfile.mkdtemp(prefix="rheostat-run-")
+        bare = self.sandbox == "none"
+        everything = shown([*program(command[0]), *shows], temporary=temporary, memory_bytes=limits.memory_bytes)
+        words = [sys.executable if command[0] == "python" else command[0], *command[1:]]
+        own = environment(home=self._own, temporary=temporary or self._own) if bare else environment()
+        self._began = time.monotonic()
+        # the first process ends a run by itself only if this one doesn't
+        inner = replace(limits, seconds=limits.seconds + _GRACE_SECONDS)
+        try:
+            self._process = subprocess.Popen(  # noqa: S603 - the command is fixed where the tool is built
+                command_inside(self.sandbox, words, everything, directory, inner, root=self._own),
+                cwd=directory if bare else "/",
+                env={**own, **(variables or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if output else subprocess.DEVNULL,
+                stderr=subprocess.STDOUT if output else subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=tuple(keep_fds),
+            )
+        except BaseException:
+            shutil.rmtree(self._own, ignore_errors=True)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def watch(self, take: Callable[[bytes], None]) -> Ended:
+        """Read its output until it is over, or its time is."""
+        output_bytes, code, over = 0, None, False
+        process, stream = self._process, self._process.stdout
+        assert stream is not None  # noqa: S101 - asked for above
+        deadline = self._began + self.limits.seconds
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            while (left := deadline - time.monotonic()) > 0 and output_bytes <= self.limits.output_bytes:
+                over = process.poll() is not None
+                if selector.select(timeout=0 if over else min(left, 0.1)):
+                    output = os.read(stream.fileno(), 1 << 16)
+                    output_bytes += len(output)
+                    take(output)
+                    if output:
+                        continue
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        code = process.wait(timeout=max(0.0, deadline - time.monotonic()))
+                    break
+                if over:
+                    code = process.returncode
+                    break
+        self.end()
+        if code is not None and code < 0:
+            code = 128 - code  # the first process inside was killed
+        too_much = output_bytes > self.limits.output_bytes
+        seconds = round(time.monotonic() - self._began, 3)
+        return Ended(code, seconds, output_bytes, self.sandbox, too_much)
+
+    def end(self) -> None:
+        """End all of it, at once."""
+        process = self._process
+        ended_by_itself = process.poll() is not None and process.returncode >= 0 and sys.platform == "linux"
+        if not ended_by_itself:
+            if self.sandbox == "none":  # there the first process alone knows those that left the group
+                with contextlib.suppress(OSError):
+                    process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=_GRACE_SECONDS)
+            with contextlib.suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        shutil.rmtree(self._own, ignore_errors=True)

@@ -1,0 +1,266 @@
+"""What code in a sandbox can't see, write, reach or use up: with bubblewrap, and again with bare namespaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rheostat.cli.app import app
+from rheostat.errors import BadInput, SandboxMissing
+from rheostat.sandbox import Ended, Limits, Running, Sandbox, Show, choose, kinds, why_not
+
+APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
+pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine: every run is refused")
+
+
+@pytest.fixture(params=APART)
+def kind(request: pytest.FixtureRequest) -> Sandbox:
+    return request.param  # type: ignore[no-any-return]
+
+
+def inside(
+    source: str, place: Path, kind: Sandbox, *, seconds: float = 20, memory_bytes: int = 500_000_000
+) -> tuple[str, Ended]:
+    """What a script said in a sandbox whose workspace is `place`."""
+    (place / "script.py").write_text(source)
+    said: list[bytes] = []
+    limits = Limits(seconds=seconds, memory_bytes=memory_bytes)
+    command = ["python", "script.py"]
+    shows = [Show(str(place), "write", str(place))]
+    with Running(command, shows, directory=str(place), limits=limits, sandbox=kind) as running:
+        ended = running.watch(said.append)
+    return b"".join(said).decode(errors="replace"), ended
+
+
+SEEN = {
+    "the home directory": "import os; print(os.path.exists({home!r}))",
+    "another directory": "import os; print(os.path.exists({elsewhere!r}))",
+    "this library": "import os; print(os.path.exists({library!r}))",
+    "passwords of the system": "import os; print(os.path.exists('/etc/shadow'))",
+    "the host's logs": "import os; print(os.path.exists('/var/log'))",
+    "sockets of the system": "import os; print(os.path.exists('/run') or os.path.exists('/var/run'))",
+    "a directory through a link": "import os; print(os.path.exists('link/secret'))",
+    "processes": "import os; print(os.path.exists('/proc/{pid}'))",
+    "the environment of the first process": "print('KEY' in open('/proc/1/environ').read())",
+    "its own environment": "import os; print(any('KEY' in name for name in os.environ))",
+    "the memory of the first process": "open('/proc/1/mem', 'rb').read(0); print('open')",
+    "its root": "import os; print(os.path.exists('/proc/1/root/etc'))",
+    "addresses of the kernel": "print(len(open('/proc/kallsyms').read()) > 0)",
+    "how the host was started": "print(len(open('/proc/cmdline').read()) > 0)",
+    "disks": "import os; print(any(n.startswith(('sd', 'vd', 'nvme', 'mem', 'kvm')) for n in os.listdir('/dev')))",
+    "open files of ours": "import os; print([f for f in os.listdir('/proc/self/fd') if int(f) > 3] != [])",
+    "temporary files": "import os; print([n for n in os.listdir('/tmp') if n not in {top!r}] != [])",
+    "files of the kernel": "import os; print(os.path.exists('/sys/kernel'))",
+    "where it is": "import socket; print(socket.gethostname() == {host!r})",
+}
+
+
+@pytest.mark.parametrize("what", SEEN)
+def test_what_it_cannot_see(what: str, kind: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    place, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+    place.mkdir()
+    elsewhere.mkdir()
+    (elsewhere / "secret").write_text("x")
+    (place / "link").symlink_to(elsewhere)
+    top = tmp_path.parts[2] if tmp_path.parts[1] == "tmp" else ""
+    values = {
+        "home": str(Path.home() / ".bashrc"), "elsewhere": str(elsewhere), "library": kinds.__file__,
+        "pid": os.getpid(), "host": socket.gethostname(), "top": top,
+    }  # fmt: skip
+    source = SEEN[what]
+    for name, value in values.items():
+        source = source.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
+    said, ended = inside(f"try:\n    {source}\nexcept OSError as error:\n    print(False)\n", place, kind)
+    assert (said, ended.exit_code) == ("False\n", 0)
+
+
+WRITES = {
+    "the system": "open('/usr/x', 'w')",
+    "the root": "open('/x', 'w')",
+    "settings": "open('/etc/x', 'w')",
+    "the interpreter": "import sys; open(sys.prefix + '/x', 'w')",
+    "a module of the interpreter": "import os; open(os.__file__, 'a')",
+    "devices": "open('/dev/x', 'w')",
+    "the host's handler of crashes": "open('/proc/sys/kernel/core_pattern', 'r+')",
+    "the host's emergency keys": "open('/proc/sysrq-trigger', 'r+').write('-')",
+    "the host's memory ranges": "open('/proc/mtrr', 'r+').write('-')",
+    "its parent directory": "open('../x', 'w'); raise OSError",
+    "a file through a link": "open('link', 'w'); raise OSError",
+    "a file through a second name": "import os; os.link('link', 'second'); open('second', 'w'); raise OSError",
+    "the owner of a file of the system": "import os; os.chmod('/usr/bin/env', 0o4777)",
+    "a device of its own": "import os, stat; os.mknod('disk', 0o600 | stat.S_IFBLK, os.makedev(254, 0)); open('disk')",
+    "a mount": "raise OSError(libc.mount(b'none', b'/tmp', b'tmpfs', 0, None))",
+    "an unmount": "raise OSError(libc.umount2(b'/proc', 2))",
+    "a mount made writable": "raise OSError(libc.mount(b'none', b'/usr', None, 32 | 4096, None))",
+    "a new user namespace": "raise OSError(libc.unshare(0x10000000))",
+    "a look into the first process": "raise OSError(libc.ptrace(16, 1, 0, 0))",
+    "another user": "import os; os.setuid(12345)",
+    "the name of the host": "import socket; socket.sethostname('x')",
+    "the clock": "import time; time.clock_settime(0, 0)",
+    "priority": "import os; os.nice(-20)",
+}
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_what_it_cannot_change(what: str, kind: Sandbox, tmp_path: Path) -> None:
+    place = tmp_path / "tree"
+    place.mkdir()
+    (tmp_path / "kept").write_text("kept")
+    (place / "link").symlink_to(tmp_path / "kept")
+    said, _ = inside(
+        f"import ctypes\nlibc = ctypes.CDLL(None)\ntry:\n    {WRITES[what]}\nexcept OSError as error:\n"
+        "    print('refused' if error.args != (0,) else 'done')\nelse:\n    print('done')\n",
+        place,
+        kind,
+    )
+    assert said == "refused\n"
+    assert (tmp_path / "kept").read_text() == "kept"
+    assert sorted(os.listdir(tmp_path)) == ["kept", "tree"]
+
+
+def test_no_network_but_a_loopback_of_its_own(kind: Sandbox, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.socket(socket.AF_UNIX) as abstract:
+        name = f"\0rheostat-{os.getpid()}-{kind}"
+        abstract.bind(name)
+        abstract.listen()
+        said, _ = inside(
+            "import socket\ndef tried(kind, address):\n    try:\n        with socket.socket(kind) as s:\n"
+            "            s.settimeout(3)\n            s.connect(address)\n        print('reached')\n"
+            "    except OSError as error:\n        print('refused')\n"
+            f"tried(socket.AF_INET, {ours.getsockname()!r})\n"
+            "tried(socket.AF_INET, ('192.0.2.1', 80))\n"
+            f"tried(socket.AF_UNIX, {name!r})\n"
+            "server = socket.create_server(('127.0.0.1', 0))\ntried(socket.AF_INET, server.getsockname())\n",
+            tmp_path,
+            kind,
+        )
+    assert said.split() == ["refused", "refused", "refused", "reached"]
+
+
+USES = {
+    "memory of one": ("bytearray(10**9)", "MemoryError"),
+    "memory of many": (
+        "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        x = bytearray(os.urandom(1)) * 10**8\n"
+        "        time.sleep(60)\ntime.sleep(60)",
+        "hold more than",
+    ),
+    "files in memory": (
+        "for n in range(40):\n    with open(f'/tmp/{n}', 'wb') as f: f.write(bytes(10**7))",
+        "No space left",
+    ),
+    "shared memory": ("f = open('/dev/shm/x', 'wb')\nfor _ in range(400): f.write(bytes(10**6))", "No space left"),
+    "one large file": ("import os\nos.truncate(os.open('big', os.O_CREAT | os.O_RDWR), 10**9)", "File too large"),
+    "open files": ("files = [open('/dev/null') for _ in range(3000)]", "Too many open files"),
+    "processes": (
+        "import os, time\nfor _ in range(300):\n    if os.fork() == 0: time.sleep(60)\ntime.sleep(60)",
+        "more than 128 processes|Resource temporarily unavailable",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", USES)
+def test_what_it_cannot_use_up(what: str, kind: Sandbox, tmp_path: Path) -> None:
+    source, said_so = USES[what]
+    said, ended = inside(source, tmp_path, kind)
+    assert re.search(said_so, said)
+    assert ended.exit_code != 0
+
+
+SLOW = {
+    "a loop": "while True: pass",
+    "a sleep": "import time\ntime.sleep(60)",
+    "a sleeping loop of events": "import asyncio\nasyncio.run(asyncio.sleep(60))",
+    "signals ignored": "import signal, time\nfor n in range(1, 65):\n"
+    "    try: signal.signal(n, signal.SIG_IGN)\n"
+    "    except (OSError, ValueError): pass\nwhile True: time.sleep(1)",
+    "an orphan": "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+    "        time.sleep(60)\n    os._exit(0)\ntime.sleep(60)",
+    "a stopped first process": "import os, signal, time\n"
+    "os.kill(1, signal.SIGSTOP)\nos.kill(1, signal.SIGKILL)\ntime.sleep(60)",
+}
+
+
+@pytest.mark.parametrize("what", SLOW)
+def test_the_time_limit_holds(what: str, kind: Sandbox, tmp_path: Path) -> None:
+    began = time.monotonic()
+    _, ended = inside(SLOW[what], tmp_path, kind, seconds=1)
+    assert ended.exit_code is None
+    assert time.monotonic() - began < 6
+    shown = subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True, check=False).stdout
+    assert str(tmp_path) not in shown
+
+
+def test_nothing_outlives_a_run(kind: Sandbox, tmp_path: Path) -> None:
+    """It leaves the session, closes its output, and is orphaned; the run ends before it."""
+    inside(
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
+        "    if os.fork() == 0:\n        os.closerange(0, 3)\n"
+        "        while True:\n            open('alive', 'a').write('.')\n            time.sleep(0.02)\n    os._exit(0)\n"
+        "time.sleep(0.3)\n",
+        tmp_path,
+        kind,
+    )
+    size = (tmp_path / "alive").stat().st_size
+    assert size > 0
+    time.sleep(0.2)
+    assert (tmp_path / "alive").stat().st_size == size
+
+
+def test_output_has_a_limit(kind: Sandbox, tmp_path: Path) -> None:
+    limits = Limits(seconds=20, output_bytes=1_000_000)
+    command = ["python", "-c", "import os\nwhile True: os.write(1, b'x' * 100_000)"]
+    with Running(command, [], directory="/", limits=limits, sandbox=kind) as running:
+        ended = running.watch(lambda output: None)
+    assert (ended.exit_code, ended.too_much) == (None, True)
+
+
+def test_without_any_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "why_not", lambda kind: f"no {kind} here")
+    with pytest.raises(SandboxMissing, match=r"no bubblewrap here.*no namespaces here.*bubblewrap") as told:
+        choose()
+    assert 'sandbox="none"' in str(told.value)
+    assert choose("none") == "none"
+    with pytest.raises(BadInput, match="not 'docker'"):
+        choose("docker")  # type: ignore[arg-type]
+
+
+def test_a_kind_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "apt install bubblewrap" in str(why_not.__wrapped__("bubblewrap"))
+    assert "isn't installed" in str(why_not.__wrapped__("namespaces"))
+
+
+def test_a_program_of_another_virtual_environment_is_shown_with_it(kind: Sandbox, tmp_path: Path) -> None:
+    other, place = tmp_path / "other", tmp_path / "tree"
+    place.mkdir()
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(other)], check=True)
+    said: list[bytes] = []
+    command = [str(other / "bin" / "python"), "-c", "import sys; print(sys.prefix)"]
+    shows = [Show(str(place), "write", str(place))]
+    with Running(command, shows, directory=str(place), limits=Limits(), sandbox=kind) as running:
+        ended = running.watch(said.append)
+    assert (b"".join(said).decode().strip(), ended.exit_code) == (str(other), 0)
+
+
+def test_doctor_shows_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
+    shown = CliRunner().invoke(app, ["doctor"])
+    assert shown.exit_code == 0
+    assert f"{choose()} runs the code that a model wrote" in " ".join(shown.output.split())
+    assert "sk-secret" not in shown.output
+    rows = json.loads(CliRunner().invoke(app, ["doctor", "--json"]).output)
+    assert {row["what"] for row in rows} >= {"sandbox", "  bubblewrap", "  namespaces", "OPENAI_API_KEY"}
+    monkeypatch.setattr(kinds, "why_not", lambda kind: f"no {kind} here")
+    refused = CliRunner().invoke(app, ["doctor"])
+    assert refused.exit_code == 1
+    assert "isn't run here without a sandbox" in " ".join(refused.output.split())

@@ -1,0 +1,108 @@
+"""Whose files are ours: what a person wrote into a repository, by git's rules and by what all leave out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pathspec
+
+__all__ = ["CACHES", "Ours", "is_environment", "overview"]
+
+CACHES = frozenset({
+    "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache", ".tox", ".nox", ".eggs",
+})  # fmt: skip
+"""Directories that programs fill for themselves."""
+
+_ENVIRONMENTS = frozenset({".git", ".hg", ".svn", "node_modules", "site-packages", ".venv", "venv"})
+_MOST_BYTES = 1_000_000
+_BINARY = (
+    ".pyc", ".pyo", ".so", ".dll", ".dylib", ".exe", ".o", ".a", ".class", ".jar", ".whl", ".zip", ".gz", ".bz2", ".xz",
+    ".zst", ".tar", ".7z", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".bmp", ".pdf", ".mp3", ".mp4", ".wav",
+    ".ogg", ".woff", ".woff2", ".ttf", ".otf", ".eot", ".db", ".sqlite", ".sqlite3", ".parquet", ".npy", ".npz", ".pt",
+    ".gguf", ".safetensors", ".onnx", ".pkl", ".pickle",
+)  # fmt: skip
+
+
+def is_environment(directory: str) -> bool:
+    """An installation or a repository's own store: files of others, that a program runs or reads."""
+    return os.path.basename(directory) in _ENVIRONMENTS or os.path.isfile(os.path.join(directory, "pyvenv.cfg"))
+
+
+class Ours:
+    """Which files of a tree to list, to search and to show. The rules are read once, at the start.
+
+    Left out: what git ignores (`.gitignore` at every level and `.git/info/exclude`, by pathspec), environments, caches,
+    binary files by their names, and files above a megabyte. What is left out can still be read by its path.
+
+    Args:
+        root: The tree.
+    """
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._rules: dict[str, pathspec.GitIgnoreSpec | None] = {}
+        self._directories: dict[str, bool] = {}
+        exclude = Path(root, ".git", "info", "exclude")
+        self._excluded = _spec(exclude)
+
+    def directory(self, path: str) -> bool:
+        """Whether what is below a directory is ours; its path from the root on."""
+        if path in ("", "."):
+            return True
+        if path not in self._directories:
+            name = path.rpartition("/")[2]
+            here = os.path.join(self._root, path)
+            self._directories[path] = not (
+                name in CACHES or is_environment(here) or self._ignored(f"{path}/")
+            ) and self.directory(path.rpartition("/")[0])
+        return self._directories[path]
+
+    def file(self, path: str, size: int) -> bool:
+        """Whether a file is ours."""
+        return (
+            size <= _MOST_BYTES
+            and not path.casefold().endswith(_BINARY)
+            and self.directory(path.rpartition("/")[0])
+            and not self._ignored(path)
+        )
+
+    def _ignored(self, path: str) -> bool:
+        """As git decides: the nearest file with a rule for this path has the last word."""
+        parts = path.rstrip("/").split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            above = "/".join(parts[:depth])
+            if above not in self._rules:
+                self._rules[above] = _spec(Path(self._root, above, ".gitignore"))
+            rules = self._rules[above]
+            said = rules.check_file(path.removeprefix(f"{above}/" if above else "")).include if rules else None
+            if said is not None:
+                return said
+        return self._excluded is not None and self._excluded.match_file(path)
+
+
+def overview(files: Iterable[tuple[str, int]], *, most_chars: int) -> str:
+    """One line a file; where that is too long, the fullest directories become one line each."""
+    lines = {path: f"{path} ({size:,} bytes)" for path, size in files}
+    inside: dict[str, list[str]] = {}
+    for path in lines:
+        inside.setdefault(path.rpartition("/")[0], []).append(path)
+    total = sum(len(line) + 1 for line in lines.values())
+    for folder in sorted(inside, key=lambda each: -sum(len(lines[path]) for path in inside[each])):
+        if total <= most_chars or len(inside[folder]) < 3:
+            break
+        total -= sum(len(lines.pop(path)) + 1 for path in inside[folder])
+        kinds = sorted({os.path.splitext(path)[1] or "no suffix" for path in inside[folder]})[:4]
+        lines[f"{folder}/"] = f"{folder or '.'}/ ({len(inside[folder])} files: {', '.join(kinds)})"
+        total += len(lines[f"{folder}/"]) + 1
+    return "\n".join(lines[path] for path in sorted(lines))
+
+
+def _spec(path: Path) -> pathspec.GitIgnoreSpec | None:
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
+            return None
+        return pathspec.GitIgnoreSpec.from_lines(path.read_text(encoding="utf-8", errors="replace").splitlines())
+    except (OSError, ValueError):
+        return None
