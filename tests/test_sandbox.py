@@ -205,8 +205,8 @@ def test_nothing_outlives_a_run(kind: Sandbox, tmp_path: Path) -> None:
     inside(
         "import os, time\nif os.fork() == 0:\n    os.setsid()\n"
         "    if os.fork() == 0:\n        os.closerange(0, 3)\n"
-        "        while True:\n            open('alive', 'a').write('.')\n            time.sleep(0.02)\n    os._exit(0)\n"
-        "time.sleep(0.3)\n",
+        "        while True:\n            open('alive', 'a').write('.')\n            time.sleep(0.02)\n"
+        "    os._exit(0)\ntime.sleep(0.3)\n",
         tmp_path,
         kind,
     )

@@ -113,7 +113,7 @@ def test_edit_and_diff_and_undo(root: Path) -> None:
 
 def test_the_diff_of_a_long_file_is_quick_and_right(root: Path) -> None:
     before = "".join(f"{number % 100}\n" for number in range(40_000))
-    after = "".join(f"{number * 7 % 100}\n" for number in range(40_000)) + "no line end"
+    after = "".join(f"{number * 7 % 100}\n" for number in range(40_000)) + "last line\n"
     (root / "long").write_text(before)
     workspace = Workspace(root)
     use(workspace, "write_file", path="long", content=after)
@@ -177,7 +177,8 @@ def test_output_stays_short(root: Path) -> None:
     (root / "long.txt").write_text("word " * 10_000 + "\n" + "line\n" * 5_000)
     workspace = Workspace(root, most_output_chars=2_000)
     listing = use(workspace, "list_files")
-    assert "src/ (301 files)" in listing
+    assert "src/ (301 files: .py)" in listing
+    assert "README.md (" in listing
     for said in (
         listing,
         use(workspace, "list_files", path="src"),
@@ -192,7 +193,7 @@ def test_output_stays_short(root: Path) -> None:
 def test_what_is_wrong_and_what_to_do(root: Path) -> None:
     workspace = Workspace(root)
     assert "list_files shows" in refused(workspace, "read_file", path="nope.py")
-    assert "no directory 'nope'" in refused(workspace, "list_files", path="nope")
+    assert "no file or directory 'nope'" in refused(workspace, "list_files", path="nope")
     assert "has only 5 lines" in refused(workspace, "read_file", path="src/main.py", first_line=6)
     assert "start at 1" in refused(workspace, "read_file", path="src/main.py", first_line=0)
     assert "one line" in refused(workspace, "search", text="a\nb")

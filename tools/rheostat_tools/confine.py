@@ -7,7 +7,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -77,8 +77,8 @@ class ConfinedDirectory:
             raise ToolException(f"{path[:200]!r} nests deeper than {MOST_DEPTH} directories. Use a shorter path.")
         return "/".join(parts) or "."
 
-    def read(self, path: str) -> bytes:
-        """The content of a file, as `locate` names it.
+    def read(self, path: str, *, most_bytes: int | None = None) -> bytes:
+        """The content of a file, as `locate` names it; `most_bytes` instead of the limit for all files.
 
         Raises:
             FileNotFoundError: there is none.
@@ -86,16 +86,17 @@ class ConfinedDirectory:
         """
         folder, name = os.path.split(path)
         with _explained(path), self._open(folder) as directory:
+            most_bytes = self.most_file_bytes if most_bytes is None else most_bytes
             file = os.open(name, _READ, dir_fd=directory)
             try:
-                self._regular(path, os.fstat(file))
+                self._regular(path, os.fstat(file), most_bytes)
             except BaseException:
                 os.close(file)
                 raise
             with os.fdopen(file, "rb") as stream:
-                content = stream.read(self.most_file_bytes + 1)
-        if len(content) > self.most_file_bytes:
-            raise ToolException(f"{path} grew above the limit of {self.most_file_bytes:,} bytes")
+                content = stream.read(most_bytes + 1)
+        if len(content) > most_bytes:
+            raise ToolException(f"{path} grew above the limit of {most_bytes:,} bytes")
         return content
 
     def write(self, path: str, content: bytes) -> list[str]:
@@ -110,7 +111,7 @@ class ConfinedDirectory:
                 except FileNotFoundError:
                     pass
                 else:
-                    self._regular(path, there)
+                    self._regular(path, there, self.most_file_bytes)
                     mode = stat.S_IMODE(there.st_mode) & 0o777
                 _replace(directory, name, content, mode)
         except BaseException:
@@ -134,15 +135,27 @@ class ConfinedDirectory:
             except OSError:
                 return
 
-    def walk(self, path: str, *, until: float) -> Iterator[tuple[str, int]]:
-        """Path and size of every regular file below, in order. Ends early when the monotonic clock passes `until`."""
+    def walk(
+        self, path: str, *, until: float, enter: Callable[[str], bool] = lambda path: True
+    ) -> Iterator[tuple[str, int]]:
+        """Path and size of every regular file below, in order. Ends early when the monotonic clock passes `until`.
+
+        Args:
+            enter: Whether to look into a directory below, by its path from the root.
+        """
         with _explained(path), self._open("" if path == "." else path) as top:
             for folder, folders, names, directory in os.fwalk(".", dir_fd=top):
                 if time.monotonic() > until:
                     return
                 here = os.path.normpath(os.path.join(path, folder))
                 depth = 0 if here == "." else here.count("/") + 1
-                folders[:] = sorted(each for each in folders if each.casefold() not in HIDDEN and depth < MOST_DEPTH)
+                folders[:] = sorted(
+                    each
+                    for each in folders
+                    if each.casefold() not in HIDDEN
+                    and depth < MOST_DEPTH
+                    and enter(os.path.normpath(os.path.join(here, each)))
+                )
                 for name in sorted(names):
                     try:
                         there = os.stat(name, dir_fd=directory, follow_symlinks=False)
@@ -172,13 +185,13 @@ class ConfinedDirectory:
         finally:
             os.close(directory)
 
-    def _regular(self, path: str, there: os.stat_result) -> None:
+    def _regular(self, path: str, there: os.stat_result, most_bytes: int) -> None:
         if stat.S_ISDIR(there.st_mode):
             raise ToolException(f"{path} is a directory. list_files shows what is in it.")
         if not stat.S_ISREG(there.st_mode):
             raise ToolException(f"{path} is no regular file")
-        if there.st_size > self.most_file_bytes:
-            raise ToolException(f"{path} has {there.st_size:,} bytes, above the limit of {self.most_file_bytes:,}")
+        if there.st_size > most_bytes:
+            raise ToolException(f"{path} has {there.st_size:,} bytes, above the limit of {most_bytes:,}")
 
 
 def _replace(directory: int, name: str, content: bytes, mode: int | None) -> None:

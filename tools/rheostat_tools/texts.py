@@ -6,7 +6,9 @@ import difflib
 
 from langchain_core.tools import ToolException
 
-__all__ = ["closest_lines", "decoded", "difference", "line_of", "lines_of", "numbered", "places"]
+from rheostat_tools.encodings import FileText
+
+__all__ = ["closest_lines", "difference", "line_of", "lines_of", "numbered", "places"]
 
 MOST_LINE_CHARS = 1_000
 """Longer lines are cut where they are shown."""
@@ -16,20 +18,6 @@ MOST_DIFF_LINES = 10_000
 
 _COMPARED_LINES = 3_000
 _COMPARED_CHARS = 120
-
-
-def decoded(name: str, content: bytes) -> str:
-    """The text of a file.
-
-    Raises:
-        ToolException: it is none.
-    """
-    if b"\0" not in content:
-        try:
-            return content.decode()
-        except UnicodeDecodeError:
-            pass
-    raise ToolException(f"{name} is binary or not in UTF-8: only text can be read and changed")
 
 
 def lines_of(text: str) -> list[str]:
@@ -89,17 +77,41 @@ def closest_lines(text: str, wanted: str) -> str:
     if not near:
         return "No line of it is like the first line of old."
     shown = "\n".join(numbered(lines, max(1, number), 3, most_chars=600)[0] for number in near)
-    return f"The first line of old is most like the middle one here:\n{shown}"
+    told = _invisible(lines_of(wanted), lines, near[0])
+    return f"The first line of old is most like the middle one here:\n{shown}{told}"
+
+
+def _invisible(wanted: list[str], lines: list[str], at: int) -> str:
+    """The first line that differs in nothing that shows, with what doesn't show made visible."""
+    begin = next((number for number, line in enumerate(wanted) if line.strip()), 0)
+    for old, there in zip(wanted[begin:], lines[at:], strict=False):
+        if old == there:
+            continue
+        if "".join(old.split()) != "".join(there.split()):
+            return ""
+        return (
+            f"\nThey differ only in blanks (→ is a tab, · a space, ␍ a carriage return, ⍽ another kind of blank):\n"
+            f"old:  {_shown(old)}\nfile: {_shown(there)}"
+        )
+    return ""
+
+
+def _shown(line: str) -> str:
+    marks = {"\t": "→", " ": "·", "\r": "␍"}
+    return "".join(marks.get(char, "⍽" if char.isspace() else char) for char in line[:MOST_LINE_CHARS])
 
 
 def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
     """One file of a unified diff; a `now` of type str says why the file can't be read."""
     if isinstance(now, str):
         return f"# {path}: {now}\n"
-    old, new = _kept_ends(before), _kept_ends(now)
-    if old is None or new is None:
+    try:
+        old, new = _kept_ends(path, before), _kept_ends(path, now)
+        written = FileText.of(path, now or before or b"").encoding
+    except ToolException:
         return f"# {path}: became binary\n"
-    head = f"diff --git a/{path} b/{path}\n"
+    head = "" if written == "utf-8" else f"# {path} is in {written}: this part is to be read, git can't apply it\n"
+    head += f"diff --git a/{path} b/{path}\n"
     head += "new file mode 100644\n" if before is None else "deleted file mode 100644\n" if now is None else ""
     names = ("/dev/null" if before is None else f"a/{path}", "/dev/null" if now is None else f"b/{path}")
     if max(len(old), len(new)) > MOST_DIFF_LINES:
@@ -111,9 +123,9 @@ def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
     return head + "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body)
 
 
-def _kept_ends(content: bytes | None) -> list[str] | None:
-    try:
-        lines = (content or b"").decode().split("\n")
-    except UnicodeDecodeError:
-        return None
-    return [f"{line}\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
+def _kept_ends(path: str, content: bytes | None) -> list[str]:
+    """Lines with the ends that they have."""
+    found = FileText.of(path, content or b"")
+    lines = found.mark.decode(found.encoding) + found.raw
+    kept = lines.split("\n")
+    return [f"{line}\n" for line in kept[:-1]] + kept[-1:] * bool(kept[-1])

@@ -6,20 +6,24 @@ import hashlib
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rheostat_tools.confine import ConfinedDirectory
+from rheostat_tools.encodings import FileText
+from rheostat_tools.ours import Ours, is_environment, overview
 from rheostat_tools.terms import above_zero, shorten, terms
-from rheostat_tools.texts import closest_lines, decoded, difference, line_of, lines_of, numbered, places
+from rheostat_tools.texts import closest_lines, difference, line_of, lines_of, numbered, places
 
 __all__ = ["Workspace"]
 
 SECONDS = 5.0
 """How long a listing or a search goes on."""
+
+_MOST_READ_BYTES = 100_000_000
+"""Of a file that is read in part."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,14 @@ class _Change:
 class Workspace:
     """Tools over the files of one directory: list, read, search, write, edit, undo.
 
-    Nothing outside of `root` is reached, whatever the path says and wherever a link points. Only text in UTF-8 is
-    read and written. Safe to use from several threads.
+    Nothing outside of `root` is reached, whatever the path says and wherever a link points. Only text is read and
+    written; a file keeps its encoding, byte order mark, line ends, last newline and mode. Listing and searching leave
+    out what git ignores, environments, caches, large and binary files (`rheostat_tools.ours`); such a file can still be
+    read by its path, or listed by its directory. Safe to use from several threads.
 
     Args:
         root: The directory.
-        most_file_bytes: Larger files are neither read nor written.
+        most_file_bytes: Larger files aren't changed; they are read in part.
         most_output_chars: What one call may return.
 
     Raises:
@@ -57,6 +63,7 @@ class Workspace:
         self.most_output_chars = most_output_chars
         """What one call may return."""
         self._files = ConfinedDirectory(root, most_file_bytes=most_file_bytes)
+        self._ours = Ours(self._files.root)
         self._originals: dict[str, bytes | None] = {}
         self._changes: list[_Change] = []
         self._lock = threading.RLock()
@@ -66,6 +73,22 @@ class Workspace:
         """Files that the tools changed and that are not as they were at the start."""
         with self._lock:
             return [path for path, before in sorted(self._originals.items()) if self._now(path) != before]
+
+    @property
+    def originals(self) -> dict[str, bytes | None]:
+        """What the files held before the tools wrote to them, by their paths; None: there was no file."""
+        with self._lock:
+            return dict(self._originals)
+
+    def files(self, path: str = ".") -> list[tuple[str, int]]:
+        """Path and size of the files that are ours, in order.
+
+        Below a directory that isn't ours itself, such as `.venv/lib`, all of them.
+
+        Raises:
+            ToolException: no such directory.
+        """
+        return self._walked(self._files.locate(path), time.monotonic() + SECONDS)
 
     def diff(self) -> str:
         """All changes since the start, as a unified diff that `git apply` takes."""
@@ -86,29 +109,18 @@ class Workspace:
     def list_files(self, path: str = ".") -> str:
         """List the files of the workspace with their sizes, subdirectories included.
 
-        Start here. A long list is cut down to one line per directory: list that directory then.
+        Start here. In a long list the fullest directories are one line each: list such a directory then. Left out is
+        what git ignores, environments, caches, large and binary files; their directories can be listed by name.
 
         Args:
             path: Directory, relative to the workspace. "." is all of it.
         """
         folder = self._files.locate(path)
         until = time.monotonic() + SECONDS
-        try:
-            files = list(self._files.walk(folder, until=until))
-        except FileNotFoundError:
-            raise ToolException(f"no directory {folder!r}. List '.' to see what there is.") from None
+        files = self._walked(folder, until)
         if not files:
             return f"{folder} holds no files"
-        listing = "\n".join(f"{name} ({size:,} bytes)" for name, size in files)
-        if len(listing) > self.most_output_chars:
-            above = "" if folder == "." else f"{folder}/"
-            counts = Counter(
-                above + inner.split("/")[0] + "/" if "/" in (inner := name.removeprefix(above)) else name
-                for name, _ in files
-            )
-            listing = "\n".join(
-                f"{name} ({count} files)" if name[-1] == "/" else name for name, count in counts.items()
-            )
+        listing = overview(files, most_chars=self.most_output_chars)
         if time.monotonic() > until:
             listing += f"\n… stopped after {SECONDS:g} s: list a subdirectory"
         return shorten(listing, self.most_output_chars)
@@ -125,8 +137,8 @@ class Workspace:
         """
         if first_line < 1 or lines < 1:
             raise ToolException("first_line and lines start at 1")
-        name, text = self._text(path)
-        found = lines_of(text)
+        name, file = self._text(path, most_bytes=max(_MOST_READ_BYTES, self._files.most_file_bytes))
+        found = lines_of(file.text)
         if first_line > max(1, len(found)):
             raise ToolException(f"{name} has only {len(found)} lines: choose a smaller first_line")
         shown, end = numbered(found, first_line, lines, most_chars=self.most_output_chars - 200)
@@ -150,7 +162,7 @@ class Workspace:
         other_case = searched = skipped = chars = 0
         for name in self._names(start, until):
             try:
-                content = decoded(name, self._files.read(name))
+                content = FileText.of(name, self._files.read(name)).text
             except (ToolException, FileNotFoundError):
                 skipped += 1
                 continue
@@ -174,6 +186,8 @@ class Workspace:
     def write_file(self, path: str, content: str) -> str:
         """Create a file, or replace all of it. Missing directories are made. To change a part, use edit_file.
 
+        A file that is there keeps its encoding, its line ends, and its newline at the end or the lack of it.
+
         Args:
             path: File, relative to the workspace.
             content: Everything that the file shall hold.
@@ -181,7 +195,7 @@ class Workspace:
         with self._lock:
             name = self._files.locate(path)
             before = self._read(name)
-            self._put(name, before, content)
+            self._put(name, before, _encoded(content) if not before else FileText.of(name, before).whole(content))
         verb = "created" if before is None else "replaced"
         return f"{verb} {name}: {len(lines_of(content))} lines"
 
@@ -201,9 +215,8 @@ class Workspace:
         if old == new:
             raise ToolException("old and new are the same: nothing would change")
         with self._lock:
-            name, text = self._text(path)
-            if old not in text and "\r\n" in text:
-                old, new = (part.replace("\r\n", "\n").replace("\n", "\r\n") for part in (old, new))
+            name, file = self._text(path)
+            text, old = file.text, old.replace("\r\n", "\n")
             at = places(text, old)
             if not at:
                 raise ToolException(
@@ -216,8 +229,8 @@ class Workspace:
                     f"old occurs {len(at)} times in {name}, at lines {where}. Add lines before or after it to old and "
                     "to new, so that only one place fits."
                 )
-            changed = text[: at[0]] + new + text[at[0] + len(old) :]
-            self._put(name, text.encode(), changed)
+            self._put(name, self._read(name), file.replaced(at[0], at[0] + len(old), new))
+            changed = self._text(name)[1].text
         first = line_of(changed, at[0])
         shown, _ = numbered(lines_of(changed), max(1, first - 2), new.count("\n") + 5, most_chars=1_000)
         return f"edited {name} at line {first}. It now reads:\n{shown}"
@@ -242,13 +255,11 @@ class Workspace:
             done = "removed, as it was new" if change.before is None else "as it was before the last change"
             return f"{change.path} is {done}. {len(self._changes)} earlier changes can be taken back."
 
-    def _put(self, name: str, before: bytes | None, text: str) -> None:
-        if "\0" in text:
-            raise ToolException("content holds a NUL character: only text can be written")
-        try:
-            content = text.encode()
-        except UnicodeEncodeError as error:
-            raise ToolException(f"content can't be written as UTF-8: {error}") from None
+    def _put(self, name: str, before: bytes | None, content: bytes) -> None:
+        parts = name.split("/")
+        inside = ["/".join(parts[: count + 1]) for count in range(len(parts) - 1)]
+        if environment := next((each for each in inside if is_environment(f"{self._files.root}/{each}")), None):
+            raise ToolException(f"{name} can't be changed: {environment} is an installation, and no source of ours")
         if len(content) > self._files.most_file_bytes:
             raise ToolException(
                 f"{name} would have {len(content):,} bytes, above the limit of {self._files.most_file_bytes:,}. "
@@ -274,20 +285,34 @@ class Workspace:
         except ToolException as error:
             return str(error)
 
-    def _text(self, path: str) -> tuple[str, str]:
+    def _text(self, path: str, *, most_bytes: int | None = None) -> tuple[str, FileText]:
         name = self._files.locate(path)
-        content = self._read(name)
-        if content is None:
-            raise ToolException(f"no file {name!r}. list_files shows what there is.")
-        return name, decoded(name, content)
+        try:
+            return name, FileText.of(name, self._files.read(name, most_bytes=most_bytes))
+        except FileNotFoundError:
+            raise ToolException(f"no file {name!r}. list_files shows what there is.") from None
 
     def _names(self, start: str, until: float) -> list[str]:
+        if start != "." and os.path.isfile(os.path.join(self._files.root, start)):
+            return [start]
+        return [name for name, _ in self._walked(start, until)]
+
+    def _walked(self, folder: str, until: float) -> list[tuple[str, int]]:
+        ours = self._ours.directory(folder)
         try:
-            return [name for name, _ in self._files.walk(start, until=until)]
-        except ToolException:
-            return [start]  # a file
+            walked = self._files.walk(folder, until=until, enter=self._ours.directory if ours else lambda path: True)
+            return [(name, size) for name, size in walked if not ours or self._ours.file(name, size)]
         except FileNotFoundError:
-            raise ToolException(f"no file or directory {start!r}. list_files shows what there is.") from None
+            raise ToolException(f"no file or directory {folder!r}. list_files shows what there is.") from None
+
+
+def _encoded(text: str) -> bytes:
+    if "\0" in text:
+        raise ToolException("content holds a NUL character: only text can be written")
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ToolException(f"content can't be written as UTF-8: {error}") from None
 
 
 def _digest(content: bytes) -> bytes:

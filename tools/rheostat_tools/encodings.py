@@ -1,0 +1,151 @@
+"""The text of a file, and the file again: encoding, byte order mark, line ends and last newline stay as they were."""
+
+from __future__ import annotations
+
+import bisect
+import codecs
+import re
+from dataclasses import dataclass
+
+from langchain_core.tools import ToolException
+
+__all__ = ["FileText"]
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
+)  # fmt: skip
+_COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+"""Of Python's sources (PEP 263), in the first or second line."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_SAMPLED_BYTES = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class FileText:
+    """What a text file holds, in a form in which every line ends with \\n."""
+
+    text: str
+    """The text; without byte order mark."""
+    encoding: str = "utf-8"
+    """Python's name of it."""
+    mark: bytes = b""
+    """The byte order mark."""
+    raw: str = ""
+    """With the line ends that the file has."""
+    _marks: tuple[int, ...] = ()
+    """Places in `text` of line ends that are \\r\\n in the file."""
+    _line_end: str = "\n"
+    """That of most lines."""
+
+    @classmethod
+    def of(cls, name: str, content: bytes) -> FileText:
+        """Read a file.
+
+        Raises:
+            ToolException: it is no text, or in an encoding that can't be told.
+        """
+        mark, encoding, raw = _decoded(name, content)
+        if "\r" in raw and "\n" not in raw:
+            return cls(raw.replace("\r", "\n"), encoding, mark, raw, (), "\r")
+        text = raw.replace("\r\n", "\n")
+        crlf: list[int] = []
+        at = raw.find("\r\n")
+        while at >= 0:
+            crlf.append(at - len(crlf))
+            at = raw.find("\r\n", at + 2)
+        most = "\r\n" if 2 * len(crlf) > text.count("\n") else "\n"
+        return cls(text, encoding, mark, raw, tuple(crlf), most)
+
+    def replaced(self, start: int, end: int, new: str) -> bytes:
+        """The file with another piece in place of `text[start:end]`.
+
+        Raises:
+            ToolException: the new piece can't be written in the file's encoding.
+        """
+        first, last = self._in_raw(start), self._in_raw(end)
+        return self._encoded(self.raw[:first] + self._with_ends(new, start) + self.raw[last:])
+
+    def whole(self, new: str) -> bytes:
+        """The file with another text, in which the lines that stay keep their ends, and its end its newline or none.
+
+        Raises:
+            ToolException: the text can't be written in the file's encoding.
+        """
+        new = new.replace("\r\n", "\n")
+        if self.text and new:
+            new = new.rstrip("\n") + "\n" * max(1, len(new) - len(new.rstrip("\n"))) if self.text[-1] == "\n" else (
+                new.removesuffix("\n")
+            )  # fmt: skip
+        start = _common(self.text, new)
+        most = min(len(self.text), len(new)) - start
+        tail = min(most, _common(self.text[::-1], new[::-1]))
+        return self.replaced(start, len(self.text) - tail, new[start : len(new) - tail])
+
+    def _in_raw(self, place: int) -> int:
+        return place + bisect.bisect_left(self._marks, place)
+
+    def _with_ends(self, new: str, start: int) -> str:
+        new = new.replace("\r\n", "\n")
+        end = self._line_end
+        if self._marks and end != "\r":  # a file with both: as the line itself, or the next one that ends
+            at = self.text.find("\n", start)
+            if at >= 0:
+                index = bisect.bisect_left(self._marks, at)
+                end = "\r\n" if index < len(self._marks) and self._marks[index] == at else "\n"
+        return new if end == "\n" else new.replace("\n", end)
+
+    def _encoded(self, raw: str) -> bytes:
+        try:
+            return self.mark + raw.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            letter = raw[error.start]
+            raise ToolException(
+                f"{letter!r} can't be written in the file's encoding, {self.encoding}: use other characters"
+            ) from None
+
+
+def _decoded(name: str, content: bytes) -> tuple[bytes, str, str]:
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            try:
+                return mark, encoding, content[len(mark) :].decode(encoding)
+            except UnicodeDecodeError:
+                break
+    for encoding in _guesses(content):
+        try:
+            raw = content.decode(encoding)
+            if raw.encode(encoding) == content and not (encoding not in ("utf-8", "ascii") and _CONTROLS.search(raw)):
+                return b"", encoding, raw
+        except (UnicodeError, LookupError):
+            continue
+    raise ToolException(f"{name} is binary, or in an encoding that can't be told: only text can be read and changed")
+
+
+def _guesses(content: bytes) -> list[str]:
+    sample = content[:_SAMPLED_BYTES]
+    if b"\0" in content:
+        even, odd = sample[::2].count(0), sample[1::2].count(0)
+        enough = len(sample) // 5
+        return ["utf-16-le"] * (odd > enough >= even) + ["utf-16-be"] * (even > enough >= odd)
+    cookies = [found[1].decode().lower() for line in sample.split(b"\n")[:2] if (found := _COOKIE.match(line))]
+    return [*(codecs.lookup(each).name for each in cookies if _is_text(each)), "utf-8", "cp1252", "latin-1"]
+
+
+def _is_text(encoding: str) -> bool:
+    try:
+        return "a\n".encode(encoding) == b"a\n"
+    except (LookupError, UnicodeError):
+        return False
+
+
+def _common(one: str, other: str) -> int:
+    """How long both begin alike."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
