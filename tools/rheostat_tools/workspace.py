@@ -6,12 +6,13 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rheostat_tools.confine import ConfinedDirectory
+from rheostat_tools.edits import Edit, Refused, Replace, left_out
 from rheostat_tools.encodings import FileText
 from rheostat_tools.ours import Ours, is_environment, overview
 from rheostat_tools.terms import above_zero, shorten, terms
@@ -210,6 +211,18 @@ class Workspace:
             old: The text to replace, exactly as it is in the file.
             new: The text to put in its place. Empty removes it.
         """
+        first, shown = self.replace(path, old, new)
+        return f"edited {self._files.locate(path)} at line {first}. It now reads:\n{shown}"
+
+    def replace(self, path: str, old: str, new: str, *, near_line: int = 0) -> tuple[int, str]:
+        """As `edit_file`; where several places fit, the one nearest to `near_line` if that isn't 0.
+
+        Returns:
+            The line of the change, and what stands there now.
+
+        Raises:
+            ToolException: no place fits, or several do.
+        """
         if not old:
             raise ToolException("old is empty. Pass the text to replace; write_file makes new files.")
         if old == new:
@@ -217,23 +230,70 @@ class Workspace:
         with self._lock:
             name, file = self._text(path)
             text, old = file.text, old.replace("\r\n", "\n")
-            at = places(text, old)
+            at = places(text if text.endswith("\n") else f"{text}\n", old)  # a last line may lack its newline
             if not at:
                 raise ToolException(
                     f"old does not occur in {name}. {closest_lines(text, old)}\n"
                     "Read the file and copy the text exactly."
                 )
-            if len(at) > 1:
+            if len(at) > 1 and not near_line:
                 where = ", ".join(dict.fromkeys(str(line_of(text, each)) for each in at[:20]))
                 raise ToolException(
                     f"old occurs {len(at)} times in {name}, at lines {where}. Add lines before or after it to old and "
                     "to new, so that only one place fits."
                 )
-            self._put(name, self._read(name), file.replaced(at[0], at[0] + len(old), new))
+            place = min(at, key=lambda each: abs(line_of(text, each) - near_line))
+            if place + len(old) > len(text):
+                old, new = old.removesuffix("\n"), new.removesuffix("\n")
+            self._put(name, self._read(name), file.replaced(place, place + len(old), new))
             changed = self._text(name)[1].text
-        first = line_of(changed, at[0])
+        first = line_of(changed, place)
         shown, _ = numbered(lines_of(changed), max(1, first - 2), new.count("\n") + 5, most_chars=1_000)
-        return f"edited {name} at line {first}. It now reads:\n{shown}"
+        return first, shown
+
+    def text(self, path: str) -> str:
+        """All of a text file, every line ending with \\n.
+
+        Raises:
+            ToolException: there is none, or it is no text or too large.
+        """
+        return self._text(path)[1].text
+
+    def apply(self, edits: Sequence[Edit]) -> list[str]:
+        """Apply the edits of an answer (`rheostat_tools.edits`): all of them, or none.
+
+        Returns:
+            The files that changed.
+
+        Raises:
+            ToolException: one can't be applied; says which, why, and what is there.
+        """
+        with self._lock:
+            done = len(self._changes)
+            try:
+                for edit in edits:
+                    self._apply(edit)
+            except ToolException:
+                while len(self._changes) > done:
+                    self.undo()
+                raise
+            return list(dict.fromkeys(change.path for change in self._changes[done:]))
+
+    def _apply(self, edit: Edit) -> None:
+        if isinstance(edit, Refused):
+            raise ToolException(f"{edit.path}: {edit.why}")
+        if not edit.path:
+            raise ToolException("it isn't said which file is meant: write its name above")
+        there = os.path.isfile(os.path.join(self._files.root, self._files.locate(edit.path)))
+        if isinstance(edit, Replace) and (edit.old or there):
+            self.replace(edit.path, edit.old, edit.new, near_line=edit.line)
+            return
+        text = edit.new if isinstance(edit, Replace) else edit.text
+        before = self.text(edit.path) if there else ""
+        if line := left_out(text, before):
+            raise ToolException(f"{edit.path}: {line!r} stands for lines that are left out. Write all of the file.")
+        if not there or text != before:
+            self.write_file(edit.path, text)
 
     def undo(self) -> str:
         """Take back your last change that is not taken back yet. Call it again to go further back."""
