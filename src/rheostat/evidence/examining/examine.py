@@ -1,0 +1,122 @@
+"""Starts the examiner and the subject, and reads what the examiner found."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rheostat.sandbox import Limits, Running, Sandbox, Show
+
+__all__ = ["Examined", "examine"]
+
+_INSIDE = str(Path(__file__).with_name("inside"))
+_AT = "/run/examining"
+_MOST_RESULT_BYTES = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the examiner found."""
+
+    passed: bool | None
+    """All tests that ran passed, and nothing was left in doubt. False: a test failed. None: it can't be told."""
+    why: str
+    """Of False and None."""
+    tests: Mapping[str, str]
+    """passed, failed or skipped, by the test's name as pytest says it."""
+
+
+def examine(
+    shows: Sequence[Show],
+    tree: Sequence[Show],
+    *,
+    root: str,
+    own: Sequence[str],
+    arguments: Sequence[str],
+    root_on_path: bool = True,
+    limits: Limits,
+    sandbox: Sandbox = "auto",
+    output: Callable[[bytes], None] = lambda text: None,
+    variables: Mapping[str, str] | None = None,
+) -> Examined:
+    """Run pytest on a tree, its code in another process.
+
+    Args:
+        shows: The tree as the examiner sees it: to be read.
+        tree: The tree as the code sees it, in another copy.
+        root: Its place inside.
+        own: Paths of the tests' own files, from the root on. Every other module of the tree is code under test.
+        arguments: Of pytest.
+        root_on_path: As `python -m pytest` does it, and `pytest` doesn't.
+        output: Gets what pytest prints.
+
+    Raises:
+        SandboxMissing: there is no sandbox on this machine.
+    """
+    ours, theirs = socket.socketpair()
+    reading, writing = os.pipe()
+    inside = Show(_AT, "read", _INSIDE)
+    place = _INSIDE if sandbox == "none" else _AT
+    order: dict[str, Any] = {
+        "root": root, "own": list(own), "arguments": list(arguments), "root_on_path": root_on_path,
+        "fd": ours.fileno(), "result": writing,
+    }  # fmt: skip
+    options: dict[str, Any] = {"directory": root, "limits": limits, "sandbox": sandbox, "variables": variables}
+    with tempfile.TemporaryDirectory(prefix="rheostat-tmp-", ignore_cleanup_errors=True) as temporary:
+        options["temporary"] = temporary
+        try:
+            subject = Running(
+                _script(place, "subject", {"root": root, "fd": theirs.fileno()}), [inside, *tree], output=False,
+                keep_fds=[theirs.fileno()], **options,
+            )  # fmt: skip
+            with subject:
+                theirs.close()
+                examiner = Running(
+                    _script(place, "examiner", order), [inside, *shows], keep_fds=[ours.fileno(), writing], **options
+                )
+                with examiner:
+                    ours.close()
+                    os.close(writing)
+                    writing = -1
+                    ended = examiner.watch(output)
+        finally:
+            ours.close()
+            theirs.close()
+            if writing >= 0:
+                os.close(writing)
+            with os.fdopen(reading, "rb") as result:
+                raw = result.read(_MOST_RESULT_BYTES)
+    if ended.exit_code is None:
+        return Examined(None, f"the examination took more than {limits.seconds:g} s", {})
+    return _examined(raw)
+
+
+def _script(place: str, name: str, order: dict[str, Any]) -> list[str]:
+    boot = f"import runpy, sys; sys.path.insert(0, {place!r}); runpy.run_path({place + '/' + name + '.py'!r}, run_name='__main__')"
+    return ["python", "-P", "-E", "-c", boot, json.dumps(order)]
+
+
+def _examined(raw: bytes) -> Examined:
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        return Examined(None, "the examination didn't come to its end", {})
+    tests = told["tests"]
+    failed = [name for name, outcome in tests.items() if outcome == "failed"]
+    if told["ended"]:
+        return Examined(False, "the process of the code under test ended before the tests did", tests)
+    if failed:
+        return Examined(False, f"{failed[0]} failed", tests)
+    if told["code"] != 0:
+        return Examined(False, f"pytest ended with code {told['code']}", tests)
+    if told["doubts"]:
+        return Examined(None, "; ".join(told["doubts"][:3]), tests)
+    if "passed" not in tests.values():
+        return Examined(None, "no test passed", tests)
+    return Examined(True, "", tests)

@@ -1,0 +1,354 @@
+"""The process of the tests: runs them here, and has the code that they test run in the other process.
+
+A module of the workspace that isn't the tests' own is imported as a mirror (`wire`). Comparisons are made here, on data;
+where only an object of the code's own kind could say whether it equals something, that is noted, and nothing is proven.
+
+Runs inside the sandbox: standard library and pytest only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import contextlib
+import ctypes
+import importlib
+import importlib.abc
+import importlib.machinery
+import json
+import logging
+import os
+import random
+import sys
+import types
+import unittest.mock
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from wire import Mirror, MirrorMeta, Peer, handle_of
+
+_COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
+_COMPUTING = {
+    f"__{side}{name}__"
+    for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift divmod".split()
+    for side in ("", "r")
+}
+_PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+_FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
+_INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
+_DUMPABLE = 4
+
+
+class Examiner(Peer):
+    """The side that judges."""
+
+    def __init__(self, fd: int, root: str) -> None:
+        super().__init__(fd, "e", trusted=False)
+        self.root = root
+        self.doubts: list[str] = []
+        """Why what was said can't be taken for proven."""
+        self._environment: dict[str, str] = {}
+        self._directory = ""
+        self._named: set[int] = set()
+
+    # --- what goes along ----------------------------------------------------------------------------------------
+
+    def aside(self) -> dict[str, Any]:
+        now = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        changed = now if now != self._environment else None
+        self._environment = now
+        directory = os.getcwd()
+        moved = directory if directory != self._directory else None
+        self._directory = directory
+        return {"environment": changed, "directory": moved}
+
+    def take_aside(self, aside: dict[str, Any]) -> None:
+        if (changed := aside.get("environment")) is not None:
+            for name in set(self._environment) - set(changed):
+                os.environ.pop(str(name), None)
+            os.environ.update({str(name): str(value) for name, value in changed.items()})
+            self._environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        for kind, *words in aside.get("said") or ():
+            if kind in ("out", "err"):
+                (sys.stdout if kind == "out" else sys.stderr).write(str(words[0]))
+            elif kind == "warning":
+                category = getattr(builtins, str(words[0]), UserWarning)
+                if isinstance(category, type) and issubclass(category, Warning):
+                    warnings.warn(str(words[1]), category, stacklevel=2)
+            elif kind == "log":
+                logger = logging.getLogger(str(words[0]))
+                if logger.isEnabledFor(int(words[1])):
+                    logger.log(int(words[1]), "%s", words[2])
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def encode_other(self, value: Any) -> Any:
+        if isinstance(value, SubjectModule):
+            return {"t": "module", "n": value.__name__}
+        if isinstance(value, types.ModuleType):
+            return {"t": "module", "n": value.__name__}
+        if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType):
+            module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+            home = sys.modules.get(module or "")
+            file = getattr(home, "__file__", None) or ""
+            if home is not None and getattr(home, name, None) is value and not file.startswith(self.root):
+                return {"t": "global", "m": module, "n": name}
+        return self._own(value)
+
+    def decode_other(self, node: dict[str, Any]) -> Any:
+        if node["t"] == "subject":
+            return importlib.import_module(str(node["n"]))
+        if node.get("coroutine"):
+            return self._finished(super().decode_other(node))
+        return super().decode_other(node)
+
+    async def _finished(self, coroutine: Any) -> Any:
+        await asyncio.sleep(0)
+        return self.ask("finish", coroutine)
+
+    def real_class(self, module: str, name: str) -> type | None:
+        found = super().real_class(module, name)
+        if found is not None or module.split(".")[0] in ("pytest", "_pytest", "pluggy", "unittest"):
+            return found
+        there = vars(sys.modules[module]).get(name) if module in sys.modules else None
+        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        if isinstance(there, type) and issubclass(there, Exception) and not file.startswith(self.root):
+            return there
+        return None
+
+    # --- comparing ----------------------------------------------------------------------------------------------
+
+    def special(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
+        other = args[0] if args else None
+        if name in ("__eq__", "__ne__") and isinstance(target, dict | list | set) and handle_of(other) is None:
+            content = self.ask("plain", target)
+            return (content == other) is (name == "__eq__")
+        if name in ("__eq__", "__ne__") and other is target:
+            return name == "__eq__"
+        said = super().special(target, name, args)
+        if said is NotImplemented:
+            return said
+        mirrored = handle_of(other) is not None
+        if name in ("__eq__", "__ne__") and mirrored:
+            equal = said is (name == "__eq__")
+            if equal is not self._alike_inside(target, other):
+                self.doubt(f"{type(target).__name__}.{name} says so, and what the two objects hold says otherwise")
+        elif name in _COMPARING or (name in _COMPUTING and not mirrored and isinstance(said, _PLAIN)):
+            self.doubt(f"only the code itself says what {type(target).__name__}.{name} of {_short(other)} is")
+        elif name == "__contains__" and handle_of(type(target)) not in self._named:
+            self.doubt(f"only the code itself says what is in a {type(target).__name__}")
+        return said
+
+    def _alike_inside(self, one: Any, other: Any, depth: int = 0) -> bool:
+        if type(one) is not type(other) or depth > 20:
+            return False
+        first, second = self.ask("state", one), self.ask("state", other)
+        return bool(first) and self._alike_data(first, second, depth)
+
+    def _alike_data(self, one: Any, other: Any, depth: int) -> bool:
+        if handle_of(one) is not None and handle_of(other) is not None:
+            return one is other or self._alike_inside(one, other, depth + 1)
+        if isinstance(one, dict) and isinstance(other, dict):
+            return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], depth) for key in one)
+        if isinstance(one, list | tuple) and type(one) is type(other) and len(one) == len(other):
+            return all(self._alike_data(a, b, depth) for a, b in zip(one, other, strict=True))
+        return handle_of(one) is None and handle_of(other) is None and bool(one == other)
+
+    def doubt(self, why: str) -> None:
+        """Something that can't be judged here."""
+        if why not in self.doubts:
+            self.doubts.append(why)
+
+    def named(self, value: Any) -> Any:
+        """A class that the tests name: its objects may say what they contain."""
+        if type(value) is MirrorMeta:
+            self._named.add(handle_of(value) or 0)
+        return value
+
+    # --- what the code under test may ask -----------------------------------------------------------------------
+
+    def do_get(self, target: Any, name: str) -> Any:
+        if name.startswith(("_", *_INWARD)) or isinstance(target, _FRAMES):
+            raise AttributeError(f"{name} of an object of the tests can't be seen from the code")
+        return getattr(target, name)
+
+    def do_set(self, target: Any, name: str, value: Any) -> None:
+        if name.startswith("_") or isinstance(target, (*_FRAMES, type)):
+            raise AttributeError(f"{name} of an object of the tests can't be set from the code")
+        setattr(target, name, value)
+
+    def do_delete(self, target: Any, name: str) -> None:
+        raise AttributeError(f"{name} of an object of the tests can't be removed from the code")
+
+    def do_input(self, prompt: str) -> str:
+        return builtins.input(prompt)
+
+    def do_line(self) -> str:
+        return sys.stdin.readline()
+
+    def do_rest(self) -> str:
+        return sys.stdin.read()
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:60] if isinstance(value, _PLAIN) else f"a {type(value).__name__}"
+
+
+class SubjectModule(types.ModuleType):
+    """A module that runs in the other process."""
+
+    _examiner: Examiner
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__version__", "__author__"):
+            raise AttributeError(name)
+        return self._examiner.named(self._examiner.ask("global", self.__name__, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or isinstance(value, types.ModuleType):
+            super().__setattr__(name, value)
+        else:
+            self._examiner.ask("set_global", self.__name__, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in vars(self):
+            super().__delattr__(name)
+        else:
+            self._examiner.ask("delete_global", self.__name__, name)
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of the workspace that aren't the tests' own.
+
+    Args:
+        own: Paths of the tests' files.
+    """
+
+    def __init__(self, examiner: Examiner, own: Sequence[str]) -> None:
+        self._examiner = examiner
+        self._own = {os.path.join(examiner.root, path) for path in own}
+        self._imported: set[str] = set()
+        self._there = set(sys.modules) | set(sys.stdlib_module_names)
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        if name.split(".")[0] in self._there:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        origin = spec.origin if spec is not None else None
+        inside = origin is not None and origin.startswith(f"{self._examiner.root}/")
+        if spec is None or origin is None or not inside or origin in self._own or "/site-packages/" in origin:
+            return None
+        spec.loader = self
+        return spec
+
+    def create_module(self, spec: Any) -> Any:
+        module = SubjectModule(spec.name)
+        types.ModuleType.__setattr__(module, "_examiner", self._examiner)
+        return module
+
+    def exec_module(self, module: Any) -> None:
+        path = [place for place in map(os.path.abspath, sys.path) if place.startswith(self._examiner.root)]
+        again = module.__name__ in self._imported
+        found = self._examiner.ask("module", module.__name__, path, again)
+        self._imported.add(module.__name__)
+        module.__all__ = [str(name) for name in found["all"]]
+        module.__doc__ = found["doc"]
+
+
+def _shared_patches(examiner: Examiner) -> None:
+    """What the tests put into modules that both processes have, they mean for the code."""
+    import pytest
+
+    def of_both(target: Any, name: str) -> bool:
+        return isinstance(target, types.ModuleType) and not isinstance(target, SubjectModule) and name[:2] != "__"
+
+    patched: list[tuple[str, str]] = []
+
+    def put(target: Any, name: str) -> None:
+        if of_both(target, name):
+            patched.append((target.__name__, name))
+            examiner.ask("patch", target.__name__, name, vars(target).get(name))
+
+    setting, undoing = pytest.MonkeyPatch.setattr, pytest.MonkeyPatch.undo
+
+    def set_attribute(self: Any, *args: Any, **kwargs: Any) -> None:
+        count = len(self._setattr)
+        setting(self, *args, **kwargs)
+        for target, name, _ in self._setattr[count:]:
+            put(target, name)
+
+    def undo(self: Any) -> None:
+        shared = [(target.__name__, name) for target, name, _ in self._setattr if of_both(target, name)]
+        undoing(self)
+        for module, name in shared:
+            examiner.ask("unpatch", module, name)
+
+    pytest.MonkeyPatch.setattr, pytest.MonkeyPatch.undo = set_attribute, undo  # type: ignore[method-assign,assignment]
+    mocked = unittest.mock._patch  # type: ignore[attr-defined]
+    entering, leaving = mocked.__enter__, mocked.__exit__
+
+    def enter(self: Any) -> Any:
+        value = entering(self)
+        put(self.target, self.attribute)
+        return value
+
+    def leave(self: Any, *args: Any) -> Any:
+        target, name = self.target, self.attribute
+        value = leaving(self, *args)
+        if of_both(target, name):
+            examiner.ask("unpatch", target.__name__, name)
+        return value
+
+    mocked.__enter__, mocked.__exit__ = enter, leave
+    seeding = random.seed
+
+    def seed(value: Any = None, *args: Any) -> None:
+        seeding(value, *args)
+        examiner.ask("seed", value)
+
+    random.seed = seed
+
+
+class _Outcomes:
+    """A plugin of pytest's that notes what became of each test."""
+
+    def __init__(self, examiner: Examiner) -> None:
+        self.examiner = examiner
+        self.tests: dict[str, str] = {}
+        """passed, failed or skipped, by the test's name."""
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        before = self.tests.get(report.nodeid)
+        if report.failed or before is None or (report.skipped and before == "passed"):
+            self.tests[report.nodeid] = report.outcome
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.tests[report.nodeid or "."] = "failed"
+
+
+def main(order: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
+    import pytest
+
+    os.chdir(order["root"])
+    examiner = Examiner(order["fd"], order["root"])
+    outcomes = _Outcomes(examiner)
+    _shared_patches(examiner)
+    sys.meta_path.insert(0, Finder(examiner, order["own"]))
+    if order["root_on_path"]:
+        sys.path.insert(0, order["root"])
+    sys.argv = ["pytest", *order["arguments"]]
+    assert issubclass(MirrorMeta, type) and not issubclass(Mirror, type)
+    code = int(pytest.main(order["arguments"], plugins=[outcomes]))
+    told = {"code": code, "tests": outcomes.tests, "doubts": examiner.doubts, "ended": examiner.ended}
+    sys.stdout.flush()
+    with os.fdopen(order["result"], "w") as result:
+        json.dump(told, result)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,213 @@
+"""The process of the code under test: imports it and does what the examiner asks. What it says is no verdict.
+
+Runs inside the sandbox: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import importlib
+import io
+import json
+import logging
+import os
+import random
+import sys
+import types
+import warnings
+from typing import Any
+
+from wire import Peer, handle_of
+
+_MOST_SHOWN = 10_000
+
+
+class Subject(Peer):
+    """The side whose objects are examined."""
+
+    def __init__(self, fd: int, root: str) -> None:
+        super().__init__(fd, "s", trusted=True)
+        self._root = root
+        self._said: list[list[str]] = []
+        self._before: dict[tuple[int, str], Any] = {}
+        self._environment: dict[str, str] = {}
+
+    # --- what goes along ----------------------------------------------------------------------------------------
+
+    def aside(self) -> dict[str, Any]:
+        said, self._said = self._said, []
+        now = dict(os.environ)
+        changed = now if now != self._environment else None
+        self._environment = now
+        return {"said": said, "environment": changed}
+
+    def take_aside(self, aside: dict[str, Any]) -> None:
+        if aside.get("environment") is not None:
+            self._environment = aside["environment"]
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if aside.get("directory"):
+            os.chdir(aside["directory"])
+
+    def say(self, kind: str, *words: str) -> None:
+        """Text, a warning or a log record, for the examiner's process."""
+        self._said.append([kind, *words])
+
+    # --- values -------------------------------------------------------------------------------------------------
+
+    def encode_other(self, value: Any) -> Any:
+        if isinstance(value, types.ModuleType):
+            file = getattr(value, "__file__", None) or ""
+            paths = [*getattr(value, "__path__", ())]
+            if any(each.startswith(self._root) for each in (file, *paths)):
+                return {"t": "subject", "n": value.__name__}
+        return self._own(value)
+
+    def decode_other(self, node: dict[str, Any]) -> Any:
+        if node["t"] == "module":
+            return importlib.import_module(node["n"])
+        if node["t"] == "global":
+            value: Any = importlib.import_module(node["m"])
+            for name in node["n"].split("."):
+                value = getattr(value, name)
+            return value
+        return super().decode_other(node)
+
+    # --- what the examiner asks ---------------------------------------------------------------------------------
+
+    def do_module(self, name: str, path: list[str], again: bool) -> dict[str, Any]:
+        """Import a module of the workspace."""
+        for place in reversed(path):
+            if place not in sys.path:
+                sys.path.insert(0, place)
+        importlib.invalidate_caches()
+        module = importlib.import_module(name)
+        if again:
+            module = importlib.reload(module)
+        public = getattr(module, "__all__", None)
+        names = [each for each in vars(module) if each[0] != "_"] if public is None else list(public)
+        return {"all": names, "doc": module.__doc__}
+
+    def do_global(self, module: str, name: str) -> Any:
+        return getattr(sys.modules[module], name)
+
+    def do_set_global(self, module: str, name: str, value: Any) -> None:
+        self.do_set(sys.modules[module], name, value)
+
+    def do_delete_global(self, module: str, name: str) -> None:
+        self.do_delete(sys.modules[module], name)
+
+    def do_set(self, target: Any, name: str, value: Any) -> None:
+        if isinstance(target, type | types.ModuleType) and name in vars(target):
+            self._before.setdefault((id(target), name), vars(target)[name])
+        setattr(target, name, value)
+
+    def do_delete(self, target: Any, name: str) -> None:
+        """As it was before it was set, if it was."""
+        if (id(target), name) in self._before:
+            setattr(target, name, self._before.pop((id(target), name)))
+        else:
+            delattr(target, name)
+
+    def do_patch(self, module: str, name: str, value: Any) -> None:
+        """The tests put something else into a module that both sides have."""
+        self.do_set(importlib.import_module(module), name, value)
+
+    def do_unpatch(self, module: str, name: str) -> None:
+        target = importlib.import_module(module)
+        if (id(target), name) in self._before:
+            self.do_delete(target, name)
+
+    def do_seed(self, value: Any) -> None:
+        random.seed(value)
+
+    def do_finish(self, coroutine: Any) -> Any:
+        """Run a coroutine to its end, in a loop that stays."""
+        loop = getattr(self, "_loop", None)
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+        return loop.run_until_complete(coroutine)
+
+    def do_state(self, target: Any) -> Any:
+        """What an object holds, by the names of its fields."""
+        fields: dict[str, Any] = {}
+        for kind in reversed(type(target).__mro__):
+            slots = vars(kind).get("__slots__", ())
+            for name in (slots,) if isinstance(slots, str) else slots:
+                if hasattr(target, name):
+                    fields[name] = getattr(target, name)
+        fields.update(getattr(target, "__dict__", {}))
+        return fields
+
+    def do_plain(self, target: Any) -> Any:
+        """The content of a list, dict or set of the code's own kind."""
+        for kind in (dict, list, set):
+            if isinstance(target, kind):
+                return kind(target)
+        return None
+
+
+class _Said(io.TextIOBase):
+    encoding = "utf-8"
+
+    def __init__(self, subject: Subject, kind: str) -> None:
+        self._subject, self._kind = subject, kind
+
+    def write(self, text: str) -> int:
+        self._subject.say(self._kind, str(text))
+        return len(text)
+
+    def writable(self) -> bool:
+        return True
+
+
+class _Asked(io.TextIOBase):
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+
+    def readline(self, size: int = -1) -> str:  # type: ignore[override]
+        return str(self._subject.ask("line"))
+
+    def read(self, size: int | None = -1) -> str:
+        return str(self._subject.ask("rest"))
+
+    def readable(self) -> bool:
+        return True
+
+
+class _Logs(logging.Handler):
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self._subject = subject
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._subject.say("log", record.name, str(record.levelno), record.getMessage()[:_MOST_SHOWN])
+
+
+def main(order: dict[str, Any]) -> None:
+    os.chdir(order["root"])
+    subject = Subject(order["fd"], order["root"])
+    sys.argv = ["pytest"]
+    sys.stdout, sys.stderr = _Said(subject, "out"), _Said(subject, "err")
+    sys.stdin = _Asked(subject)
+
+    def asked(prompt: object = "", /) -> str:
+        return str(subject.ask("input", str(prompt)))
+
+    builtins.input = asked
+
+    def shown(message: Any, category: Any, *_: Any, **__: Any) -> None:
+        subject.say("warning", category.__name__, str(message))
+
+    warnings.simplefilter("always")
+    warnings.showwarning = shown
+    logging.getLogger().addHandler(_Logs(subject))
+    logging.getLogger().setLevel(1)
+    assert handle_of(subject) is None
+    subject.serve()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
