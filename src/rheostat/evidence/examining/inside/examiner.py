@@ -134,7 +134,7 @@ class Examiner(Peer):
             equal = said is (name == "__eq__")
             if equal is not self._alike_inside(target, other):
                 self.doubt(f"{type(target).__name__}.{name} says so, and what the two objects hold says otherwise")
-        elif name in _COMPARING or (name in _COMPUTING and not mirrored and isinstance(said, _PLAIN)):
+        elif not mirrored and (name in _COMPARING or (name in _COMPUTING and isinstance(said, _PLAIN))):
             self.doubt(f"only the code itself says what {type(target).__name__}.{name} of {_short(other)} is")
         elif name == "__contains__" and handle_of(type(target)) not in self._named:
             self.doubt(f"only the code itself says what is in a {type(target).__name__}")

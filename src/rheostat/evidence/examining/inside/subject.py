@@ -127,7 +127,11 @@ class Subject(Peer):
         loop = getattr(self, "_loop", None)
         if loop is None:
             loop = self._loop = asyncio.new_event_loop()
-        return loop.run_until_complete(coroutine)
+
+        async def finished() -> Any:
+            return await coroutine
+
+        return loop.run_until_complete(finished())
 
     def do_state(self, target: Any) -> Any:
         """What an object holds, by the names of its fields."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import contextlib
 import datetime
 import decimal
 import fractions
@@ -38,9 +39,8 @@ CONTAINERS: dict[str, type] = {
 _NAMES = {kind: name for name, kind in CONTAINERS.items()}
 
 
-def _offset(value: datetime.tzinfo | None) -> Any:
-    return value
-
+_BASES = (BaseException, int, float, str, tuple, bytes, frozenset, dict, list, set)
+"""Classes of Python's own that a mirrored class may have as a base."""
 
 VALUES: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     bytes: lambda v: (base64.b64encode(v).decode(),),
@@ -183,6 +183,8 @@ class Peer:
         self._next = 0
         self._sending: set[str] = set()
         self._described: set[int] = set()
+        self._told_of: dict[int, dict[str, Any]] = {}
+        self._own_kinds: dict[int, type] = {}
         self.ended = False
         """The other side is gone."""
 
@@ -430,7 +432,7 @@ class Peer:
             return node
         if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
             node["function"] = getattr(value, "__name__", "function")
-        if isinstance(value, types.CoroutineType):
+        if type(value).__module__ == "builtins" and hasattr(value, "__await__"):
             node["coroutine"] = True
         if isinstance(value, BaseException):
             node["raised"] = self.described(value)
@@ -469,8 +471,7 @@ class Peer:
         elif node.get("function") and self._trusted:
             mirror = self._function(node)
         else:
-            kind = self.mirrored_class(node["of"])
-            mirror = self._blank(kind, node)
+            mirror = self._blank(self._class_of_mirrors(node["of"]), node)
         self._mirrors[handle] = mirror
         return mirror
 
@@ -480,13 +481,13 @@ class Peer:
         if data is not None and issubclass(kind, plain):
             mirror = plain.__new__(kind, data)
         else:
-            mirror = object.__new__(kind)
+            mirror = next(each for each in (dict, list, set, object) if issubclass(kind, each)).__new__(kind)
         object.__setattr__(mirror, "_peer_handle", node["h"])
         return mirror
 
     def _function(self, node: dict[str, Any]) -> Any:
         """A real function, so that it can become a method."""
-        owner = self._blank(self.mirrored_class(node["of"]), node)
+        owner = self._blank(self._class_of_mirrors(node["of"]), node)
 
         def mirrored(*args: Any, **kwargs: Any) -> Any:
             return self.call(owner, args, kwargs)
@@ -497,13 +498,27 @@ class Peer:
     def mirrored_class(self, said: dict[str, Any]) -> type:
         """The mirror of a class, or the class itself where both sides have it."""
         handle = said["h"]
-        if handle in self._mirrors:
-            return self._mirrors[handle]  # type: ignore[no-any-return]
-        real = self.real_class(said["module"], said["name"])
-        if real is not None:
-            self._mirrors[handle] = real
-            return real
+        if "bases" in said:
+            self._told_of[handle] = said
+        if handle not in self._mirrors:
+            real = self.real_class(said["module"], said["name"])
+            self._mirrors[handle] = real if real is not None else self._new_class(said)
+        return self._mirrors[handle]  # type: ignore[no-any-return]
+
+    def _class_of_mirrors(self, said: dict[str, Any]) -> type:
+        """A mirrored class, also where the class itself is one of Python's own, such as zip."""
+        kind = self.mirrored_class(said)
+        if type(kind) is MirrorMeta:
+            return kind
+        handle = said["h"]
+        if handle not in self._own_kinds:
+            self._own_kinds[handle] = self._new_class(self._told_of[handle] | {"bases": []})
+        return self._own_kinds[handle]
+
+    def _new_class(self, said: dict[str, Any]) -> type:
+        handle = said["h"]
         bases = [self.mirrored_class(each) for each in said.get("bases", ())]
+        bases = [each for each in bases if type(each) is MirrorMeta or issubclass(each, _BASES)]
         namespace: dict[str, Any] = {
             name: _forwarding(name) for name in said.get("special", ()) if name not in ("__repr__",)
         }
@@ -515,14 +530,16 @@ class Peer:
             "_peer_self": self, "_peer_handle": handle, "__module__": said["module"], "__qualname__": said["name"],
         }  # fmt: skip
         name = said["name"].rpartition(".")[2]
-        for tried in ((*bases, Mirror) if not any(issubclass(each, Mirror) for each in bases) else (*bases,), (Mirror,)):
+        for tried in (
+            (*bases, Mirror) if not any(issubclass(each, Mirror) for each in bases) else (*bases,),
+            (Mirror,),
+        ):
             own = {key: value for key, value in namespace.items() if not _data_based(tried, key)}
             try:
                 kind: type = type.__new__(MirrorMeta, name, tuple(tried), own)
                 break
             except TypeError:
                 continue
-        self._mirrors[handle] = kind
         return kind
 
     def real_class(self, module: str, name: str) -> type | None:
@@ -571,10 +588,12 @@ class Peer:
             kind, args = RuntimeError, [f"{said['of']['name']}: {args}"]
         try:
             error = kind.__new__(kind, *args)
-            if type(kind) is not MirrorMeta:
-                kind.__init__(error, *args)
+            error.args = tuple(args)
         except Exception:
             error = RuntimeError(f"{said['of']['name']}: {args}")
+        if type(kind) is not MirrorMeta:
+            with contextlib.suppress(Exception):
+                kind.__init__(error, *args)
         if type(kind) is MirrorMeta:
             object.__setattr__(error, "_peer_handle", said["h"])
         else:

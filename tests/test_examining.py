@@ -1,0 +1,352 @@
+"""Verdicts of tests whose code runs in another process: honest code passes, wrong code fails, forged verdicts don't."""
+
+from __future__ import annotations
+
+import tempfile
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from rheostat.evidence.examining import Examined, examine
+from rheostat.sandbox import Limits, Sandbox, Show, why_not
+from rheostat_tools.copies import copied
+
+APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
+pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
+BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def judge(root: Path, files: dict[str, str], kind: Sandbox = "auto", *, seconds: float = 20) -> Examined:
+    """What is found of a tree of these files; those named test_*, conftest or below tests/ are the tests' own."""
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(textwrap.dedent(text))
+    own = [name for name in files if Path(name).name.startswith(("test_", "conftest")) or name.startswith("tests/")]
+    said: list[bytes] = []
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        shows = [Show(show.at, "read", show.source) for show in copied(str(root), one)]
+        found = examine(
+            shows, copied(str(root), other), root=str(root), own=own, arguments=["-q", "-x", "-p", "no:cacheprovider"],
+            limits=Limits(seconds=seconds), sandbox=kind, output=said.append, variables=BARE,
+        )  # fmt: skip
+    print(b"".join(said).decode(errors="replace"))
+    return found
+
+
+HONEST = {
+    "functions": ("def add(a, b): return a + b", "from m import add\ndef test(): assert add(1, 2) == 3"),
+    "plain data of all kinds": (
+        """
+        import datetime, decimal, fractions, pathlib, uuid
+        from collections import Counter, OrderedDict, deque, defaultdict
+        def back(x): return x
+        def make():
+            d = defaultdict(list); d["a"].append(1)
+            return [Counter("aab"), OrderedDict(a=1), deque([1, 2]), d, {1: {2}}, frozenset({3}), b"x", bytearray(b"y"),
+                    1j, range(3), 10**40, float("inf"), None, True, (1, (2,)), datetime.date(2026, 1, 2),
+                    datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc), datetime.timedelta(1),
+                    decimal.Decimal("1.5"), fractions.Fraction(1, 3), pathlib.Path("a/b"), uuid.UUID(int=7), "é\\ud800"]
+        """,
+        """
+        import datetime, decimal, fractions, pathlib, uuid
+        from collections import Counter, OrderedDict, deque, defaultdict
+        from m import back, make
+        def test():
+            found = make()
+            wanted = [Counter("aab"), OrderedDict(a=1), deque([1, 2]), {"a": [1]}, {1: {2}}, frozenset({3}), b"x", b"y",
+                    1j, range(3), 10**40, float("inf"), None, True, (1, (2,)), datetime.date(2026, 1, 2),
+                    datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc), datetime.timedelta(1),
+                    decimal.Decimal("1.5"), fractions.Fraction(1, 3), pathlib.Path("a/b"), uuid.UUID(int=7), "é\\ud800"]
+            assert found == wanted
+            assert back(wanted) == wanted
+            assert [type(x) for x in found] == [type(x) for x in make()]
+            assert isinstance(found[3], defaultdict) and found[3]["new"] == []
+        """,
+    ),
+    "what is changed in place": (
+        """
+        def grow(items): items.append(4); items.sort(reverse=True)
+        def fill(d): d["x"] = {"y": [1]}
+        class Stack:
+            def __init__(self): self.items = []
+            def push(self, x): self.items.append(x)
+        """,
+        """
+        from m import Stack, fill, grow
+        def test():
+            items = [1, 3, 2]; grow(items); assert items == [4, 3, 2, 1]
+            d = {}; fill(d); assert d == {"x": {"y": [1]}}
+            s = Stack(); held = s.items; s.push(1); s.push(2)
+            assert held == [1, 2] and s.items is held
+            held.append(3); assert s.items == [1, 2, 3]; s.push(4); assert held == [1, 2, 3, 4]
+        """,
+    ),
+    "classes": (
+        """
+        class Account:
+            rate = 2
+            def __init__(self, owner, balance=0): self.owner, self._balance = owner, balance
+            @property
+            def balance(self): return self._balance
+            def deposit(self, n):
+                if n <= 0: raise ValueError(f"bad amount {n}")
+                self._balance += n
+                return self
+            @classmethod
+            def empty(cls): return cls("nobody")
+            @staticmethod
+            def kind(): return "account"
+            def __len__(self): return self._balance
+            def __contains__(self, x): return x in self.owner
+            def __iter__(self): return iter(self.owner)
+            def __getitem__(self, k): return self.owner[k]
+            def __enter__(self): return self
+            def __exit__(self, *a): self.closed = True
+            def __call__(self, x): return x + self._balance
+            def __repr__(self): return f"Account({self.owner})"
+        class Savings(Account):
+            def __bool__(self): return False
+        """,
+        """
+        import pytest
+        from m import Account, Savings
+        @pytest.fixture
+        def account(): return Account("ann", 5)
+        def test(account):
+            assert isinstance(account, Account) and not isinstance(account, Savings) and issubclass(Savings, Account)
+            assert account.deposit(3) is account and account.balance == 8 and len(account) == 8
+            assert Account.empty().owner == "nobody" and Account.kind() == "account" and Account.rate == 2
+            assert "a" in account and list(account) == ["a", "n", "n"] and account[1:] == "nn" and account(2) == 10
+            assert repr(account) == "Account(ann)" and f"{account}" == "Account(ann)" and not Savings("x")
+            with account as same: assert same is account
+            assert account.closed
+            account.owner = "bob"; assert account.owner == "bob"
+            with pytest.raises(ValueError, match="bad amount -1"): account.deposit(-1)
+            with pytest.raises(AttributeError): account.nothing
+        """,
+    ),
+    "objects that are equal": (
+        """
+        from dataclasses import dataclass, field
+        from enum import Enum, IntEnum, StrEnum
+        from typing import NamedTuple
+        @dataclass
+        class Point:
+            x: int
+            y: int = 0
+            tags: list = field(default_factory=list)
+            def moved(self, n): return Point(self.x + n, self.y, [*self.tags, "moved"])
+        @dataclass(frozen=True, order=True)
+        class Version: major: int; minor: int
+        class Colour(Enum): RED = 1; BLUE = 2
+        class Level(IntEnum): LOW = 1; HIGH = 3
+        class Name(StrEnum): A = "a"
+        class Pair(NamedTuple): a: int; b: Point
+        def newest(versions): return max(versions)
+        def colour(n): return Colour(n)
+        """,
+        """
+        import pytest
+        from m import Colour, Level, Name, Pair, Point, Version, colour, newest
+        def test():
+            assert Point(1).moved(2) == Point(3, 0, ["moved"]) and Point(1) != Point(2) and Point(1, 2).y == 2
+            assert [Point(1), Point(2)] == [Point(1), Point(2)]
+            assert newest([Version(1, 2), Version(2, 0)]) == Version(2, 0) and Version(1, 0) < Version(1, 1)
+            assert {Version(1, 2): "a"}[Version(1, 2)] == "a"
+            assert colour(1) is Colour.RED and colour(2) == Colour.BLUE and Colour["RED"].value == 1
+            assert [c.name for c in Colour] == ["RED", "BLUE"] and Level.HIGH == 3 and Level.LOW < 2 and Name.A == "a"
+            assert Pair(1, Point(2)).a == 1 and Pair(1, 2) == (1, 2) and Pair(1, Point(2)).b == Point(2)
+        @pytest.mark.parametrize("colour,n", [(Colour.RED, 1), (Colour.BLUE, 2)])
+        def test_more(colour, n): assert colour.value == n
+        """,
+    ),
+    "exceptions": (
+        """
+        import json
+        class Broken(ValueError):
+            def __init__(self, code, why): super().__init__(why); self.code = code
+        class Worse(Broken): pass
+        def fail(kind):
+            if kind == "json": json.loads("{")
+            if kind == "key": return {}["x"]
+            if kind == "exit": raise SystemExit(3)
+            if kind == "chain":
+                try: 1 / 0
+                except ZeroDivisionError as e: raise Worse(7, "as it was zero") from e
+            raise Broken(5, "no")
+        """,
+        """
+        import json, pytest
+        from m import Broken, Worse, fail
+        def test():
+            with pytest.raises(json.JSONDecodeError): fail("json")
+            with pytest.raises(KeyError) as told: fail("key")
+            assert told.value.args == ("x",)
+            with pytest.raises(SystemExit) as told: fail("exit")
+            assert told.value.code == 3
+            with pytest.raises(Broken, match="zero") as told: fail("chain")
+            assert isinstance(told.value, Worse) and told.value.code == 7
+            with pytest.raises(ValueError) as told: fail("")
+            assert str(told.value) == "no" and told.value.code == 5 and type(told.value) is Broken
+        """,
+    ),
+    "functions of the tests called back": (
+        """
+        def apply(f, items): return [f(x) for x in items]
+        def total(items): return sum(items)
+        def guard(f):
+            try: return f()
+            except KeyError as e: return f"no {e.args[0]}"
+        def save(store, key): store.put(key, 3); return store.size()
+        def best(items, key=len): return max(items, key=key)
+        def hooked(on): on("begin"); return on
+        """,
+        """
+        import io, pytest
+        from m import apply, best, guard, hooked, save, total
+        class Store:
+            def __init__(self): self.d = {}
+            def put(self, k, v): self.d[k] = v
+            def size(self): return len(self.d)
+        def bad(): raise KeyError("here")
+        def worse(): raise RuntimeError("mine")
+        def test():
+            assert apply(lambda x: x * 2, [1, 2]) == [2, 4] and total(x for x in range(4)) == 6
+            assert guard(bad) == "no here"
+            with pytest.raises(RuntimeError, match="mine"): guard(worse)
+            store = Store(); assert save(store, "k") == 1 and store.d == {"k": 3}
+            assert best(["a", "bbb"]) == "bbb" and best([1, -5], key=abs) == -5
+            seen = []; assert hooked(seen.append) is not None; assert seen == ["begin"]
+            assert apply(str.upper, ["a"]) == ["A"] and apply(int, ["3"]) == [3]
+        """,
+    ),
+    "generators and iterators": (
+        "def count(n):\n    for i in range(n): yield i * i\ndef pairs(d): return d.items()\n"
+        "def chunks(x): return zip(x, x[1:])",
+        "from m import chunks, count, pairs\nimport itertools\ndef test():\n    assert list(count(3)) == [0, 1, 4]\n"
+        "    g = count(9); assert next(g) == 0 and list(itertools.islice(g, 2)) == [1, 4]\n"
+        "    assert sorted(pairs({'a': 1})) == [('a', 1)] and list(chunks('abc')) == [('a', 'b'), ('b', 'c')]\n",
+    ),
+    "patches": (
+        """
+        import os, random, time, subprocess
+        from datetime import datetime
+        LIMIT = 3
+        def slow(): time.sleep(100); return "done"
+        def limit(): return LIMIT * 2
+        def fetch(u): raise OSError("network")
+        def load(u): return fetch(u).upper()
+        def key(): return os.environ["MY_KEY"]
+        def put(): os.environ["FROM_CODE"] = "1"
+        def roll(): return random.randint(1, 6)
+        def ask(): return int(input("n? ")) + 1
+        def ran(): return subprocess.check_output(["x"])
+        class Client:
+            def get(self, x): return "real"
+        def use(): return Client().get("q")
+        """,
+        """
+        import os, random, time
+        from unittest import mock
+        import m
+        def test(monkeypatch):
+            naps = []; monkeypatch.setattr(time, "sleep", naps.append); assert m.slow() == "done" and naps == [100]
+            monkeypatch.setattr(m, "LIMIT", 5); assert m.limit() == 10
+            monkeypatch.setattr(m, "fetch", lambda u: u + "!"); assert m.load("a") == "A!"
+            monkeypatch.setenv("MY_KEY", "k"); assert m.key() == "k"
+            m.put(); assert os.environ.pop("FROM_CODE") == "1"
+            monkeypatch.setattr("builtins.input", lambda p: "41"); assert m.ask() == 42
+            monkeypatch.setattr(m.Client, "get", lambda self, x: f"fake {x}"); assert m.use() == "fake q"
+            random.seed(4); a = m.roll(); random.seed(4); assert m.roll() == a == (random.seed(4) or random.randint(1, 6))
+        def test_undone():
+            assert m.limit() == 6 and m.use() == "real"
+        @mock.patch("m.fetch", return_value="x")
+        def test_mock(fetch):
+            assert m.load("u") == "X"; fetch.assert_called_once_with("u")
+            with mock.patch("subprocess.check_output", return_value=b"out") as run: assert m.ran() == b"out"
+            assert run.call_args == mock.call(["x"])
+            with mock.patch.object(m.Client, "get", return_value=7): assert m.use() == 7
+            assert m.use() == "real"
+        """,
+    ),
+    "what is printed, warned and logged": (
+        """
+        import logging, sys, warnings
+        def shout(): print("hello"); print("oops", file=sys.stderr)
+        def warn(): warnings.warn("old", DeprecationWarning); logging.getLogger("app").info("did %s", "it")
+        def ask(): return sys.stdin.read()
+        """,
+        """
+        import io, logging, pytest
+        import m
+        def test(capsys, caplog, monkeypatch):
+            m.shout(); out = capsys.readouterr(); assert (out.out, out.err) == ("hello\\n", "oops\\n")
+            with caplog.at_level(logging.INFO), pytest.warns(DeprecationWarning, match="old"): m.warn()
+            assert "did it" in caplog.text
+            monkeypatch.setattr("sys.stdin", io.StringIO("typed")); assert m.ask() == "typed"
+        """,
+    ),
+    "files": (
+        "import json, pathlib\ndef save(p, d): pathlib.Path(p).write_text(json.dumps(d))\n"
+        "def load(p):\n    with open(p) as f: return json.load(f)\ndef here(): return pathlib.Path('x.txt').write_text('1')",
+        "import json, m\ndef test(tmp_path, monkeypatch):\n    m.save(tmp_path / 'a', {'k': 1})\n"
+        "    assert json.loads((tmp_path / 'a').read_text()) == {'k': 1}\n    (tmp_path / 'b').write_text('[2]')\n"
+        "    assert m.load(str(tmp_path / 'b')) == [2]\n    monkeypatch.chdir(tmp_path); m.here()\n"
+        "    assert (tmp_path / 'x.txt').read_text() == '1'\n",
+    ),
+    "async": (
+        """
+        import asyncio
+        async def fetch(n): await asyncio.sleep(0); return n + 1
+        async def numbers(n):
+            for i in range(n): yield i
+        class Session:
+            async def __aenter__(self): self.open = True; return self
+            async def __aexit__(self, *a): self.open = False
+        """,
+        """
+        import asyncio, m
+        def test():
+            assert asyncio.run(m.fetch(1)) == 2
+            async def many():
+                async with m.Session() as s: assert s.open
+                return await asyncio.gather(m.fetch(1), m.fetch(2)), [i async for i in m.numbers(3)]
+            assert asyncio.run(many()) == ([2, 3], [0, 1, 2])
+        """,
+    ),
+    "numbers that are near": (
+        "import math\ndef root(x): return math.sqrt(x)\ndef stats(): return {'mean': 0.1 + 0.2, 'all': [0.1 + 0.2]}",
+        "import math, pytest\nfrom m import root, stats\ndef test():\n    assert root(2) == pytest.approx(1.41421356)\n"
+        "    assert abs(root(2) - 1.414) < 1e-3 and math.isclose(root(4), 2)\n"
+        "    assert stats()['all'] == pytest.approx([0.3])\n",
+    ),
+    "everything imported": (
+        "__all__ = ['a']\ndef a(): return 1\n_b = 2\nVALUES = [1, 2]",
+        "from m import *\nimport m\nfrom m import _b\ndef test(): assert a() == 1 and _b == 2 and m.VALUES == [1, 2]\n"
+        "def test_not(): assert 'VALUES' not in globals() and m.__name__ == 'm' and m.__file__.endswith('m.py')",
+    ),
+    "unittest": (
+        "def half(x):\n    if x % 2: raise ValueError('odd')\n    return x // 2",
+        "import unittest\nfrom m import half\nclass TestHalf(unittest.TestCase):\n"
+        "    def test_even(self): self.assertEqual(half(4), 2)\n"
+        "    def test_odd(self):\n        with self.assertRaises(ValueError): half(3)\n",
+    ),
+    "a cache": (
+        "from functools import lru_cache, partial\n@lru_cache\ndef f(x): return x + 1\ng = partial(f, 4)",
+        "from m import f, g\ndef test():\n    f(1); f(1)\n    assert f.cache_info().hits >= 1 and g() == 5\n    f.cache_clear()\n",
+    ),
+    "subclasses of plain types": (
+        "class D(dict):\n    def total(self): return sum(self.values())\nclass L(list):\n    def first(self): return self[0]\n"
+        "class S(str):\n    def loud(self): return self.upper()\nclass I(int): pass",
+        "from m import D, I, L, S\ndef test():\n    assert D(a=1, b=2) == {'a': 1, 'b': 2} and D(a=1).total() == 1\n"
+        "    assert L([1, 2]) == [1, 2] and L([3]).first() == 3 and S('x') == 'x' and S('x').loud() == 'X' and I(3) + 1 == 4\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HONEST)
+def test_honest_code_passes(what: str, tmp_path: Path) -> None:
+    code, tests = HONEST[what]
+    found = judge(tmp_path, {"m.py": code, "test_m.py": tests})
+    assert (found.passed, found.why) == (True, "")
