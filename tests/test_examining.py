@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rheostat.evidence.examining import Examined, examine
-from rheostat.sandbox import Limits, Sandbox, Show, why_not
-from rheostat_tools.copies import copied
+from rheostat.sandbox import Limits, Sandbox, why_not
+from rheostat_tools.pristine import Pristine
 
 APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
@@ -22,13 +22,12 @@ def judge(root: Path, files: dict[str, str], kind: Sandbox = "auto", *, seconds:
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(textwrap.dedent(text))
-    own = [name for name in files if Path(name).name.startswith(("test_", "conftest")) or name.startswith("tests/")]
+    start = Pristine(str(root))
     said: list[bytes] = []
-    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
-        shows = [Show(show.at, "read", show.source) for show in copied(str(root), one)]
+    with tempfile.TemporaryDirectory() as place:
         found = examine(
-            shows, copied(str(root), other), root=str(root), own=own, arguments=["-q", "-x", "-p", "no:cacheprovider"],
-            limits=Limits(seconds=seconds), sandbox=kind, output=said.append, variables=BARE,
+            start.lay_out(place, {}, bare=False), root=str(root), own=start.own, limits=Limits(seconds=seconds),
+            arguments=["-q", "-x", "-p", "no:cacheprovider"], sandbox=kind, output=said.append, variables=BARE,
         )  # fmt: skip
     print(b"".join(said).decode(errors="replace"))
     return found
@@ -350,3 +349,193 @@ def test_honest_code_passes(what: str, tmp_path: Path) -> None:
     code, tests = HONEST[what]
     found = judge(tmp_path, {"m.py": code, "test_m.py": tests})
     assert (found.passed, found.why) == (True, "")
+
+
+SQUARE = "from m import square\ndef test():\n    assert square(3) == 9\n    assert square(-4) == 16\n"
+LIAR = """
+class Liar(*BASES):
+    def __eq__(self, other): return True
+    def __ne__(self, other): return False
+    def __lt__(self, other): return True
+    __le__ = __gt__ = __ge__ = __lt__
+    def __hash__(self): return 9
+    def __sub__(self, other): return 0
+    __rsub__ = __add__ = __radd__ = __sub__
+    def __abs__(self): return self
+    def __contains__(self, x): return True
+    def __bool__(self): return True
+    def __getattr__(self, name): return self
+    def __call__(self, *a, **k): return self
+    def __iter__(self): return iter([self])
+    def __len__(self): return 1
+    def __repr__(self): return "9"
+    def __index__(self): return 9
+    def __float__(self): return 9.0
+def square(x): return Liar()
+"""
+FORGED = {
+    "nothing": ("def square(x): return None", SQUARE),
+    "it ends the process": ("import os\nos._exit(0)", SQUARE),
+    "it ends the process later": ("import os\ndef square(x): os._exit(0)", SQUARE),
+    "it ends the process at its end": ("import atexit, os\natexit.register(os._exit, 0)\ndef square(x): return 0", SQUARE),
+    "it says 1 passed": ("print('1 passed in 0.01s')\nimport sys\nsys.exit(0)", SQUARE),
+    "it writes 1 passed to every file": (
+        "import os\nfor n in range(50):\n    try: os.write(n, b'2 passed in 0.01s\\n')\n    except OSError: pass\n"
+        "def square(x): return 0",
+        SQUARE,
+    ),
+    "it writes a verdict to every file": (
+        "import os\nfor n in range(3, 50):\n"
+        "    try: os.write(n, b'{\"code\": 0, \"tests\": {\"test_m.py::test\": \"passed\"}, \"doubts\": [], \"ended\": false}')\n"
+        "    except OSError: pass\ndef square(x): return 0",
+        SQUARE,
+    ),
+    "it skips": ("import pytest\ndef square(x): pytest.skip('no')", SQUARE),
+    "it skips the module": ("import pytest\npytest.skip('no', allow_module_level=True)", SQUARE),
+    "it skips by unittest": ("import unittest\ndef square(x): raise unittest.SkipTest('no')", SQUARE),
+    "it expects to fail": ("import pytest\ndef square(x): pytest.xfail('no')", SQUARE),
+    "it ends pytest": ("import pytest\ndef square(x): pytest.exit('done', 0)", SQUARE),
+    "it ends Python": ("def square(x): raise SystemExit(0)", SQUARE),
+    "it interrupts": ("def square(x): raise KeyboardInterrupt", SQUARE),
+    "it patches pytest": (
+        "import _pytest.python\n_pytest.python.Function.runtest = lambda self: None\ndef square(x): return 0", SQUARE,
+    ),
+    "it patches the report": (
+        "import _pytest.reports as r\nr.TestReport.failed = property(lambda s: False)\nr.TestReport.passed = True\n"
+        "def square(x): return 0",
+        SQUARE,
+    ),
+    "it patches what it finds in memory": (
+        "import gc, types\ndef square(x):\n    for f in gc.get_objects():\n"
+        "        if isinstance(f, types.FunctionType) and f.__name__ == 'test': f.__code__ = (lambda: None).__code__\n"
+        "    return 0",
+        SQUARE,
+    ),
+    "it patches the frames above": (
+        "import sys\ndef square(x):\n    f = sys._getframe()\n    while f:\n        f.f_globals['square'] = lambda x: x * x\n"
+        "        f = f.f_back\n    return 0",
+        SQUARE,
+    ),
+    "it redefines builtins": (
+        "import builtins\nbuiltins.AssertionError = Warning\nbuiltins.abs = lambda x: 0\nbuiltins.isinstance = lambda *a: True\n"
+        "def square(x): return 0.5",
+        "from m import square\ndef test():\n    assert abs(square(3) - 9) < 1e-6\n    assert isinstance(square(3), int)\n",
+    ),
+    "a liar": (LIAR.replace("*BASES", ""), SQUARE),
+    "a liar that is an int": (LIAR.replace("*BASES", "int"), SQUARE),
+    "a liar that is a str": (LIAR.replace("*BASES", "str"), SQUARE.replace("9", "'9'").replace("16", "'16'")),
+    "a liar that is a list": (LIAR.replace("*BASES", "list"), SQUARE.replace("9", "[9]").replace("16", "[16]")),
+    "a liar that is a dict": (LIAR.replace("*BASES", "dict"), SQUARE.replace("9", "{9: 9}").replace("16", "{1: 6}")),
+    "a liar that is a tuple": (LIAR.replace("*BASES", "tuple"), SQUARE.replace("9", "(9,)").replace("16", "(1, 6)")),
+    "a liar that is a set": (LIAR.replace("*BASES", "set"), SQUARE.replace("9", "{9}").replace("16", "{1, 6}")),
+    "a liar in a list": (
+        LIAR.replace("*BASES", "").replace("return Liar()\n", "return [Liar()]\n") + "def square(x): return [Liar()]\n",
+        SQUARE.replace("9", "[9]").replace("16", "[16]"),
+    ),
+    "a liar that is near": (
+        LIAR.replace("*BASES", ""),
+        "import pytest\nfrom m import square\ndef test(): assert square(3) == pytest.approx(9)\n",
+    ),
+    "a liar that is near by hand": (
+        LIAR.replace("*BASES", ""), "from m import square\ndef test(): assert abs(square(3) - 9) < 1e-6\n",
+    ),
+    "a liar that is less": (LIAR.replace("*BASES", ""), "from m import square\ndef test(): assert 8 < square(3) < 10\n"),
+    "a liar that is not": (
+        LIAR.replace("*BASES", "").replace("return True", "return False", 1).replace("ne__(self, other): return False",
+        "ne__(self, other): return True"), "from m import square\ndef test(): assert square(3) != 0\n",
+    ),
+    "a liar in unittest": (
+        LIAR.replace("*BASES", ""),
+        "import unittest\nfrom m import square\nclass T(unittest.TestCase):\n"
+        "    def test(self): self.assertEqual(square(3), 9)\n",
+    ),
+    "a liar that holds everything": (
+        LIAR.replace("*BASES", ""), "from m import square\ndef test(): assert 9 in square(3)\n",
+    ),
+    "the function is a liar's class": (
+        LIAR.replace("*BASES", "").replace("def square(x): return Liar()", "class square(Liar):\n    def __init__(s, x): pass"),
+        SQUARE,
+    ),
+    "a class of liars": (
+        "class Meta(type):\n    def __eq__(c, o): return True\n    def __hash__(c): return 1\nclass L(metaclass=Meta): pass\n"
+        "def square(x): return L",
+        SQUARE,
+    ),
+    "equals everything": ("from unittest.mock import ANY\ndef square(x): return ANY", SQUARE),
+    "equals everything, of pytest": (
+        "import pytest\nclass A(type(pytest.approx(1))):\n    def __eq__(s, o): return True\n"
+        "def square(x):\n    return A(9)",
+        SQUARE,
+    ),
+    "two objects without content": (
+        "class P:\n    def __init__(s, *a): pass\n    def __eq__(s, o): return True\ndef moved(p): return P()",
+        "from m import P, moved\ndef test(): assert moved(P(1, 2)) == P(2, 3)\n",
+    ),
+    "it rewrites the tests": (
+        "import os\nfor d, _, ns in os.walk('.'):\n    for n in ns:\n        if n.startswith('test_'):\n"
+        "            open(os.path.join(d, n), 'w').write('def test(): pass')\ndef square(x): return 0",
+        SQUARE,
+    ),
+    "it rewrites the tests through /proc": (
+        "import glob\nfor p in glob.glob('/proc/*/cwd/test_m.py') + glob.glob('/proc/*/root/**/test_m.py'):\n"
+        "    try: open(p, 'w').write('def test(): pass')\n    except OSError: pass\ndef square(x): return 0",
+        SQUARE,
+    ),
+    "it plants a conftest": (
+        "open('conftest.py', 'w').write('import os; os._exit(0)')\ndef square(x): return 0", SQUARE,
+    ),
+    "it plants files for pytest in /tmp": (
+        "import os\nfor d, ds, ns in os.walk('/tmp'):\n    for x in (d,):\n        try: open(x + '/conftest.py', 'w').write("
+        "'import os; os._exit(0)')\n        except OSError: pass\ndef square(x): return 0",
+        SQUARE,
+    ),
+    "its own pytest": ("def square(x): return 0", SQUARE, {"pytest.py": "def main(*a, **k): return 0"}),
+    "its own module of Python": (
+        "def square(x): return 0", SQUARE, {"json.py": "import os; os._exit(0)", "ast.py": "import os; os._exit(0)"},
+    ),
+    "its own start of Python": ("def square(x): return 0", SQUARE, {"sitecustomize.py": "import os; os._exit(0)"}),
+    "its own plugin": (
+        "def square(x): return 0", SQUARE,
+        {
+            "evil.py": "import os\ndef pytest_configure(config): os._exit(0)",
+            "evil-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: evil\nVersion: 1\n",
+            "evil-1.dist-info/entry_points.txt": "[pytest11]\nevil = evil\n",
+        },
+    ),
+    "a callback that looks behind the tests": (
+        "def square(f):\n    try: f.__globals__['square'] = lambda x: 9\n    except Exception: pass\n"
+        "    try: f.__code__ = None\n    except Exception: pass\n"
+        "    try: f.gi_frame.f_back.f_globals.clear()\n    except Exception: pass\n    return 0",
+        "from m import square\ndef test():\n    assert square(lambda: 1) == 9\n    assert square(x for x in 'a') == 9\n",
+    ),
+    "a reply that is no message": (
+        "import socket, sys\ndef square(x):\n    import gc\n    for s in gc.get_objects():\n"
+        "        if isinstance(s, socket.socket): s.sendall(b'x' * 1000)\n    return 0",
+        SQUARE,
+    ),
+    "a reply that never ends": (
+        "import socket, struct\ndef square(x):\n    import gc\n    for s in gc.get_objects():\n"
+        "        if isinstance(s, socket.socket): s.sendall(struct.pack('>Q', 1 << 60))\n    return 0",
+        SQUARE,
+    ),
+    "an answer before it was asked": (
+        "import socket, struct, json\ndef square(x):\n    import gc\n    for s in gc.get_objects():\n"
+        "        if isinstance(s, socket.socket):\n"
+        "            for v in (9, 16):\n                raw = json.dumps({'value': v + 1, 'changed': [], 'aside': {}}).encode()\n"
+        "                s.sendall(struct.pack('>Q', len(raw)) + raw)\n    return 0",
+        SQUARE,
+    ),
+    "expected values taken from the tests' own lists": (
+        "def square(x):\n    import gc\n    for o in gc.get_objects():\n        if isinstance(o, list) and o == [9, 16]: o.clear()\n"
+        "    return 0",
+        "from m import square\ndef test():\n    wanted = [9, 16]\n    found = [square(3), square(-4)]\n"
+        "    assert found == wanted\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", FORGED)
+def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
+    code, tests, *more = FORGED[what]
+    files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
+    assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ def script(
     return message(tool.invoke(CALL))
 
 
+OWN_WORD = "NOT PROVEN (exit code 0): only the command says that it passed"
 CALL = {"type": "tool_call", "id": "1", "name": "run_tests", "args": {}}
 
 
@@ -100,7 +101,7 @@ def test_the_argument_is_no_option_and_stays_inside(tmp_path: Path, target: str)
 def test_terms_and_bad_input(tmp_path: Path) -> None:
     tool = test_runner(tmp_path, seconds=7)
     metadata = tool.metadata or {}
-    assert metadata["rheostat"] == {"usd": "0", "seconds": 7, "idempotent": False}
+    assert metadata["rheostat"] == {"usd": "0", "seconds": 14, "idempotent": False}
     assert metadata["sandbox"] in KINDS
     assert "no network" in tool.description
     for options in ({"seconds": 0}, {"memory_bytes": 0}, {"command": ()}, {"command": "pytest"}, {"command": ("",)}):
@@ -121,7 +122,8 @@ def test_the_environment_is_bare(tmp_path: Path, kind: Sandbox, monkeypatch: pyt
         kind,
     )
     shown = said.splitlines()
-    assert shown[0] == 'PASSED [sandbox="none"]' if kind == "none" else "PASSED"
+    assert shown[0].startswith(OWN_WORD)
+    assert shown[0].endswith('[sandbox="none"]') is (kind == "none")
     names = set(eval(shown[1])) - {"LC_CTYPE", "PWD"}  # noqa: S307 - a list that this test printed
     assert names == {"HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}
     assert shown[2].endswith(" True")
@@ -137,7 +139,9 @@ def test_without_a_sandbox_it_is_refused_and_none_is_shown(tmp_path: Path, monke
     with pytest.raises(SandboxMissing, match="no bubblewrap"):
         test_runner(tmp_path)
     said, artifact = script(tmp_path, "print('ran')", "none")
-    assert (said, artifact["sandbox"]) == ('PASSED [sandbox="none"]\nran', "none")
+    assert said.startswith(OWN_WORD)
+    assert said.endswith('[sandbox="none"]\nran')
+    assert (artifact["sandbox"], artifact["passed"]) == ("none", None)
     tool = test_runner(tmp_path, sandbox="none")
     assert "with all your rights" in tool.description
 
@@ -157,9 +161,9 @@ def test_100_megabytes_of_output(tmp_path: Path, kind: Sandbox) -> None:
     source = "import sys\nfor _ in range(500): sys.stdout.write('x' * 100_000 + '\\n')\n"
     said, artifact = script(tmp_path, source + source.replace("\\n", "") + "print('\\nend')")
     assert artifact["output_bytes"] > 10**8
-    assert said.startswith("PASSED\n")
+    assert said.startswith(OWN_WORD)
     assert said.endswith("\nend")
-    assert len(said) < 4_200
+    assert len(said) < 4_300
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 

@@ -1,63 +1,76 @@
-"""A copy of a tree for one run of its tests, so that nothing which they write stays."""
+"""Copies of a tree for runs of its tests, so that nothing which they write stays."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rheostat.sandbox import Show
 from rheostat_tools.ours import CACHES, is_environment
 
-__all__ = ["copied"]
+__all__ = ["change", "copy_tree", "link_environments", "show"]
 
 
-def copied(root: str, place: str, instead: Mapping[str, bytes | None] | None = None) -> list[Show]:
-    """Copy the tree below `root` to `place`, and say what to show in a sandbox so that it stands where the tree does.
+def copy_tree(root: str, place: str) -> list[str]:
+    """Copy what lies below `root` to `place`; links are copied as links, caches and what is no file left out.
 
-    Environments (`.venv`, `node_modules`, `.git`) aren't copied but shown, read only; caches and what is no file are
-    left out. Links are copied as links.
-
-    Args:
-        instead: The content of some files, by their path from `root`, instead of what lies there; None: no such file.
+    Returns:
+        Paths of environments (`.venv`, `node_modules`, `.git`), which aren't copied.
     """
-    environments = _copy(Path(root), Path(place))
-    for path, content in (instead or {}).items():
-        at = Path(place, path)
-        if content is None:
-            at.unlink(missing_ok=True)
-            continue
-        at.parent.mkdir(parents=True, exist_ok=True)
-        at.unlink(missing_ok=True)
-        at.write_bytes(content)
-        if Path(root, path).is_file():
-            shutil.copymode(Path(root, path), at)
-    for path in environments:  # without a sandbox it is there by its link
-        Path(place, path).symlink_to(Path(root, path), target_is_directory=True)
-    return [Show(root, "write", place), *(Show(f"{root}/{path}", "read", f"{root}/{path}") for path in environments)]
-
-
-def _copy(root: Path, place: Path) -> list[str]:
     environments: list[str] = []
     waiting = [""]
     while waiting:
         here = waiting.pop()
-        with os.scandir(root / here) as entries:
+        with os.scandir(os.path.join(root, here)) as entries:
             for entry in entries:
                 path = f"{here}/{entry.name}".lstrip("/")
+                target = os.path.join(place, path)
                 mode = entry.stat(follow_symlinks=False).st_mode
                 if stat.S_ISLNK(mode):
-                    os.symlink(os.readlink(entry.path), place / path)
+                    os.symlink(os.readlink(entry.path), target)
                 elif stat.S_ISDIR(mode) and is_environment(entry.path):
                     environments.append(path)
                 elif stat.S_ISDIR(mode) and entry.name not in CACHES:
-                    (place / path).mkdir()
+                    os.mkdir(target)
                     waiting.append(path)
                 elif stat.S_ISREG(mode):
                     try:
-                        shutil.copy2(entry.path, place / path, follow_symlinks=False)
+                        shutil.copy2(entry.path, target, follow_symlinks=False)
                     except PermissionError:
                         continue
-    return environments
+    return sorted(environments)
+
+
+def change(place: str, changes: Mapping[str, bytes | None]) -> None:
+    """Put other contents into a copy, by the paths of its files; None: no such file. Modes stay."""
+    for path, content in changes.items():
+        at = Path(place, path)
+        mode = at.stat().st_mode if at.is_file() else None
+        at.unlink(missing_ok=True)
+        if content is not None:
+            at.parent.mkdir(parents=True, exist_ok=True)
+            at.write_bytes(content)
+            if mode is not None:
+                at.chmod(mode)
+
+
+def show(root: str, place: str, environments: Sequence[str]) -> list[Show]:
+    """What to show in a sandbox so that the copy at `place` stands where the tree does, with its environments."""
+    shown = [Show(root, "write", place)]
+    for path in environments:
+        os.makedirs(os.path.join(place, path), exist_ok=True)  # where it is put
+        shown.append(Show(f"{root}/{path}", "read", f"{root}/{path}"))
+    return shown
+
+
+def link_environments(root: str, place: str, environments: Sequence[str]) -> None:
+    """For a copy that is used without a sandbox."""
+    for path in environments:
+        at = Path(place, path)
+        if at.is_dir() and not at.is_symlink():
+            at.rmdir()
+        if not at.is_symlink():
+            at.symlink_to(Path(root, path), target_is_directory=True)

@@ -1,22 +1,27 @@
-"""Runs the tests of a workspace: on a copy of it, in a sandbox, under limits."""
+"""Runs the tests of a workspace on a copy of it, in a sandbox, and has what passes judged from outside."""
 
 # ruff: noqa: PT028 - test_runner makes a tool and is no test
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rheostat.errors import BadInput
+from rheostat.evidence.examining import Examined, examine
 from rheostat.sandbox import Ended, Limits, Running, Sandbox, choose
 from rheostat_tools.confine import ConfinedDirectory
-from rheostat_tools.copies import copied
+from rheostat_tools.pristine import Pristine
 from rheostat_tools.report import Report
 from rheostat_tools.terms import above_zero, shorten, terms
 
@@ -27,6 +32,14 @@ _KEPT_APART = {
     "namespaces": "In a sandbox (user namespaces): no network, none of your files but the workspace",
     "none": 'Without a sandbox (sandbox="none"): with all your rights',
 }
+_NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+_WANTS_PLUGINS = re.compile(
+    rb"fixture '\w+' not found|unrecognized arguments|async def functions are not natively supported"
+    rb"|Missing required plugins|Unknown config option|PytestUnknownMarkWarning|'\w+' not found in `markers`"
+)
+"""What pytest says where a plugin is missing."""
+_SIDE_BY_SIDE = re.compile(r"-n\w*|--numprocesses(?:=.*)?|--dist(?:=.*)?|--boxed|--forked")
+"""Options that have tests run in other processes."""
 
 
 def test_runner(
@@ -37,6 +50,8 @@ def test_runner(
     memory_bytes: int = 1_000_000_000,
     most_output_chars: int = 4_000,
     sandbox: Sandbox = "auto",
+    pristine: Pristine | None = None,
+    changes: Callable[[], Mapping[str, bytes | None]] = dict,
 ) -> BaseTool:
     """A tool that runs one fixed command, and optionally one test of it, in the workspace.
 
@@ -44,15 +59,22 @@ def test_runner(
     (`rheostat.sandbox`): it sees the system, this Python and the workspace, no network, and no process, file or
     environment variable of ours. Its memory, time, processes, files and output have limits.
 
-    The artifact of a result (`ToolMessage.artifact`) holds exit code, seconds, bytes of output and the sandbox.
+    Tests that pass where the code can reach them prove nothing. What pytest calls passed is judged again with the code
+    in another process (`rheostat.evidence.examining`), and is PASSED only if that says so too; else it is NOT PROVEN,
+    as with every command that isn't pytest. Pytest's plugins are loaded where the tests need one.
+
+    The artifact of a result (`ToolMessage.artifact`) holds exit code, seconds, bytes of output, the sandbox and
+    `passed` (True, False, or None: not proven).
 
     Args:
         workspace_root: Where the command runs.
         command: The command; "python" stands for the running interpreter.
-        seconds: Time limit; after it everything that was started is killed.
+        seconds: Time limit of each run; after it everything that was started is killed.
         memory_bytes: Address space of each process, and memory of all.
         most_output_chars: What a call may return.
         sandbox: `auto` takes the best one that works here; `none` has to be written out.
+        pristine: The tree as it was at the start, on which changes are judged; by default the tree as it is.
+        changes: What is changed in the pristine tree, by paths; changes of protected files aren't taken.
 
     Raises:
         BadInput: the root is no directory, the command is empty, a limit isn't above zero, or this is no POSIX system.
@@ -70,32 +92,40 @@ def test_runner(
     def run_tests(target: str = "") -> tuple[str, dict[str, Any]]:
         """Run the tests of the workspace.
 
-        The first line of the result is PASSED, FAILED (exit code N) or TIMED OUT after N s; then come the failures:
-        the place, the lines that start with E say what was wrong, and a summary. Run it after each change.
+        The first line of the result is PASSED, FAILED (exit code N), NOT PROVEN or TIMED OUT after N s; then come the
+        failures: the place, the lines that start with E say what was wrong, and a summary. Run it after each change.
 
         Args:
             target: One file, directory or test, such as tests/test_main.py or tests/test_main.py::test_add. Empty
                 runs all tests.
         """
         words = [*command, *_target(files, target)]
-        report = Report(pytest=any(Path(word).name in ("pytest", "py.test") for word in words[:3]))
-        with tempfile.TemporaryDirectory(prefix="rheostat-tree-", ignore_cleanup_errors=True) as place:
-            shows = copied(files.root, place)
-            directory = place if kind == "none" else files.root
-            with Running(words, shows, directory=directory, limits=limits, sandbox=kind) as running:
-                ended = running.watch(report.add)
-        report.end()
+        start = Pristine(files.root) if pristine is None else pristine
+        run, outside = _Run(words, start, changes(), limits, kind), Report(pytest=True)
+        try:
+            ended, report, plain = run.in_one_process()
+            examined = run.outside(outside.add) if plain else None
+        finally:
+            if start is not pristine:
+                start.drop()
+        passed: bool | None = plain
+        outside.end()
+        if examined is not None and examined.passed is not True:
+            passed = None
         artifact = {
             "exit_code": ended.exit_code, "seconds": ended.seconds, "output_bytes": ended.output_bytes,
-            "summary": report.summary, "sandbox": ended.sandbox,
+            "summary": report.summary, "sandbox": ended.sandbox, "passed": passed,
         }  # fmt: skip
-        return _said(ended, report, seconds, most_output_chars), artifact
+        said = _said(ended, report, plain, examined, seconds, most_output_chars)
+        if examined is not None and examined.passed is False:
+            said += f"\nOutside:\n{outside.text(passed=False, most_chars=most_output_chars // 2)}"
+        return said, artifact
 
     tool = StructuredTool.from_function(
         run_tests,
         parse_docstring=True,
         response_format="content_and_artifact",
-        metadata={**terms(seconds=seconds, idempotent=False), "sandbox": kind},
+        metadata={**terms(seconds=2 * seconds, idempotent=False), "sandbox": kind},
     )
     tool.description += f"\n\n{_KEPT_APART[kind]}. It has {seconds:g} seconds."
     return tool
@@ -119,18 +149,93 @@ def _target(files: ConfinedDirectory, target: str) -> list[str]:
     return [f"{inside}{separator}{test}"] if inside[0] not in "-@" else [f"./{inside}{separator}{test}"]
 
 
-def _said(ended: Ended, report: Report, seconds: float, most_chars: int) -> str:
+@dataclass
+class _Run:
+    """One command on one state of the tree."""
+
+    words: list[str]
+    start: Pristine
+    changes: Mapping[str, bytes | None]
+    limits: Limits
+    kind: Sandbox
+    plugins: bool = False
+
+    @property
+    def bare(self) -> bool:
+        return self.kind == "none"
+
+    def in_one_process(self) -> tuple[Ended, Report, bool]:
+        """As anyone would run it; and whether it says that the tests passed. What fails here, fails."""
+        words, pytest = self.words, _pytest_of(self.words) is not None
+        while True:
+            report, wanted = Report(pytest=pytest), False
+
+            def take(output: bytes, report: Report = report) -> None:
+                nonlocal wanted
+                wanted = wanted or _WANTS_PLUGINS.search(output) is not None
+                report.add(output)
+
+            with tempfile.TemporaryDirectory(prefix="rheostat-tree-", ignore_cleanup_errors=True) as place:
+                shows = self.start.lay_out(place, self.changes, bare=self.bare)
+                running = Running(
+                    words, shows, directory=place if self.bare else self.start.root, limits=self.limits,
+                    sandbox=self.kind, variables={} if self.plugins or not pytest else _NO_PLUGINS,
+                )  # fmt: skip
+                with running:
+                    ended = running.watch(take)
+            report.end()
+            if pytest and wanted and not self.plugins:
+                self.plugins = True
+                continue
+            return ended, report, ended.exit_code == 0 and (report.ended or not pytest)
+
+    def outside(self, output: Callable[[bytes], None]) -> Examined:
+        """The same tests with the code in another process."""
+        form = _pytest_of(self.words)
+        if form is None:
+            return Examined(None, f"{self.words[0]} isn't pytest", {})
+        python, as_module, arguments = form
+        if python is None:
+            return Examined(None, f"there is no Python beside {self.words[0]}", {})
+        arguments = [each for each in arguments if not _SIDE_BY_SIDE.fullmatch(each)]
+        with tempfile.TemporaryDirectory(prefix="rheostat-tree-", ignore_cleanup_errors=True) as place:
+            return examine(
+                self.start.lay_out(place, self.changes, bare=self.bare), root=place if self.bare else self.start.root,
+                own=self.start.own, python=python, root_on_path=as_module, limits=self.limits, sandbox=self.kind,
+                arguments=[*arguments, "-p", "no:cacheprovider", "-p", "no:xdist"], output=output,
+                variables={} if self.plugins else _NO_PLUGINS,
+            )  # fmt: skip
+
+
+def _pytest_of(words: Sequence[str]) -> tuple[str | None, bool, list[str]] | None:
+    """(the interpreter, whether it runs pytest as a module, pytest's arguments) of a command that runs pytest."""
+    name = Path(words[0]).name
+    if re.fullmatch(r"python[\d.]*", name) and list(words[1:3]) == ["-m", "pytest"]:
+        return words[0], True, list(words[3:])
+    if name not in ("pytest", "py.test"):
+        return None
+    found = shutil.which(words[0])
+    if found is None or Path(found).parent == Path(sys.prefix, "bin"):
+        return "python", False, list(words[1:])
+    beside = Path(found).with_name("python")
+    return str(beside) if beside.exists() else None, False, list(words[1:])
+
+
+def _said(ended: Ended, report: Report, plain: bool, examined: Examined | None, seconds: float, most_chars: int) -> str:
     code = ended.exit_code
-    passed = code == 0 and (report.ended or not report.pytest)
-    first = "PASSED" if passed else f"FAILED (exit code {code})"
+    first = "PASSED" if plain else f"FAILED (exit code {code})"
+    if examined is not None and examined.passed is not True:
+        first = f"NOT PROVEN: the tests pass where the code can reach them, and judged outside of it: {examined.why}"
+        if not report.pytest:
+            first = "NOT PROVEN (exit code 0): only the command says that it passed. What pytest runs can be judged"
     if code is None:
-        first = f"FAILED (stopped after {ended.output_bytes:,} bytes of output)" if ended.too_much else (
-            f"TIMED OUT after {seconds:g} s"
-        )  # fmt: skip
+        first = f"TIMED OUT after {seconds:g} s"
+        if ended.too_much:
+            first = f"FAILED (stopped after {ended.output_bytes:,} bytes of output)"
     if ended.sandbox == "none":
         first += ' [sandbox="none"]'
-    rest = report.text(passed=passed, most_chars=most_chars)
-    if code == 0 and not passed:
+    rest = report.text(passed=plain, most_chars=most_chars)
+    if code == 0 and not plain:
         rest = f"pytest did not come to its end: something left the process early, such as os._exit\n{rest}"
     if code is not None and code > 128 and code - 128 in set(signal.Signals):
         rest = f"ended by {signal.Signals(code - 128).name}\n{rest}"

@@ -33,13 +33,13 @@ class Examined:
 
 
 def examine(
-    shows: Sequence[Show],
     tree: Sequence[Show],
     *,
     root: str,
     own: Sequence[str],
     arguments: Sequence[str],
     root_on_path: bool = True,
+    python: str = "python",
     limits: Limits,
     sandbox: Sandbox = "auto",
     output: Callable[[bytes], None] = lambda text: None,
@@ -48,12 +48,12 @@ def examine(
     """Run pytest on a tree, its code in another process.
 
     Args:
-        shows: The tree as the examiner sees it: to be read.
-        tree: The tree as the code sees it, in another copy.
+        tree: A copy of the tree, in which the tests' own files are there to be read. Both sides see it.
         root: Its place inside.
         own: Paths of the tests' own files, from the root on. Every other module of the tree is code under test.
         arguments: Of pytest.
         root_on_path: As `python -m pytest` does it, and `pytest` doesn't.
+        python: The interpreter that has pytest; "python" is the running one.
         output: Gets what pytest prints.
 
     Raises:
@@ -72,13 +72,16 @@ def examine(
         options["temporary"] = temporary
         try:
             subject = Running(
-                _script(place, "subject", {"root": root, "fd": theirs.fileno()}), [inside, *tree], output=False,
+                _script(python, place, "subject", {"root": root, "fd": theirs.fileno()}), [inside, *tree], output=False,
                 keep_fds=[theirs.fileno()], **options,
             )  # fmt: skip
             with subject:
                 theirs.close()
                 examiner = Running(
-                    _script(place, "examiner", order), [inside, *shows], keep_fds=[ours.fileno(), writing], **options
+                    _script(python, place, "examiner", order),
+                    [inside, *tree],
+                    keep_fds=[ours.fileno(), writing],
+                    **options,
                 )
                 with examiner:
                     ours.close()
@@ -97,9 +100,10 @@ def examine(
     return _examined(raw)
 
 
-def _script(place: str, name: str, order: dict[str, Any]) -> list[str]:
-    boot = f"import runpy, sys; sys.path.insert(0, {place!r}); runpy.run_path({place + '/' + name + '.py'!r}, run_name='__main__')"
-    return ["python", "-P", "-E", "-c", boot, json.dumps(order)]
+def _script(python: str, place: str, name: str, order: dict[str, Any]) -> list[str]:
+    path = f"{place}/{name}.py"
+    boot = f"import runpy, sys; sys.path.insert(0, {place!r}); runpy.run_path({path!r}, run_name='__main__')"
+    return [python, "-P", "-E", "-c", boot, json.dumps(order)]
 
 
 def _examined(raw: bytes) -> Examined:

@@ -1,7 +1,7 @@
 """The process of the tests: runs them here, and has the code that they test run in the other process.
 
-A module of the workspace that isn't the tests' own is imported as a mirror (`wire`). Comparisons are made here, on data;
-where only an object of the code's own kind could say whether it equals something, that is noted, and nothing is proven.
+A module of the workspace that isn't the tests' own is imported as a mirror (`mirrors`). Comparisons are made here, on
+data; where only an object of the code's own kind could say whether it equals something, nothing is proven.
 
 Runs inside the sandbox: standard library and pytest only.
 """
@@ -24,16 +24,19 @@ import types
 import unittest.mock
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wire import Mirror, MirrorMeta, Peer, handle_of
+if TYPE_CHECKING:
+    from rheostat.evidence.examining.inside.mirrors import MirrorMeta, handle_of
+    from rheostat.evidence.examining.inside.wire import Peer
+else:
+    from mirrors import MirrorMeta, handle_of
+
+    from wire import Peer
 
 _COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
-_COMPUTING = {
-    f"__{side}{name}__"
-    for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift divmod".split()
-    for side in ("", "r")
-}
+_OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift divmod"
+_COMPUTING = {f"__{side}{name}__" for name in _OPERATORS.split() for side in ("", "r")}
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
@@ -48,27 +51,25 @@ class Examiner(Peer):
         self.root = root
         self.doubts: list[str] = []
         """Why what was said can't be taken for proven."""
-        self._environment: dict[str, str] = {}
         self._directory = ""
         self._named: set[int] = set()
 
     # --- what goes along ----------------------------------------------------------------------------------------
 
     def aside(self) -> dict[str, Any]:
-        now = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-        changed = now if now != self._environment else None
-        self._environment = now
         directory = os.getcwd()
         moved = directory if directory != self._directory else None
         self._directory = directory
-        return {"environment": changed, "directory": moved}
+        return {"environment": self.environment(), "directory": moved}
 
     def take_aside(self, aside: dict[str, Any]) -> None:
         if (changed := aside.get("environment")) is not None:
-            for name in set(self._environment) - set(changed):
-                os.environ.pop(str(name), None)
+            kept = os.environ.get("PYTEST_CURRENT_TEST")
+            os.environ.clear()
             os.environ.update({str(name): str(value) for name, value in changed.items()})
-            self._environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+            if kept is not None:
+                os.environ["PYTEST_CURRENT_TEST"] = kept
+            self.environment()
         for kind, *words in aside.get("said") or ():
             if kind in ("out", "err"):
                 (sys.stdout if kind == "out" else sys.stderr).write(str(words[0]))
@@ -83,7 +84,7 @@ class Examiner(Peer):
 
     # --- values -------------------------------------------------------------------------------------------------
 
-    def encode_other(self, value: Any) -> Any:
+    def encode_own(self, value: Any) -> Any:
         if isinstance(value, SubjectModule):
             return {"t": "module", "n": value.__name__}
         if isinstance(value, types.ModuleType):
@@ -109,7 +110,7 @@ class Examiner(Peer):
 
     def real_class(self, module: str, name: str) -> type | None:
         found = super().real_class(module, name)
-        if found is not None or module.split(".")[0] in ("pytest", "_pytest", "pluggy", "unittest"):
+        if found is not None or module.split(".", maxsplit=1)[0] in ("pytest", "_pytest", "pluggy", "unittest"):
             return found
         there = vars(sys.modules[module]).get(name) if module in sys.modules else None
         file = getattr(sys.modules.get(module), "__file__", None) or ""
@@ -232,9 +233,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._there = set(sys.modules) | set(sys.stdlib_module_names)
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name.split(".")[0] in self._there:
+        if name.split(".", maxsplit=1)[0] in self._there:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if name.rpartition(".")[2] == "conftest" and spec is not None and spec.origin not in self._own:
+            raise ImportError(f"{spec.origin} wasn't there when the tests began")
         origin = spec.origin if spec is not None else None
         inside = origin is not None and origin.startswith(f"{self._examiner.root}/")
         if spec is None or origin is None or not inside or origin in self._own or "/site-packages/" in origin:
@@ -263,14 +266,12 @@ def _shared_patches(examiner: Examiner) -> None:
     def of_both(target: Any, name: str) -> bool:
         return isinstance(target, types.ModuleType) and not isinstance(target, SubjectModule) and name[:2] != "__"
 
-    patched: list[tuple[str, str]] = []
-
     def put(target: Any, name: str) -> None:
         if of_both(target, name):
-            patched.append((target.__name__, name))
             examiner.ask("patch", target.__name__, name, vars(target).get(name))
 
-    setting, undoing = pytest.MonkeyPatch.setattr, pytest.MonkeyPatch.undo
+    patching: Any = pytest.MonkeyPatch
+    setting, undoing = patching.setattr, patching.undo
 
     def set_attribute(self: Any, *args: Any, **kwargs: Any) -> None:
         count = len(self._setattr)
@@ -284,8 +285,8 @@ def _shared_patches(examiner: Examiner) -> None:
         for module, name in shared:
             examiner.ask("unpatch", module, name)
 
-    pytest.MonkeyPatch.setattr, pytest.MonkeyPatch.undo = set_attribute, undo  # type: ignore[method-assign,assignment]
-    mocked = unittest.mock._patch  # type: ignore[attr-defined]
+    patching.setattr, patching.undo = set_attribute, undo
+    mocked: Any = vars(unittest.mock)["_patch"]
     entering, leaving = mocked.__enter__, mocked.__exit__
 
     def enter(self: Any) -> Any:
@@ -301,22 +302,28 @@ def _shared_patches(examiner: Examiner) -> None:
         return value
 
     mocked.__enter__, mocked.__exit__ = enter, leave
-    seeding = random.seed
+    chance: Any = random
+    seeding = chance.seed
 
     def seed(value: Any = None, *args: Any) -> None:
         seeding(value, *args)
         examiner.ask("seed", value)
 
-    random.seed = seed
+    chance.seed = seed
 
 
 class _Outcomes:
     """A plugin of pytest's that notes what became of each test."""
 
-    def __init__(self, examiner: Examiner) -> None:
-        self.examiner = examiner
+    def __init__(self, examiner: Examiner, finder: Finder) -> None:
+        self.examiner, self.finder = examiner, finder
         self.tests: dict[str, str] = {}
         """passed, failed or skipped, by the test's name."""
+
+    def pytest_configure(self) -> None:
+        """Before pytest's own way to import tests, so that nothing is taken for one that came later."""
+        sys.meta_path.remove(self.finder)
+        sys.meta_path.insert(0, self.finder)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         before = self.tests.get(report.nodeid)
@@ -335,13 +342,13 @@ def main(order: dict[str, Any]) -> None:
 
     os.chdir(order["root"])
     examiner = Examiner(order["fd"], order["root"])
-    outcomes = _Outcomes(examiner)
+    finder = Finder(examiner, order["own"])
+    outcomes = _Outcomes(examiner, finder)
     _shared_patches(examiner)
-    sys.meta_path.insert(0, Finder(examiner, order["own"]))
+    sys.meta_path.insert(0, finder)
     if order["root_on_path"]:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
-    assert issubclass(MirrorMeta, type) and not issubclass(Mirror, type)
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
     told = {"code": code, "tests": outcomes.tests, "doubts": examiner.doubts, "ended": examiner.ended}
     sys.stdout.flush()

@@ -16,9 +16,12 @@ import random
 import sys
 import types
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from wire import Peer, handle_of
+if TYPE_CHECKING:
+    from rheostat.evidence.examining.inside.wire import Peer
+else:
+    from wire import Peer
 
 _MOST_SHOWN = 10_000
 
@@ -31,22 +34,18 @@ class Subject(Peer):
         self._root = root
         self._said: list[list[str]] = []
         self._before: dict[tuple[int, str], Any] = {}
-        self._environment: dict[str, str] = {}
 
     # --- what goes along ----------------------------------------------------------------------------------------
 
     def aside(self) -> dict[str, Any]:
         said, self._said = self._said, []
-        now = dict(os.environ)
-        changed = now if now != self._environment else None
-        self._environment = now
-        return {"said": said, "environment": changed}
+        return {"said": said, "environment": self.environment()}
 
     def take_aside(self, aside: dict[str, Any]) -> None:
         if aside.get("environment") is not None:
-            self._environment = aside["environment"]
             os.environ.clear()
-            os.environ.update(self._environment)
+            os.environ.update(aside["environment"])
+            self.environment()
         if aside.get("directory"):
             os.chdir(aside["directory"])
 
@@ -56,7 +55,7 @@ class Subject(Peer):
 
     # --- values -------------------------------------------------------------------------------------------------
 
-    def encode_other(self, value: Any) -> Any:
+    def encode_own(self, value: Any) -> Any:
         if isinstance(value, types.ModuleType):
             file = getattr(value, "__file__", None) or ""
             paths = [*getattr(value, "__path__", ())]
@@ -208,7 +207,6 @@ def main(order: dict[str, Any]) -> None:
     warnings.showwarning = shown
     logging.getLogger().addHandler(_Logs(subject))
     logging.getLogger().setLevel(1)
-    assert handle_of(subject) is None
     subject.serve()
     os._exit(0)
 

@@ -1,0 +1,360 @@
+"""Mirrors of the other side's objects, classes and exceptions: what is done with one is asked of its owner.
+
+Runs inside the sandbox, on both sides: standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rheostat.evidence.examining.inside.data import Data
+else:
+    from data import Data
+
+FORWARDED = tuple(
+    f"__{name}__"
+    for words in (
+        "call len iter next getitem setitem delitem contains bool eq ne lt le gt ge hash repr str format int float",
+        "index round abs neg pos invert add sub mul truediv floordiv mod pow matmul and or xor lshift rshift radd rsub",
+        "rmul rtruediv rfloordiv rmod rpow rmatmul rand ror rxor iadd isub imul itruediv ifloordiv imod ipow iand ior",
+        "ixor divmod rdivmod enter exit aenter aexit aiter anext reversed bytes fspath missing length_hint trunc floor",
+        "ceil complex",
+    )
+    for name in words.split()
+)
+"""Special methods that are asked of an object's owner."""
+
+_PLAIN: tuple[Any, ...] = (bool, int, float, str, tuple, frozenset, bytes)
+_BASES = (BaseException, int, float, str, tuple, bytes, frozenset, dict, list, set)
+"""Classes of Python's own that a mirrored class may have as a base."""
+
+
+class Unsupported(Exception):
+    """Something that can't be passed between the two sides."""
+
+
+class MirrorMeta(type):
+    """The class of mirrored classes."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
+        raise Unsupported(f"{name}: a class can't be derived from one of the other side's")
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        return _peer(cls).call(cls, args, kwargs)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("_peer_"):
+            raise AttributeError(name)
+        return _peer(cls).ask("get", cls, name)
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        _peer(cls).ask("set", cls, name, value)
+
+    def __delattr__(cls, name: str) -> None:
+        _peer(cls).ask("delete", cls, name)
+
+    def __iter__(cls) -> Any:
+        return iter(_peer(cls).ask("items_of", cls))
+
+    def __len__(cls) -> int:
+        return len(_peer(cls).ask("items_of", cls))
+
+    def __getitem__(cls, key: Any) -> Any:
+        return _peer(cls).ask("item", cls, key)
+
+    def __contains__(cls, value: Any) -> bool:
+        return any(each is value or each == value for each in cls)
+
+    def __bool__(cls) -> bool:
+        return True
+
+
+class Mirror:
+    """Stands for an object of the other side."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_peer_"):
+            raise AttributeError(name)
+        return _peer(self).ask("get", self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__"):
+            object.__setattr__(self, name, value)
+        else:
+            _peer(self).ask("set", self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        _peer(self).ask("delete", self, name)
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        return _peer(self).ask("get", self, "__dict__")
+
+    def __repr__(self) -> str:
+        return str(_peer(self).ask("repr", self))
+
+    def __dir__(self) -> Any:
+        return _peer(self).ask("dir", self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise Unsupported("an object of the other side can't be copied or pickled")
+
+
+def _peer(mirror: Any) -> Any:
+    kind = mirror if isinstance(mirror, type) else type(mirror)
+    return type.__getattribute__(kind, "_peer_self")
+
+
+def handle_of(value: Any) -> int | None:
+    """The owner's number of what a mirror stands for."""
+    try:
+        if isinstance(value, type):
+            return vars(value).get("_peer_handle") if type(value) is MirrorMeta else None
+        if type(type(value)) is MirrorMeta:
+            return object.__getattribute__(value, "_peer_handle")  # type: ignore[no-any-return]
+    except AttributeError:
+        pass
+    return None
+
+
+class Mirrors(Data):
+    """Objects of this side by their numbers, and mirrors of the other side's.
+
+    Args:
+        side: The letter with which this side's names begin.
+        trusted: Whether functions of the other side may become methods here.
+    """
+
+    def __init__(self, side: str, *, trusted: bool) -> None:
+        super().__init__(side)
+        self._trusted = trusted
+        self._owned: dict[int, Any] = {}
+        self._numbers: dict[int, int] = {}
+        self._mirrors: dict[int, Any] = {}
+        self._described: set[int] = set()
+        self._told_of: dict[int, dict[str, Any]] = {}
+        self._own_kinds: dict[int, type] = {}
+
+    def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call something of the other side."""
+        raise NotImplementedError
+
+    def encode_other(self, value: Any) -> Any:
+        """Something that is no data."""
+        if (handle := handle_of(value)) is not None:
+            return {"t": "yours", "h": handle}
+        return self.encode_own(value)
+
+    def encode_own(self, value: Any) -> Any:
+        """An object of this side."""
+        return self._own(value)
+
+    def decode_other(self, node: dict[str, Any]) -> Any:
+        """Something that is no data."""
+        return self._owned[node["h"]] if node["t"] == "yours" else self._mirror(node)
+
+    def _own(self, value: Any) -> dict[str, Any]:
+        handle = self._number(value)
+        node: dict[str, Any] = {"t": "object", "h": handle}
+        if isinstance(value, type):
+            node["class"] = self._described_class(value)
+            return node
+        if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+            node["function"] = getattr(value, "__name__", "function")
+        if type(value).__module__ == "builtins" and hasattr(value, "__await__"):
+            node["coroutine"] = True
+        if isinstance(value, BaseException):
+            node["raised"] = self.described(value)
+        if (plain := next((each for each in _PLAIN if isinstance(value, each)), None)) is not None:
+            node["data"] = self.encode(plain.__new__(plain, value))
+        node["of"] = self._described_class(type(value))
+        return node
+
+    def _number(self, value: Any) -> int:
+        handle = self._numbers.get(id(value))
+        if handle is None:
+            handle = self._numbers[id(value)] = len(self._owned) + 1
+            self._owned[handle] = value
+        return handle
+
+    def _described_class(self, kind: type) -> dict[str, Any]:
+        handle = self._number(kind)
+        said: dict[str, Any] = {"h": handle, "module": kind.__module__, "name": kind.__qualname__}
+        if handle not in self._described:
+            self._described.add(handle)
+            said["bases"] = [self._described_class(base) for base in kind.__bases__ if base is not object]
+            said["special"] = [name for name in FORWARDED if _defines(kind, name)]
+            said["unhashable"] = kind.__hash__ is None
+        return said
+
+    def _mirror(self, node: dict[str, Any]) -> Any:
+        handle = node["h"]
+        if handle in self._mirrors:
+            return self._mirrors[handle]
+        if "class" in node:
+            return self.mirrored_class(node["class"])
+        if node.get("raised"):
+            mirror = self.exception(node["raised"])
+        elif node.get("function") and self._trusted:
+            mirror = self._function(node)
+        else:
+            mirror = self._blank(self._class_of_mirrors(node["of"]), node)
+        self._mirrors[handle] = mirror
+        return mirror
+
+    def _blank(self, kind: type, node: dict[str, Any]) -> Any:
+        data = self.decode(node["data"]) if "data" in node else None
+        plain: Any = type(data)
+        if data is not None and issubclass(kind, plain):
+            mirror = plain.__new__(kind, data)
+        else:
+            mirror = next(each for each in (dict, list, set, object) if issubclass(kind, each)).__new__(kind)
+        object.__setattr__(mirror, "_peer_handle", node["h"])
+        return mirror
+
+    def _function(self, node: dict[str, Any]) -> Any:
+        """A real function, so that it can become a method."""
+        owner = self._blank(self._class_of_mirrors(node["of"]), node)
+
+        def mirrored(*args: Any, **kwargs: Any) -> Any:
+            return self.call(owner, args, kwargs)
+
+        mirrored.__name__ = node["function"]
+        return mirrored
+
+    def mirrored_class(self, said: dict[str, Any]) -> type:
+        """The mirror of a class, or the class itself where both sides have it."""
+        handle = said["h"]
+        if "bases" in said:
+            self._told_of[handle] = said
+        if handle not in self._mirrors:
+            real = self.real_class(said["module"], said["name"])
+            self._mirrors[handle] = real if real is not None else self._new_class(said)
+        return self._mirrors[handle]  # type: ignore[no-any-return]
+
+    def _class_of_mirrors(self, said: dict[str, Any]) -> type:
+        """A mirrored class, also where the class itself is one of Python's own, such as zip."""
+        kind = self.mirrored_class(said)
+        if type(kind) is MirrorMeta:
+            return kind
+        handle = said["h"]
+        if handle not in self._own_kinds:
+            self._own_kinds[handle] = self._new_class(self._told_of[handle] | {"bases": []})
+        return self._own_kinds[handle]
+
+    def _new_class(self, said: dict[str, Any]) -> type:
+        handle = said["h"]
+        bases = [self.mirrored_class(each) for each in said.get("bases", ())]
+        bases = [each for each in bases if type(each) is MirrorMeta or issubclass(each, _BASES)]
+        namespace: dict[str, Any] = {
+            name: _forwarding(name) for name in said.get("special", ()) if name not in ("__repr__",)
+        }
+        if said.get("unhashable"):
+            namespace["__hash__"] = None
+        elif "__hash__" not in namespace and "__eq__" in namespace:
+            namespace["__hash__"] = object.__hash__
+        namespace |= {
+            "_peer_self": self, "_peer_handle": handle, "__module__": said["module"], "__qualname__": said["name"],
+        }  # fmt: skip
+        name = said["name"].rpartition(".")[2]
+        for tried in (
+            (*bases, Mirror) if not any(issubclass(each, Mirror) for each in bases) else (*bases,),
+            (Mirror,),
+        ):
+            own = {key: value for key, value in namespace.items() if not _data_based(tried, key)}
+            try:
+                kind: type = type.__new__(MirrorMeta, name, tuple(tried), own)
+                break
+            except TypeError:
+                continue
+        return kind
+
+    def real_class(self, module: str, name: str) -> type | None:
+        """A class that this side has too."""
+        if module == "builtins":
+            found = getattr(sys.modules["builtins"], name, None)
+            return found if isinstance(found, type) else None
+        if module.split(".", maxsplit=1)[0] in sys.stdlib_module_names - {"unittest"} and module in sys.modules:
+            found = getattr(sys.modules[module], name, None)
+            return found if isinstance(found, type) and issubclass(found, BaseException) else None
+        return None
+
+    # --- exceptions ---------------------------------------------------------------------------------------------
+
+    def described(self, error: BaseException) -> dict[str, Any]:
+        """An exception, for the other side."""
+        if (handle := handle_of(error)) is not None:
+            return {"yours": handle}
+        home = getattr(error, "_peer_home", None)
+        if home is not None:
+            return {"yours": home}
+        try:
+            args = [self.encode(each) for each in error.args]
+        except Exception:
+            args = [str(error)]
+        fields = {
+            name: value
+            for name, value in vars(error).items()
+            if type(value) in (int, str, float, bool, type(None)) and name.isidentifier() and name[0] != "_"
+        }
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        return {
+            "of": self._described_class(type(error)), "h": self._number(error), "args": args, "fields": fields,
+            "trace": "".join(lines[-8:])[-4_000:],
+        }  # fmt: skip
+
+    def exception(self, said: dict[str, Any]) -> BaseException:
+        """The exception that a message holds."""
+        if "yours" in said:
+            return self._owned[said["yours"]]  # type: ignore[no-any-return]
+        if said["h"] in self._mirrors:
+            return self._mirrors[said["h"]]  # type: ignore[no-any-return]
+        kind = self.mirrored_class(said["of"])
+        args = [self.decode(each) for each in said["args"]]
+        if not issubclass(kind, BaseException):
+            kind, args = RuntimeError, [f"{said['of']['name']}: {args}"]
+        try:
+            error = kind.__new__(kind, *args)
+            error.args = tuple(args)
+        except Exception:
+            error = RuntimeError(f"{said['of']['name']}: {args}")
+        if type(kind) is not MirrorMeta:
+            with contextlib.suppress(Exception):
+                kind.__init__(error, *args)
+        if type(kind) is MirrorMeta:
+            object.__setattr__(error, "_peer_handle", said["h"])
+        else:
+            error.__dict__.update(said["fields"])
+            error.__dict__["_peer_home"] = said["h"]
+        self._mirrors[said["h"]] = error
+        if said.get("trace"):
+            BaseException.add_note(error, f"in the code under test:\n{said['trace']}")
+        return error
+
+
+def _defines(kind: type, name: str) -> bool:
+    for each in kind.__mro__:
+        if name in vars(each):
+            return each is not object and vars(each)[name] is not None
+    return False
+
+
+def _data_based(bases: tuple[type, ...], name: str) -> bool:
+    """Mirrors of plain data compare and compute as the data does."""
+    return name in FORWARDED and any(issubclass(each, int | float | str | tuple | bytes | frozenset) for each in bases)
+
+
+def _forwarding(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == "__call__":
+            return _peer(self).call(self, args, kwargs)
+        return _peer(self).special(self, name, args)
+
+    method.__name__ = name
+    return method
