@@ -73,6 +73,9 @@ _LEFT_OUT = re.compile(
     re.IGNORECASE,
 )
 _MOST_ENDS = 30
+_TYPED = {"bash", "sh", "shell", "console", "zsh", "shell-session", "pycon", "output", "traceback"}
+_TYPED_SUFFIXES = (".sh", ".bash", ".zsh", ".md", ".txt", ".rst")
+"""What is typed or comes out is a file only where its name says so."""
 
 
 def edits_of(answer: str, there: Sequence[str] = ()) -> list[Edit]:
@@ -199,7 +202,8 @@ def _edits_in(text: str, path: str, info: str, known: set[str]) -> list[Edit]:
         path = _path_in(first.lstrip("#/ "), known)
         if path:
             text = text.partition("\n")[2]
-    if not text.strip():
+    said = re.match(r"[\w+-]*", info)
+    if not text.strip() or (said is not None and said[0].lower() in _TYPED and not path.endswith(_TYPED_SUFFIXES)):
         return []
     return [Whole(path, text)]
 

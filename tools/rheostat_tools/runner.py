@@ -86,6 +86,8 @@ def test_runner(
     if isinstance(command, str) or not command or not all(isinstance(part, str) and part for part in command):
         raise BadInput(f"command must be a sequence of words, got {command!r}")
     files = ConfinedDirectory(workspace_root, most_file_bytes=1)
+    if "/" in command[0]:
+        command = (os.path.join(files.root, command[0]), *command[1:])
     kind = choose(sandbox)
     limits = Limits(seconds=seconds, memory_bytes=int(memory_bytes))
 

@@ -76,10 +76,17 @@ class Workspace:
             return [path for path, before in sorted(self._originals.items()) if self._now(path) != before]
 
     @property
-    def originals(self) -> dict[str, bytes | None]:
-        """What the files held before the tools wrote to them, by their paths; None: there was no file."""
-        with self._lock:
-            return dict(self._originals)
+    def root(self) -> str:
+        """The directory, without links."""
+        return self._files.root
+
+    def locate(self, path: str) -> str:
+        """The path from the root on, resolved.
+
+        Raises:
+            ToolException: it leads outside, or to what is hidden.
+        """
+        return self._files.locate(path)
 
     def files(self, path: str = ".") -> list[tuple[str, int]]:
         """Path and size of the files that are ours, in order.

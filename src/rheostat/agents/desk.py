@@ -1,0 +1,227 @@
+"""The repository that a coder works on: what it is shown, what it may write, and how its tests judge.
+
+Every run of the tests starts from a fresh copy: the tree as it was when the work began, with the coder's changes of
+sources in it. What the tests are made of is never the coder's (`rheostat_tools.pristine`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool, ToolException
+
+from rheostat.errors import BadInput
+from rheostat.events import emit
+from rheostat.evidence.verifiers import Verdict
+from rheostat.sandbox import Sandbox, choose
+from rheostat_tools import Workspace, test_runner
+from rheostat_tools.edits import Edit, Refused, Whole, edits_of
+from rheostat_tools.pristine import PROTECTED, Pristine
+
+__all__ = ["FAILURES_CHARS", "PROTECTED", "Desk"]
+
+FAILURES_CHARS = 1_500
+"""What is shown of a run of the tests."""
+
+_NO_FILE = (
+    "There is no whole file in your reply. Write 'file: NAME.py' and beneath it the whole corrected file between "
+    "```python and ```."
+)
+_SAME_FILE = (
+    "{path} is as it was before: nothing in it was changed. Find the line that is wrong, and write it differently."
+)
+_UNCHANGED = "Nothing was changed yet. The tests pass as they are; do what was asked for, and keep them passing."
+_NO_TESTS, _NO_COMMAND = 5, 127
+"""Exit codes: of pytest, that it found no tests; of a shell, that there is no such command."""
+_SHOWN_CHARS = 6_000
+_COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|deselected)")
+_CALL = {"type": "tool_call", "id": "tests", "name": "run_tests", "args": {}}
+
+
+class Desk:
+    """The workspace with its tests: every edit is tried at once.
+
+    Args:
+        root: The repository.
+        command: How its tests are run.
+        test_seconds: The most that one run of them may take.
+        protected: Patterns of files that can't be changed, beside the tests.
+        sandbox: Where they run.
+
+    Raises:
+        SandboxMissing: there is no sandbox on this machine.
+    """
+
+    def __init__(
+        self, root: Path, command: Sequence[str], *, test_seconds: float, protected: Sequence[str], sandbox: Sandbox
+    ) -> None:
+        self.workspace = Workspace(root)
+        """What the model reads and changes."""
+        self._root, self._protected = root, protected
+        self._start: Pristine | None = None
+        self._counted_at_start: dict[str, int] = {}
+        self._options: dict[str, Any] = {"command": command, "seconds": test_seconds, "sandbox": choose(sandbox)}
+        self._tests = test_runner(root, **self._options)
+
+    def begin(self) -> None:
+        """The tree as it is now is the one that changes are judged on."""
+        if self._start is not None:
+            self._start.drop()
+        self._start = Pristine(self.workspace.root, self._protected)
+        self._tests = test_runner(self._root, **self._options, pristine=self._start, changes=self._changes)
+        self._counted_at_start = {}
+
+    def run_tests(self) -> tuple[bool | None, str]:
+        """(passed; None: not proven, what was said)."""
+        reply: ToolMessage = self._tests.invoke(_CALL)
+        said = str(reply.content)
+        passed: bool | None = reply.artifact["passed"]
+        counted = {kind: int(count) for count, kind in _COUNTED.findall(reply.artifact["summary"])}
+        if not self._counted_at_start:
+            self._counted_at_start = counted
+        if passed and (why := self._fewer(counted)):
+            return None, f"NOT PROVEN: {why}\n{said}"
+        return passed, said
+
+    def _fewer(self, counted: dict[str, int]) -> str | None:
+        """Tests that ran at the start and don't any more."""
+        ran, before = (
+            sum(each.get(kind, 0) for kind in ("passed", "failed", "xpassed"))
+            for each in (counted, self._counted_at_start)
+        )
+        return f"only {ran} tests ran, and {before} did at the start" if ran < before else None
+
+    def check(self, _: str) -> Verdict:
+        """Something was changed, and the tests pass."""
+        passed, said = self.run_tests()
+        if passed is not False and not self.workspace.changed:
+            return Verdict(False, _UNCHANGED)
+        return Verdict(passed, said[:FAILURES_CHARS])
+
+    def tools(self) -> list[BaseTool]:
+        """All of them; in a repository that is shown whole at once only those that change something."""
+        named = {tool.name: tool for tool in self.workspace.tools()}
+        edits = [self._tried(named.pop(name)) for name in ("edit_file", "write_file", "undo")]
+        if self.small():
+            return edits
+
+        def run_tests(target: str = "") -> str:
+            return str(self._tests.invoke({"target": target}))
+
+        tests = StructuredTool.from_function(
+            run_tests, description=self._tests.description, args_schema=self._tests.args_schema,
+            metadata=self._tests.metadata,
+        )  # fmt: skip
+        return [*edits, *named.values(), tests]
+
+    def small(self) -> bool:
+        """All of its Python can be shown at once."""
+        return sum(size for path, size in self.workspace.files() if path.endswith(".py")) <= _SHOWN_CHARS
+
+    def take(self, answer: str) -> Verdict:
+        """Make the edits of an answer, and run the tests."""
+        there = [path for path, _ in self.workspace.files()]
+        edits = self._meant(edits_of(answer, there), there)
+        if not edits:
+            return Verdict(False, _NO_FILE)
+        try:
+            for edit in edits:
+                self._check_protected(edit.path)
+            changed = self.workspace.apply(edits)
+        except ToolException as refused:
+            return Verdict(False, str(refused))
+        passed, said = self.run_tests()
+        said = said[:FAILURES_CHARS]
+        if passed is False and not changed:
+            said = f"{_SAME_FILE.format(path=edits[0].path)}\n{said}"
+        return Verdict(passed, said)
+
+    def answer_tokens(self) -> int:
+        """The most that an answer with all the files needs: a model that has lost its way goes on for ever."""
+        return 512 + sum(size for path, size in self.workspace.files() if path.endswith(".py")) // 2
+
+    def _meant(self, edits: list[Edit], there: list[str]) -> list[Edit]:
+        """Those that name a file, or mean the only one there is; tests that are told again do no harm."""
+        mine = [path for path in there if path.endswith(".py") and self._why_protected(path) is None]
+        named = [edit for edit in edits if edit.path]
+        if not named and len(mine) == len(edits) == 1 and isinstance(edits[0], Whole):
+            named = [Whole(mine[0], edits[0].text)]
+        changing = [edit for edit in named if isinstance(edit, Refused) or self._why_protected(edit.path) is None]
+        return changing or named or [edit for edit in edits if isinstance(edit, Refused)]
+
+    def _why_protected(self, path: str) -> str | None:
+        if self._start is None:
+            self.begin()
+        assert self._start is not None  # noqa: S101 - begin sets it
+        try:
+            return self._start.why_protected(self.workspace.locate(path))
+        except ToolException as outside:
+            return str(outside)
+
+    def _check_protected(self, path: str) -> None:
+        if why := self._why_protected(path):
+            raise ToolException(f"{path} can't be changed: {why}. Change the code that is tested.")
+
+    def _changes(self) -> dict[str, bytes | None]:
+        """What the coder changed, as it is now."""
+        found: dict[str, bytes | None] = {}
+        for path in self.workspace.changed:
+            at = Path(self.workspace.root, path)
+            found[path] = at.read_bytes() if at.is_file() and not at.is_symlink() else None
+        return found
+
+    def _tried(self, tool: BaseTool) -> BaseTool:
+        """The same tool, followed by a run of the tests: a failure is an error with the failures as evidence."""
+
+        def work(**arguments: Any) -> tuple[str, dict[str, Any]]:
+            if "path" in arguments:
+                self._check_protected(str(arguments["path"]))
+            done = str(tool.invoke(arguments))
+            passed, said = self.run_tests()
+            emit("verdict", passed=passed, reason=said[:FAILURES_CHARS])
+            if passed is False:
+                raise ToolException(f"{done}\nThe tests now: {said[:FAILURES_CHARS]}")
+            return f"{done}\nThe tests now: {said.splitlines()[0]}", {"tests": "passed" if passed else "not proven"}
+
+        async def awork(**arguments: Any) -> tuple[str, dict[str, Any]]:
+            return await asyncio.to_thread(work, **arguments)
+
+        return StructuredTool.from_function(
+            work, awork, name=tool.name, description=tool.description, args_schema=tool.args_schema,
+            response_format="content_and_artifact",
+        )  # fmt: skip
+
+    def first_look(self, task: str) -> tuple[bool | None, str]:
+        """(the tests pass already, what the model is told: what is to be changed stands nearest to its reply).
+
+        Raises:
+            BadInput: the tests can't be run, so that nothing could say when the work is done.
+        """
+        self.begin()
+        passed, said = self.run_tests()
+        if said.startswith((f"FAILED (exit code {_NO_TESTS})", f"FAILED (exit code {_NO_COMMAND})")):
+            raise BadInput(
+                f"the tests of {self._root} can't be run, so nothing could tell when the work is done: {said[:300]}\n"
+                "Name the command that runs them, or write a test first."
+            )
+        shown, left = [], _SHOWN_CHARS
+        files = [path for path, size in self.workspace.files() if path.endswith(".py") and size <= left]
+        for path in sorted(files, key=lambda path: (path not in said, "test" in path, path)):
+            try:
+                text = self.workspace.text(path)
+            except ToolException:
+                continue
+            if len(text) <= left:
+                shown.append((path, f"file: {path}\n```python\n{text}```"))
+                left -= len(text)
+        shown.sort(key=lambda each: ("test" in each[0], each[0]), reverse=True)
+        listing = "\n\n".join(text for _, text in shown)
+        if not self.small() or not listing:
+            listing = f"{self.workspace.list_files()}\n\n{listing}".strip()
+        wanted = task.strip() or "Some tests of this repository fail. Make them pass."
+        return passed, f"The tests now:\n{said[:FAILURES_CHARS]}\n\nThe files:\n{listing}\n\n{wanted}"
