@@ -64,24 +64,34 @@ SEEN = {
 }
 
 
-@pytest.mark.parametrize("what", SEEN)
-def test_what_it_cannot_see(what: str, kind: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    place, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+@pytest.fixture(scope="module", params=APART)
+def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What came of each attempt to see something, all in one run."""
+    base = tmp_path_factory.mktemp("seen")
+    place, elsewhere = base / "tree", base / "elsewhere"
     place.mkdir()
     elsewhere.mkdir()
     (elsewhere / "secret").write_text("x")
     (place / "link").symlink_to(elsewhere)
-    top = tmp_path.parts[2] if tmp_path.parts[1] == "tmp" else ""
+    top = base.parts[2] if base.parts[1] == "tmp" else ""
     values = {
         "home": str(Path.home() / ".bashrc"), "elsewhere": str(elsewhere), "library": kinds.__file__,
         "pid": os.getpid(), "host": socket.gethostname(), "top": top,
     }  # fmt: skip
-    source = SEEN[what]
-    for name, value in values.items():
-        source = source.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))
-    said, ended = inside(f"try:\n    {source}\nexcept OSError as error:\n    print(False)\n", place, kind)
-    assert (said, ended.exit_code) == ("False\n", 0)
+    source = ""
+    for what, code in SEEN.items():
+        for name, value in values.items():
+            code = code.replace(f"{{{name}!r}}", repr(value)).replace(f"{{{name}}}", str(value))  # noqa: PLW2901
+        source += f"print(end={what + '='!r})\ntry:\n    {code}\nexcept OSError as error:\n    print(False)\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", "sk-secret")
+        said, _ = inside(source, place, request.param)
+    return dict(line.split("=", 1) for line in said.splitlines())
+
+
+@pytest.mark.parametrize("what", SEEN)
+def test_what_it_cannot_see(what: str, seen: dict[str, str]) -> None:
+    assert seen[what] == "False"
 
 
 WRITES = {
@@ -111,21 +121,30 @@ WRITES = {
 }
 
 
-@pytest.mark.parametrize("what", WRITES)
-def test_what_it_cannot_change(what: str, kind: Sandbox, tmp_path: Path) -> None:
-    place = tmp_path / "tree"
+@pytest.fixture(scope="module", params=APART)
+def changed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What came of each attempt to change something, all in one run, each in a process of its own."""
+    base = tmp_path_factory.mktemp("changed")
+    place = base / "tree"
     place.mkdir()
-    (tmp_path / "kept").write_text("kept")
-    (place / "link").symlink_to(tmp_path / "kept")
-    said, _ = inside(
-        f"import ctypes\nlibc = ctypes.CDLL(None)\ntry:\n    {WRITES[what]}\nexcept OSError as error:\n"
-        "    print('refused' if error.args != (0,) else 'done')\nelse:\n    print('done')\n",
-        place,
-        kind,
-    )
-    assert said == "refused\n"
-    assert (tmp_path / "kept").read_text() == "kept"
-    assert sorted(os.listdir(tmp_path)) == ["kept", "tree"]
+    (base / "kept").write_text("kept")
+    (place / "link").symlink_to(base / "kept")
+    source = "import ctypes, os\nlibc = ctypes.CDLL(None)\n"
+    for what, code in WRITES.items():
+        source += (
+            f"if os.fork() == 0:\n    try:\n        {code}\n    except OSError as error:\n"
+            f"        said = 'refused' if error.args != (0,) else 'done'\n    else:\n        said = 'done'\n"
+            f"    print({what + '='!r} + said, flush=True)\n    os._exit(0)\nos.wait()\n"
+        )
+    said, _ = inside(source, place, request.param)
+    assert (base / "kept").read_text() == "kept"
+    assert sorted(os.listdir(base)) == ["kept", "tree"]
+    return dict(line.split("=", 1) for line in said.splitlines())
+
+
+@pytest.mark.parametrize("what", WRITES)
+def test_what_it_cannot_change(what: str, changed: dict[str, str]) -> None:
+    assert changed[what] == "refused"
 
 
 def test_no_network_but_a_loopback_of_its_own(kind: Sandbox, tmp_path: Path) -> None:
