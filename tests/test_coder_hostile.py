@@ -107,13 +107,15 @@ def test_what_is_not_the_coders_stays(way: str, root: Path) -> None:
         else:
             calls = tuple(("write_file", {"path": name, "content": text}) for name, text in named.items())
             turns.append(Turn(tool_calls=calls, text=""))
-    result = worked(root, *turns, edits=way, most_corrections=len(turns))
-    assert result["status"] in ("stuck", "cap")
+    told, changed = "", set()
+    for begin in range(0, len(turns), 6):
+        result = worked(root, *turns[begin : begin + 6], edits=way, most_corrections=6)
+        assert result["status"] in ("stuck", "cap")
+        told += "\n".join(str(message.content) for message in result["messages"])
+        changed |= {line.removeprefix("+++ b/") for line in result["diff"].splitlines() if line.startswith("+++ ")}
     for name, text in TREE.items():
         assert (root / name).read_text() == text
-    changed = [line.removeprefix("+++ b/") for line in result["diff"].splitlines() if line.startswith("+++ ")]
-    assert set(changed) <= {"evil.py"}
-    told = "\n".join(str(message.content) for message in result["messages"])
+    assert changed <= {"evil.py"}
     for name in names:
         assert any(word in told for word in (f"{name} can't be changed", f"{name!r} is not part of the workspace")), (
             name

@@ -228,7 +228,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, examiner: Examiner, own: Sequence[str]) -> None:
         self._examiner = examiner
-        self._own = {os.path.join(examiner.root, path) for path in own}
+        self._own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
         self._imported: set[str] = set()
         self._there = set(sys.modules) | set(sys.stdlib_module_names)
 
@@ -236,11 +236,17 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if name.split(".", maxsplit=1)[0] in self._there:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if name.rpartition(".")[2] == "conftest" and spec is not None and spec.origin not in self._own:
+        if (
+            name.rpartition(".")[2] == "conftest"
+            and spec is not None
+            and os.path.realpath(str(spec.origin)) not in self._own
+        ):
             raise ImportError(f"{spec.origin} wasn't there when the tests began")
         origin = spec.origin if spec is not None else None
         inside = origin is not None and origin.startswith(f"{self._examiner.root}/")
-        if spec is None or origin is None or not inside or origin in self._own or "/site-packages/" in origin:
+        if spec is None or origin is None or not inside or "/site-packages/" in origin:
+            return None
+        if os.path.realpath(origin) in self._own:
             return None
         spec.loader = self
         return spec
