@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rheostat.local.processes import environment, python_module
+from rheostat.sandbox.processes import environment, python_module
 
 PLANTED = (
     "xllamacpp",

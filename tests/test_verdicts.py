@@ -60,6 +60,52 @@ def test_no_verdict_is_forged(tests: str, code: str) -> None:
     assert verdict.reason
 
 
+@pytest.mark.parametrize(("tests", "code"), FORGED.values(), ids=FORGED)
+def test_no_verdict_is_forged_in_a_real_interpreter(tests: str, code: str) -> None:
+    verdict = PythonTests(tests).check(f"import heapq\n{code}")
+    assert verdict.passed is not True
+    assert verdict.reason
+
+
+REAL = {
+    "a heap": ("assert f([3, 1, 2]) == [1, 2, 3]",
+        "import heapq\ndef f(x):\n    heapq.heapify(x)\n    return sorted(x)"),
+    "fractions": ("from fractions import Fraction\nassert f() == Fraction(1, 3)",
+        "from fractions import Fraction\ndef f(): return Fraction(2, 6)"),
+    "a generator": ("assert list(f(3)) == [0, 1, 2]", "def f(n):\n    for i in range(n): yield i"),
+    "inheritance": ("assert B().x() == 2 and isinstance(B(), A)", "class A:\n    def x(self): return 1\n"
+        "class B(A):\n    def x(self): return super().x() + 1"),
+    "a dataclass with methods": ("assert P(1, 2).far() == P(2, 4)", "import copy\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass P:\n    x: int\n    y: int\n    def far(self): return P(2 * self.x, 2 * self.y)"),
+    "regular expressions": ("assert f('a1b22') == ['1', '22']",
+        "import re, heapq\ndef f(s): return re.findall(r'\\d+', s)"),
+    "an exception of its own": ("try:\n    f()\n    assert False\nexcept E as e:\n    assert e.code == 3",
+        "class E(Exception):\n    def __init__(self, code): self.code = code\ndef f(): raise E(3)"),
+    "functions that are passed": ("assert f(lambda x: x + 1, [1, 2]) == [2, 3]",
+        "import heapq\ndef f(g, xs): return [g(x) for x in xs]"),
+    "a cache": ("assert f(30) == 832040", "from functools import lru_cache\n@lru_cache(None)\n"
+        "def f(n): return n if n < 2 else f(n - 1) + f(n - 2)"),
+    "what it prints": ("assert f() is None", "import heapq\ndef f(): print('x' * 100_000)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tests", "code"), REAL.values(), ids=REAL)
+def test_honest_code_passes_in_a_real_interpreter(tests: str, code: str) -> None:
+    verdict = PythonTests(tests).check(code)
+    assert (verdict.passed, verdict.reason) == (True, "")
+
+
+@pytest.mark.parametrize(
+    ("tests", "code"),
+    [(tests, code.replace("return", "return None #")) for name, (tests, code) in REAL.items() if "return" in code
+     and name not in ("a dataclass with methods",)],
+)  # fmt: skip
+def test_wrong_code_fails_in_a_real_interpreter(tests: str, code: str) -> None:
+    verdict = PythonTests(tests).check(code)
+    assert verdict.passed is False
+    assert verdict.reason
+
+
 HONEST = {
     "plain": ("assert f(2) == 4", "def f(x): return x * x"),
     "floats": ("assert abs(f() - 0.3) < 1e-9", "def f(): return 0.1 + 0.2"),

@@ -9,6 +9,7 @@ import pytest
 
 from rheostat import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verdict, VerifierInvalid, as_verifier
 from rheostat.evidence.verifiers import judged
+from rheostat.sandbox import kinds
 
 
 def test_python_tests_pass_and_fail_with_the_reason() -> None:
@@ -31,15 +32,23 @@ def test_python_tests_pass_and_fail_with_the_reason() -> None:
         # the interpreter's own limits say nothing of the code
         ("while True:\n    pass", None, "TimeoutError"),
         ("x = [0]\nwhile True:\n    x = x + x", None, "MemoryError"),
-        ("def f(n): return f(n + 1)\nf(0)", None, "RecursionError"),
-        ("open('/etc/passwd').read()", None, "PermissionError"),
-        ("import os\nos.listdir('/')", None, "PermissionError"),
-        ("import heapq", None, "ModuleNotFoundError"),
-        ("from fractions import Fraction", None, "fractions"),
-        ("class A:\n    pass\nclass B(A):\n    pass", None, "inheritance"),
-        ("def g():\n    yield 1", None, "yield"),
-        ("print((3).bit_count())", None, "bit_count"),
-        ("print(memoryview(b'a'))", None, "memoryview"),
+        # what it doesn't know runs in a real one
+        ("def f(n): return f(n + 1)\nf(0)", False, "RecursionError"),
+        ("open('/etc/shadow').read()", False, "FileNotFoundError"),
+        ("import os\nos.listdir('/var/log')", False, "Error"),
+        ("import heapq", True, ""),
+        ("from fractions import Fraction", True, ""),
+        ("class A:\n    pass\nclass B(A):\n    pass", True, ""),
+        ("def g():\n    yield 1", True, ""),
+        ("print((3).bit_count())", True, ""),
+        ("print(memoryview(b'a'))", True, ""),
+        ("import heapq\nraise ValueError('no')", False, "ValueError: no"),
+        ("import heapq\ndef f(: pass", False, "SyntaxError"),
+        ("import heapq, no_such_module", False, "no_such_module"),
+        ("import heapq, time\ntime.sleep(60)", None, "took more than"),
+        ("import heapq, asyncio\nasyncio.run(asyncio.sleep(60))", None, "took more than"),
+        ("import heapq\nx = bytearray(10**9)", False, "MemoryError"),
+        ("import heapq, os\nos._exit(0)", False, "ended its process"),
     ],
 )
 def test_code_fails_or_cant_be_told_quickly(code: str, passed: bool | None, says: str) -> None:
@@ -50,10 +59,19 @@ def test_code_fails_or_cant_be_told_quickly(code: str, passed: bool | None, says
     assert time.monotonic() - started < 5
 
 
+def test_without_a_sandbox_it_cant_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "why_not", lambda kind: f"no {kind} here")
+    verdict = PythonTests("assert f() == 1").check("import heapq\ndef f(): return 1")
+    assert verdict.passed is None
+    assert "no bubblewrap here" in verdict.reason
+    bare = PythonTests("assert f() == 1", sandbox="none").check("import heapq\ndef f(): return 1")
+    assert (bare.passed, bare.reason) == (True, '[sandbox="none"]')
+
+
 def test_tests_that_loop_for_ever_end_too() -> None:
     verdict = PythonTests("while True:\n    assert True", seconds=0.3).check("x = 1")
     assert verdict.passed is None
-    assert "the tests can't be run" in verdict.reason
+    assert "can't be" in verdict.reason
 
 
 def test_whatever_happens_to_a_verifier_is_a_verdict() -> None:

@@ -181,7 +181,8 @@ class AgentNodes:
             (m.text for m in reversed(state["messages"]) if isinstance(m, HumanMessage) and m.name != "verifier"), ""
         )
         expected = Expected.of(task, difficulty.kind, self._verifier)
-        answer = expected.read(last.text)
+        reading = functools.partial(expected.read, last.text)
+        answer = yield Effect(reading, lambda: asyncio.to_thread(reading))
         if answer is None and expected.given is not None:
             form = expected.given.name if isinstance(expected.given, Form) else expected.asked
             verdict = Verdict(False, f"no answer was found in the reply: the form of the answer is {form}")

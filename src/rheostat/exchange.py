@@ -161,6 +161,7 @@ def _read(reply: Reply, way: Way, expected: Expected, drawn: dict[str, Any]) -> 
         answer = expected.whole(text) if text is not None else None
         drawn["notes"] += [f"{way.name}: {why}"] if why else []
     else:
-        answer = expected.read(reply.text, cut=reply.cut)
+        read = functools.partial(expected.read, reply.text, cut=reply.cut)
+        answer = yield Effect(read, lambda: asyncio.to_thread(read))
     if answer is not None:
         drawn["answer"], drawn["key"] = answer.text, answer.key

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rheostat.errors import MissingExtra
+from rheostat.sandbox.embedded import MOST_CODE_CHARS
 from rheostat_tools.terms import Excerpt, above_zero, shorten, terms
 
 __all__ = ["python_tool"]
@@ -62,6 +63,8 @@ def python_tool(*, seconds: float = 5.0, memory_bytes: int = 128 * 2**20, most_o
 def _run(code: str, *, seconds: float, memory_bytes: int, most_output_chars: int) -> str:
     from pydantic_monty import Monty, MontyCrashedError, MontyError, MontyRuntimeError, MontySyntaxError
 
+    if len(code) > MOST_CODE_CHARS:
+        raise ToolException(f"the code has {len(code):,} characters; the most that is run is {MOST_CODE_CHARS:,}")
     printed = Excerpt(most_chars=most_output_chars)
 
     def keep(stream: Literal["stdout", "stderr"], text: str) -> None:

@@ -24,9 +24,9 @@ from rheostat.budget import Budget
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BudgetExceeded
 from rheostat.ledger import Account, Ledger, MemoryLedger, open_ledger
-from rheostat.local.processes import python_module
 from rheostat.policy import Caps
 from rheostat.purse import OnContention
+from rheostat.sandbox.processes import python_module
 from rheostat.testing import Said, scripted
 
 __all__ = ["Crowd", "How", "main"]

@@ -20,7 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from rheostat.bench.together import together, wait_for_the_others
 from rheostat.budget import Budget
 from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading, open_ledger
-from rheostat.local.processes import python_module
+from rheostat.sandbox.processes import python_module
 from rheostat.usage import Spend
 
 __all__ = ["main"]

@@ -20,8 +20,8 @@ from typing import TypeAlias
 from rheostat.addresses import without_password
 from rheostat.errors import ModelFileCorrupt, PullFailed
 from rheostat.local.catalogue import LocalModel
-from rheostat.local.processes import environment, python_module
 from rheostat.local.store import mark_verified, model_path, sha256_of, verified
+from rheostat.sandbox.processes import environment, python_module
 
 __all__ = ["Progress", "pull"]
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from rheostat.errors import BadInput, MissingExtra, ServerFailed
-from rheostat.local.processes import environment, python_module
 from rheostat.local.store import check_gguf, home
+from rheostat.sandbox.processes import environment, python_module
 
 __all__ = ["LocalServer", "shared_server", "start_server"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from rheostat.effort import ThinkingPlan
 from rheostat.events import emit
+from rheostat.evidence.expected import Expected
 from rheostat.evidence.verifiers import Verdict, judged
 from rheostat.evidence.votes import Votes
 from rheostat.flow import Effect, Flow
@@ -29,11 +30,18 @@ def verify(solver: Solver, state: SolverState) -> Flow[Update]:
         if drawn["answer"] is None or "verdict" in drawn:
             continue
         verdict = yield from _judge(solver, drawn["answer"])
-        first = next(key for key in keys if key == drawn["key"] or expected.same(key, drawn["key"]))
+        first = drawn["key"]
+        if keys[0] != first:
+            alike = functools.partial(_first_alike, expected, keys, first)
+            first = yield Effect(alike, functools.partial(asyncio.to_thread, alike))
         new.append({"id": drawn["id"], "key": first, "verdict": verdict.to_dict()})
         if solver.verifier is not None:
             emit("verdict", id=drawn["id"], round=drawn["round"], **verdict.to_dict())
     return {"samples": new}
+
+
+def _first_alike(expected: Expected, keys: list[str], key: str) -> str:
+    return next(each for each in keys if each == key or expected.same(each, key))
 
 
 def _judge(solver: Solver, answer: str) -> Flow[Verdict]:

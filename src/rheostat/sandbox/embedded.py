@@ -16,7 +16,10 @@ from typing import Any, Literal
 
 from rheostat.errors import MissingExtra
 
-__all__ = ["Ran", "embedded_python", "run_embedded"]
+__all__ = ["MOST_CODE_CHARS", "Ran", "embedded_python", "run_embedded"]
+
+MOST_CODE_CHARS = 200_000
+"""Longer code isn't looked at: its syntax tree takes a hundred times its size."""
 
 _MOST_OUTPUT_BYTES = 1 << 16
 _MOST_CALLS = 100_000
@@ -66,6 +69,8 @@ def run_embedded(
         from pydantic_monty import CollectString, Monty, MontyCrashedError, MontyError
     except ImportError:
         raise MissingExtra("running Python", "verifiers") from None
+    if (chars := max(map(len, pieces))) > MOST_CODE_CHARS:
+        return Ran("can't tell", why=f"{chars:,} characters of code; the most that is run is {MOST_CODE_CHARS:,}")
     out = CollectString(max_bytes=_MOST_OUTPUT_BYTES)
     value: Any = None
     number = 0

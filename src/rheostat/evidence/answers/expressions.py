@@ -1,15 +1,18 @@
 """Mathematical expressions: a key that equal ones share, by math-verify's parser and sympy, where that is bounded.
 
 math-verify's own time limits need signals, which only the main thread has. So what could run for ever is told by its
-look before it is parsed: sympy evaluates `9^{9^9}` while it reads it.
+look before it is parsed (sympy evaluates `9^{9^9}` while it reads it), and the rest is evaluated in a process of its
+own, under limits of time and memory.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import re
 
 from rheostat.errors import MissingExtra
+from rheostat.sandbox.worker import TooMuch, Worker
 
 __all__ = ["expression_key", "looks_symbolic"]
 
@@ -81,11 +84,22 @@ def expression_key(text: str) -> str | None:
     text = _as_latex(text)
     if not _understood(text) or not _bounded(text):
         return None
+    if importlib.util.find_spec("sympy") is None or importlib.util.find_spec("latex2sympy2_extended") is None:
+        raise MissingExtra("comparing expressions", "verifiers")
     try:
-        import latex2sympy2_extended
-        import sympy
-    except ImportError:
-        raise MissingExtra("comparing expressions", "verifiers") from None
+        return _WORKER.ask(text)
+    except TooMuch:
+        return None
+
+
+_WORKER = Worker(__name__, "evaluated", seconds=2.0, memory_bytes=4_000_000_000)
+
+
+def evaluated(text: str) -> str | None:
+    """The key of an expression that is understood and looks bounded. Runs in the worker."""
+    import latex2sympy2_extended
+    import sympy
+
     try:
         # without its normalization, which drops units, currencies and words
         found = latex2sympy2_extended.latex2sympy(_cased(text), normalization_config=None)
@@ -96,7 +110,7 @@ def expression_key(text: str) -> str | None:
         if simple.is_Rational:
             return f"number {simple.p}/{simple.q}" if simple.q != 1 else f"number {simple.p}"
         return f"expression {sympy.srepr(simple)}"
-    except OSError:  # a time limit of the caller's
+    except MemoryError:
         raise
     except Exception:  # a parser of another's: whatever it raises, the text is compared as text
         return None

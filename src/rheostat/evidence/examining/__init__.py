@@ -5,6 +5,6 @@ sandbox (the examiner), the code in another (the subject); values cross between 
 examiner, so that nothing which the code does to its own process can turn a verdict.
 """
 
-from rheostat.evidence.examining.examine import Examined, examine
+from rheostat.evidence.examining.examine import Examined, examine, examine_source
 
-__all__ = ["Examined", "examine"]
+__all__ = ["Examined", "examine", "examine_source"]

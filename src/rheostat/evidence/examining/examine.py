@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rheostat.sandbox import Limits, Running, Sandbox, Show
+from rheostat.sandbox import Ended, Limits, Running, Sandbox, Show
 
-__all__ = ["Examined", "examine"]
+__all__ = ["Examined", "examine", "examine_source"]
 
 _INSIDE = str(Path(__file__).with_name("inside"))
 _AT = "/run/examining"
@@ -59,30 +59,76 @@ def examine(
     Raises:
         SandboxMissing: there is no sandbox on this machine.
     """
+    order = {"own": list(own), "arguments": list(arguments), "root_on_path": root_on_path}
+    ended, raw = _both("examiner", order, tree, root, python, limits, sandbox, output, variables)
+    if ended.exit_code is None:
+        return Examined(None, f"the examination took more than {limits.seconds:g} s", {})
+    return _examined(raw)
+
+
+def examine_source(
+    code: str, tests: str, *, limits: Limits, sandbox: Sandbox = "auto", python: str = "python"
+) -> Examined:
+    """Run tests that are plain asserts on a piece of code, in another process.
+
+    Args:
+        code: Python source.
+        tests: Python source; it sees the names of the code.
+
+    Raises:
+        SandboxMissing: there is no sandbox on this machine.
+    """
+    with tempfile.TemporaryDirectory(prefix="rheostat-code-", ignore_cleanup_errors=True) as place:
+        Path(place, "answer.py").write_text(code, encoding="utf-8", errors="surrogatepass")
+        root = place if sandbox == "none" else "/home/code"
+        tree = [Show(root, "read", place)]
+        ended, raw = _both("plain", {"tests": tests}, tree, root, python, limits, sandbox, lambda text: None, None)
+    if ended.exit_code is None:
+        return Examined(None, f"it took more than {limits.seconds:g} s", {})
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        return Examined(None, "the examination didn't come to its end", {})
+    if told["ended"]:
+        return Examined(False, "the code ended its process before the tests were done", {})
+    if told["status"] == "failed":
+        return Examined(False, str(told["why"]), {})
+    if told["doubts"]:
+        return Examined(None, "; ".join(told["doubts"][:3]), {})
+    return Examined(True, "", {})
+
+
+def _both(
+    script: str,
+    order: dict[str, Any],
+    tree: Sequence[Show],
+    root: str,
+    python: str,
+    limits: Limits,
+    sandbox: Sandbox,
+    output: Callable[[bytes], None],
+    variables: Mapping[str, str] | None,
+) -> tuple[Ended, bytes]:
+    """Run the examiner's script and the subject beside it: how the examiner ended, and what it wrote of the result."""
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
     inside = Show(_AT, "read", _INSIDE)
     place = _INSIDE if sandbox == "none" else _AT
-    order: dict[str, Any] = {
-        "root": root, "own": list(own), "arguments": list(arguments), "root_on_path": root_on_path,
-        "fd": ours.fileno(), "result": writing,
-    }  # fmt: skip
+    order = {"root": root, "fd": ours.fileno(), "result": writing, **order}
     options: dict[str, Any] = {"directory": root, "limits": limits, "sandbox": sandbox, "variables": variables}
     with tempfile.TemporaryDirectory(prefix="rheostat-tmp-", ignore_cleanup_errors=True) as temporary:
         options["temporary"] = temporary
         try:
             subject = Running(
-                _script(python, place, "subject", {"root": root, "fd": theirs.fileno()}), [inside, *tree], output=False,
-                keep_fds=[theirs.fileno()], **options,
+                _script(python, place, "subject", {"root": root, "fd": theirs.fileno()}), [inside, *tree],
+                output=False, keep_fds=[theirs.fileno()], **options,
             )  # fmt: skip
             with subject:
                 theirs.close()
                 examiner = Running(
-                    _script(python, place, "examiner", order),
-                    [inside, *tree],
-                    keep_fds=[ours.fileno(), writing],
+                    _script(python, place, script, order), [inside, *tree], keep_fds=[ours.fileno(), writing],
                     **options,
-                )
+                )  # fmt: skip
                 with examiner:
                     ours.close()
                     os.close(writing)
@@ -95,9 +141,7 @@ def examine(
                 os.close(writing)
             with os.fdopen(reading, "rb") as result:
                 raw = result.read(_MOST_RESULT_BYTES)
-    if ended.exit_code is None:
-        return Examined(None, f"the examination took more than {limits.seconds:g} s", {})
-    return _examined(raw)
+    return ended, raw
 
 
 def _script(python: str, place: str, name: str, order: dict[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rheostat.errors import VerifierInvalid
 from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.verifiers.patterns import compiled, matches_whole
 from rheostat.evidence.verifiers.verdict import Verdict
 
 __all__ = ["Exact", "Matches"]
@@ -30,7 +31,7 @@ class Exact:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The whole answer must match a regular expression.
+    """The whole answer must match a regular expression. It has a second; a match that takes longer is "can't tell".
 
     Raises:
         VerifierInvalid: not a regular expression.
@@ -41,12 +42,15 @@ class Matches:
 
     def __post_init__(self) -> None:
         try:
-            re.compile(self.pattern)
+            compiled(self.pattern)
         except re.error as error:
             raise VerifierInvalid(f"not a regular expression: {self.pattern!r}: {error}") from None
 
     def check(self, answer: str) -> Verdict:
         """Full match or not."""
-        if re.fullmatch(self.pattern, answer.strip()):
+        same = matches_whole(self.pattern, answer.strip())
+        if same is None:
+            return Verdict(None, f"the regular expression {self.pattern} took too long on this answer")
+        if same:
             return Verdict(True)
         return Verdict(False, f"the answer must match the regular expression {self.pattern}")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import ast
 
-from rheostat.errors import MissingExtra, VerifierInvalid
+from rheostat.errors import MissingExtra, SandboxMissing, VerifierInvalid
+from rheostat.evidence.examining import examine_source
 from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.verifiers.asserts import Asserts, Examiner
 from rheostat.evidence.verifiers.verdict import Verdict
-from rheostat.sandbox.embedded import Ran, embedded_python, run_embedded
+from rheostat.sandbox import Limits, Sandbox, choose
+from rheostat.sandbox.embedded import MOST_CODE_CHARS, Ran, embedded_python, run_embedded
 
 __all__ = ["PythonTests"]
+
+_LIMITS = ("TimeoutError: feed time limit", "MemoryError", "memory limit", "too much time or memory")
+_START_SECONDS, _INTERPRETER_BYTES = 1.0, 400_000_000
+"""What a real interpreter needs for itself."""
 
 
 class PythonTests:
@@ -18,16 +24,20 @@ class PythonTests:
 
     The code runs in pydantic-monty: a Python subset in a worker process without files, network or environment, under
     limits of time, memory and recursion. `tests` is a piece of Python: top-level asserts, and functions named
-    `test_*`, which are called in order. What that interpreter can't run (a module that it doesn't have, more time than
-    the limit) is "can't tell".
+    `test_*`, which are called in order.
 
     Both sides of each assert come out of the sandbox as data and are compared here: the code can't redefine what the
-    tests call, nor lie in an `__eq__`. Where that isn't safe it is "can't tell".
+    tests call, nor lie in an `__eq__`.
+
+    What that interpreter doesn't know (heapq, generators, most of the library), or can't be compared that way, runs in
+    a real one: the tests in one sandboxed process, the code in another (`rheostat.evidence.examining`). Without a
+    sandbox on the machine, and where only the code itself could say whether it is right, it is "can't tell".
 
     Args:
         tests: Python source.
         seconds: Execution time for the code and for the tests, each.
         memory_bytes: Heap of the sandbox.
+        sandbox: Of the real interpreter; `none` has to be written out, and is named in its reasons.
 
     Raises:
         VerifierInvalid: the tests don't parse or test nothing, or a limit isn't positive.
@@ -36,7 +46,9 @@ class PythonTests:
 
     form: AnswerForm | None = "code"
 
-    def __init__(self, tests: str, *, seconds: float = 2.0, memory_bytes: int = 128 * 2**20) -> None:
+    def __init__(
+        self, tests: str, *, seconds: float = 2.0, memory_bytes: int = 128 * 2**20, sandbox: Sandbox = "auto"
+    ) -> None:
         if not embedded_python():  # fail where the verifier is built, not at the first answer
             raise MissingExtra("PythonTests", "verifiers")
         if seconds <= 0 or memory_bytes <= 0:
@@ -63,10 +75,20 @@ class PythonTests:
         """The source, as given."""
         self.seconds = seconds
         self.memory_bytes = memory_bytes
+        self.sandbox = sandbox
         self._asserts = Asserts(f"{tests}\n{calls}None\n")
+        self._source = f"{tests}\n{calls}"
 
     def check(self, answer: str) -> Verdict:
         """Run the code, then the tests."""
+        if len(answer) > MOST_CODE_CHARS:
+            return Verdict(None, f"{len(answer):,} characters of code; the most that is run is {MOST_CODE_CHARS:,}")
+        verdict = self._embedded(answer)
+        if verdict.passed is not None or any(limit in verdict.reason for limit in _LIMITS):
+            return verdict
+        return self._really(answer, verdict)
+
+    def _embedded(self, answer: str) -> Verdict:
         examiner = Examiner(self._asserts, answer)
         if examiner.unjudged is not None:
             return Verdict(None, f"can't be judged: {examiner.unjudged}")
@@ -77,6 +99,19 @@ class PythonTests:
             host={f"{examiner.name}_call": examiner.judge},
         )
         return _verdict(examiner, ran)
+
+    def _really(self, answer: str, embedded: Verdict) -> Verdict:
+        """What a real interpreter says of what the embedded one couldn't."""
+        limits = Limits(seconds=2 * self.seconds + _START_SECONDS, memory_bytes=self.memory_bytes + _INTERPRETER_BYTES)
+        try:
+            kind = choose(self.sandbox)
+            examined = examine_source(answer, self._source, limits=limits, sandbox=kind)
+        except SandboxMissing as missing:
+            return Verdict(None, f"{embedded.reason}; and {missing}")
+        note = ' [sandbox="none"]' if kind == "none" else ""
+        if examined.passed is None:
+            return Verdict(None, f"can't be judged: {examined.why}{note}")
+        return Verdict(examined.passed, "" if examined.passed and not note else f"{examined.why}{note}".strip())
 
 
 def _verdict(examiner: Examiner, ran: Ran) -> Verdict:

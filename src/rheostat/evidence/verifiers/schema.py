@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
 from rheostat.errors import MissingExtra, VerifierInvalid
 from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.verifiers.verdict import Verdict
+from rheostat.sandbox.worker import TooMuch, Worker
 
 __all__ = ["JsonSchema"]
 
@@ -57,23 +59,45 @@ class JsonSchema:
             raise VerifierInvalid(f"not a valid JSON Schema: at {error.json_path}: {error.message}") from None
         self.schema: dict[str, Any] = schema
         """The schema itself; it is also shown to the model."""
-        self._validator = kind(schema)
+        self._text = json.dumps(schema)
 
     def fits(self, text: str) -> bool:
         """Does this text satisfy it?"""
         return self.check(text).passed is True
 
     def check(self, answer: str) -> Verdict:
-        """Parse and validate; the reason names the first few faults by their path."""
+        """Parse and validate, within two seconds; the reason names the first few faults by their path."""
         if len(answer) > _MOST_CHARS:
             return Verdict(None, f"{len(answer):,} characters of JSON; the most that is checked is {_MOST_CHARS:,}")
         try:
-            value = json.loads(answer, parse_int=_whole, parse_constant=_no_constant)
-            faults = sorted(self._validator.iter_errors(value), key=lambda fault: fault.json_path)
-        except (_TooLong, RecursionError) as error:
-            return Verdict(None, f"can't be checked: {error}")
-        except ValueError as error:
-            return Verdict(False, f"not valid JSON: {error}")
-        if not faults:
-            return Verdict(True)
-        return Verdict(False, "; ".join(f"at {fault.json_path}: {fault.message[:200]}" for fault in faults[:3]))
+            told = json.loads(_WORKER.ask(json.dumps([self._text, answer])) or "{}")
+        except TooMuch as error:
+            return Verdict(None, f"can't be checked: it took {error}")
+        return Verdict(told.get("passed"), told.get("reason", ""))
+
+
+def checked(order: str) -> str:
+    """The verdict on [schema, answer], as JSON. Runs in the worker: a pattern of the schema may take for ever."""
+    schema, answer = json.loads(order)
+    try:
+        value = json.loads(answer, parse_int=_whole, parse_constant=_no_constant)
+        faults = sorted(_validator(schema).iter_errors(value), key=lambda fault: fault.json_path)
+    except (_TooLong, RecursionError) as error:
+        return json.dumps({"passed": None, "reason": f"can't be checked: {error}"})
+    except ValueError as error:
+        return json.dumps({"passed": False, "reason": f"not valid JSON: {error}"})
+    except Exception as error:  # a reference that leads nowhere, a format of another's
+        return json.dumps({"passed": None, "reason": f"can't be checked: {type(error).__name__}: {str(error)[:300]}"})
+    said = "; ".join(f"at {fault.json_path}: {fault.message[:200]}" for fault in faults[:3])
+    return json.dumps({"passed": not faults, "reason": said})
+
+
+@functools.lru_cache(maxsize=64)
+def _validator(schema: str) -> Any:
+    import jsonschema
+
+    wanted = json.loads(schema)
+    return jsonschema.validators.validator_for(wanted)(wanted)
+
+
+_WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000)

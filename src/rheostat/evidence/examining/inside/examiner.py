@@ -137,8 +137,8 @@ class Examiner(Peer):
                 self.doubt(f"{type(target).__name__}.{name} says so, and what the two objects hold says otherwise")
         elif not mirrored and (name in _COMPARING or (name in _COMPUTING and isinstance(said, _PLAIN))):
             self.doubt(f"only the code itself says what {type(target).__name__}.{name} of {_short(other)} is")
-        elif name == "__contains__" and handle_of(type(target)) not in self._named:
-            self.doubt(f"only the code itself says what is in a {type(target).__name__}")
+        elif name in ("__contains__", "__bool__") and handle_of(type(target)) not in self._named:
+            self.doubt(f"only the code itself says what {name} of a {type(target).__name__} is")
         return said
 
     def _alike_inside(self, one: Any, other: Any, depth: int = 0) -> bool:
@@ -168,6 +168,13 @@ class Examiner(Peer):
         return value
 
     # --- what the code under test may ask -----------------------------------------------------------------------
+
+    def do_call(self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
+        try:
+            return super().do_call(target, args, kwargs)
+        except AssertionError as error:
+            self.doubt(f"an assert of the tests failed where the code could swallow it: {str(error)[:200]}")
+            raise
 
     def do_get(self, target: Any, name: str) -> Any:
         if name.startswith(("_", *_INWARD)) or isinstance(target, _FRAMES):

@@ -86,7 +86,7 @@ class Subject(Peer):
             module = importlib.reload(module)
         public = getattr(module, "__all__", None)
         names = [each for each in vars(module) if each[0] != "_"] if public is None else list(public)
-        return {"all": names, "doc": module.__doc__}
+        return {"all": names, "doc": module.__doc__, "names": list(vars(module))}
 
     def do_global(self, module: str, name: str) -> Any:
         return getattr(sys.modules[module], name)

@@ -1,0 +1,105 @@
+"""The process of tests that are plain asserts: runs them here, and the code in the other process.
+
+Runs inside the sandbox: standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import contextlib
+import ctypes
+import json
+import operator
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rheostat.evidence.examining.inside.examiner import Examiner
+else:
+    from examiner import Examiner
+
+_DUMPABLE = 4
+_HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
+    ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.In: lambda a, b: a in b,
+    ast.NotIn: lambda a, b: a not in b,
+}  # fmt: skip
+_CHECK = "examiner_check"
+
+
+class _Sides(ast.NodeTransformer):
+    """Asserts of one comparison, as calls that can say what the two sides were."""
+
+    def __init__(self) -> None:
+        self.asserts: list[ast.Assert] = []
+
+    def visit_Assert(self, node: ast.Assert) -> Any:
+        if not isinstance(node.test, ast.Compare) or len(node.test.ops) != 1:
+            return node
+        number = ast.Constant(len(self.asserts))
+        self.asserts.append(node)
+        sides = [node.test.left, node.test.comparators[0]]
+        return ast.copy_location(ast.Expr(ast.Call(ast.Name(_CHECK, ast.Load()), [number, *sides], [])), node)
+
+
+def main(order: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
+    os.chdir(order["root"])
+    examiner = Examiner(order["fd"], order["root"])
+    told: dict[str, Any] = {"status": "passed", "why": ""}
+    try:
+        found = examiner.ask("module", "answer", [order["root"]], False)
+    except BaseException as error:
+        told = {"status": "failed", "why": f"the code failed: {_said(error)}"}
+    else:
+        names = set(found["names"])
+        try:
+            _run(order["tests"], examiner, names)
+        except BaseException as error:
+            told = {"status": "failed", "why": f"the tests failed: {_said(error)}"}
+    told |= {"doubts": examiner.doubts, "ended": examiner.ended}
+    with os.fdopen(order["result"], "w") as result:
+        json.dump(told, result)
+    os._exit(0)
+
+
+def _run(source: str, examiner: Examiner, names: set[str]) -> None:
+    tree = ast.parse(source)
+    wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names
+    for name in sorted(wanted):
+        if hasattr(builtins, name):
+            examiner.doubt(f"the code redefines {name}, which the tests use")
+    sides = _Sides()
+    tree = ast.fix_missing_locations(sides.visit(tree))
+
+    def check(number: int, left: Any, right: Any) -> None:
+        node = sides.asserts[number]
+        test = node.test
+        assert isinstance(test, ast.Compare)  # noqa: S101 - no other is registered
+        if not _HOLDS[type(test.ops[0])](left, right):
+            message = f" ({ast.unparse(node.msg)[:100]})" if node.msg is not None else ""
+            shown = f"({left!r}, {right!r})"
+            raise AssertionError(f"{ast.unparse(node)[:300]}: the sides are {shown[:300]}{message}")
+
+    space: dict[str, Any] = {"__name__": "tests", _CHECK: check}
+    for name in sorted(wanted):
+        if not hasattr(builtins, name):
+            space[name] = examiner.named(examiner.ask("global", "answer", name))
+    exec(compile(tree, "tests", "exec"), space)  # noqa: S102 - the user's own tests, in a sandbox
+
+
+def _said(error: BaseException) -> str:
+    """The line at fault in the code, and what was said."""
+    notes = "\n".join(getattr(error, "__notes__", ()))
+    line = next((each.strip() for each in reversed(notes.splitlines()) if each.strip().startswith("File ")), "")
+    text = traceback.format_exception_only(type(error), error)[0].strip()
+    return f"{text[:600]}{f' ({line[:200]})' if line else ''}"
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

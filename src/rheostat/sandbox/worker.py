@@ -1,0 +1,138 @@
+"""A function of text, evaluated in a process of its own under limits of time and memory.
+
+For libraries that may run for ever on a hostile text, and that nothing can stop from within: sympy, a parser.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from typing import IO, Any
+
+from rheostat.sandbox.processes import environment, python_module
+
+__all__ = ["TooMuch", "Worker"]
+
+_START_SECONDS = 60.0
+
+
+class TooMuch(Exception):
+    """The evaluation took more time or memory than it may, or ended its process."""
+
+
+class Worker:
+    """Evaluates `function` of `module` on one text at a time. The process starts at the first text and stays.
+
+    Args:
+        module: Where the function is; imported in the worker's process only.
+        function: Its name: from a text to a text, or None.
+        seconds: Of one evaluation.
+        memory_bytes: Address space of the process.
+    """
+
+    def __init__(self, module: str, function: str, *, seconds: float, memory_bytes: int) -> None:
+        self._target = (module, function)
+        self.seconds, self.memory_bytes = seconds, memory_bytes
+        """Limits of one evaluation."""
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._pid = 0
+        self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def ask(self, text: str) -> str | None:
+        """What the function makes of a text. Blocks, at most `seconds` and what a process needs to start.
+
+        Raises:
+            TooMuch: it took more than it may.
+        """
+        with self._lock:
+            process = self._started()
+            try:
+                assert process.stdin is not None  # noqa: S101 - asked for where it is started
+                process.stdin.write(json.dumps(text) + "\n")
+                process.stdin.flush()
+                reply = self._replies.get(timeout=self.seconds)
+            except (queue.Empty, OSError):
+                reply = ""
+            except BaseException:
+                self._end()
+                raise
+            if not reply:
+                self._end()
+                raise TooMuch(f"more than {self.seconds:g} s or {self.memory_bytes:,} bytes")
+            value: str | None = json.loads(reply)["value"]
+            return value
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is not None and self._pid == os.getpid() and self._process.poll() is None:
+            return self._process
+        if self._process is not None:
+            self._end()
+        limits = str(self.memory_bytes)
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            python_module("rheostat.sandbox.worker", *self._target, limits),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
+            env=environment(), cwd=os.path.abspath(os.sep), start_new_session=True,
+        )  # fmt: skip
+        self._pid = os.getpid()
+        self._replies = queue.SimpleQueue()
+        assert self._process.stdout is not None  # noqa: S101 - asked for above
+        threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
+        atexit.register(self._end)
+        with contextlib.suppress(queue.Empty):
+            self._replies.get(timeout=_START_SECONDS)  # it is ready
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        atexit.unregister(self._end)
+        if process is None or self._pid != os.getpid():
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+
+def _read(stream: IO[str], replies: queue.SimpleQueue[str]) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        for line in stream:
+            replies.put(line)
+    replies.put("")  # it is over
+
+
+def _limited(memory_bytes: int) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _main(module: str, function: str, memory_bytes: str) -> None:
+    _limited(int(memory_bytes))
+    evaluate: Any = getattr(importlib.import_module(module), function)
+    out = sys.stdout
+    sys.stdout = sys.stderr  # what a library prints is no reply
+    out.write("ready\n")
+    out.flush()
+    for line in sys.stdin:
+        try:
+            value = evaluate(json.loads(line))
+        except MemoryError:
+            os._exit(1)
+        out.write(json.dumps({"value": value}) + "\n")
+        out.flush()
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])
