@@ -6,7 +6,7 @@ import contextlib
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -27,6 +27,7 @@ from rheostat.graph.state import read
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
+from rheostat.sandbox import Sandbox
 from rheostat_tools import Workspace, calculator, python_tool
 
 __all__ = ["agent", "auto", "code"]
@@ -101,6 +102,9 @@ def code(
         str, typer.Option(help="How its tests are run; its own environment: '.venv/bin/python -m pytest -q -x'.")
     ] = "python -m pytest -q -x",
     test_seconds: Annotated[float, typer.Option(help="The most that one run of the tests may take.")] = 60.0,
+    sandbox: Annotated[
+        str, typer.Option(help="Where they run: auto, bubblewrap, namespaces; none gives them all your rights.")
+    ] = "auto",
     budget_usd: Usd = None,
     budget_tokens: Tokens = None,
     seconds: Seconds = None,
@@ -109,7 +113,8 @@ def code(
 ) -> None:
     """Work on a repository until its tests pass. Test files are never changed; the diff is printed.
 
-    Exit code 0: the tests pass; 1: they don't. Files are changed in place: start from a clean git tree.
+    Exit code 0: the tests pass, judged from outside of the code's own process; 1: they don't, or nothing proves it.
+    Files are changed in place: start from a clean git tree.
 
     Examples:
 
@@ -125,8 +130,14 @@ def code(
     at = _ready(model, quiet=as_json)
     budget = _budget(at, budget_usd, budget_tokens, seconds)
     graph = build_coder(
-        at, root, budget=budget, effort=wish, command=command, test_seconds=test_seconds
-    ).compile()  # fmt: skip
+        at,
+        root,
+        budget=budget,
+        effort=wish,
+        command=command,
+        test_seconds=test_seconds,
+        sandbox=cast("Sandbox", sandbox),
+    ).compile()
     result = _watch(graph, {"task": task}, AgentView(task or f"mend {root}", model, budget), as_json=as_json)
     shown = {**{name: result.get(name) for name in ("status", "report", "diff")}, "spend": read(result)["spend"]}
     text = f"{shown['report']}\n\n{shown['diff']}"

@@ -86,6 +86,8 @@ class Examiner:
         self._lies = _COMPARES.search(code) is not None
         self.unjudged: str | None = _redefined(asserts, code)
         """Why nothing can be judged."""
+        self.reordered = False
+        """Two sides that didn't hold have the same items in another order, as sets have in another interpreter."""
         self.source = asserts.source.replace(_MARK, f"{self.name}_")
         """The tests as they are run."""
 
@@ -113,6 +115,7 @@ class Examiner:
         else:
             holds = inside is True
         if not holds:
+            self.reordered = self.reordered or _reordered(values)
             said = self._said(node, shown)
             self._wrong.append((number, said))
             raise AssertionError(said)
@@ -202,6 +205,15 @@ def _load(name: str) -> ast.Name:
 
 def _item(name: str, number: int) -> ast.Subscript:
     return ast.Subscript(_load(name), ast.Constant(number), ast.Load())
+
+
+def _reordered(values: Any) -> bool:
+    if not isinstance(values, tuple) or len(values) != 2:
+        return False
+    one, other = values
+    if not isinstance(one, list | tuple | str) or type(one) is not type(other) or len(one) != len(other):
+        return False
+    return sorted(map(repr, one)) == sorted(map(repr, other))
 
 
 def _plain(value: Any, depth: int = 0) -> bool:

@@ -14,7 +14,8 @@ from rheostat.sandbox.embedded import MOST_CODE_CHARS, Ran, embedded_python, run
 
 __all__ = ["PythonTests"]
 
-_LIMITS = ("TimeoutError: feed time limit", "MemoryError", "memory limit", "too much time or memory")
+_LIMITS = ("MemoryError", "memory limit", "too much time or memory")
+"""That a real one has too."""
 _START_SECONDS, _INTERPRETER_BYTES = 1.0, 400_000_000
 """What a real interpreter needs for itself."""
 
@@ -83,22 +84,30 @@ class PythonTests:
         """Run the code, then the tests."""
         if len(answer) > MOST_CODE_CHARS:
             return Verdict(None, f"{len(answer):,} characters of code; the most that is run is {MOST_CODE_CHARS:,}")
-        verdict = self._embedded(answer)
-        if verdict.passed is not None or any(limit in verdict.reason for limit in _LIMITS):
+        verdict, sure = self._embedded(answer)
+        if sure:
             return verdict
-        return self._really(answer, verdict)
+        real = self._really(answer, verdict)
+        return verdict if real.passed is None and verdict.passed is not None else real
 
-    def _embedded(self, answer: str) -> Verdict:
+    def _embedded(self, answer: str) -> tuple[Verdict, bool]:
+        """What the embedded interpreter says, and whether a real one would say the same.
+
+        It isn't sure of what it can't run, nor of exceptions: it has its own idea of iterators and of a set's order.
+        """
         examiner = Examiner(self._asserts, answer)
         if examiner.unjudged is not None:
-            return Verdict(None, f"can't be judged: {examiner.unjudged}")
+            return Verdict(None, f"can't be judged: {examiner.unjudged}"), False
         ran = run_embedded(
             (f"{answer}\nNone\n", examiner.source),
             seconds=self.seconds,
             memory_bytes=self.memory_bytes,
             host={f"{examiner.name}_call": examiner.judge},
         )
-        return _verdict(examiner, ran)
+        verdict = _verdict(examiner, ran)
+        if verdict.passed is None:
+            return verdict, any(limit in verdict.reason for limit in _LIMITS)
+        return verdict, verdict.passed or (examiner.failure is not None and not examiner.reordered)
 
     def _really(self, answer: str, embedded: Verdict) -> Verdict:
         """What a real interpreter says of what the embedded one couldn't."""

@@ -71,9 +71,10 @@ def main(order: dict[str, Any]) -> None:
 def _run(source: str, examiner: Examiner, names: set[str]) -> None:
     tree = ast.parse(source)
     wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names
-    for name in sorted(wanted):
-        if hasattr(builtins, name):
-            examiner.doubt(f"the code redefines {name}, which the tests use")
+    redefined = sorted(name for name in wanted if hasattr(builtins, name))
+    if redefined and len(wanted) > 1:  # alone it is what is tested: some functions are called sum
+        examiner.doubt(f"the code redefines {redefined[0]}, which the tests use")
+        return
     sides = _Sides()
     tree = ast.fix_missing_locations(sides.visit(tree))
 
@@ -88,8 +89,7 @@ def _run(source: str, examiner: Examiner, names: set[str]) -> None:
 
     space: dict[str, Any] = {"__name__": "tests", _CHECK: check}
     for name in sorted(wanted):
-        if not hasattr(builtins, name):
-            space[name] = examiner.named(examiner.ask("global", "answer", name))
+        space[name] = examiner.named(examiner.ask("global", "answer", name))
     exec(compile(tree, "tests", "exec"), space)  # noqa: S102 - the user's own tests, in a sandbox
 
 
