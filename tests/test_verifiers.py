@@ -30,7 +30,7 @@ def test_python_tests_pass_and_fail_with_the_reason() -> None:
         ("'a'.foo()", False, "AttributeError"),
         ("undefined", False, "NameError"),
         # the interpreter's own limits say nothing of the code
-        ("while True:\n    pass", None, "TimeoutError"),
+        ("while True:\n    pass", None, "took more than"),
         ("x = [0]\nwhile True:\n    x = x + x", None, "MemoryError"),
         # what it doesn't know runs in a real one
         ("def f(n): return f(n + 1)\nf(0)", False, "RecursionError"),

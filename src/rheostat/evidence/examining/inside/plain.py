@@ -12,8 +12,8 @@ import ctypes
 import json
 import operator
 import os
+import re
 import sys
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
 _CHECK = "examiner_check"
+_IN_CODE = re.compile(r'\s*File ".*/answer\.py", line (\d+)')
 
 
 class _Sides(ast.NodeTransformer):
@@ -94,11 +95,15 @@ def _run(source: str, examiner: Examiner, names: set[str]) -> None:
 
 
 def _said(error: BaseException) -> str:
-    """The line at fault in the code, and what was said."""
-    notes = "\n".join(getattr(error, "__notes__", ()))
-    line = next((each.strip() for each in reversed(notes.splitlines()) if each.strip().startswith("File ")), "")
-    text = traceback.format_exception_only(type(error), error)[0].strip()
-    return f"{text[:600]}{f' ({line[:200]})' if line else ''}"
+    """What was said, and the line at fault in the code."""
+    lines = "\n".join(getattr(error, "__notes__", ())).splitlines()
+    text = f"{type(error).__name__}: {error}"[:600]
+    places = [number for number, line in enumerate(lines) if _IN_CODE.match(line)]
+    if not places:
+        return text
+    found = _IN_CODE.match(lines[places[-1]])
+    source = lines[places[-1] + 1].strip() if places[-1] + 1 < len(lines) else ""
+    return f"{text}\nline {found[1] if found else '?'}: {source[:200]}"
 
 
 if __name__ == "__main__":
