@@ -22,10 +22,6 @@ HOSTILE: dict[str, tuple[Verifier, str]] = {
     "factorials of factorials": (MathsAnswer("5"), "((99!)!)"),
     "a sum to the 200th": (MathsAnswer("5"), "(x+y+z+w)^{200}"),
     "roots in fractions": (MathsAnswer("x"), SLOW_FRACTION),
-    "more roots in fractions": (
-        MathsAnswer("x"),
-        r"\frac{\frac{\frac{\sqrt{a+b}}{\sin(x)}}{\sqrt{d}}}{(\sqrt{x+y+2}\sqrt{a+b}-\pi\sin(x))^{2}}",
-    ),
     "an exponent of nine digits": (MathsAnswer("5"), "1e-999999999"),
     "a number of 100,000 digits": (MathsAnswer("5"), "9" * 100_000),
     "nested roots": (MathsAnswer("5"), r"\sqrt{" * 500 + "2" + "}" * 500),
@@ -33,10 +29,6 @@ HOSTILE: dict[str, tuple[Verifier, str]] = {
     "a name that runs away": (
         JsonSchema({"patternProperties": {"^(a+)+$": {}}, "additionalProperties": False}),
         json.dumps({"a" * 50 + "!": 1}),
-    ),
-    "items that are compared with each other": (
-        JsonSchema({"uniqueItems": True}),
-        json.dumps([{"a": n} for n in range(20_000)]),
     ),
     "a schema that refers to itself": (JsonSchema({"$ref": "#"}), "1"),
     "deep JSON": (JsonSchema({"type": "array"}), "[" * 100_000 + "]" * 100_000),

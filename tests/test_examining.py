@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import tempfile
 import textwrap
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 
 from rheostat.evidence.examining import Examined, examine
 from rheostat.sandbox import Limits, Sandbox, why_not
+from rheostat_tools import test_runner as run_tests_of
 from rheostat_tools.pristine import Pristine
 
 APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
@@ -539,3 +542,16 @@ def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
     code, tests, *more = FORGED[what]
     files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
     assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]
+
+
+BUGS = Path(__file__).parent.parent / "examples" / "bugs"
+
+
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in BUGS.glob("*/task.txt")))
+def test_the_shipped_bugs_are_red_and_their_solutions_green(name: str, tmp_path: Path) -> None:
+    shutil.copytree(BUGS / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.patch"))
+    command = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
+    tool = run_tests_of(tmp_path / name, command=command)
+    assert tool.invoke({}).startswith("FAILED (exit code 1)")
+    subprocess.run(["git", "apply", "-p1", str(BUGS / name / "solution.patch")], cwd=tmp_path / name, check=True)
+    assert tool.invoke({}).startswith("PASSED\n")

@@ -26,7 +26,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.mirrors import MirrorMeta, handle_of
     from rheostat.evidence.examining.inside.wire import Peer
 else:

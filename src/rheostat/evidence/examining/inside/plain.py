@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.examiner import Examiner
 else:
     from examiner import Examiner

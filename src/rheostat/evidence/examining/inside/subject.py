@@ -18,7 +18,7 @@ import types
 import warnings
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.wire import Peer
 else:
     from wire import Peer

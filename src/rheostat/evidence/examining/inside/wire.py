@@ -16,7 +16,7 @@ import struct
 import threading
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.mirrors import FORWARDED, Mirrors
 else:
     from mirrors import FORWARDED, Mirrors
