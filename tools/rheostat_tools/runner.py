@@ -10,7 +10,9 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,15 +105,12 @@ def test_runner(
         """
         words = [*command, *_target(files, target)]
         start = Pristine(files.root) if pristine is None else pristine
-        run, outside = _Run(words, start, changes(), limits, kind), Report(pytest=True)
         try:
-            ended, report, plain = run.in_one_process()
-            examined = run.outside(outside.add) if plain else None
+            ended, report, plain, examined, outside = _Run(words, start, changes(), limits, kind).both()
         finally:
             if start is not pristine:
                 start.drop()
         passed: bool | None = plain
-        outside.end()
         if examined is not None and examined.passed is not True:
             passed = None
         artifact = {
@@ -166,6 +165,28 @@ class _Run:
     def bare(self) -> bool:
         return self.kind == "none"
 
+    def both(self) -> tuple[Ended, Report, bool, Examined | None, Report]:
+        """As anyone would run it, and what passes also from outside: beside it where a core is idle, else after it."""
+        stop, beside = threading.Event(), Report(pytest=True)
+        with ThreadPoolExecutor(1) as pool:
+            examining = pool.submit(self.outside, beside.add, stop) if _idle_core() else None
+            try:
+                ended, report, plain = self.in_one_process()
+                if not plain:
+                    stop.set()
+            except BaseException:
+                stop.set()
+                raise
+            if not plain or (examining is not None and not self.plugins):
+                examined = examining.result() if plain and examining is not None else None
+                beside.end()
+                return ended, report, plain, examined, beside
+            stop.set()
+        after = Report(pytest=True)
+        examined = self.outside(after.add, threading.Event())
+        after.end()
+        return ended, report, plain, examined, after
+
     def in_one_process(self) -> tuple[Ended, Report, bool]:
         """As anyone would run it; and whether it says that the tests passed. What fails here, fails."""
         words, pytest = self.words, _pytest_of(self.words) is not None
@@ -191,7 +212,7 @@ class _Run:
                 continue
             return ended, report, ended.exit_code == 0 and (report.ended or not pytest)
 
-    def outside(self, output: Callable[[bytes], None]) -> Examined:
+    def outside(self, output: Callable[[bytes], None], stop: threading.Event) -> Examined:
         """The same tests with the code in another process."""
         form = _pytest_of(self.words)
         if form is None:
@@ -205,8 +226,12 @@ class _Run:
                 self.start.lay_out(place, self.changes, bare=self.bare), root=place if self.bare else self.start.root,
                 own=self.start.own, python=python, root_on_path=as_module, limits=self.limits, sandbox=self.kind,
                 arguments=[*arguments, "-p", "no:cacheprovider", "-p", "no:xdist"], output=output,
-                variables={} if self.plugins else _NO_PLUGINS,
+                variables={} if self.plugins else _NO_PLUGINS, stop=stop,
             )  # fmt: skip
+
+
+def _idle_core() -> bool:
+    return os.getloadavg()[0] < (os.cpu_count() or 1) - 1
 
 
 def _pytest_of(words: Sequence[str]) -> tuple[str | None, bool, list[str]] | None:

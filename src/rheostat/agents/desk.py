@@ -65,6 +65,7 @@ class Desk:
         self._root, self._protected = root, protected
         self._start: Pristine | None = None
         self._counted_at_start: dict[str, int] = {}
+        self._last: tuple[dict[str, bytes | None], tuple[bool | None, str]] | None = None
         self._options: dict[str, Any] = {"command": command, "seconds": test_seconds, "sandbox": choose(sandbox)}
         self._tests = test_runner(root, **self._options)
 
@@ -74,10 +75,18 @@ class Desk:
             self._start.drop()
         self._start = Pristine(self.workspace.root, self._protected)
         self._tests = test_runner(self._root, **self._options, pristine=self._start, changes=self._changes)
-        self._counted_at_start = {}
+        self._counted_at_start, self._last = {}, None
 
     def run_tests(self) -> tuple[bool | None, str]:
-        """(passed; None: not proven, what was said)."""
+        """(passed; None: not proven, what was said). What was judged last isn't judged again while nothing changed."""
+        changes = self._changes()
+        if self._last is not None and self._last[0] == changes:
+            return self._last[1]
+        passed, said = self._run_tests()
+        self._last = (changes, (passed, said))
+        return passed, said
+
+    def _run_tests(self) -> tuple[bool | None, str]:
         reply: ToolMessage = self._tests.invoke(_CALL)
         said = str(reply.content)
         passed: bool | None = reply.artifact["passed"]

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ class Ended:
     """What became of a command."""
 
     exit_code: int | None
-    """128 + the number for a signal, as a shell says it. None: its time was up, or it said too much."""
+    """128 + the number for a signal, as a shell says it. None: its time was up, it said too much or was stopped."""
     seconds: float
     output_bytes: int
     sandbox: Sandbox
@@ -101,8 +102,8 @@ class Running:
     ) -> None:
         self.end()
 
-    def watch(self, take: Callable[[bytes], None]) -> Ended:
-        """Read its output until it is over, or its time is."""
+    def watch(self, take: Callable[[bytes], None], *, stop: threading.Event | None = None) -> Ended:
+        """Read its output until it is over, or its time is, or `stop` is set."""
         output_bytes, code, over = 0, None, False
         process, stream = self._process, self._process.stdout
         assert stream is not None  # noqa: S101 - asked for above
@@ -110,8 +111,10 @@ class Running:
         with selectors.DefaultSelector() as selector:
             selector.register(stream, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0 and output_bytes <= self.limits.output_bytes:
+                if stop is not None and stop.is_set():
+                    break
                 over = process.poll() is not None
-                if selector.select(timeout=0 if over else min(left, 0.1)):
+                if selector.select(timeout=0 if over else min(left, 0.1 if stop is None else 0.02)):
                     output = os.read(stream.fileno(), 1 << 16)
                     output_bytes += len(output)
                     take(output)

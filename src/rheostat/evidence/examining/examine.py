@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,7 @@ def examine(
     sandbox: Sandbox = "auto",
     output: Callable[[bytes], None] = lambda text: None,
     variables: Mapping[str, str] | None = None,
+    stop: threading.Event | None = None,
 ) -> Examined:
     """Run pytest on a tree, its code in another process.
 
@@ -55,12 +57,13 @@ def examine(
         root_on_path: As `python -m pytest` does it, and `pytest` doesn't.
         python: The interpreter that has pytest; "python" is the running one.
         output: Gets what pytest prints.
+        stop: Set it to give up.
 
     Raises:
         SandboxMissing: there is no sandbox on this machine.
     """
     order = {"own": list(own), "arguments": list(arguments), "root_on_path": root_on_path}
-    ended, raw = _both("examiner", order, tree, root, python, limits, sandbox, output, variables)
+    ended, raw = _both("examiner", order, tree, root, python, limits, sandbox, output, variables, stop)
     if ended.exit_code is None:
         return Examined(None, f"the examination took more than {limits.seconds:g} s", {})
     return _examined(raw)
@@ -82,7 +85,9 @@ def examine_source(
         Path(place, "answer.py").write_text(code, encoding="utf-8", errors="surrogatepass")
         root = place if sandbox == "none" else "/home/code"
         tree = [Show(root, "read", place)]
-        ended, raw = _both("plain", {"tests": tests}, tree, root, python, limits, sandbox, lambda text: None, None)
+        ended, raw = _both(
+            "plain", {"tests": tests}, tree, root, python, limits, sandbox, lambda text: None, None, None
+        )
     if ended.exit_code is None:
         return Examined(None, f"it took more than {limits.seconds:g} s", {})
     try:
@@ -108,6 +113,7 @@ def _both(
     sandbox: Sandbox,
     output: Callable[[bytes], None],
     variables: Mapping[str, str] | None,
+    stop: threading.Event | None,
 ) -> tuple[Ended, bytes]:
     """Run the examiner's script and the subject beside it: how the examiner ended, and what it wrote of the result."""
     ours, theirs = socket.socketpair()
@@ -133,7 +139,7 @@ def _both(
                     ours.close()
                     os.close(writing)
                     writing = -1
-                    ended = examiner.watch(output)
+                    ended = examiner.watch(output, stop=stop)
         finally:
             ours.close()
             theirs.close()

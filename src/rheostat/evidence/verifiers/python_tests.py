@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from rheostat.errors import MissingExtra, SandboxMissing, VerifierInvalid
 from rheostat.evidence.examining import examine_source
@@ -16,6 +17,8 @@ __all__ = ["PythonTests"]
 
 _LIMITS = ("MemoryError", "memory limit", "too much time or memory")
 """That a real one has too."""
+_OTHERWISE = re.compile(r"\b(?:TypeError|AttributeError|StopIteration|RuntimeError|NotImplementedError)\b")
+"""Exceptions that a real one may not raise."""
 _START_SECONDS, _INTERPRETER_BYTES = 1.0, 400_000_000
 """What a real interpreter needs for itself."""
 
@@ -93,7 +96,7 @@ class PythonTests:
     def _embedded(self, answer: str) -> tuple[Verdict, bool]:
         """What the embedded interpreter says, and whether a real one would say the same.
 
-        It isn't sure of what it can't run, nor of exceptions: it has its own idea of iterators and of a set's order.
+        It isn't sure of what it can't run, nor of types: it has its own idea of iterators, and of a set's order.
         """
         examiner = Examiner(self._asserts, answer)
         if examiner.unjudged is not None:
@@ -107,7 +110,7 @@ class PythonTests:
         verdict = _verdict(examiner, ran)
         if verdict.passed is None:
             return verdict, any(limit in verdict.reason for limit in _LIMITS)
-        return verdict, verdict.passed or (examiner.failure is not None and not examiner.reordered)
+        return verdict, verdict.passed or not (examiner.reordered or _OTHERWISE.search(verdict.reason))
 
     def _really(self, answer: str, embedded: Verdict) -> Verdict:
         """What a real interpreter says of what the embedded one couldn't."""
