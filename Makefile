@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test check format bench-live bench-ask compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help demo test test-hostile check format bench-live bench-ask compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -101,7 +101,16 @@ soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random ste
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_contention.py
 	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/test_gate_life.py
+	RHEOSTAT_SECOND_BEST=1 $(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
 	$(BIN)/python tools/guests/guests.py
+
+HOSTILE := $(addprefix tests/test_,sandbox examining coder_hostile coder verdicts verifiers bounds tools_run tools_edits \
+	tools_encodings tools_workspace tools_confine mouths_and_ears hostile processes)
+HOSTILE_TESTS := $(addsuffix .py,$(HOSTILE))
+
+test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: with bubblewrap, then with the second-best sandbox
+	$(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
+	RHEOSTAT_SECOND_BEST=1 $(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
 
 test-guests: $(VENV)/.dev ## LangChain's and langgraph-prebuilt's own agent tests with our line in every agent (3 minutes)
 	$(BIN)/python tools/guests/guests.py

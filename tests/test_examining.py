@@ -376,6 +376,15 @@ class Liar(*BASES):
     def __float__(self): return 9.0
 def square(x): return Liar()
 """
+FORGER = """
+import gc
+subject = next(o for o in gc.get_objects() if type(o).__name__ == "Subject")
+class Raw:
+    def __init__(self, node): self.node = node
+old = subject.encode
+subject.encode = lambda v: v.node if isinstance(v, Raw) else old(v)
+cls = lambda name: Raw({"t": "object", "h": 10**6, "class": {"h": 10**6 + 1, "module": "builtins", "name": name}})
+"""
 FORGED = {
     "nothing": ("def square(x): return None", SQUARE),
     "it ends the process": ("import os\nos._exit(0)", SQUARE),
@@ -526,6 +535,34 @@ FORGED = {
         "        if isinstance(s, socket.socket):\n"
         "            for v in (9, 16):\n                raw = json.dumps({'value': v + 1, 'changed': [], 'aside': {}}).encode()\n"
         "                s.sendall(struct.pack('>Q', len(raw)) + raw)\n    return 0",
+        SQUARE,
+    ),
+    "a class made in the examiner": (
+        FORGER + "L = subject.ask('call', cls('type'), ('L', (), {'__eq__': lambda o: True}), ())\n"
+        "def square(x): return L()\n",
+        SQUARE,
+    ),
+    "a module of the examiner's": (
+        FORGER + "def __getattr__(name):\n    if name == 'sub': return Raw({'t': 'subject', 'n': 'pytest'})\n"
+        "    raise AttributeError(name)\n",
+        "import m\ndef test():\n    m.sub.skip('x')\n    assert False\ndef test_other(): pass\n",
+    ),
+    "a special method that isn't one": (
+        FORGER + "class N(int): pass\nold2 = subject._described_class\n"
+        "def described(k):\n    said = old2(k)\n    if 'special' in said: said['special'] += ['__getattribute__', '__class__']\n"
+        "    return said\nsubject._described_class = described\ndef square(x): return N(0)\n",
+        SQUARE,
+    ),
+    "an outcome of the tests' own": (
+        "def square(case):\n    try: case.skipTest('no')\n    except BaseException as e: raise e\n",
+        "import unittest\nfrom m import square\nclass T(unittest.TestCase):\n"
+        "    def test(self): assert square(self) == 9\n    def test_other(self): pass\n",
+    ),
+    "what the tests hold, by another's number": (
+        FORGER + "def square(x):\n    for n in range(1, 200):\n"
+        "        try: subject.ask('set', Raw({'t': 'yours', 'h': n}), 'x', 1)\n        except Exception: pass\n"
+        "        try: subject.ask('call', Raw({'t': 'yours', 'h': n}), (), ())\n        except Exception: pass\n"
+        "    return 0\n",
         SQUARE,
     ),
     "expected values taken from the tests' own lists": (

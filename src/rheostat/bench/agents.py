@@ -37,7 +37,7 @@ __all__ = ["main"]
 _TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
 _TEST_COMMAND = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--disable-plugin-autoload")
 _LEFT_OUT = ("optional", "default", "format")
-_HEAD = ("task", "setting", "n", "right", "thinking tokens", "output tokens", "calls", "seconds")
+_HEAD = ("task", "setting", "n", "right", "not proven", "thinking tokens", "output tokens", "calls", "seconds")
 SETTINGS: dict[str, dict[str, Any]] = {
     "create_agent": {"ours": False},
     "create_agent + AdaptiveThinking": {"ours": True},
@@ -154,7 +154,7 @@ def _bug(at: Endpoint, repository: Path, setting: dict[str, Any]) -> dict[str, A
             effort=setting["effort"],
         ).compile()  # fmt: skip
         result = graph.invoke({"task": (repository / "task.txt").read_text(encoding="utf-8")})
-    return {"right": result["status"] == "green", **_counts(result)}
+    return {"right": result["status"] == "green", "unproven": result["status"] == "unproven", **_counts(result)}
 
 
 def _work(at: Endpoint, bugs: Path | None, most: int) -> Iterator[tuple[str, str, Any]]:
@@ -183,7 +183,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
                 mean = {name: sum(row[name] for row in some) / len(some)
                         for name in ("thinking_tokens", "output_tokens", "calls", "seconds")}  # fmt: skip
                 right = sum(row["right"] for row in some)
-                cells = [kind, setting, str(len(some)), f"{right} ({right / len(some):.0%})"]
+                unproven = sum(row.get("unproven", False) for row in some)
+                cells = [kind, setting, str(len(some)), f"{right} ({right / len(some):.0%})", str(unproven)]
                 cells += [f"{mean[name]:.0f}" for name in ("thinking_tokens", "output_tokens")]
                 cells += [f"{mean[name]:.1f}" for name in ("calls", "seconds")]
                 lines.append(f"| {' | '.join(cells)} |")

@@ -34,12 +34,12 @@ class Problem:
         """Of its answer."""
         return "code" if self.tests else "text" if self.matches else "number"
 
-    def correct(self, answer: str | None) -> bool:
-        """Score an answer."""
+    def correct(self, answer: str | None) -> bool | None:
+        """Score an answer; None: its tests can't tell, which counts as not right and is shown apart."""
         if answer is None:
             return False
         if self.tests:
-            return PythonTests(self.tests).check(answer).passed is True
+            return PythonTests(self.tests).check(answer).passed
         if self.matches:
             return re.search(self.matches, answer) is not None
         return compatible(answer, self.gold) is True

@@ -22,6 +22,8 @@ class Row:
     adaptive: bool
     problems: int
     correct: int
+    untold: int
+    """Answers that the tests couldn't judge; not among the correct ones."""
     output_tokens: float
     """Mean a problem."""
     thinking_tokens: float
@@ -53,6 +55,7 @@ def rows(outcomes: Sequence[Outcome], settings: Sequence[Setting], *, level: str
                 adaptive=setting.adaptive,
                 problems=count,
                 correct=correct,
+                untold=sum(o.untold for o in own),
                 output_tokens=sum(o.output_tokens for o in own) / count,
                 thinking_tokens=sum(o.thinking_tokens for o in own) / count,
                 input_tokens=sum(o.input_tokens for o in own) / count,
@@ -101,8 +104,9 @@ def markdown(table: Sequence[Row]) -> str:
     """The table for docs."""
     best = frontier(table)
     lines = [
-        "| setting | accuracy | output tokens | thinking | calls | s | tokens / correct | $ / correct | frontier |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| setting | accuracy | can't tell | output tokens | thinking | calls | s | tokens / correct | $ / correct "
+        "| frontier |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in table:
         cost = f"{row.usd_per_correct:.6f}" if row.usd_per_correct is not None else "–"
@@ -110,7 +114,7 @@ def markdown(table: Sequence[Row]) -> str:
         name = f"**{row.setting}**" if row.adaptive else row.setting
         mark = "yes" if row.setting in best else ""
         lines.append(
-            f"| {name} | {row.correct}/{row.problems} = {row.accuracy:.1%} | {row.output_tokens:.0f} "
+            f"| {name} | {row.correct}/{row.problems} = {row.accuracy:.1%} | {row.untold} | {row.output_tokens:.0f} "
             f"| {row.thinking_tokens:.0f} | {row.calls:.2f} | {row.seconds:.1f} | {tokens} | {cost} | {mark} |"
         )
     return "\n".join(lines)

@@ -62,6 +62,8 @@ class Outcome:
     unknown_calls: int
     usd_nanos: int
     seconds: float
+    untold: bool = False
+    """Whether it is correct can't be told; then it counts as not."""
 
 
 def _fixed(endpoint: Endpoint, thinking_tokens: int) -> Endpoint:
@@ -90,11 +92,13 @@ def solve_one(endpoint: Endpoint, setting: Setting, problem: Problem, budget: Bu
     started = time.monotonic()
     result = graph.invoke({"question": problem.question})
     spend = readings(result)["spend"]
+    correct = problem.correct(result["answer"])
     return Outcome(
         setting=setting.name,
         problem=problem.id,
         level=problem.level,
-        correct=problem.correct(result["answer"]),
+        correct=correct is True,
+        untold=correct is None,
         answer=result["answer"][:2000] if result["answer"] else None,
         status=result["status"],
         calls=spend["calls"],

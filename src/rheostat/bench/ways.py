@@ -26,6 +26,8 @@ class Cell:
     right: int
     none: int
     """Replies without an answer."""
+    untold: int
+    """Answers that the tests couldn't judge; not among the right ones."""
     output_tokens: float
     """Mean a task."""
 
@@ -59,7 +61,8 @@ def cells(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, float, st
             scored[row["model"], problem.level, row["way"], float(row["temperature"]), half].append(judged)
     return {
         key: Cell(
-            tasks=len(own), right=sum(right for right, _, _ in own), none=sum(none for _, none, _ in own),
+            tasks=len(own), right=sum(right is True for right, _, _ in own),
+            untold=sum(right is None for right, _, _ in own), none=sum(none for _, none, _ in own),
             output_tokens=sum(tokens for _, _, tokens in own) / len(own),
         )
         for key, own in scored.items()
@@ -80,8 +83,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         order = chosen(made, model, level)
         lines += [
             f"\n**{model}, {level}**\n",
-            "| way | all | even (chooses) | odd (judges) | no answer |",
-            "|---|--:|--:|--:|--:|",
+            "| way | all | even (chooses) | odd (judges) | no answer | can't tell |",
+            "|---|--:|--:|--:|--:|--:|",
         ]
         for number, (way, temperature) in enumerate(order):
             whole, even, odd = (made.get((model, level, way, temperature, half)) for half in ("all", "even", "odd"))
@@ -91,5 +94,6 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
                 for cell in (whole, even, odd)
             ]
             mark = "**" if number == 0 else ""
-            lines.append(f"| {mark}{name}{mark} | {' | '.join(shown)} | {whole.none if whole else 0} |")
+            counts = f"{whole.none} | {whole.untold}" if whole else "0 | 0"
+            lines.append(f"| {mark}{name}{mark} | {' | '.join(shown)} | {counts} |")
     return "\n".join(lines)

@@ -18,19 +18,18 @@ import importlib.machinery
 import json
 import logging
 import os
-import random
 import sys
 import types
-import unittest.mock
 import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.mirrors import MirrorMeta, handle_of
+    from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
     from rheostat.evidence.examining.inside.wire import Peer
 else:
     from mirrors import MirrorMeta, handle_of
+    from modules import Finder, SubjectModule, share_patches
 
     from wire import Peer
 
@@ -40,6 +39,7 @@ _COMPUTING = {f"__{side}{name}__" for name in _OPERATORS.split() for side in (""
 _PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
+_OUTCOMES = ("pytest", "_pytest", "unittest")
 _DUMPABLE = 4
 
 
@@ -53,6 +53,9 @@ class Examiner(Peer):
         """Why what was said can't be taken for proven."""
         self._directory = ""
         self._named: set[int] = set()
+        self._given: set[int] = set()
+        self.known = set(sys.modules) | set(sys.stdlib_module_names)
+        """Modules that aren't the workspace's, whatever lies there."""
 
     # --- what goes along ----------------------------------------------------------------------------------------
 
@@ -84,7 +87,7 @@ class Examiner(Peer):
 
     # --- values -------------------------------------------------------------------------------------------------
 
-    def encode_own(self, value: Any) -> Any:
+    def _encoded(self, value: Any) -> Any:
         if isinstance(value, SubjectModule):
             return {"t": "module", "n": value.__name__}
         if isinstance(value, types.ModuleType):
@@ -99,10 +102,17 @@ class Examiner(Peer):
 
     def decode_other(self, node: dict[str, Any]) -> Any:
         if node["t"] == "subject":
-            return importlib.import_module(str(node["n"]))
+            return self._subject(str(node["n"]))
         if node.get("coroutine"):
             return self._finished(super().decode_other(node))
         return super().decode_other(node)
+
+    def _subject(self, name: str) -> Any:
+        """A module of the workspace, and no other."""
+        found = None if name.split(".", maxsplit=1)[0] in self.known else importlib.import_module(name)
+        if not isinstance(found, SubjectModule):
+            raise AttributeError(f"{name} is no module of the code")
+        return found
 
     async def _finished(self, coroutine: Any) -> Any:
         await asyncio.sleep(0)
@@ -169,25 +179,58 @@ class Examiner(Peer):
 
     # --- what the code under test may ask -----------------------------------------------------------------------
 
+    def encode_own(self, value: Any) -> Any:
+        node = self._encoded(value)
+        if node["t"] == "object":
+            self._given.add(node["h"])
+        return node
+
+    def _asked_of(self, target: Any, name: str = "") -> Any:
+        """Only objects that the tests gave to the code, and nothing that leads behind them."""
+        if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
+            raise AttributeError("this wasn't given to the code")
+        if name.startswith(("_", *_INWARD)):
+            raise AttributeError(f"{name} of an object of the tests can't be seen from the code")
+        return target
+
+    def do_get(self, target: Any, name: str) -> Any:
+        return getattr(self._asked_of(target, name), name)
+
+    def do_set(self, target: Any, name: str, value: Any) -> None:
+        if isinstance(target, type):
+            raise AttributeError(f"{name} of a class of the tests can't be set from the code")
+        setattr(self._asked_of(target, name), name, value)
+
+    def do_delete(self, target: Any, name: str) -> None:
+        raise AttributeError(f"{name} of an object of the tests can't be removed from the code")
+
     def do_call(self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
         try:
-            return super().do_call(target, args, kwargs)
+            return super().do_call(self._asked_of(target), args, kwargs)
         except AssertionError as error:
             self.doubt(f"an assert of the tests failed where the code could swallow it: {str(error)[:200]}")
             raise
 
-    def do_get(self, target: Any, name: str) -> Any:
-        if name.startswith(("_", *_INWARD)) or isinstance(target, _FRAMES):
-            raise AttributeError(f"{name} of an object of the tests can't be seen from the code")
-        return getattr(target, name)
+    def do_special(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
+        return super().do_special(self._asked_of(target), name, args)
 
-    def do_set(self, target: Any, name: str, value: Any) -> None:
-        if name.startswith("_") or isinstance(target, (*_FRAMES, type)):
-            raise AttributeError(f"{name} of an object of the tests can't be set from the code")
-        setattr(target, name, value)
+    def do_items_of(self, target: Any) -> list[Any]:
+        return super().do_items_of(self._asked_of(target))
 
-    def do_delete(self, target: Any, name: str) -> None:
-        raise AttributeError(f"{name} of an object of the tests can't be removed from the code")
+    def do_item(self, target: Any, key: Any) -> Any:
+        return super().do_item(self._asked_of(target), key)
+
+    def do_repr(self, target: Any) -> str:
+        return super().do_repr(self._asked_of(target))
+
+    def do_dir(self, target: Any) -> list[str]:
+        return super().do_dir(self._asked_of(target))
+
+    def exception(self, said: dict[str, Any]) -> BaseException:
+        error = super().exception(said)
+        if type(error).__module__.split(".", maxsplit=1)[0] in _OUTCOMES:
+            self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
+        return error
 
     def do_input(self, prompt: str) -> str:
         return builtins.input(prompt)
@@ -201,128 +244,6 @@ class Examiner(Peer):
 
 def _short(value: Any) -> str:
     return repr(value)[:60] if isinstance(value, _PLAIN) else f"a {type(value).__name__}"
-
-
-class SubjectModule(types.ModuleType):
-    """A module that runs in the other process."""
-
-    _examiner: Examiner
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in ("__version__", "__author__"):
-            raise AttributeError(name)
-        return self._examiner.named(self._examiner.ask("global", self.__name__, name))
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("__") or isinstance(value, types.ModuleType):
-            super().__setattr__(name, value)
-        else:
-            self._examiner.ask("set_global", self.__name__, name, value)
-
-    def __delattr__(self, name: str) -> None:
-        if name in vars(self):
-            super().__delattr__(name)
-        else:
-            self._examiner.ask("delete_global", self.__name__, name)
-
-
-class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of the workspace that aren't the tests' own.
-
-    Args:
-        own: Paths of the tests' files.
-    """
-
-    def __init__(self, examiner: Examiner, own: Sequence[str]) -> None:
-        self._examiner = examiner
-        self._own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
-        self._imported: set[str] = set()
-        self._there = set(sys.modules) | set(sys.stdlib_module_names)
-
-    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name.split(".", maxsplit=1)[0] in self._there:
-            return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if (
-            name.rpartition(".")[2] == "conftest"
-            and spec is not None
-            and os.path.realpath(str(spec.origin)) not in self._own
-        ):
-            raise ImportError(f"{spec.origin} wasn't there when the tests began")
-        origin = spec.origin if spec is not None else None
-        inside = origin is not None and origin.startswith(f"{self._examiner.root}/")
-        if spec is None or origin is None or not inside or "/site-packages/" in origin:
-            return None
-        if os.path.realpath(origin) in self._own:
-            return None
-        spec.loader = self
-        return spec
-
-    def create_module(self, spec: Any) -> Any:
-        module = SubjectModule(spec.name)
-        types.ModuleType.__setattr__(module, "_examiner", self._examiner)
-        return module
-
-    def exec_module(self, module: Any) -> None:
-        path = [place for place in map(os.path.abspath, sys.path) if place.startswith(self._examiner.root)]
-        again = module.__name__ in self._imported
-        found = self._examiner.ask("module", module.__name__, path, again)
-        self._imported.add(module.__name__)
-        module.__all__ = [str(name) for name in found["all"]]
-        module.__doc__ = found["doc"]
-
-
-def _shared_patches(examiner: Examiner) -> None:
-    """What the tests put into modules that both processes have, they mean for the code."""
-    import pytest
-
-    def of_both(target: Any, name: str) -> bool:
-        return isinstance(target, types.ModuleType) and not isinstance(target, SubjectModule) and name[:2] != "__"
-
-    def put(target: Any, name: str) -> None:
-        if of_both(target, name):
-            examiner.ask("patch", target.__name__, name, vars(target).get(name))
-
-    patching: Any = pytest.MonkeyPatch
-    setting, undoing = patching.setattr, patching.undo
-
-    def set_attribute(self: Any, *args: Any, **kwargs: Any) -> None:
-        count = len(self._setattr)
-        setting(self, *args, **kwargs)
-        for target, name, _ in self._setattr[count:]:
-            put(target, name)
-
-    def undo(self: Any) -> None:
-        shared = [(target.__name__, name) for target, name, _ in self._setattr if of_both(target, name)]
-        undoing(self)
-        for module, name in shared:
-            examiner.ask("unpatch", module, name)
-
-    patching.setattr, patching.undo = set_attribute, undo
-    mocked: Any = vars(unittest.mock)["_patch"]
-    entering, leaving = mocked.__enter__, mocked.__exit__
-
-    def enter(self: Any) -> Any:
-        value = entering(self)
-        put(self.target, self.attribute)
-        return value
-
-    def leave(self: Any, *args: Any) -> Any:
-        target, name = self.target, self.attribute
-        value = leaving(self, *args)
-        if of_both(target, name):
-            examiner.ask("unpatch", target.__name__, name)
-        return value
-
-    mocked.__enter__, mocked.__exit__ = enter, leave
-    chance: Any = random
-    seeding = chance.seed
-
-    def seed(value: Any = None, *args: Any) -> None:
-        seeding(value, *args)
-        examiner.ask("seed", value)
-
-    chance.seed = seed
 
 
 class _Outcomes:
@@ -357,7 +278,7 @@ def main(order: dict[str, Any]) -> None:
     examiner = Examiner(order["fd"], order["root"])
     finder = Finder(examiner, order["own"])
     outcomes = _Outcomes(examiner, finder)
-    _shared_patches(examiner)
+    share_patches(examiner)
     sys.meta_path.insert(0, finder)
     if order["root_on_path"]:
         sys.path.insert(0, order["root"])

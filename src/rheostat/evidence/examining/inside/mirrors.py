@@ -253,7 +253,7 @@ class Mirrors(Data):
         bases = [self.mirrored_class(each) for each in said.get("bases", ())]
         bases = [each for each in bases if type(each) is MirrorMeta or issubclass(each, _BASES)]
         namespace: dict[str, Any] = {
-            name: _forwarding(name) for name in said.get("special", ()) if name not in ("__repr__",)
+            name: _forwarding(name) for name in FORWARDED if name in said.get("special", ()) and name != "__repr__"
         }
         if said.get("unhashable"):
             namespace["__hash__"] = None

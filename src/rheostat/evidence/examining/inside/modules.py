@@ -1,0 +1,137 @@
+"""Modules of the workspace, as the examiner imports them; and what the tests patch in modules that both sides have.
+
+Runs inside the sandbox: standard library and pytest only.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import os
+import random
+import sys
+import types
+import unittest.mock
+from collections.abc import Sequence
+from typing import Any
+
+
+class SubjectModule(types.ModuleType):
+    """A module that runs in the other process."""
+
+    _examiner: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__version__", "__author__"):
+            raise AttributeError(name)
+        return self._examiner.named(self._examiner.ask("global", self.__name__, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or isinstance(value, types.ModuleType):
+            super().__setattr__(name, value)
+        else:
+            self._examiner.ask("set_global", self.__name__, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in vars(self):
+            super().__delattr__(name)
+        else:
+            self._examiner.ask("delete_global", self.__name__, name)
+
+
+class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of the workspace that aren't the tests' own.
+
+    Args:
+        own: Paths of the tests' files.
+    """
+
+    def __init__(self, examiner: Any, own: Sequence[str]) -> None:
+        self._examiner = examiner
+        self._own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
+        self._imported: set[str] = set()
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
+        if name.split(".", maxsplit=1)[0] in self._examiner.known:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        if (
+            name.rpartition(".")[2] == "conftest"
+            and spec is not None
+            and os.path.realpath(str(spec.origin)) not in self._own
+        ):
+            raise ImportError(f"{spec.origin} wasn't there when the tests began")
+        origin = spec.origin if spec is not None else None
+        inside = origin is not None and origin.startswith(f"{self._examiner.root}/")
+        if spec is None or origin is None or not inside or "/site-packages/" in origin:
+            return None
+        if os.path.realpath(origin) in self._own:
+            return None
+        spec.loader = self
+        return spec
+
+    def create_module(self, spec: Any) -> Any:
+        module = SubjectModule(spec.name)
+        types.ModuleType.__setattr__(module, "_examiner", self._examiner)
+        return module
+
+    def exec_module(self, module: Any) -> None:
+        path = [place for place in map(os.path.abspath, sys.path) if place.startswith(self._examiner.root)]
+        again = module.__name__ in self._imported
+        found = self._examiner.ask("module", module.__name__, path, again)
+        self._imported.add(module.__name__)
+        module.__all__ = [str(name) for name in found["all"]]
+        module.__doc__ = found["doc"]
+
+
+def share_patches(examiner: Any) -> None:
+    """What the tests put into modules that both processes have, they mean for the code."""
+    import pytest
+
+    def of_both(target: Any, name: str) -> bool:
+        return isinstance(target, types.ModuleType) and not isinstance(target, SubjectModule) and name[:2] != "__"
+
+    def put(target: Any, name: str) -> None:
+        if of_both(target, name):
+            examiner.ask("patch", target.__name__, name, vars(target).get(name))
+
+    patching: Any = pytest.MonkeyPatch
+    setting, undoing = patching.setattr, patching.undo
+
+    def set_attribute(self: Any, *args: Any, **kwargs: Any) -> None:
+        count = len(self._setattr)
+        setting(self, *args, **kwargs)
+        for target, name, _ in self._setattr[count:]:
+            put(target, name)
+
+    def undo(self: Any) -> None:
+        shared = [(target.__name__, name) for target, name, _ in self._setattr if of_both(target, name)]
+        undoing(self)
+        for module, name in shared:
+            examiner.ask("unpatch", module, name)
+
+    patching.setattr, patching.undo = set_attribute, undo
+    mocked: Any = vars(unittest.mock)["_patch"]
+    entering, leaving = mocked.__enter__, mocked.__exit__
+
+    def enter(self: Any) -> Any:
+        value = entering(self)
+        put(self.target, self.attribute)
+        return value
+
+    def leave(self: Any, *args: Any) -> Any:
+        target, name = self.target, self.attribute
+        value = leaving(self, *args)
+        if of_both(target, name):
+            examiner.ask("unpatch", target.__name__, name)
+        return value
+
+    mocked.__enter__, mocked.__exit__ = enter, leave
+    chance: Any = random
+    seeding = chance.seed
+
+    def seed(value: Any = None, *args: Any) -> None:
+        seeding(value, *args)
+        examiner.ask("seed", value)
+
+    chance.seed = seed
