@@ -338,6 +338,44 @@ HONEST = {
         "from functools import lru_cache, partial\n@lru_cache\ndef f(x): return x + 1\ng = partial(f, 4)",
         "from m import f, g\ndef test():\n    f(1); f(1)\n    assert f.cache_info().hits >= 1 and g() == 5\n    f.cache_clear()\n",
     ),
+    "decorators, descriptors, copies and docstrings": (
+        """
+        import functools
+        def twice(f):
+            "Twice."
+            @functools.wraps(f)
+            def inner(*a, **k): return 2 * f(*a, **k)
+            return inner
+        class Cached:
+            def __init__(self, f): self.f = f
+            def __set_name__(self, owner, name): self.name = name
+            def __get__(self, obj, owner): return self if obj is None else self.f(obj) + 1
+        class Box:
+            "A box."
+            def __init__(self): self.items = [[1]]
+        class Bag(dict):
+            def __init__(self, *a): super().__init__(*a); self.me = self
+            def first(self): return next(iter(self))
+        """,
+        """
+        import copy
+        from m import Bag, Box, Cached, twice
+        @twice
+        def three(): return 3
+        class A:
+            @twice
+            def four(self): return 4
+            @Cached
+            def five(self): return 5
+        def test():
+            assert three() == 6 and A().four() == 8 and A().five == 6 and twice.__doc__ == "Twice." and Box.__doc__ == "A box."
+            box = Box(); shallow, deep = copy.copy(box), copy.deepcopy(box); box.items[0].append(2)
+            assert shallow.items == [[1, 2]] and deep.items == [[1]]
+            bag = Bag({"a": 1}); assert bag == {"a": 1} == bag and bag == Bag({"a": 1}) and bag != Bag({"a": 2})
+            assert bag.popitem() == ("a", 1) and not bag and bag.get("a", 7) == 7
+            bag.update(b=2); assert bag.first() == "b" and list(bag.items()) == [("b", 2)]
+        """,
+    ),
     "subclasses of plain types": (
         "class D(dict):\n    def total(self): return sum(self.values())\nclass L(list):\n    def first(self): return self[0]\n"
         "class S(str):\n    def loud(self): return self.upper()\nclass I(int): pass",

@@ -40,7 +40,7 @@ _PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozens
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
-_DUMPABLE = 4
+_DUMPABLE, _MOST_COMPARED = 4, 1_000
 
 
 class Examiner(Peer):
@@ -151,19 +151,30 @@ class Examiner(Peer):
             self.doubt(f"only the code itself says what {name} of a {type(target).__name__} is")
         return said
 
-    def _alike_inside(self, one: Any, other: Any, depth: int = 0) -> bool:
-        if type(one) is not type(other) or depth > 20:
+    def _alike_inside(self, one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
+        """Do two objects of the code's hold the same? Two that hold nothing say nothing."""
+        seen = set() if seen is None else seen
+        if one is other or (id(one), id(other)) in seen:
+            return True
+        seen.add((id(one), id(other)))
+        if type(one) is not type(other) or len(seen) > _MOST_COMPARED:
             return False
-        first, second = self.ask("state", one), self.ask("state", other)
-        return bool(first) and self._alike_data(first, second, depth)
+        verb = "plain" if isinstance(one, dict | list | set) else "state"
+        first, second = self.ask(verb, one), self.ask(verb, other)
+        return (bool(first) or verb == "plain") and self._alike_data(first, second, seen)
 
-    def _alike_data(self, one: Any, other: Any, depth: int) -> bool:
+    def _alike_data(self, one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+        if one is other or (id(one), id(other)) in seen:
+            return True
         if handle_of(one) is not None and handle_of(other) is not None:
-            return one is other or self._alike_inside(one, other, depth + 1)
-        if isinstance(one, dict) and isinstance(other, dict):
-            return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], depth) for key in one)
-        if isinstance(one, list | tuple) and type(one) is type(other) and len(one) == len(other):
-            return all(self._alike_data(a, b, depth) for a, b in zip(one, other, strict=True))
+            return self._alike_inside(one, other, seen)
+        if type(one) in (dict, list, tuple) and type(one) is type(other):
+            seen.add((id(one), id(other)))
+            if len(one) != len(other) or len(seen) > _MOST_COMPARED:
+                return False
+            if isinstance(one, dict):
+                return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], seen) for key in one)
+            return all(self._alike_data(a, b, seen) for a, b in zip(one, other, strict=True))
         return handle_of(one) is None and handle_of(other) is None and bool(one == other)
 
     def doubt(self, why: str) -> None:

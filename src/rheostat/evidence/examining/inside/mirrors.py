@@ -24,7 +24,7 @@ FORWARDED = tuple(
         "index round abs neg pos invert add sub mul truediv floordiv mod pow matmul and or xor lshift rshift radd rsub",
         "rmul rtruediv rfloordiv rmod rpow rmatmul rand ror rxor iadd isub imul itruediv ifloordiv imod ipow iand ior",
         "ixor divmod rdivmod enter exit aenter aexit aiter anext reversed bytes fspath missing length_hint trunc floor",
-        "ceil complex",
+        "ceil complex get set delete set_name",
     )
     for name in words.split()
 )
@@ -101,6 +101,12 @@ class Mirror:
 
     def __dir__(self) -> Any:
         return _peer(self).ask("dir", self)
+
+    def __copy__(self) -> Any:
+        return _peer(self).ask("copy", self, False)
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return _peer(self).ask("copy", self, True)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise Unsupported("an object of the other side can't be copied or pickled")
@@ -259,10 +265,16 @@ class Mirrors(Data):
             namespace["__hash__"] = None
         elif "__hash__" not in namespace and "__eq__" in namespace:
             namespace["__hash__"] = object.__hash__
+        if said["module"] == "builtins" and said["name"] in ("function", "builtin_function_or_method"):
+            namespace["__get__"] = _bound
         namespace |= {
-            "_peer_self": self, "_peer_handle": handle, "__module__": said["module"], "__qualname__": said["name"],
+            "__doc__": _Documentation(), "__module__": said["module"], "__qualname__": said["name"], "_peer_self": self,
+            "_peer_handle": handle,
         }  # fmt: skip
         name = said["name"].rpartition(".")[2]
+        held = next((each for each in (dict, list, set) if any(issubclass(base, each) for base in bases)), None)
+        if held is not None:  # what a mirror of a container holds is with its owner
+            namespace |= {each: _method(each) for each in dir(held) if not each.startswith("_")}
         for tried in (
             (*bases, Mirror) if not any(issubclass(each, Mirror) for each in bases) else (*bases,),
             (Mirror,),
@@ -348,6 +360,27 @@ def _defines(kind: type, name: str) -> bool:
 def _data_based(bases: tuple[type, ...], name: str) -> bool:
     """Mirrors of plain data compare and compute as the data does."""
     return name in FORWARDED and any(issubclass(each, int | float | str | tuple | bytes | frozenset) for each in bases)
+
+
+class _Documentation:
+    """The docstring of a class or of an object of the other side."""
+
+    def __get__(self, mirror: Any, owner: Any) -> Any:
+        target = owner if mirror is None else mirror
+        return _peer(target).ask("get", target, "__doc__")
+
+
+def _bound(function: Any, instance: Any, owner: Any = None) -> Any:
+    """As a function becomes a method where it stands in a class of this side."""
+    return function if instance is None else types.MethodType(function, instance)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _peer(self).ask("get", self, name)(*args, **kwargs)
+
+    method.__name__ = name
+    return method
 
 
 def _forwarding(name: str) -> Callable[..., Any]:

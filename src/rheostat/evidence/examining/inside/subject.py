@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import copy
 import importlib
 import io
 import json
@@ -142,6 +143,9 @@ class Subject(Peer):
                     fields[name] = getattr(target, name)
         fields.update(getattr(target, "__dict__", {}))
         return fields
+
+    def do_copy(self, target: Any, deep: bool) -> Any:
+        return copy.deepcopy(target) if deep else copy.copy(target)
 
     def do_plain(self, target: Any) -> Any:
         """The content of a list, dict or set of the code's own kind."""
