@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+import glob
 import importlib.util
 import os
 import shutil
@@ -23,7 +24,7 @@ from rheostat_tools.copies import change, copy_tree, link_environments, show
 __all__ = ["PROTECTED", "Pristine"]
 
 PROTECTED = (
-    "test_*.py", "*_test.py", "conftest.py", "pytest.py", "pluggy.py", "sitecustomize.py", "usercustomize.py",
+    "test_*.py", "*_test.py", "test.py", "tests.py", "conftest.py", "pytest.py", "pluggy.py", "sitecustomize.py", "usercustomize.py",
     "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "setup.py", "pyproject.toml",
     "pytest/*", "_pytest/*", "pluggy/*", ".coveragerc", "noxfile.py", "*.pth", "*.egg-link", "*.dist-info/*",
     "*.egg-info/*", "*.pyc", "*.so", "*.pyd", ".env", "makefile", "gnumakefile", "justfile", "package.json",
@@ -43,12 +44,15 @@ class Pristine:
     Args:
         root: The repository, without links.
         protected: Patterns of names that can't be changed, beside what the tests are made of.
+        command: How the tests are run: the files that it names are the tests' own.
     """
 
-    def __init__(self, root: str, protected: Sequence[str] = PROTECTED) -> None:
+    def __init__(self, root: str, protected: Sequence[str] = PROTECTED, *, command: Sequence[str] = ()) -> None:
         self.root = root
         """The repository."""
-        self._patterns = tuple(pattern.casefold() for pattern in protected)
+        words = [os.path.normpath(word.partition("::")[0]) for word in command]
+        named = [glob.escape(word) for word in words if os.path.isfile(os.path.join(root, word))]
+        self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """A copy of it, as it was."""
         self._remove = weakref.finalize(self, shutil.rmtree, self.tree, ignore_errors=True)

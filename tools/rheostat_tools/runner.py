@@ -104,7 +104,7 @@ def test_runner(
                 runs all tests.
         """
         words = [*command, *_target(files, target)]
-        start = Pristine(files.root) if pristine is None else pristine
+        start = Pristine(files.root, command=command[1:]) if pristine is None else pristine
         try:
             ended, report, plain, examined, outside = _Run(words, start, changes(), limits, kind).both()
         finally:

@@ -73,7 +73,7 @@ class Desk:
         """The tree as it is now is the one that changes are judged on."""
         if self._start is not None:
             self._start.drop()
-        self._start = Pristine(self.workspace.root, self._protected)
+        self._start = Pristine(self.workspace.root, self._protected, command=self._options["command"][1:])
         self._tests = test_runner(self._root, **self._options, pristine=self._start, changes=self._changes)
         self._counted_at_start, self._last = {}, None
 
