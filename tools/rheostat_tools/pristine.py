@@ -24,7 +24,8 @@ from rheostat_tools.copies import change, copy_tree, link_environments, show
 __all__ = ["PROTECTED", "Pristine"]
 
 PROTECTED = (
-    "test_*.py", "*_test.py", "test.py", "tests.py", "conftest.py", "pytest.py", "pluggy.py", "sitecustomize.py", "usercustomize.py",
+    "test_*.py", "*_test.py", "test.py", "tests.py", "conftest.py", "pytest.py", "pluggy.py", "sitecustomize.py",
+    "usercustomize.py",
     "pytest.ini", ".pytest.ini", "pytest.toml", ".pytest.toml", "tox.ini", "setup.cfg", "setup.py", "pyproject.toml",
     "pytest/*", "_pytest/*", "pluggy/*", ".coveragerc", "noxfile.py", "*.pth", "*.egg-link", "*.dist-info/*",
     "*.egg-info/*", "*.pyc", "*.so", "*.pyd", ".env", "makefile", "gnumakefile", "justfile", "package.json",
