@@ -376,6 +376,47 @@ HONEST = {
             bag.update(b=2); assert bag.first() == "b" and list(bag.items()) == [("b", 2)]
         """,
     ),
+    "classes of the tests that derive from the code's": (
+        """
+        from abc import ABC, abstractmethod
+        class Shape(ABC):
+            def __init__(self, name): self.name = name
+            @abstractmethod
+            def area(self): ...
+            def told(self): return f"{self.name}: {self.area()}"
+            def twice(self): return 2 * self.area()
+        class Problem(Exception): pass
+        def total(shapes): return sum(s.area() for s in shapes)
+        def run(f):
+            try: return f()
+            except Problem as e: return f"caught {e}"
+        """,
+        """
+        import pytest
+        from m import Problem, Shape, run, total
+        class Square(Shape):
+            sides = 4
+            def __init__(self, side): super().__init__("square"); self.side = side
+            def area(self): return self.side ** 2
+            def twice(self): return super().twice() + 1
+            @property
+            def half(self): return self.area() / 2
+            @staticmethod
+            def kind(): return "flat"
+            @classmethod
+            def unit(cls): return cls(1)
+        class Mine(Problem): pass
+        def bad(): raise Mine("it")
+        def test():
+            square = Square(3)
+            assert isinstance(square, Shape) and square.name == "square" and square.told() == "square: 9"
+            assert total([square, Square.unit()]) == 10 and square.twice() == 19 and square.half == 4.5
+            assert Square.kind() == "flat" and Square.sides == 4 and square.sides == 4
+            with pytest.raises(TypeError): Shape("x")
+            assert run(bad) == "caught it"
+            with pytest.raises(Problem, match="it"): bad()
+        """,
+    ),
     "subclasses of plain types": (
         "class D(dict):\n    def total(self): return sum(self.values())\nclass L(list):\n    def first(self): return self[0]\n"
         "class S(str):\n    def loud(self): return self.upper()\nclass I(int): pass",

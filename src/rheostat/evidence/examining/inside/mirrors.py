@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.data import Data
+    from rheostat.evidence.examining.inside.derived import derive
 else:
+    from derived import derive
+
     from data import Data
 
 FORWARDED = tuple(
@@ -43,7 +46,7 @@ class MirrorMeta(type):
     """The class of mirrored classes."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-        raise Unsupported(f"{name}: a class can't be derived from one of the other side's")
+        return derive(cls, next(_peer(base) for base in bases if type(base) is MirrorMeta), name, bases, namespace)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         return _peer(cls).call(cls, args, kwargs)
@@ -243,6 +246,10 @@ class Mirrors(Data):
             real = self.real_class(said["module"], said["name"])
             self._mirrors[handle] = real if real is not None else self._new_class(said)
         return self._mirrors[handle]  # type: ignore[no-any-return]
+
+    def known_as(self, handle: int, kind: type) -> None:
+        """The mirror of a class that was made here."""
+        self._mirrors[handle] = kind
 
     def _class_of_mirrors(self, said: dict[str, Any]) -> type:
         """A mirrored class, also where the class itself is one of Python's own, such as zip."""

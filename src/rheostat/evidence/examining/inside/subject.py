@@ -20,8 +20,11 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.derived import derived
     from rheostat.evidence.examining.inside.wire import Peer
 else:
+    from derived import derived
+
     from wire import Peer
 
 _MOST_SHOWN = 10_000
@@ -143,6 +146,19 @@ class Subject(Peer):
                     fields[name] = getattr(target, name)
         fields.update(getattr(target, "__dict__", {}))
         return fields
+
+    def do_derive(self, name: str, bases: tuple[type, ...], sent: tuple[Any, ...]) -> tuple[int, list[str]]:
+        """A class of the tests' that derives from these."""
+        kind, inherited = derived(name, bases, sent)
+        return self._number(kind), inherited
+
+    def do_of_bases(self, bases: tuple[type, ...], name: str, target: Any, args: Any, kwargs: Any) -> Any:
+        """What `super()` finds."""
+        after = next(each for each in type(target).__mro__ if each in bases)
+        found = next(
+            vars(each)[name] for each in type(target).__mro__[type(target).__mro__.index(after) :] if name in vars(each)
+        )
+        return found.__get__(target, type(target))(*args, **dict(kwargs))
 
     def do_copy(self, target: Any, deep: bool) -> Any:
         return copy.deepcopy(target) if deep else copy.copy(target)
