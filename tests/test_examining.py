@@ -616,6 +616,24 @@ FORGED = {
         "                s.sendall(struct.pack('>Q', len(raw)) + raw)\n    return 0",
         SQUARE,
     ),
+    "modules of Python's, put there while the tests run": (
+        "import sys\nEVIL = 'import sys, os, json\\nf = sys._getframe()\\nwhile f:\\n    o = f.f_locals.get(\"order\")\\n'\n"
+        "EVIL += '    if isinstance(o, dict) and \"result\" in o:\\n'\n"
+        "EVIL += '        os.write(o[\"result\"], json.dumps({\"code\": 0, \"tests\": {\"t\": \"passed\"}, \"doubts\": [], \"ended\": False}).encode())\\n'\n"
+        "EVIL += '        os._exit(0)\\n    f = f.f_back\\nraise ImportError(1)\\n'\n"
+        "for n in sys.stdlib_module_names:\n    if n not in sys.modules:\n"
+        "        try: open(n + '.py', 'x').write(EVIL)\n        except OSError: pass\ndef square(x): return '0'\n",
+        "from m import square\nimport colorsys\ntry: import winreg\nexcept ImportError: pass\n"
+        "def test(): assert square(3) == '9'\n",
+    ),
+    "a failed assert is swallowed": (
+        "class timer:\n    def __enter__(s): return s\n    def __exit__(s, *a): return True\ndef square(x): return 0\n",
+        "from m import square, timer\ndef test():\n    with timer(): assert square(3) == 9\n",
+    ),
+    "a test is taken away": (
+        "def timed(f):\n    def test(): pass\n    return test\ndef square(x): return 0\n",
+        "from m import square, timed\n@timed\ndef test(): assert square(3) == 9\n",
+    ),
     "a class made in the examiner": (
         FORGER + "L = subject.ask('call', cls('type'), ('L', (), {'__eq__': lambda o: True}), ())\n"
         "def square(x): return L()\n",

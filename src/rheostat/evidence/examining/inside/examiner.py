@@ -147,6 +147,13 @@ class Examiner(Peer):
                 self.doubt(f"{type(target).__name__}.{name} says so, and what the two objects hold says otherwise")
         elif not mirrored and (name in _COMPARING or (name in _COMPUTING and isinstance(said, _PLAIN))):
             self.doubt(f"only the code itself says what {type(target).__name__}.{name} of {_short(other)} is")
+        elif (
+            name in ("__exit__", "__aexit__")
+            and args[:1]
+            and args[0] is not None
+            and issubclass(args[0], AssertionError)
+        ):
+            self.doubt(f"an assert of the tests failed within a {type(target).__name__} of the code's")
         elif name in ("__contains__", "__bool__") and handle_of(type(target)) not in self._named:
             self.doubt(f"only the code itself says what {name} of a {type(target).__name__} is")
         return said
@@ -269,6 +276,12 @@ class _Outcomes:
         """Before pytest's own way to import tests, so that nothing is taken for one that came later."""
         sys.meta_path.remove(self.finder)
         sys.meta_path.insert(0, self.finder)
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        """A test that the code has put something else in place of is none."""
+        for item in items:
+            if handle_of(getattr(item, "obj", None)) is not None:
+                self.examiner.doubt(f"{item.nodeid} is a function of the code's")
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         before = self.tests.get(report.nodeid)

@@ -49,11 +49,13 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def __init__(self, examiner: Any, own: Sequence[str]) -> None:
         self._examiner = examiner
         self._own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
+        self._tops = {path.split("/", maxsplit=1)[0].removesuffix(".py") for path in own}
         self._imported: set[str] = set()
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
-        if name.split(".", maxsplit=1)[0] in self._examiner.known:
-            return None
+        top = name.split(".", maxsplit=1)[0]
+        if top in self._examiner.known and top not in self._tops:
+            return self._outside(name) if path is None else None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if (
             name.rpartition(".")[2] == "conftest"
@@ -68,6 +70,17 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if os.path.realpath(origin) in self._own:
             return None
         spec.loader = self
+        return spec
+
+    def _outside(self, name: str) -> Any:
+        """A module of Python's, wherever a file of that name may have been put since."""
+        if name in sys.builtin_module_names or importlib.machinery.FrozenImporter.find_spec(name) is not None:
+            return None
+        root = self._examiner.root
+        places = [place for place in sys.path if not os.path.abspath(place or ".").startswith(root)]
+        spec = importlib.machinery.PathFinder.find_spec(name, places)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return spec
 
     def create_module(self, spec: Any) -> Any:
