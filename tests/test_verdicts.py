@@ -20,6 +20,15 @@ FORGED = {
         "expected = 9\nassert f() == expected",
         "def f():\n    global expected\n    expected = 5\n    return 5",
     ),
+    "an equality in a larger assert": (
+        "assert f() == 5 or f() == 6",
+        LIES + "__eq__(self, o): return True\ndef f(): return L()",
+    ),
+    "an inequality before an assert": (
+        "if f() != 5:\n    assert False",
+        LIES + "__ne__(self, o): return False\ndef f(): return L()",
+    ),
+    "an equality in other letters": ("assert f() == 5", LIES + "__ｅq__(self, o): return True\ndef f(): return L()"),
     "len, by a pattern": (
         "assert len(f()) == 3",
         "match (lambda x: 3):\n    case len:\n        pass\ndef f(): return []",

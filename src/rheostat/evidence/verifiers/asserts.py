@@ -12,6 +12,7 @@ import datetime
 import operator
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
@@ -51,6 +52,9 @@ class Asserts:
         """Those that the tests use, or that examining needs."""
         self.own = {name.id for name in names if isinstance(name.ctx, ast.Store)}
         """Names that the tests give their values."""
+        direct = {id(node.test) for node in ast.walk(tree) if isinstance(node, ast.Assert)}
+        self.compares_within = any(isinstance(node, ast.Compare) and id(node) not in direct for node in ast.walk(tree))
+        """A comparison that isn't the whole of an assert."""
         self.nodes: list[ast.Assert] = []
         self.always: set[int] = set()
         """Those that run if the tests come to their end."""
@@ -83,9 +87,11 @@ class Examiner:
         self._asserts = asserts
         self._reached: set[int] = set()
         self._wrong: list[tuple[int, str]] = []
-        self._lies = _COMPARES.search(code) is not None
+        self._lies = _COMPARES.search(unicodedata.normalize("NFKC", code)) is not None
         self.unjudged: str | None = _redefined(asserts, code)
         """Why nothing can be judged."""
+        if self.unjudged is None and self._lies and asserts.compares_within:
+            self.unjudged = "comparisons within the tests, and a class with a comparison of its own"
         self.reordered = False
         """Two sides that didn't hold have the same items in another order, as sets have in another interpreter."""
         self.source = asserts.source.replace(_MARK, f"{self.name}_")

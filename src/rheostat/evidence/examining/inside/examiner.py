@@ -298,6 +298,7 @@ def main(order: dict[str, Any]) -> None:
         ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
     import pytest
 
+    sys.pycache_prefix = "/nonexistent"  # compiled tests beside the tests may be the code's
     os.chdir(order["root"])
     examiner = Examiner(order["fd"], order["root"])
     finder = Finder(examiner, order["own"])
