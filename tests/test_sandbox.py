@@ -255,9 +255,10 @@ def test_without_any_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_kind_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    asked = getattr(why_not, "__wrapped__", why_not)
-    assert "isn't installed" in str(asked("namespaces")) or asked is why_not
-    assert "apt install bubblewrap" in str(asked("bubblewrap")) or asked is why_not
+    if not hasattr(why_not, "__wrapped__"):
+        pytest.skip("RHEOSTAT_SECOND_BEST puts another in its place")
+    assert "apt install bubblewrap" in str(why_not.__wrapped__("bubblewrap"))
+    assert "isn't installed" in str(why_not.__wrapped__("namespaces"))
 
 
 def test_a_program_of_another_virtual_environment_is_shown_with_it(kind: Sandbox, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """What a verdict takes: `python -m rheostat.bench.verdicts examples/bugs docs/benchmarks/ask.jsonl`.
 
 For each repository of the first argument: its tests as anyone would run them (the control), and judged by
-`test_runner`, as shipped (red) and mended (green). For each
-recorded reply to MBPP of the second: the time of the embedded interpreter alone, and of `PythonTests`.
+`test_runner`, as shipped (red) and mended (green). For each recorded reply to MBPP of the second: the time of the
+embedded interpreter alone, and of `PythonTests`.
 """
 
 from __future__ import annotations

@@ -13,8 +13,6 @@ import builtins
 import contextlib
 import ctypes
 import importlib
-import importlib.abc
-import importlib.machinery
 import json
 import logging
 import os
