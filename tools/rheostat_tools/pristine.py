@@ -6,7 +6,6 @@ settings of the tools, and whatever would be imported in place of something inst
 
 from __future__ import annotations
 
-import ast
 import fnmatch
 import glob
 import importlib.util
@@ -16,10 +15,10 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rheostat.sandbox import Show
 from rheostat_tools.copies import change, copy_tree, link_environments, show
+from rheostat_tools.read_by_tests import TEST_FOLDERS, ReadByTests, folders_of_tests
 
 __all__ = ["PROTECTED", "Pristine"]
 
@@ -32,11 +31,6 @@ PROTECTED = (
     ".gitattributes",
 )  # fmt: skip
 """Names of files that a coder may not write: it would be the short way to green."""
-
-_TEST_FOLDERS = frozenset({
-    "test", "tests", "__tests__", "fixtures", "testdata", "test_data", "snapshots", "__snapshots__",
-})  # fmt: skip
-_MOST_READ_BYTES = 1_000_000
 
 
 class Pristine:
@@ -53,6 +47,7 @@ class Pristine:
         """The repository."""
         words = [os.path.normpath(word.partition("::")[0]) for word in command]
         named = [glob.escape(word) for word in words if os.path.isfile(os.path.join(root, word))]
+        self._test_folders: frozenset[str] = frozenset()
         self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """A copy of it, as it was."""
@@ -64,10 +59,16 @@ class Pristine:
             for name in files
         ]
         self._there = {name.casefold() for name in names}
-        self._read_by_tests = self._mentioned([name for name in names if self._is_of_tests(name)])
+        self._helpers: frozenset[str] = frozenset()
+        self._test_folders = folders_of_tests(names)
+        self._read = ReadByTests(self.tree, names, [name for name in names if self._is_of_tests(name)])
+        self._helpers = frozenset(name.casefold() for name in self._read.helpers)
         self.own = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
         """Modules that are the tests' own."""
-        self._kept_as_they_are = _uppermost([name for name in names if self.why_protected(name) is not None])
+        self._own_modules = {_module(name) for name in self.own}
+        kept = {self._folder_of_tests(name) or name for name in names if self.why_protected(name) is not None}
+        self._kept = sorted(kept)
+        self._above = sorted({"/".join(path.split("/")[:n]) for path in kept for n in range(1, path.count("/") + 1)})
 
     def why_protected(self, path: str) -> str | None:
         """Why a file can't be changed or made; None: it can.
@@ -80,18 +81,25 @@ class Pristine:
             return "it says what is wanted"
         if said not in self._there:
             return self._why_not_new(path)
-        if not said.endswith(".py") and os.path.basename(said) in self._read_by_tests:
-            return "the tests read it"
-        return None
+        return "the tests read it" if not said.endswith(".py") and self._read.reads(path) else None
 
     def _is_of_tests(self, path: str) -> bool:
         said = path.casefold()
         name = said.rpartition("/")[2]
+        if said in self._helpers or self._folder_of_tests(path) is not None:
+            return True
         if any(fnmatch.fnmatchcase(each, pattern) for each in (name, said) for pattern in self._patterns):
             return True
-        return any(
-            fnmatch.fnmatchcase(said, f"*/{pattern}") for pattern in self._patterns if "/" in pattern
-        ) or not _TEST_FOLDERS.isdisjoint(said.split("/")[:-1])
+        return any(fnmatch.fnmatchcase(said, f"*/{pattern}") for pattern in self._patterns if "/" in pattern)
+
+    def _folder_of_tests(self, path: str) -> str | None:
+        """The uppermost folder above a file that is the tests' own."""
+        parts = path.split("/")
+        for n, part in enumerate(parts[:-1], 1):
+            folder = "/".join(parts[:n])
+            if part.casefold() in TEST_FOLDERS or folder.casefold() in self._test_folders:
+                return folder
+        return None
 
     def _why_not_new(self, path: str) -> str | None:
         """A new file may be a module of the repository's own, and nothing that stands in for something else."""
@@ -103,12 +111,12 @@ class Pristine:
                 return "it would change how the tests are imported"
             module = folder.rpartition("/")[2]
             folder = folder.rpartition("/")[0]
+        if module in self._own_modules and module != "__init__":
+            return "it could be imported instead of one of the tests'"
         at_top = folder in ("", "src", "lib") or not os.path.isfile(os.path.join(self.tree, folder, "__init__.py"))
         if module and at_top and self._is_installed(module):
             return f"it would be imported instead of the installed {module}"
-        if name.casefold() in self._read_by_tests and not module:
-            return "the tests read it"
-        return None
+        return "the tests read it" if not module and self._read.reads(path) else None
 
     def _is_installed(self, module: str) -> bool:
         if module in sys.stdlib_module_names or module in sys.builtin_module_names:
@@ -119,22 +127,6 @@ class Pristine:
             return False
         places = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec is not None else []
         return any(f"{os.sep}site-packages{os.sep}" in place for place in places)
-
-    def _mentioned(self, tests: list[str]) -> set[str]:
-        """Names of files that stand in the tests' sources."""
-        found: set[str] = set()
-        for name in tests:
-            path = Path(self.tree, name)
-            if not name.endswith(".py") or path.stat().st_size > _MOST_READ_BYTES:
-                continue
-            try:
-                tree = ast.parse(path.read_bytes())
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                continue
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and "." in node.value:
-                    found.add(node.value.rpartition("/")[2].casefold())
-        return found
 
     def lay_out(self, place: str, changes: Mapping[str, bytes | None], *, bare: bool) -> list[Show]:
         """A fresh copy with changes: what to show of it in a sandbox. What is protected is there to be read.
@@ -149,18 +141,14 @@ class Pristine:
         shown = show(self.root, place, self._environments)
         if bare:
             link_environments(self.root, place, self._environments)
-        return [*shown, *(Show(f"{self.root}/{path}", "read", f"{place}/{path}") for path in self._kept_as_they_are)]
+        # what is mounted can't be moved away, and moves along with a folder above it
+        shown += [Show(f"{self.root}/{path}", "write", f"{place}/{path}") for path in self._above]
+        return [*shown, *(Show(f"{self.root}/{path}", "read", f"{place}/{path}") for path in self._kept)]
 
     def drop(self) -> None:
         """Remove the copy."""
         self._remove()
 
 
-def _uppermost(paths: list[str]) -> list[str]:
-    """The folders of tests, and what is protected outside of them."""
-    found: set[str] = set()
-    for path in paths:
-        parts = path.split("/")
-        folder = next((n for n, part in enumerate(parts[:-1]) if part.casefold() in _TEST_FOLDERS), None)
-        found.add(path if folder is None else "/".join(parts[: folder + 1]))
-    return sorted(found)
+def _module(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").rpartition("/")[2]

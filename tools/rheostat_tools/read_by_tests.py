@@ -1,0 +1,188 @@
+"""What tests lean on, by their sources: folders that are the tests' own, helpers that they import, data that they read.
+
+Nothing is run. Where a source doesn't say it (a name that is put together from parts), nothing is found.
+"""
+
+from __future__ import annotations
+
+import ast
+import fnmatch
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+__all__ = ["TEST_FOLDERS", "ReadByTests", "folders_of_tests"]
+
+TEST_FOLDERS = frozenset({
+    "test", "tests", "__tests__", "fixtures", "testdata", "test_data", "snapshots", "__snapshots__",
+})  # fmt: skip
+"""Folders in which all is the tests' own, whatever it is."""
+
+_LIKE_TESTS = re.compile(r"specs?|testing|e2e|tests?[_-].+|.+[_-]tests?|(?:unit|integration|functional)(?:tests?)?")
+"""Names of folders that are the tests' own if a test lies in them."""
+_TEST = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
+_HELPER = re.compile(r"tests?[_-]?(?:util|help|support|lib|common|data|case|base|tool|fixture)\w*")
+_HINTS = re.compile(r"test|assert|check|helper|util|fixture|common|support|expect|case")
+_TOOLS = frozenset({"pytest", "_pytest", "unittest", "hypothesis", "numpy.testing", "pandas.testing"})
+_FIELD = re.compile(r"\{[^{}/]*\}|%(?:\(\w+\))?[#0\- +]?\d*(?:\.\d+)?[sdrifgx]")
+_PATTERN = re.compile(r"(?:[\w.*?!-]+/)*[\w*?!.-]*[\w*?]\.(?=[*?]*\w)[\w*?]+")
+"""A name with wildcards, and an extension that says something."""
+_MOST_READ_BYTES = 1_000_000
+
+
+def folders_of_tests(names: Iterable[str]) -> frozenset[str]:
+    """Folders, in lower case, that are named like one of tests and have a test in them.
+
+    Args:
+        names: Paths of all files, from the root on.
+    """
+    found: set[str] = set()
+    for name in names:
+        *parts, file = name.casefold().split("/")
+        if parts and _TEST.fullmatch(file):
+            found |= {"/".join(parts[: n + 1]) for n, part in enumerate(parts) if _LIKE_TESTS.fullmatch(part)}
+    return frozenset(found)
+
+
+class ReadByTests:
+    """What the tests of a tree import and read.
+
+    Args:
+        root: The tree.
+        names: Paths of all its files, from the root on.
+        tests: Those that are the tests' own.
+    """
+
+    def __init__(self, root: str, names: Sequence[str], tests: Sequence[str]) -> None:
+        self._root = root
+        self._modules: dict[str, list[str]] = defaultdict(list)
+        for name in names:
+            if name.endswith(".py"):
+                self._modules[_module(name).rpartition("/")[2]].append(name)
+        own, waiting = set(tests), [name for name in tests if name.endswith(".py")]
+        self._files: set[str] = set()
+        self._patterns: set[str] = set()
+        said: set[str] = set()
+        while waiting:
+            name = waiting.pop()
+            tree = self._parsed(name)
+            if tree is None:
+                continue
+            said |= self._strings(tree, os.path.dirname(name))
+            for helper in self._imported(tree):
+                if helper not in own and self._is_helper(helper):
+                    own.add(helper)
+                    waiting.append(helper)
+        self.helpers = frozenset(own.difference(tests))
+        """Modules that only help tests: they hold nothing but checks, or are named and written like it."""
+        code = {os.path.dirname(name) for name in names if name.endswith(".py") and name not in own}
+        self._folders = [folder for folder in _folders(names) if _ends(folder, said) and not _holds(folder, code)]
+
+    def reads(self, path: str) -> bool:
+        """Whether a file that is no module is named in a test, by itself, a pattern or its folder."""
+        said = path.casefold()
+        if said.rpartition("/")[2] in self._files or any(said.startswith(f"{each}/") for each in self._folders):
+            return True
+        return any(fnmatch.fnmatchcase(said, each) or fnmatch.fnmatchcase(said, f"*/{each}") for each in self._patterns)
+
+    def _parsed(self, name: str) -> ast.Module | None:
+        path = Path(self._root, name)
+        try:
+            return ast.parse(path.read_bytes()) if path.stat().st_size <= _MOST_READ_BYTES else None
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+    def _strings(self, tree: ast.Module, folder: str) -> set[str]:
+        """Notes files and patterns; returns what may be names of folders."""
+        said: set[str] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                parts = [str(each.value) if isinstance(each, ast.Constant) else "*" for each in node.values]
+                text = "".join(parts)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = _FIELD.sub("*", node.value)
+            else:
+                continue
+            text = text.casefold()
+            if not text or len(text) > 300 or "\n" in text:
+                continue
+            if "*" in text or "?" in text:
+                pattern = text.lstrip("./")
+                if _PATTERN.fullmatch(pattern):
+                    beside = f"{folder.casefold()}/" if folder else ""
+                    self._patterns |= {pattern} if "/" in pattern.strip("*/") else {f"{beside}{pattern}"}
+                text = text.partition("*")[0].rpartition("/")[0]
+            elif "." in text:
+                self._files.add(text.rpartition("/")[2])
+            said.add(text.strip("./"))
+        return said
+
+    def _imported(self, tree: ast.Module) -> Iterator[str]:
+        for node in ast.walk(tree):
+            words: list[str] = []
+            if isinstance(node, ast.Import):
+                words = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                module = node.module or ""
+                words = [module, *(f"{module}.{alias.name}".lstrip(".") for alias in node.names)]
+            for word in filter(None, words):
+                path = word.replace(".", "/")
+                for name in self._modules.get(path.rpartition("/")[2], ()):
+                    if f"/{_module(name)}".endswith(f"/{path}"):
+                        yield name
+
+    def _is_helper(self, name: str) -> bool:
+        stem = name.rpartition("/")[2].removesuffix(".py").casefold()
+        tree = self._parsed(name)
+        if tree is None:
+            return False
+        if _HELPER.fullmatch(stem) or _only_checks(tree):
+            return True
+        uses = {each for node in ast.walk(tree) for each in _named(node)}
+        return _HINTS.search(stem) is not None and not uses.isdisjoint(_TOOLS)
+
+
+def _module(name: str) -> str:
+    return name.removesuffix(".py").removesuffix("/__init__")
+
+
+def _named(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield from (node.module.partition(".")[0], node.module)
+
+
+def _only_checks(tree: ast.Module) -> bool:
+    """Functions that assert and return nothing, and no others."""
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    others = any(isinstance(node, ast.ClassDef | ast.AsyncFunctionDef) for node in tree.body)
+    return bool(functions) and not others and all(_is_check(function) for function in functions)
+
+
+def _is_check(function: ast.FunctionDef) -> bool:
+    within = list(ast.walk(function))
+    gives = any(
+        isinstance(node, ast.Yield | ast.YieldFrom) or (isinstance(node, ast.Return) and node.value) for node in within
+    )
+    return not gives and any(isinstance(node, ast.Assert) for node in within)
+
+
+def _folders(names: Iterable[str]) -> list[str]:
+    found: set[str] = set()
+    for name in names:
+        parts = name.casefold().split("/")[:-1]
+        found |= {"/".join(parts[: n + 1]) for n in range(len(parts))}
+    return sorted(found)
+
+
+def _ends(folder: str, said: set[str]) -> bool:
+    parts = folder.split("/")
+    return any("/".join(parts[n:]) in said for n in range(len(parts)))
+
+
+def _holds(folder: str, code: set[str]) -> bool:
+    """Templates and queries beside the code that uses them are sources."""
+    return any(each.casefold() == folder or each.casefold().startswith(f"{folder}/") for each in code)
