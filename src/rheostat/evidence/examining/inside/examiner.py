@@ -22,35 +22,27 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from rheostat.evidence.examining.inside.mirrors import MirrorMeta, handle_of
+    from rheostat.evidence.examining.inside.comparing import Comparing
+    from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
-    from rheostat.evidence.examining.inside.wire import Peer
 else:
-    from mirrors import MirrorMeta, handle_of
+    from comparing import Comparing
+    from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
 
-    from wire import Peer
-
-_COMPARING = {"__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"}
-_OPERATORS = "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift divmod"
-_COMPUTING = {f"__{side}{name}__" for name in _OPERATORS.split() for side in ("", "r")}
-_PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
-_DUMPABLE, _MOST_COMPARED = 4, 1_000
+_DUMPABLE = 4
 
 
-class Examiner(Peer):
+class Examiner(Comparing):
     """The side that judges."""
 
     def __init__(self, fd: int, root: str) -> None:
         super().__init__(fd, "e", trusted=False)
         self.root = root
-        self.doubts: list[str] = []
-        """Why what was said can't be taken for proven."""
         self._directory = ""
-        self._named: set[int] = set()
         self._given: set[int] = set()
         self.known = set(sys.modules) | set(sys.stdlib_module_names)
         """Modules that aren't the workspace's, whatever lies there."""
@@ -126,73 +118,6 @@ class Examiner(Peer):
             return there
         return None
 
-    # --- comparing ----------------------------------------------------------------------------------------------
-
-    def special(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
-        other = args[0] if args else None
-        if name in ("__eq__", "__ne__") and isinstance(target, dict | list | set) and handle_of(other) is None:
-            content = self.ask("plain", target)
-            return (content == other) is (name == "__eq__")
-        if name in ("__eq__", "__ne__") and other is target:
-            return name == "__eq__"
-        said = super().special(target, name, args)
-        if said is NotImplemented:
-            return said
-        mirrored = handle_of(other) is not None
-        if name in ("__eq__", "__ne__") and mirrored:
-            equal = said is (name == "__eq__")
-            if equal is not self._alike_inside(target, other):
-                self.doubt(f"{type(target).__name__}.{name} says so, and what the two objects hold says otherwise")
-        elif not mirrored and (name in _COMPARING or (name in _COMPUTING and isinstance(said, _PLAIN))):
-            self.doubt(f"only the code itself says what {type(target).__name__}.{name} of {_short(other)} is")
-        elif (
-            name in ("__exit__", "__aexit__")
-            and args[:1]
-            and args[0] is not None
-            and issubclass(args[0], AssertionError)
-        ):
-            self.doubt(f"an assert of the tests failed within a {type(target).__name__} of the code's")
-        elif name in ("__contains__", "__bool__") and handle_of(type(target)) not in self._named:
-            self.doubt(f"only the code itself says what {name} of a {type(target).__name__} is")
-        return said
-
-    def _alike_inside(self, one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
-        """Do two objects of the code's hold the same? Two that hold nothing say nothing."""
-        seen = set() if seen is None else seen
-        if one is other or (id(one), id(other)) in seen:
-            return True
-        seen.add((id(one), id(other)))
-        if type(one) is not type(other) or len(seen) > _MOST_COMPARED:
-            return False
-        verb = "plain" if isinstance(one, dict | list | set) else "state"
-        first, second = self.ask(verb, one), self.ask(verb, other)
-        return (bool(first) or verb == "plain") and self._alike_data(first, second, seen)
-
-    def _alike_data(self, one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
-        if one is other or (id(one), id(other)) in seen:
-            return True
-        if handle_of(one) is not None and handle_of(other) is not None:
-            return self._alike_inside(one, other, seen)
-        if type(one) in (dict, list, tuple) and type(one) is type(other):
-            seen.add((id(one), id(other)))
-            if len(one) != len(other) or len(seen) > _MOST_COMPARED:
-                return False
-            if isinstance(one, dict):
-                return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], seen) for key in one)
-            return all(self._alike_data(a, b, seen) for a, b in zip(one, other, strict=True))
-        return handle_of(one) is None and handle_of(other) is None and bool(one == other)
-
-    def doubt(self, why: str) -> None:
-        """Something that can't be judged here."""
-        if why not in self.doubts:
-            self.doubts.append(why)
-
-    def named(self, value: Any) -> Any:
-        """A class that the tests name: its objects may say what they contain."""
-        if type(value) is MirrorMeta:
-            self._named.add(handle_of(value) or 0)
-        return value
-
     # --- what the code under test may ask -----------------------------------------------------------------------
 
     def encode_own(self, value: Any) -> Any:
@@ -256,10 +181,6 @@ class Examiner(Peer):
 
     def do_rest(self) -> str:
         return sys.stdin.read()
-
-
-def _short(value: Any) -> str:
-    return repr(value)[:60] if isinstance(value, _PLAIN) else f"a {type(value).__name__}"
 
 
 class _Outcomes:

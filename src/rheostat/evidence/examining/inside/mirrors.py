@@ -5,9 +5,7 @@ Runs inside the sandbox, on both sides: standard library only.
 
 from __future__ import annotations
 
-import contextlib
 import sys
-import traceback
 import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -112,7 +110,7 @@ class Mirror:
         return _peer(self).ask("copy", self, True)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise Unsupported("an object of the other side can't be copied or pickled")
+        raise _peer(self).unsupported("an object of the other side can't be pickled")
 
 
 def _peer(mirror: Any) -> Any:
@@ -154,11 +152,23 @@ class Mirrors(Data):
         """Call something of the other side."""
         raise NotImplementedError
 
+    def unsupported(self, why: str) -> Exception:
+        """Note that something couldn't be passed on; returns what to raise."""
+        raise NotImplementedError
+
     def encode_other(self, value: Any) -> Any:
         """Something that is no data."""
         if (handle := handle_of(value)) is not None:
             return {"t": "yours", "h": handle}
         return self.encode_own(value)
+
+    def described(self, error: BaseException) -> dict[str, Any]:
+        """An exception, for the other side."""
+        raise NotImplementedError
+
+    def exception(self, said: dict[str, Any]) -> BaseException:
+        """The exception that a message holds."""
+        raise NotImplementedError
 
     def encode_own(self, value: Any) -> Any:
         """An object of this side."""
@@ -303,58 +313,6 @@ class Mirrors(Data):
             found = getattr(sys.modules[module], name, None)
             return found if isinstance(found, type) and issubclass(found, BaseException) else None
         return None
-
-    # --- exceptions ---------------------------------------------------------------------------------------------
-
-    def described(self, error: BaseException) -> dict[str, Any]:
-        """An exception, for the other side."""
-        if (handle := handle_of(error)) is not None:
-            return {"yours": handle}
-        home = getattr(error, "_peer_home", None)
-        if home is not None:
-            return {"yours": home}
-        try:
-            args = [self.encode(each) for each in error.args]
-        except Exception:
-            args = [str(error)]
-        fields = {
-            name: value
-            for name, value in vars(error).items()
-            if type(value) in (int, str, float, bool, type(None)) and name.isidentifier() and name[0] != "_"
-        }
-        lines = traceback.format_exception(type(error), error, error.__traceback__)
-        return {
-            "of": self._described_class(type(error)), "h": self._number(error), "args": args, "fields": fields,
-            "trace": "".join(lines[-8:])[-4_000:],
-        }  # fmt: skip
-
-    def exception(self, said: dict[str, Any]) -> BaseException:
-        """The exception that a message holds."""
-        if "yours" in said:
-            return self._owned[said["yours"]]  # type: ignore[no-any-return]
-        if said["h"] in self._mirrors:
-            return self._mirrors[said["h"]]  # type: ignore[no-any-return]
-        kind = self.mirrored_class(said["of"])
-        args = [self.decode(each) for each in said["args"]]
-        if not issubclass(kind, BaseException):
-            kind, args = RuntimeError, [f"{said['of']['name']}: {args}"]
-        try:
-            error = kind.__new__(kind, *args)
-            error.args = tuple(args)
-        except Exception:
-            error = RuntimeError(f"{said['of']['name']}: {args}")
-        if type(kind) is not MirrorMeta:
-            with contextlib.suppress(Exception):
-                kind.__init__(error, *args)
-        if type(kind) is MirrorMeta:
-            object.__setattr__(error, "_peer_handle", said["h"])
-        else:
-            error.__dict__.update(said["fields"])
-            error.__dict__["_peer_home"] = said["h"]
-        self._mirrors[said["h"]] = error
-        if said.get("trace"):
-            BaseException.add_note(error, f"in the code under test:\n{said['trace']}")
-        return error
 
 
 def _defines(kind: type, name: str) -> bool:

@@ -5,8 +5,11 @@ Runs inside the sandbox: standard library only.
 
 from __future__ import annotations
 
+import array
 import asyncio
 import builtins
+import collections
+import contextlib
 import copy
 import importlib
 import io
@@ -17,6 +20,7 @@ import random
 import sys
 import types
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -139,12 +143,16 @@ class Subject(Peer):
     def do_state(self, target: Any) -> Any:
         """What an object holds, by the names of its fields."""
         fields: dict[str, Any] = {}
-        for kind in reversed(type(target).__mro__):
-            slots = vars(kind).get("__slots__", ())
-            for name in (slots,) if isinstance(slots, str) else slots:
-                if hasattr(target, name):
-                    fields[name] = getattr(target, name)
-        fields.update(getattr(target, "__dict__", {}))
+        for kind in reversed(type.mro(type(target))):
+            own = type.__getattribute__(kind, "__dict__")
+            for name, value in own.items():  # as Python keeps them, not as the class says
+                if isinstance(value, types.MemberDescriptorType):
+                    with contextlib.suppress(AttributeError):
+                        fields[name] = value.__get__(target)
+                elif name == "__dict__" and isinstance(value, types.GetSetDescriptorType):
+                    fields.update(value.__get__(target))
+                elif name == "__dict__":
+                    return None
         return fields
 
     def do_derive(self, name: str, bases: tuple[type, ...], sent: tuple[Any, ...]) -> tuple[int, list[str]]:
@@ -163,12 +171,20 @@ class Subject(Peer):
     def do_copy(self, target: Any, deep: bool) -> Any:
         return copy.deepcopy(target) if deep else copy.copy(target)
 
-    def do_plain(self, target: Any) -> Any:
-        """The content of a list, dict or set of the code's own kind."""
-        for kind in (dict, list, set):
+    def do_plain(self, target: Any) -> tuple[str, Any] | None:
+        """Of which of Python's kinds an object is that hold data, and its content."""
+        for kind, content in _CONTENTS.items():
             if isinstance(target, kind):
-                return kind(target)
+                return kind.__name__, content(target)
         return None
+
+
+_CONTENTS: dict[type, Callable[[Any], Any]] = {
+    dict: dict, list: list, set: set, type({}.keys()): set, type({}.items()): set, types.MappingProxyType: dict,
+    array.array: list, types.SimpleNamespace: lambda target: dict(vars(target)), collections.ChainMap: dict,
+    collections.UserDict: lambda target: target.data, collections.UserList: lambda target: target.data,
+    collections.UserString: lambda target: target.data,
+}  # fmt: skip
 
 
 class _Said(io.TextIOBase):

@@ -9,22 +9,26 @@ Runs inside the sandbox, on both sides: standard library only.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from rheostat.evidence.examining.inside.mirrors import FORWARDED, Mirrors
+    from rheostat.evidence.examining.inside.mirrors import FORWARDED, Unsupported
+    from rheostat.evidence.examining.inside.raised import Raised
 else:
-    from mirrors import FORWARDED, Mirrors
+    from mirrors import FORWARDED, Unsupported
+    from raised import Raised
 
 MOST_MESSAGE_BYTES = 200_000_000
 
 
-class Peer(Mirrors):
+class Peer(Raised):
     """One side of the conversation. Only one of the two runs at a time.
 
     Args:
@@ -40,6 +44,8 @@ class Peer(Mirrors):
         self._variables: dict[Any, Any] = {}
         self.ended = False
         """The other side is gone."""
+        self.lost = ""
+        """Why something couldn't be passed on: what came of it then says nothing about the code."""
 
     # --- the conversation ---------------------------------------------------------------------------------------
 
@@ -52,9 +58,11 @@ class Peer(Mirrors):
                 if "ask" in message:
                     self._serve(message)
                 elif "raised" in message:
-                    raise self.exception(message["raised"])
+                    with self._passing():
+                        error = self.exception(message["raised"])
+                    raise error
                 else:
-                    return self.decode(message["value"])
+                    return self._decoded(message["value"])
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call something of the other side."""
@@ -75,23 +83,28 @@ class Peer(Mirrors):
 
     def _serve(self, message: dict[str, Any]) -> None:
         try:
-            values = [self.decode(each) for each in message["values"]]
+            values = [self._decoded(each) for each in message["values"]]
             value = getattr(self, f"do_{message['ask']}")(*values)
             self._send({}, value)
         except ConnectionError:
             raise
         except BaseException as error:
-            self._send({"raised": self.described(error)}, None)
+            try:
+                self._send({"raised": self.described(error)}, None)
+            except Unsupported as unsupported:
+                self._send({"raised": self.described(unsupported)}, None)
 
     def _send(self, message: dict[str, Any], value: Any) -> None:
         self._sending = set()
-        if "ask" in message:
-            message["values"] = [self.encode(each) for each in value]
-        elif "raised" not in message:
-            message["value"] = self.encode(value)
-        message["changed"] = self._changes()
-        message["aside"] = self.aside()
-        raw = json.dumps(message).encode()
+        with self._passing():
+            if "ask" in message:
+                message["values"] = [self.encode(each) for each in value]
+            elif "raised" not in message:
+                message["value"] = self.encode(value)
+            message["changed"] = self._changes()
+            raw = json.dumps(message | {"aside": self.aside(), "lost": self.lost}).encode()
+            if len(raw) > MOST_MESSAGE_BYTES:
+                raise Unsupported(f"a value of {len(raw):,} bytes")
         try:
             self._socket.sendall(struct.pack(">Q", len(raw)) + raw)
         except OSError as error:
@@ -103,12 +116,35 @@ class Peer(Mirrors):
         if length > MOST_MESSAGE_BYTES:
             self.ended = True
             raise ConnectionError(f"a message of {length:,} bytes")
-        message = json.loads(self._bytes(length))
-        self.take_aside(message.get("aside") or {})
-        for name, node in message.get("changed") or ():
-            if name in self._alike:
-                self._fill(name, self._alike[name], node)
+        raw = self._bytes(length)
+        with self._passing():
+            message = json.loads(raw)
+            self.lost = self.lost or str(message.get("lost") or "")
+            self.take_aside(message.get("aside") or {})
+            for name, node in message.get("changed") or ():
+                if name in self._alike:
+                    self._fill(name, self._alike[name], node)
         return message  # type: ignore[no-any-return]
+
+    def unsupported(self, why: str) -> Exception:
+        self.lost = self.lost or why
+        return Unsupported(why)
+
+    def _decoded(self, node: Any) -> Any:
+        with self._passing():
+            return self.decode(node)
+
+    @contextlib.contextmanager
+    def _passing(self) -> Iterator[None]:
+        """What goes wrong with a value on its way is no fault of the code's."""
+        try:
+            yield
+        except (ConnectionError, Unsupported) as error:
+            self.lost = self.lost or (str(error) if isinstance(error, Unsupported) else "")
+            raise
+        except Exception as error:
+            self.lost = self.lost or f"{type(error).__name__}: {error}"[:300]
+            raise Unsupported(self.lost) from error
 
     def _bytes(self, length: int) -> bytes:
         parts, left = [], length
