@@ -13,7 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ _WANTS_PLUGINS = re.compile(
 """What pytest says where a plugin is missing."""
 _SIDE_BY_SIDE = re.compile(r"-n\w*|--numprocesses(?:=.*)?|--dist(?:=.*)?|--boxed|--forked")
 """Options that have tests run in other processes."""
+_AT_FIRST = re.compile(r"-x|--exitfirst|--maxfail=.*|--sw|--stepwise")
+"""Options that end a run at the first failure."""
 
 
 def test_runner(
@@ -167,6 +169,12 @@ class _Run:
 
     def both(self) -> tuple[Ended, Report, bool, Examined | None, Report]:
         """As anyone would run it, and what passes also from outside: beside it where a core is idle, else after it."""
+        ended, report, plain, examined, outside = self._both()
+        if plain and examined is not None and examined.passed and (left := self._left_out(report.summary, examined)):
+            examined = Examined(None, left, examined.tests)
+        return ended, report, plain, examined, outside
+
+    def _both(self) -> tuple[Ended, Report, bool, Examined | None, Report]:
         stop, beside = threading.Event(), Report(pytest=True)
         with ThreadPoolExecutor(1) as pool:
             examining = pool.submit(self.outside, beside.add, stop) if _idle_core() else None
@@ -186,6 +194,20 @@ class _Run:
         examined = self.outside(after.add, threading.Event())
         after.end()
         return ended, report, plain, examined, after
+
+    def _left_out(self, summary: str, examined: Examined) -> str | None:
+        """Tests that run only where the code is beside them, or that it has skip themselves since the start."""
+        here = sum(int(count) for count in re.findall(r"(\d+) (?:passed|xpassed)\b", summary))
+        ran = sum(outcome == "passed" for outcome in examined.tests.values())
+        if ran < here:
+            return f"{here} tests passed in one process, and only {ran} ran there"
+        skipped = {name for name, outcome in examined.tests.items() if outcome == "skipped"}
+        if skipped and self.changes:
+            arguments = [each for each in self.words if not _AT_FIRST.fullmatch(each)]
+            before = replace(self, words=arguments, changes={}).outside(lambda output: None, threading.Event())
+            if since := sorted(name for name in skipped if before.tests.get(name, "skipped") != "skipped"):
+                return f"{since[0]} is skipped, and wasn't before the changes"
+        return None
 
     def in_one_process(self) -> tuple[Ended, Report, bool]:
         """As anyone would run it; and whether it says that the tests passed. What fails here, fails."""

@@ -60,16 +60,24 @@ class Asserts:
         """Those that run if the tests come to their end."""
         self.caught: set[int] = set()
         """Those whose failure the tests may catch."""
+        self.held: set[int] = set()
+        """Those in a `with`: if the code made its object, it may swallow a failure."""
+        written = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        self.written = {id(node): number for number, node in enumerate(written)}
+        """Numbers of the asserts as they stand in the tests, of which one may be several here."""
+        self.live = False
+        """One of them stands where the tests come by: not in a class, nor in a function that something must call."""
+        self.must_run: dict[int, str] = {}
+        """Those of `written` that run if the tests come to their end, as source."""
         self.source = ast.unparse(ast.fix_missing_locations(_Rewriter(self).visit(tree)))
 
-    def register(self, node: ast.Assert, *, always: bool, caught: bool) -> int:
+    def register(self, node: ast.Assert, *, always: bool, caught: bool, held: bool) -> int:
         """An assert's number."""
         number = len(self.nodes)
         self.nodes.append(node)
-        if always:
-            self.always.add(number)
-        if caught:
-            self.caught.add(number)
+        for numbers, belongs in ((self.always, always), (self.caught, caught), (self.held, held)):
+            if belongs:
+                numbers.add(number)
         return number
 
 
@@ -124,6 +132,8 @@ class Examiner:
             self.reordered = self.reordered or _reordered(values)
             said = self._said(node, shown)
             self._wrong.append((number, said))
+            if number in self._asserts.held:
+                self.unjudged = f"an assert failed within a with: {said}"
             raise AssertionError(said)
 
     def _said(self, node: ast.Assert, shown: str) -> str:
@@ -142,6 +152,11 @@ class Examiner:
         left = sorted(self._asserts.always - self._reached)
         return ast.unparse(self._asserts.nodes[left[0]])[:300] if left else None
 
+    @property
+    def vacuous(self) -> bool:
+        """There are asserts, and none was come by."""
+        return bool(self._asserts.nodes) and not self._asserts.live and not self._reached
+
     def explained(self, why: str) -> str:
         """A traceback without the names of this run."""
 
@@ -155,13 +170,16 @@ class Examiner:
 class _Rewriter(ast.NodeTransformer):
     def __init__(self, asserts: Asserts) -> None:
         self._asserts = asserts
-        self._branches = self._tries = 0
+        self._branches = self._tries = self._withs = self._uncalled = 0
 
     def visit_Assert(self, node: ast.Assert) -> Any:
+        self._asserts.live = self._asserts.live or not self._uncalled
+        if not self._branches and (written := self._asserts.written.get(id(node))) is not None:
+            self._asserts.must_run[written] = ast.unparse(node)[:300]
         if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
             parts = [self.visit_Assert(ast.Assert(test=part, msg=node.msg)) for part in node.test.values]
             return [statement for part in parts for statement in part]
-        number = self._asserts.register(node, always=not self._branches, caught=self._tries > 0)
+        number = self._asserts.register(node, always=not self._branches, caught=self._tries > 0, held=self._withs > 0)
         values, name = f"{_MARK}{number}", f"{_MARK}call"
         test = node.test
         if isinstance(test, ast.Compare) and len(test.ops) == 1:
@@ -190,7 +208,10 @@ class _Rewriter(ast.NodeTransformer):
         return self._within(node)
 
     def visit_With(self, node: ast.With) -> Any:
-        return self._within(node, tries=True)
+        self._withs += 1
+        visited = self._within(node, tries=True)
+        self._withs -= 1
+        return visited
 
     def visit_Try(self, node: ast.Try) -> Any:
         return self._within(node, tries=bool(node.handlers))
@@ -199,10 +220,19 @@ class _Rewriter(ast.NodeTransformer):
         if node.name.startswith("test_"):
             ends_early = any(isinstance(each, ast.Return) for each in ast.walk(node))
             return self._within(node) if ends_early else self.generic_visit(node)
-        return self._within(node)
+        return self._unless_called(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        return self._unless_called(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        return self._within(node)
+        return self._unless_called(node)
+
+    def _unless_called(self, node: ast.AST) -> ast.AST:
+        self._uncalled += 1
+        visited = self._within(node)
+        self._uncalled -= 1
+        return visited
 
 
 def _load(name: str) -> ast.Name:
@@ -247,7 +277,11 @@ def _redefined(asserts: Asserts, code: str) -> str | None:
 def _bound(statement: ast.stmt) -> set[str]:
     """Names that a statement at the top may give a value; what is local to a function of its own doesn't count."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {statement.name}
+        outside: list[ast.AST] = [*statement.decorator_list]
+        outside += [statement.args] if not isinstance(statement, ast.ClassDef) else statement.bases
+        outside += statement.keywords if isinstance(statement, ast.ClassDef) else []
+        named = [each for part in outside for each in ast.walk(part) if isinstance(each, ast.NamedExpr)]
+        return {statement.name, *(each.target.id for each in named)}
     names: set[str] = set()
     for node in ast.walk(statement):
         match node:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from rheostat.errors import MissingExtra, SandboxMissing, VerifierInvalid
 from rheostat.evidence.examining import examine_source
@@ -19,6 +21,7 @@ _LIMITS = ("MemoryError", "memory limit", "too much time or memory")
 """That a real one has too."""
 _OTHERWISE = re.compile(r"\b(?:TypeError|AttributeError|StopIteration|RuntimeError|NotImplementedError)\b")
 """Exceptions that a real one may not raise."""
+_VACUOUS = "no assert was reached: only what stands at the top, or in a function test_* or one that is called, is run"
 _START_SECONDS, _INTERPRETER_BYTES = 1.0, 400_000_000
 """What a real interpreter needs for itself."""
 
@@ -73,8 +76,16 @@ class PythonTests:
             and isinstance(node.func, ast.Name)
         }
         calls = "".join(f"{name}()\n" for name in functions if name not in called)
-        if not any(isinstance(node, ast.Assert | ast.Call) for node in ast.walk(tree)) and not calls:
-            raise VerifierInvalid("the tests hold no assert and no test_ function")
+        asserts = any(isinstance(node, ast.Assert) for node in ast.walk(tree))
+        within = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        acts = any(
+            isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) for node in _at_the_top(tree, within)
+        )
+        if not (asserts or acts or calls):
+            raise VerifierInvalid(
+                "the tests hold no assert, no test_ function and no call at the top: nothing of them would be run "
+                "(methods of a class aren't, nor async functions)"
+            )
         self.tests = tests
         """The source, as given."""
         self.seconds = seconds
@@ -90,8 +101,7 @@ class PythonTests:
         verdict, sure = self._embedded(answer)
         if sure:
             return verdict
-        real = self._really(answer, verdict)
-        return verdict if real.passed is None and verdict.passed is not None else real
+        return self._really(answer, verdict)
 
     def _embedded(self, answer: str) -> tuple[Verdict, bool]:
         """What the embedded interpreter says, and whether a real one would say the same.
@@ -123,7 +133,19 @@ class PythonTests:
         note = ' [sandbox="none"]' if kind == "none" else ""
         if examined.passed is None:
             return Verdict(None, f"can't be judged: {examined.why}{note}")
+        if examined.passed and self._asserts.written and not self._asserts.live and not examined.tests:
+            return Verdict(None, _VACUOUS)
+        left = [said for number, said in self._asserts.must_run.items() if str(number) not in examined.tests]
+        if examined.passed and left:
+            return Verdict(False, f"the tests ended before {left[0]}{note}")
         return Verdict(examined.passed, "" if examined.passed and not note else f"{examined.why}{note}".strip())
+
+
+def _at_the_top(tree: ast.AST, within: Any) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if not isinstance(node, within):
+            yield node
+            yield from _at_the_top(node, within)
 
 
 def _verdict(examiner: Examiner, ran: Ran) -> Verdict:
@@ -134,7 +156,7 @@ def _verdict(examiner: Examiner, ran: Ran) -> Verdict:
     if ran.status == "done" and examiner.missed is not None:
         return Verdict(False, f"the tests ended before {examiner.missed}")
     if ran.status == "done":
-        return Verdict(True)
+        return Verdict(None, _VACUOUS) if examiner.vacuous else Verdict(True)
     what, why = ("the code", "the tests")[ran.part], examiner.explained(ran.why)
     if ran.status == "failed":
         return Verdict(False, f"{what} failed: {why}")

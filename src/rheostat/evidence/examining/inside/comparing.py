@@ -56,6 +56,9 @@ class Comparing(Peer):
         if why not in self.doubts:
             self.doubts.append(why)
 
+    def not_kept_alike(self, value: Any) -> None:
+        self.doubt(f"what the code changes in a {type(value).__name__} of {len(value):,} items isn't seen here")
+
     def named(self, value: Any) -> Any:
         """A class that the tests name: its objects may say what they are."""
         if type(value) is MirrorMeta:
@@ -73,7 +76,7 @@ class Comparing(Peer):
         if type(target) is MirrorMeta and (handle := handle_of(made)) is not None:
             given = (args, sorted(kwargs.items()))
             self._made[handle] = (made, repr(given)) if _all_plain(given) else (made, None)
-        elif handle_of(target) in self._computed:
+        elif handle_of(target) in self._computed and not self._is_named(target):
             self._only_said(target, "()", made)
         return made
 
@@ -97,8 +100,10 @@ class Comparing(Peer):
             if args[:1] and args[0] is not None and issubclass(args[0], AssertionError):
                 self.doubt(f"an assert of the tests failed within a {type(target).__name__} of the code's")
             return False
-        if name in _HOLDING and isinstance(target, dict | list | set):
-            return bool(_HOLDING[name](super().ask("plain", target)[1], args) != said)
+        if name in _HOLDING and (not named or isinstance(target, dict | list | set)):
+            held = super().ask("plain", target) if name != "__len__" or isinstance(target, dict | list | set) else None
+            if held is not None:
+                return bool(_HOLDING[name](held[1], args) != said)
         if name in _ORDER or name in _COMPUTING:
             return not named or handle_of(args[0]) is None
         if name in _CONVERTING:

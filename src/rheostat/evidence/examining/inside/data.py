@@ -17,7 +17,7 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any
 
-MOST_KEPT_ALIKE = 20_000
+MOST_KEPT_ITEMS, MOST_KEPT_ALIKE = 1_000_000, 100_000
 _EXACT = 1 << 53
 
 CONTAINERS: dict[str, type] = {
@@ -71,6 +71,9 @@ class Data:
         """Something that is no data."""
         raise NotImplementedError
 
+    def not_kept_alike(self, value: Any) -> None:
+        """What the other side changes in it won't be seen here."""
+
     def encode(self, value: Any) -> Any:
         """A value as JSON can hold it."""
         kind = type(value)
@@ -116,9 +119,11 @@ class Data:
         if name is None:
             self._next += 1
             name = f"{self._side}{self._next}"
-            if len(value) <= MOST_KEPT_ALIKE and len(self._alike) < MOST_KEPT_ALIKE:
+            if len(value) <= MOST_KEPT_ITEMS and len(self._alike) < MOST_KEPT_ALIKE:
                 self._alike[name] = value
                 self._alike_ids[id(value)] = name
+            else:
+                self.not_kept_alike(value)
         node: dict[str, Any] = {"t": _NAMES[type(value)], "id": name}
         if name not in self._sending:
             self._sending.add(name)

@@ -18,21 +18,31 @@ import logging
 import os
 import sys
 import types
+import unittest
+import unittest.mock
 import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.comparing import Comparing
+    from rheostat.evidence.examining.inside.delegated import delegate
+    from rheostat.evidence.examining.inside.guards import guard
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
 else:
     from comparing import Comparing
+    from delegated import delegate
+    from guards import guard
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
+_COUNTS = frozenset({
+    "called", "call_count", "call_args", "call_args_list", "method_calls", "mock_calls", "await_count", "await_args",
+    "await_args_list", "awaited", "reset_mock", "configure_mock", "attach_mock", "mock_add_spec",
+})  # fmt: skip
 _DUMPABLE = 4
 
 
@@ -122,6 +132,10 @@ class Examiner(Comparing):
 
     def encode_own(self, value: Any) -> Any:
         node = self._encoded(value)
+        home = type(value).__module__.split(".", maxsplit=1)[0]
+        of_pytest = home in ("pytest", "_pytest", "pluggy") and type(value).__name__ != "NotSetType"
+        if of_pytest or isinstance(value, unittest.TestCase):
+            self.doubt(f"a {type(value).__name__} of the tests was given to the code")
         if node["t"] == "object":
             self._given.add(node["h"])
         return node
@@ -129,18 +143,24 @@ class Examiner(Comparing):
     def _asked_of(self, target: Any, name: str = "") -> Any:
         """Only objects that the tests gave to the code, and nothing that leads behind them."""
         if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
-            raise AttributeError("this wasn't given to the code")
+            raise self.unsupported("the code asked for something that wasn't given to it")
         if name.startswith(("_", *_INWARD)):
             raise AttributeError(f"{name} of an object of the tests can't be seen from the code")
         return target
 
     def do_get(self, target: Any, name: str) -> Any:
-        return getattr(self._asked_of(target, name), name)
+        self._asked_of(target, name)
+        if _keeps_count(target, name):
+            self.doubt(f"the code takes {name} of a {type(target).__name__} of the tests")
+        return getattr(target, name)
 
     def do_set(self, target: Any, name: str, value: Any) -> None:
         if isinstance(target, type):
             raise AttributeError(f"{name} of a class of the tests can't be set from the code")
-        setattr(self._asked_of(target, name), name, value)
+        self._asked_of(target, name)
+        if _keeps_count(target, name) or callable(getattr(type(target), name, None)):
+            self.doubt(f"the code sets {name} of a {type(target).__name__} of the tests")
+        setattr(target, name, value)
 
     def do_delete(self, target: Any, name: str) -> None:
         raise AttributeError(f"{name} of an object of the tests can't be removed from the code")
@@ -173,6 +193,17 @@ class Examiner(Comparing):
             self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
         return error
 
+    def do_finish(self, coroutine: Any) -> Any:
+        """Run a coroutine of the tests that the code awaits, as far as it comes without waiting."""
+        self._asked_of(coroutine)
+        with contextlib.closing(coroutine):
+            try:
+                while coroutine.send(None) is None:
+                    pass
+            except StopIteration as done:
+                return done.value
+        raise self.unsupported("the code awaits something of the tests that waits for something else")
+
     def do_input(self, prompt: str) -> str:
         return builtins.input(prompt)
 
@@ -181,6 +212,11 @@ class Examiner(Comparing):
 
     def do_rest(self) -> str:
         return sys.stdin.read()
+
+
+def _keeps_count(target: Any, name: str) -> bool:
+    """By which a mock says how it was called."""
+    return isinstance(target, unittest.mock.NonCallableMock) and (name in _COUNTS or name.startswith("assert"))
 
 
 class _Outcomes:
@@ -223,12 +259,15 @@ def main(order: dict[str, Any]) -> None:
     finder = Finder(examiner, order["own"])
     outcomes = _Outcomes(examiner, finder)
     share_patches(examiner)
+    delegate(examiner.ask)
+    guard(order["root"], finder.own, examiner.unsupported)
     sys.meta_path.insert(0, finder)
     if order["root_on_path"]:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
-    told = {"code": code, "tests": outcomes.tests, "doubts": examiner.doubts, "ended": examiner.ended}
+    told = {"code": code, "tests": outcomes.tests, "doubts": examiner.doubts}
+    told |= {"ended": examiner.ended, "lost": examiner.lost}
     sys.stdout.flush()
     with os.fdopen(order["result"], "w") as result:
         json.dump(told, result)

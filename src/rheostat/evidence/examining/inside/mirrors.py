@@ -36,6 +36,14 @@ _BASES = (BaseException, int, float, str, tuple, bytes, frozenset, dict, list, s
 """Classes of Python's own that a mirrored class may have as a base."""
 
 
+_NAMELESS: tuple[Any, ...] = (
+    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.MappingProxyType, type({}.keys()),
+    type({}.values()), type({}.items()),
+)  # fmt: skip
+_SHOWN_AS: dict[str, type] = {kind.__name__: kind for kind in _NAMELESS}
+"""Classes without a name in Python, of which `isinstance` says that a mirror is one."""
+
+
 class Unsupported(Exception):
     """Something that can't be passed between the two sides."""
 
@@ -75,6 +83,10 @@ class MirrorMeta(type):
     def __bool__(cls) -> bool:
         return True
 
+    @property  # type: ignore[misc]
+    def __dict__(cls) -> Any:  # type: ignore[override]
+        return _peer(cls).ask("get", cls, "__dict__")
+
 
 class Mirror:
     """Stands for an object of the other side."""
@@ -113,6 +125,9 @@ class Mirror:
         raise _peer(self).unsupported("an object of the other side can't be pickled")
 
 
+_namespace: Callable[[type], Any] = vars(type)["__dict__"].__get__
+
+
 def _peer(mirror: Any) -> Any:
     kind = mirror if isinstance(mirror, type) else type(mirror)
     return type.__getattribute__(kind, "_peer_self")
@@ -122,7 +137,7 @@ def handle_of(value: Any) -> int | None:
     """The owner's number of what a mirror stands for."""
     try:
         if isinstance(value, type):
-            return vars(value).get("_peer_handle") if type(value) is MirrorMeta else None
+            return _namespace(value).get("_peer_handle") if type(value) is MirrorMeta else None
         if type(type(value)) is MirrorMeta:
             return object.__getattribute__(value, "_peer_handle")  # type: ignore[no-any-return]
     except AttributeError:
@@ -160,7 +175,7 @@ class Mirrors(Data):
         """Something that is no data."""
         if (handle := handle_of(value)) is not None:
             return {"t": "yours", "h": handle}
-        return self.encode_own(value)
+        return None if isinstance(value, types.TracebackType) else self.encode_own(value)
 
     def described(self, error: BaseException) -> dict[str, Any]:
         """An exception, for the other side."""
@@ -288,6 +303,8 @@ class Mirrors(Data):
             "__doc__": _Documentation(), "__module__": said["module"], "__qualname__": said["name"], "_peer_self": self,
             "_peer_handle": handle,
         }  # fmt: skip
+        if said["module"] == "builtins" and (known := _SHOWN_AS.get(said["name"])) is not None:
+            namespace["__class__"] = property(lambda mirror: known)
         name = said["name"].rpartition(".")[2]
         held = next((each for each in (dict, list, set) if any(issubclass(base, each) for base in bases)), None)
         if held is not None:  # what a mirror of a container holds is with its owner

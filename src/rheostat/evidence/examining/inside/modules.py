@@ -5,26 +5,34 @@ Runs inside the sandbox: standard library and pytest only.
 
 from __future__ import annotations
 
+import ast
+import builtins
+import contextlib
 import importlib.abc
 import importlib.machinery
 import os
 import random
+import re
 import sys
 import types
 import unittest.mock
 from collections.abc import Sequence
 from typing import Any
 
+_LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
+
 
 class SubjectModule(types.ModuleType):
     """A module that runs in the other process."""
 
     _examiner: Any
+    _finder: Any
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__version__", "__author__"):
             raise AttributeError(name)
-        return self._examiner.named(self._examiner.ask("global", self.__name__, name))
+        value = self._examiner.ask("global", self.__name__, name)
+        return self._examiner.named(value) if self._finder.named(name) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("__") or isinstance(value, types.ModuleType):
@@ -48,27 +56,27 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def __init__(self, examiner: Any, own: Sequence[str]) -> None:
         self._examiner = examiner
-        self._own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
+        self.own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
+        """Real paths of the tests' files."""
         self._tops = {path.split("/", maxsplit=1)[0].removesuffix(".py") for path in own}
         self._imported: set[str] = set()
+        self._at_start = _modules_below(examiner.root)
+        self._starred: list[str] | None = None
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         top = name.split(".", maxsplit=1)[0]
         if top in self._examiner.known and top not in self._tops:
             return self._outside(name) if path is None else None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if (
-            name.rpartition(".")[2] == "conftest"
-            and spec is not None
-            and os.path.realpath(str(spec.origin)) not in self._own
-        ):
-            raise ImportError(f"{spec.origin} wasn't there when the tests began")
         origin = spec.origin if spec is not None else None
         inside = origin is not None and origin.startswith(f"{self._examiner.root}/")
         if spec is None or origin is None or not inside or "/site-packages/" in origin:
             return None
-        if os.path.realpath(origin) in self._own:
+        real = os.path.realpath(origin)
+        if real in self.own:
             return None
+        if real not in self._at_start:
+            raise self._examiner.unsupported(f"{origin} wasn't there when the tests began")
         spec.loader = self
         return spec
 
@@ -86,6 +94,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def create_module(self, spec: Any) -> Any:
         module = SubjectModule(spec.name)
         types.ModuleType.__setattr__(module, "_examiner", self._examiner)
+        types.ModuleType.__setattr__(module, "_finder", self)
         return module
 
     def exec_module(self, module: Any) -> None:
@@ -95,6 +104,48 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._imported.add(module.__name__)
         module.__all__ = [str(name) for name in found["all"]]
         module.__doc__ = found["doc"]
+        for taken in self._taken(set(module.__all__)):
+            self._examiner.doubt(f"{taken} means another thing in the tests, by a star import of {module.__name__}")
+
+    def named(self, name: str) -> bool:
+        """Whether the tests say a name themselves: a star import brings every one."""
+        starred = self._sources_with_stars()
+        return not starred or any(re.search(rf"\b{re.escape(name)}\b", source) for source in starred)
+
+    def _sources_with_stars(self) -> list[str]:
+        if self._starred is None:
+            self._starred = []
+            for path in self.own:
+                with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as stream:
+                    source = stream.read()
+                    self._starred += [source] * ("import *" in source)
+        return self._starred
+
+    def _taken(self, public: set[str]) -> list[str]:
+        """Names of Python's or of other modules that tests with a star import use, and that this module has."""
+        found: set[str] = set()
+        for source in self._sources_with_stars():
+            with contextlib.suppress(SyntaxError, ValueError, RecursionError):
+                nodes = list(ast.walk(ast.parse(source)))
+                used = {node.id for node in nodes if isinstance(node, ast.Name)}
+                imported = {
+                    (alias.asname or alias.name).partition(".")[0]
+                    for node in nodes
+                    if isinstance(node, ast.Import | ast.ImportFrom)
+                    for alias in node.names
+                }
+                found |= public & used & (imported | set(dir(builtins)))
+        return sorted(found)
+
+
+def _modules_below(root: str) -> set[str]:
+    found: set[str] = set()
+    for folder, folders, names in os.walk(root):
+        folders[:] = [
+            name for name in folders if name not in _LEFT and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")
+        ]
+        found |= {os.path.realpath(f"{folder}/{name}") for name in names if name.endswith((".py", ".so"))}
+    return found
 
 
 def share_patches(examiner: Any) -> None:

@@ -18,9 +18,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.examiner import Examiner
+    from rheostat.evidence.examining.inside.guards import guard
 else:
+    from delegated import delegate
     from examiner import Examiner
+    from guards import guard
 
 _DUMPABLE = 4
 _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -28,23 +32,25 @@ _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.In: lambda a, b: a in b,
     ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
-_CHECK = "examiner_check"
+_CHECK, _HELD = "examiner_check", "examiner_held"
 _IN_CODE = re.compile(r'\s*File ".*/answer\.py", line (\d+)')
 
 
 class _Sides(ast.NodeTransformer):
-    """Asserts of one comparison, as calls that can say what the two sides were."""
+    """Asserts of one comparison, as calls that can say what the two sides were; and a call after each that held."""
 
-    def __init__(self) -> None:
-        self.asserts: list[ast.Assert] = []
+    def __init__(self, tree: ast.Module) -> None:
+        self.asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+        self._numbers = {id(node): number for number, node in enumerate(self.asserts)}
 
     def visit_Assert(self, node: ast.Assert) -> Any:
+        number = ast.Constant(self._numbers[id(node)])
+        held = ast.Expr(ast.Call(ast.Name(_HELD, ast.Load()), [number], []))
         if not isinstance(node.test, ast.Compare) or len(node.test.ops) != 1:
-            return node
-        number = ast.Constant(len(self.asserts))
-        self.asserts.append(node)
+            return [node, ast.copy_location(held, node)]
         sides = [node.test.left, node.test.comparators[0]]
-        return ast.copy_location(ast.Expr(ast.Call(ast.Name(_CHECK, ast.Load()), [number, *sides], [])), node)
+        check = ast.Expr(ast.Call(ast.Name(_CHECK, ast.Load()), [number, *sides], []))
+        return [ast.copy_location(each, node) for each in (check, held)]
 
 
 def main(order: dict[str, Any]) -> None:
@@ -58,25 +64,27 @@ def main(order: dict[str, Any]) -> None:
     except BaseException as error:
         told = {"status": "failed", "why": f"the code failed: {_said(error)}"}
     else:
-        names = set(found["names"])
+        names = {name for name in found["names"] if not name.startswith("__")}
+        delegate(examiner.ask)
         try:
-            _run(order["tests"], examiner, names)
+            told["reached"] = sorted(_run(order["tests"], examiner, names))
         except BaseException as error:
             told = {"status": "failed", "why": f"the tests failed: {_said(error)}"}
-    told |= {"doubts": examiner.doubts, "ended": examiner.ended}
+    told |= {"doubts": examiner.doubts, "ended": examiner.ended, "lost": examiner.lost}
     with os.fdopen(order["result"], "w") as result:
         json.dump(told, result)
     os._exit(0)
 
 
-def _run(source: str, examiner: Examiner, names: set[str]) -> None:
+def _run(source: str, examiner: Examiner, names: set[str]) -> set[int]:
+    """Raises what the tests raise; returns the numbers of the asserts that held."""
     tree = ast.parse(source)
     wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names
     redefined = sorted(name for name in wanted if hasattr(builtins, name))
     if redefined and len(wanted) > 1:  # alone it is what is tested: some functions are called sum
         examiner.doubt(f"the code redefines {redefined[0]}, which the tests use")
-        return
-    sides = _Sides()
+        return set()
+    sides = _Sides(tree)
     tree = ast.fix_missing_locations(sides.visit(tree))
 
     def check(number: int, left: Any, right: Any) -> None:
@@ -88,10 +96,13 @@ def _run(source: str, examiner: Examiner, names: set[str]) -> None:
             shown = f"({left!r}, {right!r})"
             raise AssertionError(f"{ast.unparse(node)[:300]}: the sides are {shown[:300]}{message}")
 
-    space: dict[str, Any] = {"__name__": "tests", _CHECK: check}
+    reached: set[int] = set()
+    space: dict[str, Any] = {"__name__": "__main__", _CHECK: check, _HELD: reached.add}
     for name in sorted(wanted):
         space[name] = examiner.named(examiner.ask("global", "answer", name))
+    guard(examiner.root, {os.path.realpath("tests")}, examiner.unsupported)
     exec(compile(tree, "tests", "exec"), space)  # noqa: S102 - the user's own tests, in a sandbox
+    return reached
 
 
 def _said(error: BaseException) -> str:

@@ -79,7 +79,12 @@ class Subject(Peer):
             for name in node["n"].split("."):
                 value = getattr(value, name)
             return value
+        if node.get("coroutine"):
+            return self._finished(super().decode_other(node))
         return super().decode_other(node)
+
+    async def _finished(self, coroutine: Any) -> Any:
+        return self.ask("finish", coroutine)
 
     # --- what the examiner asks ---------------------------------------------------------------------------------
 
@@ -167,6 +172,11 @@ class Subject(Peer):
             vars(each)[name] for each in type(target).__mro__[type(target).__mro__.index(after) :] if name in vars(each)
         )
         return found.__get__(target, type(target))(*args, **dict(kwargs))
+
+    def do_library(self, module: str, name: str, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
+        """A function of Python's own that looks into an object."""
+        found = getattr(importlib.import_module(module), name)(*args, **dict(kwargs))
+        return list(found) if isinstance(found, types.GeneratorType) else found
 
     def do_copy(self, target: Any, deep: bool) -> Any:
         return copy.deepcopy(target) if deep else copy.copy(target)
