@@ -64,6 +64,7 @@ class ReadByTests:
         own, waiting = set(tests), [name for name in tests if name.endswith(".py")]
         self._files: set[str] = set()
         self._patterns: set[str] = set()
+        self._all_folders = _folders(names)
         said: set[str] = set()
         while waiting:
             name = waiting.pop()
@@ -78,7 +79,7 @@ class ReadByTests:
         self.helpers = frozenset(own.difference(tests))
         """Modules that only help tests: they hold nothing but checks, or are named and written like it."""
         code = {os.path.dirname(name) for name in names if name.endswith(".py") and name not in own}
-        self._folders = [folder for folder in _folders(names) if _ends(folder, said) and not _holds(folder, code)]
+        self._folders = [folder for folder in self._all_folders if _ends(folder, said) and not _holds(folder, code)]
 
     def reads(self, path: str) -> bool:
         """Whether a file that is no module is named in a test, by itself, a pattern or its folder."""
@@ -97,6 +98,7 @@ class ReadByTests:
     def _strings(self, tree: ast.Module, folder: str) -> set[str]:
         """Notes files and patterns; returns what may be names of folders."""
         said: set[str] = set()
+        beside: set[str] = set()
         for node in ast.walk(tree):
             if isinstance(node, ast.JoinedStr):
                 parts = [str(each.value) if isinstance(each, ast.Constant) else "*" for each in node.values]
@@ -111,12 +113,14 @@ class ReadByTests:
             if "*" in text or "?" in text:
                 pattern = text.lstrip("./")
                 if _PATTERN.fullmatch(pattern):
-                    beside = f"{folder.casefold()}/" if folder else ""
-                    self._patterns |= {pattern} if "/" in pattern.strip("*/") else {f"{beside}{pattern}"}
+                    bare = "/" not in pattern.strip("*/")
+                    (beside if bare else self._patterns).add(pattern)
                 text = text.partition("*")[0].rpartition("/")[0]
             elif "." in text:
                 self._files.add(text.rpartition("/")[2])
             said.add(text.strip("./"))
+        if not any(_ends(each, said) for each in self._all_folders):  # else the pattern is meant for that folder
+            self._patterns |= {f"{folder.casefold()}/{pattern}".lstrip("/") for pattern in beside}
         return said
 
     def _imported(self, tree: ast.Module) -> Iterator[str]:

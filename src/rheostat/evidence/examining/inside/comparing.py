@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import array
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -50,6 +50,7 @@ class Comparing(Peer):
         self._named: set[int] = set()
         self._computed: set[int] = set()
         self._made: dict[int, tuple[Any, Any]] = {}
+        self._touched: set[int] = set()
 
     def doubt(self, why: str) -> None:
         """Something that can't be judged here."""
@@ -66,6 +67,8 @@ class Comparing(Peer):
         return value
 
     def ask(self, verb: str, *values: Any) -> Any:
+        if verb not in ("state", "plain", "repr"):
+            self._touched.update(handle for each in _flat(values) if (handle := handle_of(each)) is not None)
         said = super().ask(verb, *values)
         if verb == "get" and values and handle_of(values[0]) in self._computed and not self._is_named(values[0]):
             self._only_said(values[0], f".{values[1]}", said)
@@ -131,21 +134,28 @@ class Comparing(Peer):
         if other is target:
             return name == "__eq__"
         mirrored = handle_of(other) is not None
+        fresh = all(self._is_fresh(each) for each in (target, other) if handle_of(each) is not None)
         if not mirrored and (held := super().ask("plain", target)) is not None:
             return _same_data(held, other) is (name == "__eq__")
         said = super().special(target, name, (other,))
         if said is NotImplemented:
             return said
         what = f"{type(target).__name__}.{name}"
+        equal = said is (name == "__eq__")
+        if fresh or (not mirrored and not equal):  # the tests' subject is the comparison; or it is as by default
+            return said
         if not mirrored:
             self.doubt(f"only the code itself says what {what} of {_short(other)} is")
-            return said
-        equal = said is (name == "__eq__")
-        if equal is not self._alike_inside(target, other):
+        elif equal is not self._alike_inside(target, other):
             self.doubt(f"{what} says so, and what the two objects hold says otherwise")
         elif equal and self._all_the_same(target, other):
             self.doubt(f"{what} says so, and objects that were made of other values hold the same")
         return said
+
+    def _is_fresh(self, target: Any) -> bool:
+        """Made by the tests, of a class that they name, and nothing was done with it since."""
+        handle = handle_of(target) or 0
+        return self._is_named(target) and handle in self._made and handle not in self._touched
 
     def _all_the_same(self, one: Any, other: Any) -> bool:
         """Do all objects of that class hold the same, whatever they were made of?"""
@@ -183,6 +193,14 @@ class Comparing(Peer):
                 return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], seen) for key in one)
             return all(self._alike_data(a, b, seen) for a, b in zip(one, other, strict=True))
         return handle_of(one) is None and handle_of(other) is None and bool(one == other)
+
+
+def _flat(value: Any, depth: int = 0) -> Iterator[Any]:
+    if isinstance(value, list | tuple | dict) and depth < 4 and handle_of(value) is None:
+        for each in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from _flat(each, depth + 1)
+    else:
+        yield value
 
 
 def _same_data(held: tuple[str, Any], other: Any) -> bool:

@@ -177,6 +177,13 @@ class Data:
                 changed.append([name, self._container(value)])
         return changed
 
+    def take_back(self) -> None:
+        """What was being sent wasn't."""
+        for name in self._sending & set(self._alike):
+            del self._alike_ids[id(self._alike.pop(name))]
+            self._last_seen.pop(name, None)
+        self._sending = set()
+
     def _sweep(self) -> None:
         """Forget those that nothing else here refers to: named again by the other side, they bring their content."""
         known_here_alone = _references({"": []})[0][1]

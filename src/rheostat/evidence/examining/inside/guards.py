@@ -40,7 +40,11 @@ def guard(root: str, own: Collection[str], refuse: Callable[[str], Exception]) -
 
     def made_by_trusted(frame: types.FrameType | None) -> bool:
         caller = frame
-        while frame is not None and trusted(frame.f_code.co_filename):
+        while (
+            frame is not None
+            and trusted(frame.f_code.co_filename)
+            and os.path.dirname(frame.f_code.co_filename) != here
+        ):
             if frame.f_code.co_name == "<module>":
                 return True
             frame = frame.f_back

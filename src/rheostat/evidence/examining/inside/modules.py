@@ -102,9 +102,13 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         again = module.__name__ in self._imported
         found = self._examiner.ask("module", module.__name__, path, again)
         self._imported.add(module.__name__)
-        module.__all__ = [str(name) for name in found["all"]]
+        public, modules = {str(name) for name in found["all"]}, {str(name) for name in found["modules"]}
+        taken_by_star = self._taken(public)
+        module.__all__ = sorted(
+            public - {name for name in taken_by_star if name in modules and name in self._examiner.known}
+        )
         module.__doc__ = found["doc"]
-        for taken in self._taken(set(module.__all__)):
+        for taken in taken_by_star & set(module.__all__):
             self._examiner.doubt(f"{taken} means another thing in the tests, by a star import of {module.__name__}")
 
     def named(self, name: str) -> bool:
@@ -121,7 +125,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                     self._starred += [source] * ("import *" in source)
         return self._starred
 
-    def _taken(self, public: set[str]) -> list[str]:
+    def _taken(self, public: set[str]) -> set[str]:
         """Names of Python's or of other modules that tests with a star import use, and that this module has."""
         found: set[str] = set()
         for source in self._sources_with_stars():
@@ -135,7 +139,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                     for alias in node.names
                 }
                 found |= public & used & (imported | set(dir(builtins)))
-        return sorted(found)
+        return found
 
 
 def _modules_below(root: str) -> set[str]:

@@ -99,7 +99,8 @@ class Subject(Peer):
             module = importlib.reload(module)
         public = getattr(module, "__all__", None)
         names = [each for each in vars(module) if each[0] != "_"] if public is None else list(public)
-        return {"all": names, "doc": module.__doc__, "names": list(vars(module))}
+        modules = [name for name, value in vars(module).items() if isinstance(value, types.ModuleType)]
+        return {"all": names, "doc": module.__doc__, "names": list(vars(module)), "modules": modules}
 
     def do_global(self, module: str, name: str) -> Any:
         return getattr(sys.modules[module], name)
@@ -158,7 +159,8 @@ class Subject(Peer):
                     fields.update(value.__get__(target))
                 elif name == "__dict__":
                     return None
-        return fields
+        compared = getattr(type(target), "__dataclass_fields__", {})
+        return {name: value for name, value in fields.items() if name not in compared or compared[name].compare}
 
     def do_derive(self, name: str, bases: tuple[type, ...], sent: tuple[Any, ...]) -> tuple[int, list[str]]:
         """A class of the tests' that derives from these."""

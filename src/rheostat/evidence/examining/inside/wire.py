@@ -140,9 +140,11 @@ class Peer(Raised):
         try:
             yield
         except (ConnectionError, Unsupported) as error:
+            self.take_back()
             self.lost = self.lost or (str(error) if isinstance(error, Unsupported) else "")
             raise
         except Exception as error:
+            self.take_back()
             self.lost = self.lost or f"{type(error).__name__}: {error}"[:300]
             raise Unsupported(self.lost) from error
 
