@@ -60,9 +60,12 @@ class Comparing(Peer):
     def not_kept_alike(self, value: Any) -> None:
         self.doubt(f"what the code changes in a {type(value).__name__} of {len(value):,} items isn't seen here")
 
-    def named(self, value: Any) -> Any:
-        """A class that the tests name: its objects may say what they are."""
-        if type(value) is MirrorMeta:
+    def named(self, value: Any, name: str) -> Any:
+        """A class that the tests name as one is named: its objects may say what they are.
+
+        A class in place of a function would answer for itself.
+        """
+        if type(value) is MirrorMeta and name.lstrip("_")[:1].isupper():
             self._named.add(handle_of(value) or 0)
         return value
 
@@ -116,7 +119,11 @@ class Comparing(Peer):
         return computed and not named
 
     def _is_named(self, target: Any) -> bool:
-        return any(handle_of(kind) in self._named for kind in type(target).__mro__)
+        return handle_of(type(target)) in self._named
+
+    def known_as(self, handle: int, kind: type) -> None:
+        super().known_as(handle, kind)
+        self._named.add(handle)  # a class of the tests' own
 
     def _only_said(self, target: Any, what: str, said: Any) -> None:
         if said is None or isinstance(said, _PLAIN):
@@ -142,7 +149,7 @@ class Comparing(Peer):
             return said
         what = f"{type(target).__name__}.{name}"
         equal = said is (name == "__eq__")
-        if fresh or (not mirrored and not equal):  # the tests' subject is the comparison; or it is as by default
+        if fresh:  # then the comparison is what is tested
             return said
         if not mirrored:
             self.doubt(f"only the code itself says what {what} of {_short(other)} is")

@@ -21,7 +21,7 @@ import types
 import unittest
 import unittest.mock
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.comparing import Comparing
@@ -43,19 +43,38 @@ _COUNTS = frozenset({
     "called", "call_count", "call_args", "call_args_list", "method_calls", "mock_calls", "await_count", "await_args",
     "await_args_list", "awaited", "reset_mock", "configure_mock", "attach_mock", "mock_add_spec",
 })  # fmt: skip
-_DUMPABLE = 4
+_DUMPABLE, _MOST_SINCE_LOST = 4, 1_000
 
 
 class Examiner(Comparing):
-    """The side that judges."""
+    """The side that judges.
 
-    def __init__(self, fd: int, root: str) -> None:
-        super().__init__(fd, "e", trusted=False)
-        self.root = root
+    Args:
+        order: File descriptors of the conversation (`fd`) and for what is found (`result`), and `root`.
+    """
+
+    def __init__(self, order: dict[str, Any]) -> None:
+        super().__init__(order["fd"], "e", trusted=False)
+        self.root = order["root"]
+        self._result = order["result"]
+        self._messages_since_lost = 0
         self._directory = ""
         self._given: set[int] = set()
         self.known = set(sys.modules) | set(sys.stdlib_module_names)
         """Modules that aren't the workspace's, whatever lies there."""
+
+    def tell(self, **found: Any) -> NoReturn:
+        """Write what was found, and end."""
+        sys.stdout.flush()
+        with os.fdopen(self._result, "w") as result:
+            json.dump(found | {"doubts": self.doubts, "ended": self.ended, "lost": self.lost}, result)
+        os._exit(0)
+
+    def _receive(self) -> dict[str, Any]:
+        self._messages_since_lost += bool(self.lost)
+        if self._messages_since_lost > _MOST_SINCE_LOST:  # code that tries again and again gets nowhere
+            self.tell(tests={}, code=1, status="failed", why="")
+        return super()._receive()
 
     # --- what goes along ----------------------------------------------------------------------------------------
 
@@ -248,14 +267,19 @@ class _Outcomes:
             self.tests[report.nodeid or "."] = "failed"
 
 
-def main(order: dict[str, Any]) -> None:
+def keep_apart() -> None:
+    """Other processes of the same user can't look into this one."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
+
+
+def main(order: dict[str, Any]) -> None:
+    keep_apart()
     import pytest
 
     sys.pycache_prefix = "/nonexistent"  # compiled tests beside the tests may be the code's
     os.chdir(order["root"])
-    examiner = Examiner(order["fd"], order["root"])
+    examiner = Examiner(order)
     finder = Finder(examiner, order["own"])
     outcomes = _Outcomes(examiner, finder)
     share_patches(examiner)
@@ -266,12 +290,7 @@ def main(order: dict[str, Any]) -> None:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
-    told = {"code": code, "tests": outcomes.tests, "doubts": examiner.doubts}
-    told |= {"ended": examiner.ended, "lost": examiner.lost}
-    sys.stdout.flush()
-    with os.fdopen(order["result"], "w") as result:
-        json.dump(told, result)
-    os._exit(0)
+    examiner.tell(code=code, tests=outcomes.tests)
 
 
 if __name__ == "__main__":

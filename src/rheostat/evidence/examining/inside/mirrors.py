@@ -5,6 +5,7 @@ Runs inside the sandbox, on both sides: standard library only.
 
 from __future__ import annotations
 
+import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -201,6 +202,7 @@ class Mirrors(Data):
             return node
         if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
             node["function"] = getattr(value, "__name__", "function")
+            node["async"] = inspect.iscoroutinefunction(value)
         if type(value).__module__ == "builtins" and hasattr(value, "__await__"):
             node["coroutine"] = True
         if isinstance(value, BaseException):
@@ -259,8 +261,12 @@ class Mirrors(Data):
         def mirrored(*args: Any, **kwargs: Any) -> Any:
             return self.call(owner, args, kwargs)
 
-        mirrored.__name__ = node["function"]
-        return mirrored
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            return await self.call(owner, args, kwargs)
+
+        function = awaited if node.get("async") else mirrored
+        function.__name__ = node["function"]
+        return function
 
     def mirrored_class(self, said: dict[str, Any]) -> type:
         """The mirror of a class, or the class itself where both sides have it."""

@@ -32,7 +32,7 @@ class SubjectModule(types.ModuleType):
         if name.startswith("__") and name not in ("__version__", "__author__"):
             raise AttributeError(name)
         value = self._examiner.ask("global", self.__name__, name)
-        return self._examiner.named(value) if self._finder.named(name) else value
+        return self._examiner.named(value, name) if self._finder.named(name) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("__") or isinstance(value, types.ModuleType):

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import contextlib
-import ctypes
 import json
 import operator
 import os
@@ -19,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.delegated import delegate
-    from rheostat.evidence.examining.inside.examiner import Examiner
+    from rheostat.evidence.examining.inside.examiner import Examiner, keep_apart
     from rheostat.evidence.examining.inside.guards import guard
 else:
     from delegated import delegate
-    from examiner import Examiner
+    from examiner import Examiner, keep_apart
     from guards import guard
 
-_DUMPABLE = 4
 _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
     ast.GtE: operator.ge, ast.Is: operator.is_, ast.IsNot: operator.is_not, ast.In: lambda a, b: a in b,
@@ -54,26 +51,20 @@ class _Sides(ast.NodeTransformer):
 
 
 def main(order: dict[str, Any]) -> None:
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
+    keep_apart()
     os.chdir(order["root"])
-    examiner = Examiner(order["fd"], order["root"])
-    told: dict[str, Any] = {"status": "passed", "why": ""}
+    examiner = Examiner(order)
     try:
         found = examiner.ask("module", "answer", [order["root"]], False)
     except BaseException as error:
-        told = {"status": "failed", "why": f"the code failed: {_said(error)}"}
-    else:
-        names = {name for name in found["names"] if not name.startswith("__")}
-        delegate(examiner.ask)
-        try:
-            told["reached"] = sorted(_run(order["tests"], examiner, names))
-        except BaseException as error:
-            told = {"status": "failed", "why": f"the tests failed: {_said(error)}"}
-    told |= {"doubts": examiner.doubts, "ended": examiner.ended, "lost": examiner.lost}
-    with os.fdopen(order["result"], "w") as result:
-        json.dump(told, result)
-    os._exit(0)
+        examiner.tell(status="failed", why=f"the code failed: {_said(error)}")
+    names = {name for name in found["names"] if not name.startswith("__")}
+    delegate(examiner.ask)
+    try:
+        reached = _run(order["tests"], examiner, names)
+    except BaseException as error:
+        examiner.tell(status="failed", why=f"the tests failed: {_said(error)}")
+    examiner.tell(status="passed", why="", reached=sorted(reached))
 
 
 def _run(source: str, examiner: Examiner, names: set[str]) -> set[int]:
@@ -99,7 +90,7 @@ def _run(source: str, examiner: Examiner, names: set[str]) -> set[int]:
     reached: set[int] = set()
     space: dict[str, Any] = {"__name__": "__main__", _CHECK: check, _HELD: reached.add}
     for name in sorted(wanted):
-        space[name] = examiner.named(examiner.ask("global", "answer", name))
+        space[name] = examiner.named(examiner.ask("global", "answer", name), name)
     guard(examiner.root, {os.path.realpath("tests")}, examiner.unsupported)
     exec(compile(tree, "tests", "exec"), space)  # noqa: S102 - the user's own tests, in a sandbox
     return reached
