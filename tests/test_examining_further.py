@@ -196,6 +196,11 @@ FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
         "class P:\n    bad_x = 1\n",
         "from m import P\ndef test(): assert [k for k in vars(P) if k.startswith('bad')] == []\n",
     ),
+    "an array that is wrong": (
+        "import numpy as np\ndef f(a): return np.zeros(3)\ndef g(a): a[0] = 7\n",
+        "import numpy as np\nfrom m import f, g\ndef test():\n    a = np.ones(3)\n    g(a)\n"
+        "    assert np.array_equal(f(a), np.zeros(3)) and a[0] == 1\n",
+    ),
     "a list too long to be kept alike": (
         "def f(x): x.clear()\n",
         "from m import f\ndef test():\n    x = list(range(1_100_000))\n    f(x)\n    assert len(x) == 1_100_000\n",
@@ -349,6 +354,31 @@ HONEST = {
             rows = [[2, 1] for _ in range(5_000)]
             each(rows)
             assert rows == [[1, 2]] * 5_000
+        """,
+    ),
+    "arrays": (
+        """
+        import numpy as np
+        def scaled(a): return a * 2.0
+        def turn(a): a[:] = a[::-1].copy()
+        def mean(a): return a.mean()
+        class Model:
+            def __init__(self, w): self.w = np.asarray(w)
+            def predict(self, x): return x @ self.w
+        """,
+        """
+        import numpy as np
+        import pytest
+        from m import Model, mean, scaled, turn
+        def test():
+            a = np.arange(6).reshape(2, 3)
+            assert np.allclose(scaled(a), [[0, 2, 4], [6, 8, 10]]) and scaled(a).dtype == np.float64
+            np.testing.assert_array_equal(scaled(a)[0], [0, 2, 4])
+            turn(a)
+            assert a.tolist() == [[3, 4, 5], [0, 1, 2]]
+            assert mean(np.array([1, 2, 3])) == 2.0 and isinstance(mean(np.array([1])), np.floating)
+            assert Model([1.0, 2.0]).predict(np.array([[1, 1], [0, 2]])) == pytest.approx([3.0, 4.0])
+            assert Model([1.0, 2.0]).w.shape == (2,)
         """,
     ),
     "a coroutine of the tests, awaited in the code": (

@@ -253,7 +253,12 @@ class _Run:
 
 
 def _idle_core() -> bool:
-    return os.getloadavg()[0] < (os.cpu_count() or 1) - 1
+    """Is there a core with nothing to do, at this moment? A load average is of the last minute."""
+    try:
+        running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
+    except (OSError, ValueError):
+        return False
+    return running < len(os.sched_getaffinity(0))
 
 
 def _pytest_of(words: Sequence[str]) -> tuple[str | None, bool, list[str]] | None:

@@ -58,7 +58,7 @@ class Comparing(Peer):
             self.doubts.append(why)
 
     def not_kept_alike(self, value: Any) -> None:
-        self.doubt(f"what the code changes in a {type(value).__name__} of {len(value):,} items isn't seen here")
+        self.doubt(f"what the code changes in a {type(value).__name__} as long as that isn't seen here")
 
     def named(self, value: Any, name: str) -> Any:
         """A class that the tests name as one is named: its objects may say what they are.

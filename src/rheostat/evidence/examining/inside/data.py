@@ -15,7 +15,12 @@ import sys
 import uuid
 import zoneinfo
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.arrays import array_of, content_of, is_array, is_scalar
+else:
+    from arrays import array_of, content_of, is_array, is_scalar
 
 MOST_KEPT_ITEMS, MOST_KEPT_ALIKE = 1_000_000, 100_000
 _EXACT = 1 << 53
@@ -83,8 +88,10 @@ class Data:
             return value if -_EXACT < value < _EXACT else {"t": "int", "v": hex(value)}
         if kind in (tuple, frozenset):
             return {"t": kind.__name__, "v": [self.encode(each) for each in value]}
-        if kind in _NAMES:
+        if kind in _NAMES or is_array(value):
             return self._container(value)
+        if is_scalar(value):
+            return {"t": "scalar", "v": content_of(value)}
         if kind in VALUES:
             return {"t": "value", "c": kind.__name__, "v": [self.encode(each) for each in VALUES[kind](value)]}
         if value is NotImplemented or value is Ellipsis:
@@ -102,8 +109,10 @@ class Data:
             return tuple(self.decode(each) for each in node["v"])
         if kind == "frozenset":
             return frozenset(self.decode(each) for each in node["v"])
-        if kind in CONTAINERS:
+        if kind in CONTAINERS or kind == "array":
             return self._contained(node)
+        if kind == "scalar":
+            return array_of(node["v"])[()]
         if kind == "value":
             values = [self.decode(each) for each in node["v"]]
             which = _VALUE_KINDS[node["c"]]
@@ -119,12 +128,12 @@ class Data:
         if name is None:
             self._next += 1
             name = f"{self._side}{self._next}"
-            if len(value) <= MOST_KEPT_ITEMS and len(self._alike) < MOST_KEPT_ALIKE:
+            if _length(value) <= MOST_KEPT_ITEMS and len(self._alike) < MOST_KEPT_ALIKE:
                 self._alike[name] = value
                 self._alike_ids[id(value)] = name
             else:
                 self.not_kept_alike(value)
-        node: dict[str, Any] = {"t": _NAMES[type(value)], "id": name}
+        node: dict[str, Any] = {"t": _NAMES.get(type(value), "array"), "id": name}
         if name not in self._sending:
             self._sending.add(name)
             node["v"] = self._content(value)
@@ -137,6 +146,8 @@ class Data:
     def _content(self, value: Any) -> Any:
         if isinstance(value, bytearray):
             return base64.b64encode(value).decode()
+        if is_array(value):
+            return content_of(value)
         if isinstance(value, dict):
             return [[self.encode(key), self.encode(each)] for key, each in value.items()]
         return [self.encode(each) for each in value]
@@ -145,7 +156,7 @@ class Data:
         name = node["id"]
         value = self._alike.get(name)
         if value is None:
-            value = CONTAINERS[node["t"]]()
+            value = array_of(node["v"]) if node["t"] == "array" else CONTAINERS[node["t"]]()
             self._alike[name] = value
             self._alike_ids[id(value)] = name
         if "v" in node:
@@ -156,6 +167,8 @@ class Data:
         content = node["v"]
         if isinstance(value, bytearray):
             value[:] = base64.b64decode(content)
+        elif is_array(value):
+            value[...] = array_of(content)
         elif isinstance(value, dict):
             items = [(self.decode(key), self.decode(each)) for key, each in content]
             value.clear()
@@ -198,9 +211,15 @@ def _references(alike: dict[str, Any]) -> list[tuple[str, int]]:
     return [(name, sys.getrefcount(value)) for name, value in alike.items()]
 
 
+def _length(value: Any) -> int:
+    return value.size if is_array(value) else len(value)
+
+
 def _seen(value: Any) -> tuple[Any, ...]:
     if isinstance(value, bytearray):
         return (bytes(value),)
+    if is_array(value):
+        return (value.tobytes(), repr(value.shape).encode())
     if isinstance(value, dict):
         return (*value.keys(), *value.values())
     return tuple(value)

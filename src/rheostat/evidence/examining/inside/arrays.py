@@ -1,0 +1,36 @@
+"""numpy's arrays and scalars as plain data, where numpy is in use.
+
+Runs inside the sandbox, on both sides: standard library only, and numpy if the other side has it.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib
+from typing import Any
+
+
+def is_array(value: Any) -> bool:
+    """An array of numbers, times or text; one of objects isn't data."""
+    kind = type(value)
+    return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not value.dtype.hasobject
+
+
+def is_scalar(value: Any) -> bool:
+    """One item of such an array."""
+    kind = type(value)
+    return kind.__module__ == "numpy" and hasattr(kind, "dtype") and hasattr(kind, "tobytes") and not is_array(value)
+
+
+def content_of(value: Any) -> list[Any]:
+    """[type of its items as numpy says it, shape, bytes]."""
+    return [value.dtype.str, list(value.shape), base64.b64encode(value.tobytes()).decode()]
+
+
+def array_of(content: list[Any]) -> Any:
+    """The array of such a content."""
+    numpy = importlib.import_module("numpy")
+    items = numpy.dtype(content[0])
+    if items.hasobject:
+        raise ValueError("an array of objects")  # its bytes would be addresses
+    return numpy.frombuffer(base64.b64decode(content[2]), dtype=items).reshape(content[1]).copy()
