@@ -196,6 +196,11 @@ FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
         "class P:\n    bad_x = 1\n",
         "from m import P\ndef test(): assert [k for k in vars(P) if k.startswith('bad')] == []\n",
     ),
+    "numpy asks the liar": (
+        "class L:\n    def __array_function__(s, *a): return True\n    def __array_ufunc__(s, *a, **k): return True\n"
+        "    def __array_priority__(s): return 1000\ndef f(): return L()\n",
+        "import numpy as np\nfrom m import f\ndef test(): assert np.allclose(f(), [1.0]) and np.equal(f(), 1)\n",
+    ),
     "an array that is wrong": (
         "import numpy as np\ndef f(a): return np.zeros(3)\ndef g(a): a[0] = 7\n",
         "import numpy as np\nfrom m import f, g\ndef test():\n    a = np.ones(3)\n    g(a)\n"

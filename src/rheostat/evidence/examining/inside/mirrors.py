@@ -45,6 +45,10 @@ _SHOWN_AS: dict[str, type] = {kind.__name__: kind for kind in _NAMELESS}
 """Classes without a name in Python, of which `isinstance` says that a mirror is one."""
 
 
+_NOT_ASKED = ("_peer_", "__array_f", "__array_i", "__array_p", "__array_s", "__array_u", "__array_w")
+"""Ours, and by which numpy lets an object answer in its place; `__array__` gives it data."""
+
+
 class Unsupported(Exception):
     """Something that can't be passed between the two sides."""
 
@@ -59,7 +63,7 @@ class MirrorMeta(type):
         return _peer(cls).call(cls, args, kwargs)
 
     def __getattr__(cls, name: str) -> Any:
-        if name.startswith("_peer_"):
+        if name.startswith(_NOT_ASKED):
             raise AttributeError(name)
         return _peer(cls).ask("get", cls, name)
 
@@ -93,7 +97,7 @@ class Mirror:
     """Stands for an object of the other side."""
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_peer_"):
+        if name.startswith(_NOT_ASKED):
             raise AttributeError(name)
         return _peer(self).ask("get", self, name)
 
