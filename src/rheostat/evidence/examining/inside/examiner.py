@@ -24,10 +24,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.mirrors import MirrorMeta, handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
+    from rheostat.evidence.examining.inside.orders import order
     from rheostat.evidence.examining.inside.wire import Peer
 else:
     from mirrors import MirrorMeta, handle_of
     from modules import Finder, SubjectModule, share_patches
+    from orders import order
 
     from wire import Peer
 
@@ -315,4 +317,4 @@ def main(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(order(sys.argv[1]))

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.examiner import Examiner
+    from rheostat.evidence.examining.inside.orders import order
 else:
     from examiner import Examiner
+    from orders import order
 
 _DUMPABLE = 4
 _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
@@ -107,4 +109,4 @@ def _said(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(order(sys.argv[1]))
