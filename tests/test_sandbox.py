@@ -57,10 +57,13 @@ SEEN = {
     "sockets of the system": "import os; print(os.path.exists('/run') or os.path.exists('/var/run'))",
     "a directory through a link": "import os; print(os.path.exists('link/secret'))",
     "processes": "import os; print(os.path.exists('/proc/{pid}'))",
+    "rights of its own": "print(any(int(line.split()[1], 16) for line in open('/proc/self/status') if line[:6] in "
+    "('CapInh', 'CapPrm', 'CapEff', 'CapAmb')))",
     "the environment of the first process": "print('KEY' in open('/proc/1/environ').read())",
     "its own environment": "import os; print(any('KEY' in name for name in os.environ))",
     "the memory of the first process": "open('/proc/1/mem', 'rb').read(0); print('open')",
     "its root": "import os; print(os.path.exists('/proc/1/root/etc'))",
+    "the memory map of the first process": "open('/proc/1/smaps').read(); print('open')",
     "addresses of the kernel": "print(len(open('/proc/kallsyms').read()) > 0)",
     "how the host was started": "print(len(open('/proc/cmdline').read()) > 0)",
     "disks": "import os; print(any(n.startswith(('sd', 'vd', 'nvme', 'mem', 'kvm')) for n in os.listdir('/dev')))",
@@ -243,7 +246,7 @@ USES = {
 @pytest.mark.parametrize("what", USES)
 def test_what_it_cannot_use_up(what: str, kind: Sandbox, tmp_path: Path) -> None:
     source, said_so = USES[what]
-    said, ended = inside(source, tmp_path, kind)
+    said, ended = inside(source, tmp_path, kind, memory_bytes=300_000_000)
     assert re.search(said_so, said)
     assert ended.exit_code != 0
 
@@ -264,13 +267,16 @@ def test_memory_that_could_not_be_counted_is_refused(kind: Sandbox, tmp_path: Pa
     assert all(line.endswith("-1 Function not implemented") for line in said.splitlines())
 
 
-def test_memory_that_several_share_counts_once(kind: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_memory_that_several_share_counts_once(hidden: bool, kind: Sandbox, tmp_path: Path) -> None:
     said, ended = inside(
-        f"{SHARED}memory = shared(2 * 10**8)\nfor _ in range(4):\n    if os.fork() == 0:\n"
-        "        sum(memory[at] for at in range(0, 2 * 10**8, 4096))\n        time.sleep(0.5)\n        os._exit(0)\n"
-        "for _ in range(4): os.wait()\nprint('done')\n",
+        f"{SHARED}memory = shared(3 * 10**8)\nfor _ in range(5):\n    if os.fork() == 0:\n"
+        f"        if {hidden}: libc.prctl(4, 0, 0, 0, 0)\n"
+        "        sum(memory[at] for at in range(0, 3 * 10**8, 4096))\n        time.sleep(0.5)\n        os._exit(0)\n"
+        "for _ in range(5): os.wait()\nprint('done')\n",
         tmp_path,
         kind,
+        memory_bytes=10**9,
     )
     assert (said, ended.exit_code) == ("done\n", 0)
 

@@ -39,7 +39,7 @@ _UNCOUNTED = {
     "aarch64": (0xC00000B7, (279, 447, 186, 190, 75)),
 }
 """memfd_create, memfd_secret, msgget, semget and vmsplice: what they hold shows nowhere, or not in any process."""
-_SHM_INFO = 14
+_SHM_INFO, _LOOK_INTO_OTHERS = 14, 1 << 19
 
 
 class _Stop(BaseException):
@@ -106,6 +106,8 @@ def _become(order: dict[str, Any]) -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        if os.getppid() == 1:
+            _keep_rights(0)
         os.chdir(order["directory"])
         os.nice(5)  # the watching process comes first
         processes = _tasks_of_user() + limits["processes"]
@@ -209,6 +211,7 @@ def _mount(source: str, at: str, kind: str | None, flags: int, options: str = ""
 def _be_alone() -> bool:
     """No rights but the user's, none to be gained, and no look into this process's memory from others of that user.
 
+    But one, until there is a command: to look into processes of this namespace that hide what they hold.
     Returns whether all memory that may be had from here on can be counted.
     """
     counted = False
@@ -218,14 +221,21 @@ def _be_alone() -> bool:
             for capability in range(64):
                 system.prctl(_BOUNDING_DROP, capability, 0, 0, 0)
             system.prctl(_AMBIENT, _AMBIENT_CLEAR, 0, 0, 0)
-            header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-            system.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+            _keep_rights(_LOOK_INTO_OTHERS)
             system.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
             if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
                 system.syscall(keyctl, _JOIN_SESSION_KEYRING, None)
             counted = _refuse_uncounted(system)
         system.prctl(_DUMPABLE, 0, 0, 0, 0)
     return counted
+
+
+def _keep_rights(which: int) -> None:
+    """Of those there are; none of them passes to a command."""
+    header, system = (ctypes.c_uint32 * 2)(0x20080522, 0), ctypes.CDLL(None)
+    held = (ctypes.c_uint32 * 6)()
+    system.capget(ctypes.byref(header), ctypes.byref(held))
+    system.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(held[0] & which, held[1] & which)))
 
 
 def _refuse_uncounted(system: ctypes.CDLL) -> bool:

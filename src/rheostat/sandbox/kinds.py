@@ -127,9 +127,10 @@ def _ways(kind: Sandbox) -> int:
 def _bubblewrap(shows: Sequence[Show], directory: str, way: int) -> list[str]:
     """Ways: all of it; an older bubblewrap without --disable-userns; root where users can't be unshared."""
     users = (["--unshare-user", "--disable-userns"], ["--unshare-user"], [])[way]
+    rights = ["--cap-add", "CAP_SYS_PTRACE"] * (way == 0)  # the cage's alone, to count the memory of those that hide
     words = [
         *users, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
-        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
+        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", *rights,
         "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev",
     ]  # fmt: skip
     for show in (Show("/dev/shm", "empty", str(1 << 26)), *shows):  # noqa: S108 - the sandbox's own

@@ -39,8 +39,9 @@ def remove(path: str) -> None:
             waiting = [*_cleared([name], above, at, numbers)]
             while waiting:
                 folder = waiting.pop()
-                with contextlib.suppress(OSError), _opened(folder, at) as opened:
-                    waiting += _cleared(os.listdir(opened), opened, at, numbers)
+                with contextlib.suppress(OSError):
+                    with _opened(folder, at) as opened:
+                        waiting += _cleared(os.listdir(opened), opened, at, numbers)
                     os.rmdir(folder, dir_fd=at)
         os.rmdir(place)
 
