@@ -678,15 +678,18 @@ def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
     assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]
 
 
-OPEN = "import os\ndef opened(): return os.popen('ls /proc/self/fd').read().split()\n"
+OPEN = (
+    "import os\ndef opened(path):\n    os.system(f'ls /proc/self/fd > {path}')  # subprocess would close them\n"
+    "    return open(path).read().split()\n"
+)
 
 
 @pytest.mark.parametrize("kind", APART)
 def test_what_tests_or_code_start_inherits_no_way_to_the_verdict(kind: Sandbox, tmp_path: Path) -> None:
     """Neither the socket between the two sides nor the pipe of the result; 3 is the directory that `ls` reads."""
     tests = OPEN.replace("opened", "also_opened") + (
-        "from m import opened\ndef test():\n    assert opened() == ['0', '1', '2', '3']\n"
-        "    assert also_opened() == ['0', '1', '2', '3']\n"
+        "from m import opened\ndef test():\n    assert opened('/tmp/code') == ['0', '1', '2', '3']\n"
+        "    assert also_opened('/tmp/tests') == ['0', '1', '2', '3']\n"
     )
     assert judge(tmp_path, {"m.py": OPEN, "test_m.py": tests}, kind).passed is True
 

@@ -304,6 +304,23 @@ def test_hundreds_of_shows_and_none_of_their_places_is_told(kind: Sandbox, tmp_p
     assert ended.exit_code == 0
 
 
+def test_what_is_read_only_may_have_any_name(kind: Sandbox, tmp_path: Path) -> None:
+    place = tmp_path / "tree"
+    place.mkdir()
+    names = ["jürgen", "with space", "back\\slash", "tab\t", "new\nline", "\udcff", "octal\\040"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    shows = [Show(str(tmp_path / name), "read", str(tmp_path / name)) for name in names]
+    said, _ = inside(
+        f"for name in {names!r}:\n    try: open('../' + name + '/x', 'w')\n"
+        "    except OSError as error: print(error.strerror)\n",
+        place,
+        kind,
+        shows=shows,
+    )
+    assert said.splitlines() == ["Read-only file system"] * len(names)
+
+
 SLOW = {
     "a loop": "while True: pass",
     "a sleep": "import time\ntime.sleep(60)",

@@ -1,19 +1,18 @@
 """The first process inside a sandbox: runs one command under limits and ends everything that it started.
 
-A script of its own, standard library only: the package isn't there to be imported. The limits are set here and not in a
-`preexec_fn`: that one may deadlock in a process with threads, which every process with an event loop is.
+It travels as text, with `_memory`: nothing else of the package is there to be imported. The limits are set here and not
+in a `preexec_fn`: that one may deadlock in a process with threads, which every process with an event loop is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import json
 import math
-import mmap
 import os
+import re
 import resource
 import signal
 import socket
@@ -24,6 +23,8 @@ from collections import defaultdict
 from types import FrameType
 from typing import Any, NoReturn
 
+from rheostat.sandbox._memory import Memory, refuse_uncounted, space
+
 _SUBREAPER, _AMBIENT, _AMBIENT_CLEAR, _NO_NEW_PRIVILEGES, _DUMPABLE, _BOUNDING_DROP = 36, 47, 4, 38, 4, 24
 _SET_INTERFACE_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 _READ_ONLY, _NO_SUID, _NO_DEV, _NO_EXEC, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
@@ -32,14 +33,7 @@ _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _WATCHED_SECONDS = 0.1
-_SECCOMP, _FILTER, _ALLOW, _REFUSE_AS_UNKNOWN = 22, 2, 0x7FFF0000, 0x00050000 | errno.ENOSYS
-_LOAD, _EQUAL, _AT_LEAST, _RETURN, _OTHER_CALLS = 0x20, 0x15, 0x35, 0x06, 0x40000000
-_UNCOUNTED = {
-    "x86_64": (0xC000003E, (319, 447, 68, 64, 278)),
-    "aarch64": (0xC00000B7, (279, 447, 186, 190, 75)),
-}
-"""memfd_create, memfd_secret, msgget, semget and vmsplice: what they hold shows nowhere, or not in any process."""
-_SHM_INFO, _LOOK_INTO_OTHERS = 14, 1 << 19
+_LOOK_INTO_OTHERS = 1 << 19
 
 
 class _Stop(BaseException):
@@ -55,8 +49,8 @@ def main(order: dict[str, Any]) -> int:
     _loopback_up()
     counted = _be_alone()
     deadline = time.monotonic() + limits["seconds"]
-    memory = _Memory(order["memory"], limits["memory_bytes"], counted=counted)
-    before = {place: _space(place) for place in (*order["writable"], *order["memory"])}
+    memory = Memory(order["memory"], limits["memory_bytes"], counted=counted)
+    before = {place: space(place) for place in (*order["writable"], *order["memory"])}
 
     def watch(signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGTERM or time.monotonic() > deadline:
@@ -68,7 +62,7 @@ def main(order: dict[str, Any]) -> int:
             _say(f"stopped, its processes and files in memory hold more than {limits['memory_bytes']:,} bytes")
             raise _Stop
         for place, (free_before, _, files_before) in before.items():
-            free, _, files = _space(place)
+            free, _, files = space(place)
             if free_before - free > limits["disk_bytes"]:
                 _say(f"stopped, the disk lost more than {limits['disk_bytes']:,} bytes")
                 raise _Stop
@@ -188,17 +182,17 @@ def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
 
     A mount that came from outside keeps the flags that it has, or it couldn't be remounted.
     """
-    with open("/proc/self/mountinfo", "rb") as table:
-        lines = [line.split() for line in table]
-    for words in lines:
-        place = words[4].decode(errors="surrogateescape").encode().decode("unicode_escape", errors="replace")
-        if place == at or (below and place.startswith(f"{at}/")):
-            kept = os.statvfs(place).f_flag & (
-                _READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME
-            )
-            flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
-            device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
-            _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+    places = [at]
+    if below and os.path.isdir(at):
+        start = os.fsencode(os.path.realpath(at)) + b"/"
+        with open("/proc/self/mountinfo", "rb") as table:
+            points = [re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in table]
+        places += [os.fsdecode(point) for point in points if point.startswith(start)]
+    for place in places:
+        kept = os.statvfs(place).f_flag & (_READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME)
+        flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
+        device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
+        _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
 
 
 def _mount(source: str, at: str, kind: str | None, flags: int, options: str = "") -> None:
@@ -225,7 +219,7 @@ def _be_alone() -> bool:
             system.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
             if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
                 system.syscall(keyctl, _JOIN_SESSION_KEYRING, None)
-            counted = _refuse_uncounted(system)
+            counted = refuse_uncounted(system)
         system.prctl(_DUMPABLE, 0, 0, 0, 0)
     return counted
 
@@ -236,92 +230,6 @@ def _keep_rights(which: int) -> None:
     held = (ctypes.c_uint32 * 6)()
     system.capget(ctypes.byref(header), ctypes.byref(held))
     system.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(held[0] & which, held[1] & which)))
-
-
-def _refuse_uncounted(system: ctypes.CDLL) -> bool:
-    """Some calls don't exist from here on, and no other interface than this machine's own. Whether that is so now."""
-    machine, calls = _UNCOUNTED.get(os.uname().machine, (0, ()))
-    if not calls or sys.maxsize < 1 << 32:
-        return False
-    last = len(calls)  # of the checks, from each of which the way to the refusal is as long as what follows it
-    lines = [(_LOAD, 0, 0, 4), (_EQUAL, 0, last + 3, machine), (_LOAD, 0, 0, 0), (_AT_LEAST, last + 1, 0, _OTHER_CALLS)]
-    lines += [(_EQUAL, last - number, 0, call) for number, call in enumerate(calls)]
-    lines += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE_AS_UNKNOWN)]
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-    return not system.prctl(_SECCOMP, _FILTER, struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(program)), 0, 0)
-
-
-def _space(place: str) -> tuple[int, int, int]:
-    """Free bytes, used bytes, and how many files there are."""
-    try:
-        system = os.statvfs(place)
-    except OSError:
-        return 0, 0, 0
-    used = (system.f_blocks - system.f_bfree) * system.f_frsize
-    return system.f_bavail * system.f_frsize, used, system.f_files - system.f_ffree
-
-
-class _Memory:
-    """What everything inside holds: memory of processes, shared or not, and files in memory."""
-
-    def __init__(self, places: list[str], most: int, *, counted: bool) -> None:
-        self._places, self._most, self._counted = places, most, counted
-        self._of_machine = _bytes_in("/proc/meminfo", b"Shmem")[0]
-        with contextlib.closing(mmap.mmap(-1, 1)), open("/proc/self/maps", "rb") as maps:
-            self._device = next((line.split()[3] for line in maps if b"/dev/zero" in line), b"")
-
-    def is_too_much(self) -> bool:
-        if os.getpid() != 1:
-            return False
-        held, shared = _system_v_bytes() + sum(_space(place)[1] for place in self._places), {}
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            own, swapped, shared[pid] = _bytes_in(f"/proc/{pid}/status", b"RssAnon", b"VmSwap", b"RssShmem")
-            held += own + swapped
-        if held + sum(shared.values()) > self._most:  # what several share is in there several times
-            held += sum(self._shares(pid, resident)[1] for pid, resident in shared.items() if resident)
-            if held > self._most:
-                return True
-        grown = _bytes_in("/proc/meminfo", b"Shmem")[0] - self._of_machine
-        return grown > self._most and (not self._counted or any(self._shares(pid, 0)[0] for pid in shared))
-
-    def _shares(self, pid: str, resident: int) -> tuple[bool, int]:
-        """Whether a process maps shared memory that is no file, and its part of what shows of that, in bytes.
-
-        Pages stay though the mapping shrank or dropped them: then they show in the machine's sum alone. A process that
-        can't be looked into is taken to share, and all that it shares to be its own.
-        """
-        shares, part, counts = False, 0, False
-        try:
-            with open(f"/proc/{pid}/smaps", "rb") as mappings:
-                for words in map(bytes.split, mappings):
-                    if not words[0].endswith(b":"):
-                        counts = words[3] == self._device and not b"".join(words[5:6]).startswith(b"/SYSV")
-                        shares = shares or counts
-                    elif counts and words[0] == b"Pss:":
-                        part += int(words[1]) * 1024
-        except (FileNotFoundError, ProcessLookupError):
-            return False, 0
-        except OSError:
-            return True, resident
-        return shares, part
-
-
-def _bytes_in(path: str, *names: bytes) -> list[int]:
-    """What a file of /proc says in kB."""
-    found = dict.fromkeys(names, 0)
-    with contextlib.suppress(OSError, ValueError, IndexError), open(path, "rb") as stream:
-        for name, _, value in (line.partition(b":") for line in stream):
-            if name in found:
-                found[name] = int(value.split()[0]) * 1024
-    return list(found.values())
-
-
-def _system_v_bytes() -> int:
-    """Of all segments in this namespace, attached or not."""
-    counts = (ctypes.c_ulong * 8)()
-    if ctypes.CDLL(None).shmctl(0, _SHM_INFO, counts) < 0:
-        return 0
-    return int(counts[2] + counts[3]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _own_orphans() -> None:

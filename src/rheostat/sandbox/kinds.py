@@ -23,7 +23,13 @@ __all__ = ["Sandbox", "choose", "command_inside", "why_not"]
 Sandbox: TypeAlias = Literal["auto", "bubblewrap", "namespaces", "none"]
 """`auto`: the first of bubblewrap and namespaces that works here. `none` keeps nothing apart and must be asked for."""
 
-_CAGE = Path(__file__).with_name("_cage.py").read_text(encoding="utf-8")
+_SOURCES = {name: Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in ("_memory", "_cage")}
+_CAGE = f"""\
+import sys, types
+memory = sys.modules["rheostat.sandbox._memory"] = types.ModuleType("_memory")
+exec({_SOURCES["_memory"]!r}, vars(memory))
+exec({_SOURCES["_cage"]!r})
+"""
 _USERS = (("--user", "--map-current-user", "--keep-caps"), ("--user", "--map-root-user"), ())
 _SPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 _INSTALL = "Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap"
