@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rheostat.evidence.examining import Examined, examine
-from rheostat.sandbox import Limits, Sandbox, why_not
+from rheostat.evidence.examining import Examined, examine, examine_source
+from rheostat.sandbox import Limits, Sandbox, Show, why_not
 from rheostat_tools import test_runner as run_tests_of
 from rheostat_tools.pristine import Pristine
 
@@ -676,6 +676,35 @@ def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
     code, tests, *more = FORGED[what]
     files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
     assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]
+
+
+OPEN = (
+    "import os\ndef opened(path):\n    os.system(f'ls /proc/self/fd > {path}')  # subprocess would close them\n"
+    "    return open(path).read().split()\n"
+)
+
+
+@pytest.mark.parametrize("kind", APART)
+def test_what_tests_or_code_start_inherits_no_way_to_the_verdict(kind: Sandbox, tmp_path: Path) -> None:
+    """Neither the socket between the two sides nor the pipe of the result; 3 is the directory that `ls` reads."""
+    tests = OPEN.replace("opened", "also_opened") + (
+        "from m import opened\ndef test():\n    assert opened('/tmp/code') == ['0', '1', '2', '3']\n"
+        "    assert also_opened('/tmp/tests') == ['0', '1', '2', '3']\n"
+    )
+    assert judge(tmp_path, {"m.py": OPEN, "test_m.py": tests}, kind).passed is True
+
+
+@pytest.mark.parametrize("kind", APART)
+def test_an_order_may_be_longer_than_an_argument(kind: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text("def add(a, b): return a + b")
+    (tmp_path / "test_m.py").write_text("from m import add\ndef test(): assert add(1, 2) == 3")
+    found = examine(
+        [Show(str(tmp_path), "read", str(tmp_path))], root=str(tmp_path), limits=Limits(seconds=20), sandbox=kind,
+        own=["test_m.py", *(f"tests/of/something/test_{n}.py" for n in range(10_000))], arguments=["-q"], variables=BARE,
+    )  # fmt: skip
+    assert found.passed is True
+    tests = "assert add(1, 2) == 3\n" * 10_000
+    assert examine_source("def add(a, b): return a + b", tests, limits=Limits(seconds=20), sandbox=kind).passed is True
 
 
 BUGS = Path(__file__).parent.parent / "examples" / "bugs"

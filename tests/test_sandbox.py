@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -28,15 +29,21 @@ def kind(request: pytest.FixtureRequest) -> Sandbox:
 
 
 def inside(
-    source: str, place: Path, kind: Sandbox, *, seconds: float = 20, memory_bytes: int = 500_000_000
+    source: str,
+    place: Path,
+    kind: Sandbox,
+    *,
+    seconds: float = 20,
+    memory_bytes: int = 500_000_000,
+    files: int = 5_000,
+    shows: Sequence[Show] = (),
 ) -> tuple[str, Ended]:
     """What a script said in a sandbox whose workspace is `place`."""
     (place / "script.py").write_text(source)
     said: list[bytes] = []
-    limits = Limits(seconds=seconds, memory_bytes=memory_bytes)
-    command = ["python", "script.py"]
-    shows = [Show(str(place), "write", str(place))]
-    with Running(command, shows, directory=str(place), limits=limits, sandbox=kind) as running:
+    limits = Limits(seconds=seconds, memory_bytes=memory_bytes, files=files)
+    everything = [Show(str(place), "write", str(place)), *shows]
+    with Running(["python", "script.py"], everything, directory=str(place), limits=limits, sandbox=kind) as running:
         ended = running.watch(said.append)
     return b"".join(said).decode(errors="replace"), ended
 
@@ -50,10 +57,13 @@ SEEN = {
     "sockets of the system": "import os; print(os.path.exists('/run') or os.path.exists('/var/run'))",
     "a directory through a link": "import os; print(os.path.exists('link/secret'))",
     "processes": "import os; print(os.path.exists('/proc/{pid}'))",
+    "rights of its own": "print(any(int(line.split()[1], 16) for line in open('/proc/self/status') if line[:6] in "
+    "('CapInh', 'CapPrm', 'CapEff', 'CapAmb')))",
     "the environment of the first process": "print('KEY' in open('/proc/1/environ').read())",
     "its own environment": "import os; print(any('KEY' in name for name in os.environ))",
     "the memory of the first process": "open('/proc/1/mem', 'rb').read(0); print('open')",
     "its root": "import os; print(os.path.exists('/proc/1/root/etc'))",
+    "the memory map of the first process": "open('/proc/1/smaps').read(); print('open')",
     "addresses of the kernel": "print(len(open('/proc/kallsyms').read()) > 0)",
     "how the host was started": "print(len(open('/proc/cmdline').read()) > 0)",
     "disks": "import os; print(any(n.startswith(('sd', 'vd', 'nvme', 'mem', 'kvm')) for n in os.listdir('/dev')))",
@@ -166,6 +176,16 @@ def test_no_network_but_a_loopback_of_its_own(kind: Sandbox, tmp_path: Path) -> 
     assert said.split() == ["refused", "refused", "refused", "reached"]
 
 
+SHARED = """
+import ctypes, mmap, os, time
+libc = ctypes.CDLL(None)
+def shared(size):
+    memory = mmap.mmap(-1, size)
+    for at in range(0, size, 4096): memory[at] = 1
+    return memory
+"""
+COUNTABLE = os.uname().machine in ("x86_64", "aarch64")
+
 USES = {
     "memory of one": ("bytearray(10**9)", "MemoryError"),
     "memory of many": (
@@ -178,6 +198,42 @@ USES = {
         "No space left",
     ),
     "shared memory": ("f = open('/dev/shm/x', 'wb')\nfor _ in range(400): f.write(bytes(10**6))", "No space left"),
+    "memory shared by many": (
+        f"{SHARED}for _ in range(8):\n    if os.fork() == 0:\n        kept = shared(10**8)\n        time.sleep(60)\n"
+        "time.sleep(60)",
+        "hold more than",
+    ),
+    "memory shared by many that hide": (
+        f"{SHARED}for _ in range(8):\n    if os.fork() == 0:\n        libc.prctl(4, 0, 0, 0, 0)\n"
+        "        kept = shared(10**8)\n        time.sleep(60)\ntime.sleep(60)",
+        "hold more than",
+    ),
+    "shared memory that shows in no process": (
+        f"{SHARED}kept = []\nfor _ in range(15):\n    kept.append(shared(10**8))\n    kept[-1].resize(4096)\n"
+        "time.sleep(60)",
+        "hold more than",
+    ),
+    "shared memory under another name, dropped": (
+        f"{SHARED}kept = []\nfor _ in range(15):\n    kept.append(memory := shared(10**8))\n"
+        "    at = ctypes.addressof(ctypes.c_char.from_buffer(memory))\n"
+        "    libc.prctl(0x53564d41, 0, ctypes.c_ulong(at), ctypes.c_ulong(10**8), b'x')\n"
+        "    libc.munmap(ctypes.c_ulong(at), ctypes.c_ulong(99_000_320))\ntime.sleep(60)",
+        "hold more than",
+    ),
+    "segments of System V": (
+        f"{SHARED}libc.shmat.restype = ctypes.c_void_p\nfor _ in range(8):\n"
+        "    number = libc.shmget(0, ctypes.c_ulong(10**8), 0o600)\n    at = libc.shmat(number, None, 0)\n"
+        "    ctypes.memset(at, 1, 10**8)\n    libc.shmdt(ctypes.c_void_p(at))\ntime.sleep(60)",
+        "hold more than",
+    ),
+    "files in the workspace": (
+        "for n in range(10**6): open(f'f{n}', 'w').close()",
+        "more than 5,000 files and folders",
+    ),
+    "folders in memory": (
+        "import os\nfor n in range(10**6): os.mkdir(f'/tmp/{n}')",
+        "more than 5,000 files and folders",
+    ),
     "one large file": ("import os\nos.truncate(os.open('big', os.O_CREAT | os.O_RDWR), 10**9)", "File too large"),
     "open files": ("files = [open('/dev/null') for _ in range(3000)]", "Too many open files"),
     "processes": (
@@ -190,9 +246,79 @@ USES = {
 @pytest.mark.parametrize("what", USES)
 def test_what_it_cannot_use_up(what: str, kind: Sandbox, tmp_path: Path) -> None:
     source, said_so = USES[what]
-    said, ended = inside(source, tmp_path, kind)
+    said, ended = inside(source, tmp_path, kind, memory_bytes=300_000_000)
     assert re.search(said_so, said)
     assert ended.exit_code != 0
+
+
+@pytest.mark.skipif(not COUNTABLE, reason="only where the numbers of these calls are known")
+def test_memory_that_could_not_be_counted_is_refused(kind: Sandbox, tmp_path: Path) -> None:
+    """Files without a place, queues of System V, pages that only a pipe knows: as if the kernel didn't have them."""
+    said, _ = inside(
+        "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+        "for call, words in (('memfd_create', (b'x', 0)), ('msgget', (0, 0o600)), ('semget', (0, 1, 0o600)),\n"
+        "                    ('vmsplice', (1, None, 0, 0))):\n"
+        "    print(call, getattr(libc, call)(*words), os.strerror(ctypes.get_errno()))\n"
+        "print(libc.syscall(447, 0), os.strerror(ctypes.get_errno()))\n",
+        tmp_path,
+        kind,
+    )
+    assert len(said.splitlines()) == 5
+    assert all(line.endswith("-1 Function not implemented") for line in said.splitlines())
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_memory_that_several_share_counts_once(hidden: bool, kind: Sandbox, tmp_path: Path) -> None:
+    said, ended = inside(
+        f"{SHARED}memory = shared(3 * 10**8)\nfor _ in range(5):\n    if os.fork() == 0:\n"
+        f"        if {hidden}: libc.prctl(4, 0, 0, 0, 0)\n"
+        "        sum(memory[at] for at in range(0, 3 * 10**8, 4096))\n        time.sleep(0.5)\n        os._exit(0)\n"
+        "for _ in range(5): os.wait()\nprint('done')\n",
+        tmp_path,
+        kind,
+        memory_bytes=10**9,
+    )
+    assert (said, ended.exit_code) == ("done\n", 0)
+
+
+def test_hundreds_of_shows_and_none_of_their_places_is_told(kind: Sandbox, tmp_path: Path) -> None:
+    place, secret = tmp_path / "tree", tmp_path / "where-it-lies"
+    for folder in (place, secret):
+        folder.mkdir()
+    shows = []
+    for number in range(600):
+        (secret / f"{number}.py").write_text(str(number))
+        shows.append(Show(f"{place}/tests/{'long' * 20}/{number}.py", "read", f"{secret}/{number}.py"))
+    said, ended = inside(
+        "import glob, os\nprint(sum(int(open(path).read()) for path in glob.glob('tests/*/*.py')))\n"
+        "try: open(glob.glob('tests/*/*.py')[0], 'w')\nexcept OSError as error: print('refused')\n"
+        "told = ''\nfor path in (*glob.glob('/proc/*/cmdline'), *glob.glob('/proc/*/environ')):\n"
+        "    try: told += open(path).read()\n    except PermissionError: pass\n"
+        "print('python' in told, 'where-it-lies' in told, 'rheostat-run' in told)\n"
+        "print(os.listdir('/proc/self/fd'))\n",
+        place,
+        kind,
+        shows=shows,
+    )
+    assert said.splitlines() == [str(sum(range(600))), "refused", "True False False", "['0', '1', '2', '3']"]
+    assert ended.exit_code == 0
+
+
+def test_what_is_read_only_may_have_any_name(kind: Sandbox, tmp_path: Path) -> None:
+    place = tmp_path / "tree"
+    place.mkdir()
+    names = ["jürgen", "with space", "back\\slash", "tab\t", "new\nline", "\udcff", "octal\\040"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    shows = [Show(str(tmp_path / name), "read", str(tmp_path / name)) for name in names]
+    said, _ = inside(
+        f"for name in {names!r}:\n    try: open('../' + name + '/x', 'w')\n"
+        "    except OSError as error: print(error.strerror)\n",
+        place,
+        kind,
+        shows=shows,
+    )
+    assert said.splitlines() == ["Read-only file system"] * len(names)
 
 
 SLOW = {

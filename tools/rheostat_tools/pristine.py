@@ -10,13 +10,12 @@ import fnmatch
 import glob
 import importlib.util
 import os
-import shutil
 import sys
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 
-from rheostat.sandbox import Show
+from rheostat.sandbox import Show, remove
 from rheostat_tools.copies import change, copy_tree, link_environments, show
 from rheostat_tools.read_by_tests import TEST_FOLDERS, ReadByTests, folders_of_tests
 
@@ -51,7 +50,7 @@ class Pristine:
         self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """A copy of it, as it was."""
-        self._remove = weakref.finalize(self, shutil.rmtree, self.tree, ignore_errors=True)
+        self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
         names = [
             os.path.relpath(os.path.join(folder, name), self.tree)

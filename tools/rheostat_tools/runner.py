@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rheostat.errors import BadInput
 from rheostat.evidence.examining import Examined, examine
-from rheostat.sandbox import Ended, Limits, Running, Sandbox, choose
+from rheostat.sandbox import Ended, Limits, Running, Sandbox, choose, temporary_directory
 from rheostat_tools.confine import ConfinedDirectory
 from rheostat_tools.pristine import Pristine
 from rheostat_tools.report import Report
@@ -220,7 +219,7 @@ class _Run:
                 wanted = wanted or _WANTS_PLUGINS.search(output) is not None
                 report.add(output)
 
-            with tempfile.TemporaryDirectory(prefix="rheostat-tree-", ignore_cleanup_errors=True) as place:
+            with temporary_directory("rheostat-tree-") as place:
                 shows = self.start.lay_out(place, self.changes, bare=self.bare)
                 running = Running(
                     words, shows, directory=place if self.bare else self.start.root, limits=self.limits,
@@ -243,7 +242,7 @@ class _Run:
         if python is None:
             return Examined(None, f"there is no Python beside {self.words[0]}", {})
         arguments = [each for each in arguments if not _SIDE_BY_SIDE.fullmatch(each)]
-        with tempfile.TemporaryDirectory(prefix="rheostat-tree-", ignore_cleanup_errors=True) as place:
+        with temporary_directory("rheostat-tree-") as place:
             return examine(
                 self.start.lay_out(place, self.changes, bare=self.bare), root=place if self.bare else self.start.root,
                 own=self.start.own, python=python, root_on_path=as_module, limits=self.limits, sandbox=self.kind,

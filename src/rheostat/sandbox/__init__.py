@@ -6,5 +6,6 @@ It never holds a verdict: what comes out is judged outside.
 from rheostat.sandbox.allowed import Limits, Show
 from rheostat.sandbox.kinds import Sandbox, choose, why_not
 from rheostat.sandbox.running import Ended, Running
+from rheostat.sandbox.scratch import remove, temporary_directory
 
-__all__ = ["Ended", "Limits", "Running", "Sandbox", "Show", "choose", "why_not"]
+__all__ = ["Ended", "Limits", "Running", "Sandbox", "Show", "choose", "remove", "temporary_directory", "why_not"]

@@ -1,23 +1,29 @@
 """The first process inside a sandbox: runs one command under limits and ends everything that it started.
 
-A script of its own, standard library only: the package isn't there to be imported. The limits are set here and not in a
-`preexec_fn`: that one may deadlock in a process with threads, which every process with an event loop is.
+It travels as text, with `_memory`: nothing else of the package is there to be imported. The limits are set here and not
+in a `preexec_fn`: that one may deadlock in a process with threads, which every process with an event loop is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import math
 import os
+import re
 import resource
 import signal
+import socket
+import struct
 import sys
 import time
 from collections import defaultdict
 from types import FrameType
 from typing import Any, NoReturn
+
+from rheostat.sandbox._memory import Memory, refuse_uncounted, space
 
 _SUBREAPER, _AMBIENT, _AMBIENT_CLEAR, _NO_NEW_PRIVILEGES, _DUMPABLE, _BOUNDING_DROP = 36, 47, 4, 38, 4, 24
 _SET_INTERFACE_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
@@ -27,6 +33,7 @@ _KEYCTL = {"x86_64": 250, "aarch64": 219}
 _JOIN_SESSION_KEYRING = 1
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _WATCHED_SECONDS = 0.1
+_LOOK_INTO_OTHERS = 1 << 19
 
 
 class _Stop(BaseException):
@@ -40,9 +47,10 @@ def main(order: dict[str, Any]) -> int:
         _build(order["root"], order["shows"])
     _own_orphans()
     _loopback_up()
-    _be_alone()
+    counted = _be_alone()
     deadline = time.monotonic() + limits["seconds"]
-    free = {place: _free_bytes(place) for place in order["writable"]}
+    memory = Memory(order["memory"], limits["memory_bytes"], counted=counted)
+    before = {place: space(place) for place in (*order["writable"], *order["memory"])}
 
     def watch(signum: int, frame: FrameType | None) -> None:
         if signum == signal.SIGTERM or time.monotonic() > deadline:
@@ -50,12 +58,17 @@ def main(order: dict[str, Any]) -> int:
         if _crowd() > limits["processes"]:
             _say(f"stopped, more than {limits['processes']} processes")
             raise _Stop
-        if _memory_bytes(order["memory"]) > limits["memory_bytes"]:
+        if memory.is_too_much():
             _say(f"stopped, its processes and files in memory hold more than {limits['memory_bytes']:,} bytes")
             raise _Stop
-        if any(before - _free_bytes(place) > limits["disk_bytes"] for place, before in free.items()):
-            _say(f"stopped, the disk lost more than {limits['disk_bytes']:,} bytes")
-            raise _Stop
+        for place, (free_before, _, files_before) in before.items():
+            free, _, files = space(place)
+            if free_before - free > limits["disk_bytes"]:
+                _say(f"stopped, the disk lost more than {limits['disk_bytes']:,} bytes")
+                raise _Stop
+            if files - files_before > limits["files"]:
+                _say(f"stopped, it made more than {limits['files']:,} files and folders")
+                raise _Stop
 
     code = 128 + signal.SIGKILL
     try:
@@ -87,6 +100,8 @@ def _become(order: dict[str, Any]) -> NoReturn:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        if os.getppid() == 1:
+            _keep_rights(0)
         os.chdir(order["directory"])
         os.nice(5)  # the watching process comes first
         processes = _tasks_of_user() + limits["processes"]
@@ -167,17 +182,17 @@ def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
 
     A mount that came from outside keeps the flags that it has, or it couldn't be remounted.
     """
-    with open("/proc/self/mountinfo", "rb") as table:
-        lines = [line.split() for line in table]
-    for words in lines:
-        place = words[4].decode(errors="surrogateescape").encode().decode("unicode_escape", errors="replace")
-        if place == at or (below and place.startswith(f"{at}/")):
-            kept = os.statvfs(place).f_flag & (
-                _READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME
-            )
-            flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
-            device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
-            _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+    places = [at]
+    if below and os.path.isdir(at):
+        start = os.fsencode(os.path.realpath(at)) + b"/"
+        with open("/proc/self/mountinfo", "rb") as table:
+            points = [re.sub(rb"\\(\d{3})", lambda code: bytes([int(code[1], 8)]), line.split()[4]) for line in table]
+        places += [os.fsdecode(point) for point in points if point.startswith(start)]
+    for place in places:
+        kept = os.statvfs(place).f_flag & (_READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME)
+        flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
+        device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
+        _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
 
 
 def _mount(source: str, at: str, kind: str | None, flags: int, options: str = "") -> None:
@@ -187,42 +202,34 @@ def _mount(source: str, at: str, kind: str | None, flags: int, options: str = ""
         raise OSError(number, f"mount {source} at {at}: {os.strerror(number)}")
 
 
-def _be_alone() -> None:
-    """No rights but the user's, none to be gained, and no look into this process's memory from others of that user."""
+def _be_alone() -> bool:
+    """No rights but the user's, none to be gained, and no look into this process's memory from others of that user.
+
+    But one, until there is a command: to look into processes of this namespace that hide what they hold.
+    Returns whether all memory that may be had from here on can be counted.
+    """
+    counted = False
     with contextlib.suppress(OSError, AttributeError):
         system = ctypes.CDLL(None)
         if os.getpid() == 1:
             for capability in range(64):
                 system.prctl(_BOUNDING_DROP, capability, 0, 0, 0)
             system.prctl(_AMBIENT, _AMBIENT_CLEAR, 0, 0, 0)
-            header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-            system.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)()))
+            _keep_rights(_LOOK_INTO_OTHERS)
             system.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
             if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
                 system.syscall(keyctl, _JOIN_SESSION_KEYRING, None)
+            counted = refuse_uncounted(system)
         system.prctl(_DUMPABLE, 0, 0, 0, 0)
+    return counted
 
 
-def _free_bytes(place: str) -> int:
-    try:
-        system = os.statvfs(place)
-    except OSError:
-        return 0
-    return system.f_bavail * system.f_frsize
-
-
-def _memory_bytes(places: list[str]) -> int:
-    """What all processes hold by themselves, and the files in memory."""
-    page, held = os.sysconf("SC_PAGE_SIZE"), 0
-    for pid, _ in _processes() if os.getpid() == 1 else ():
-        with contextlib.suppress(OSError, ValueError, IndexError), open(f"/proc/{pid}/statm", "rb") as stream:
-            words = stream.read().split()
-            held += (int(words[1]) - int(words[2])) * page
-    for place in places:
-        with contextlib.suppress(OSError):
-            system = os.statvfs(place)
-            held += (system.f_blocks - system.f_bfree) * system.f_frsize
-    return held
+def _keep_rights(which: int) -> None:
+    """Of those there are; none of them passes to a command."""
+    header, system = (ctypes.c_uint32 * 2)(0x20080522, 0), ctypes.CDLL(None)
+    held = (ctypes.c_uint32 * 6)()
+    system.capget(ctypes.byref(header), ctypes.byref(held))
+    system.capset(ctypes.byref(header), ctypes.byref((ctypes.c_uint32 * 6)(held[0] & which, held[1] & which)))
 
 
 def _own_orphans() -> None:
@@ -235,13 +242,8 @@ def _loopback_up() -> None:
     """A new network has its loopback down, and tests may talk to themselves."""
     if os.getpid() != 1:
         return
-    with contextlib.suppress(OSError, ImportError):
-        import fcntl
-        import socket
-        import struct
-
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
-            fcntl.ioctl(any_socket, _SET_INTERFACE_FLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SET_INTERFACE_FLAGS, struct.pack("16sh14x", b"lo", _UP_AND_RUNNING))
 
 
 def _processes() -> list[tuple[int, int]]:
@@ -306,4 +308,6 @@ def _end_the_rest() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    with open(int(sys.argv[1]), encoding="utf-8") as stream:
+        ordered = json.load(stream)
+    sys.exit(main(ordered))

@@ -47,6 +47,8 @@ class Limits:
     """Of one file."""
     disk_bytes: int = 2_000_000_000
     """How far the free space may fall while it runs."""
+    files: int = 100_000
+    """How many files and folders may be made in each place, where its file system counts them (btrfs doesn't)."""
     open_files: int = 1_024
     output_bytes: int = 1_000_000_000
 

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput, SandboxMissing
 from rheostat.sandbox.allowed import Limits, Show, environment, shown
+from rheostat.sandbox.processes import handed
 
 __all__ = ["Sandbox", "choose", "command_inside", "why_not"]
 
 Sandbox: TypeAlias = Literal["auto", "bubblewrap", "namespaces", "none"]
 """`auto`: the first of bubblewrap and namespaces that works here. `none` keeps nothing apart and must be asked for."""
 
-_CAGE = Path(__file__).with_name("_cage.py").read_text(encoding="utf-8")
+_SOURCES = {name: Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in ("_memory", "_cage")}
+_CAGE = f"""\
+import sys, types
+memory = sys.modules["rheostat.sandbox._memory"] = types.ModuleType("_memory")
+exec({_SOURCES["_memory"]!r}, vars(memory))
+exec({_SOURCES["_cage"]!r})
+"""
 _USERS = (("--user", "--map-current-user", "--keep-caps"), ("--user", "--map-root-user"), ())
 _SPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 _INSTALL = "Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap"
@@ -62,10 +69,11 @@ def why_not(kind: Sandbox) -> str | None:
     said = ""
     for way in range(_ways(kind)):
         try:
-            inside = command_inside(kind, ["true"], shown((), temporary=None, memory_bytes=1 << 24), "/", limits, way)
-            tried = subprocess.run(  # noqa: S603 - our own words
-                inside, capture_output=True, timeout=10, check=False, env=environment(), cwd="/"
-            )
+            shows = shown((), temporary=None, memory_bytes=1 << 24)
+            with command_inside(kind, ["true"], shows, "/", limits, way) as (words, fds):
+                tried = subprocess.run(  # noqa: S603 - our own words
+                    words, capture_output=True, timeout=10, check=False, env=environment(), cwd="/", pass_fds=fds
+                )
         except (OSError, subprocess.TimeoutExpired) as error:
             said = said or str(error)
             continue
@@ -79,6 +87,7 @@ def why_not(kind: Sandbox) -> str | None:
 _working: dict[Sandbox, int] = {}
 
 
+@contextlib.contextmanager
 def command_inside(
     kind: Sandbox,
     command: Sequence[str],
@@ -87,8 +96,10 @@ def command_inside(
     limits: Limits,
     way: int | None = None,
     root: str = "/tmp",  # noqa: S108 - hidden by what is mounted there
-) -> list[str]:
-    """What is to be started so that the command runs inside.
+) -> Iterator[tuple[list[str], list[int]]]:
+    """What is to be started so that the command runs inside, and the file descriptors that it has to inherit.
+
+    What it has to know is in files without a name: it may be longer than an argument, and isn't for everyone to see.
 
     Args:
         way: Which variant of the kind; by default the one that works here.
@@ -98,16 +109,21 @@ def command_inside(
     order: dict[str, Any] = {
         "command": list(command), "directory": directory, "limits": asdict(limits), "root": "", "shows": [],
         "writable": [each.source if kind == "none" else each.at for each in shows if each.how == "write"],
-        "memory": [each.at for each in shows if each.how == "empty"],
+        "memory": ["/dev/shm", *(each.at for each in shows if each.how == "empty")],  # noqa: S108 - the sandbox's own
     }  # fmt: skip
-    cage = [sys.executable, "-I", "-S", "-c", _CAGE]
-    if kind == "bubblewrap":
-        return [*_bubblewrap(shows, directory, way), *cage, json.dumps(order)]
-    if kind == "namespaces":
+    if kind == "none":
+        order["memory"] = []
+    elif kind == "namespaces":
         order |= {"root": root, "shows": [asdict(each) for each in shows]}
-        unshare = shutil.which("unshare") or "unshare"
-        return [unshare, *_USERS[way], *_SPACES, "--", *cage, json.dumps(order)]
-    return [*cage, json.dumps(order | {"memory": []})]
+    with handed(order) as ordered:
+        cage = [sys.executable, "-I", "-S", "-c", _CAGE, str(ordered)]
+        if kind == "bubblewrap":
+            with handed(b"".join(os.fsencode(word) + b"\0" for word in _bubblewrap(shows, directory, way))) as words:
+                yield [shutil.which("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
+        elif kind == "namespaces":
+            yield [shutil.which("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
+        else:
+            yield cage, [ordered]
 
 
 def _ways(kind: Sandbox) -> int:
@@ -117,9 +133,10 @@ def _ways(kind: Sandbox) -> int:
 def _bubblewrap(shows: Sequence[Show], directory: str, way: int) -> list[str]:
     """Ways: all of it; an older bubblewrap without --disable-userns; root where users can't be unshared."""
     users = (["--unshare-user", "--disable-userns"], ["--unshare-user"], [])[way]
+    rights = ["--cap-add", "CAP_SYS_PTRACE"] * (way == 0)  # the cage's alone, to count the memory of those that hide
     words = [
-        shutil.which("bwrap") or "bwrap", *users, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
-        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL",
+        *users, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
+        "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", *rights,
         "--hostname", "sandbox", "--proc", "/proc", "--dev", "/dev",
     ]  # fmt: skip
     for show in (Show("/dev/shm", "empty", str(1 << 26)), *shows):  # noqa: S108 - the sandbox's own
@@ -129,7 +146,7 @@ def _bubblewrap(shows: Sequence[Show], directory: str, way: int) -> list[str]:
             words += ["--symlink", show.source, show.at]
         else:
             words += ["--ro-bind" if show.how == "read" else "--bind", show.source, show.at]
-    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory, "--"]
+    return [*words, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory]
 
 
 def _advice() -> str:

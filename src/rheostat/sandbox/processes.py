@@ -6,12 +6,17 @@ with every key in it.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import site
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-__all__ = ["environment", "python_module"]
+__all__ = ["environment", "handed", "python_module"]
 
 _ALLOWED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "WINDIR",
@@ -44,6 +49,18 @@ def python_module(name: str, *arguments: str) -> list[str]:
     isolated = ["-I"] if not _in_user_site(root) else ["-P", "-E"]
     own = str(root) if name.split(".", maxsplit=1)[0] == "rheostat" else ""
     return [str(Path(sys.executable).absolute()), *isolated, "-c", _BOOT, name, own, *arguments]
+
+
+@contextlib.contextmanager
+def handed(what: Any) -> Iterator[int]:
+    """A file descriptor to inherit, from which bytes can be read, or JSON of anything else.
+
+    An argument may have 128 kB at most, and everyone can read it.
+    """
+    with tempfile.TemporaryFile() as file:
+        file.write(what if isinstance(what, bytes) else json.dumps(what).encode())
+        file.seek(0)
+        yield file.fileno()
 
 
 def environment(*, pip: bool = False) -> dict[str, str]:

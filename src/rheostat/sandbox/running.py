@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from typing import Self
 
 from rheostat.sandbox.allowed import Limits, Show, environment, program, shown
 from rheostat.sandbox.kinds import Sandbox, choose, command_inside
+from rheostat.sandbox.scratch import remove
 
 __all__ = ["Ended", "Running"]
 
@@ -80,18 +80,19 @@ class Running:
         # the first process ends a run by itself only if this one doesn't
         inner = replace(limits, seconds=limits.seconds + _GRACE_SECONDS)
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - the command is fixed where the tool is built
-                command_inside(self.sandbox, words, everything, directory, inner, root=self._own),
-                cwd=directory if bare else "/",
-                env={**own, **(variables or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if output else subprocess.DEVNULL,
-                stderr=subprocess.STDOUT if output else subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=tuple(keep_fds),
-            )
+            with command_inside(self.sandbox, words, everything, directory, inner, root=self._own) as (start, fds):
+                self._process = subprocess.Popen(  # noqa: S603 - the command is fixed where the tool is built
+                    start,
+                    cwd=directory if bare else "/",
+                    env={**own, **(variables or {})},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if output else subprocess.DEVNULL,
+                    stderr=subprocess.STDOUT if output else subprocess.DEVNULL,
+                    start_new_session=True,
+                    pass_fds=(*keep_fds, *fds),
+                )
         except BaseException:
-            shutil.rmtree(self._own, ignore_errors=True)
+            remove(self._own)
             raise
 
     def __enter__(self) -> Self:
@@ -148,4 +149,4 @@ class Running:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-        shutil.rmtree(self._own, ignore_errors=True)
+        remove(self._own)

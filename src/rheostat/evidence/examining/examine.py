@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
-import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rheostat.sandbox import Ended, Limits, Running, Sandbox, Show
+from rheostat.sandbox import Ended, Limits, Running, Sandbox, Show, temporary_directory
+from rheostat.sandbox.processes import handed
 
 __all__ = ["Examined", "examine", "examine_source"]
 
@@ -84,7 +84,7 @@ def examine_source(
     Raises:
         SandboxMissing: there is no sandbox on this machine.
     """
-    with tempfile.TemporaryDirectory(prefix="rheostat-code-", ignore_cleanup_errors=True) as place:
+    with temporary_directory("rheostat-code-") as place:
         Path(place, "answer.py").write_text(code, encoding="utf-8", errors="surrogatepass")
         root = place if sandbox == "none" else "/home/code"
         tree = [Show(root, "read", place)]
@@ -125,20 +125,20 @@ def _both(
     reading, writing = os.pipe()
     inside = Show(_AT, "read", _INSIDE)
     place = _INSIDE if sandbox == "none" else _AT
-    order = {"root": root, "fd": ours.fileno(), "result": writing, **order}
     options: dict[str, Any] = {"directory": root, "limits": limits, "sandbox": sandbox, "variables": variables}
-    with tempfile.TemporaryDirectory(prefix="rheostat-tmp-", ignore_cleanup_errors=True) as temporary:
+    asked, told = {"root": root, "fd": theirs.fileno()}, {"root": root, "fd": ours.fileno(), "result": writing, **order}
+    with temporary_directory("rheostat-tmp-") as temporary, handed(asked) as first, handed(told) as second:
         options["temporary"] = temporary
         try:
             subject = Running(
-                _script(python, place, "subject", {"root": root, "fd": theirs.fileno()}), [inside, *tree],
-                output=False, keep_fds=[theirs.fileno()], **options,
+                _script(python, place, "subject", first), [inside, *tree],
+                output=False, keep_fds=[theirs.fileno(), first], **options,
             )  # fmt: skip
             with subject:
                 theirs.close()
                 examiner = Running(
-                    _script(python, place, script, order), [inside, *tree], keep_fds=[ours.fileno(), writing],
-                    **options,
+                    _script(python, place, script, second), [inside, *tree],
+                    keep_fds=[ours.fileno(), writing, second], **options,
                 )  # fmt: skip
                 with examiner:
                     ours.close()
@@ -155,10 +155,10 @@ def _both(
     return ended, raw
 
 
-def _script(python: str, place: str, name: str, order: dict[str, Any]) -> list[str]:
+def _script(python: str, place: str, name: str, order: int) -> list[str]:
     path = f"{place}/{name}.py"
     boot = f"import runpy, sys; sys.path.insert(0, {place!r}); runpy.run_path({path!r}, run_name='__main__')"
-    return [python, "-P", "-E", "-c", boot, json.dumps(order)]
+    return [python, "-P", "-E", "-c", boot, str(order)]
 
 
 def _examined(raw: bytes) -> Examined:

@@ -29,12 +29,14 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.guards import guard
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
+    from rheostat.evidence.examining.inside.orders import order
 else:
     from comparing import Comparing
     from delegated import delegate
     from guards import guard
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
+    from orders import order
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
@@ -294,4 +296,4 @@ def main(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(order(sys.argv[1]))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import json
 import operator
 import os
 import re
@@ -19,10 +18,12 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.examiner import Examiner, keep_apart
     from rheostat.evidence.examining.inside.guards import guard
+    from rheostat.evidence.examining.inside.orders import order
 else:
     from delegated import delegate
     from examiner import Examiner, keep_apart
     from guards import guard
+    from orders import order
 
 _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
@@ -109,4 +110,4 @@ def _said(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(order(sys.argv[1]))

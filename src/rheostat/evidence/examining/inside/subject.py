@@ -13,7 +13,6 @@ import contextlib
 import copy
 import importlib
 import io
-import json
 import logging
 import os
 import random
@@ -25,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.derived import derived
+    from rheostat.evidence.examining.inside.orders import order
     from rheostat.evidence.examining.inside.wire import Peer
 else:
     from derived import derived
+    from orders import order
 
     from wire import Peer
 
@@ -260,4 +261,4 @@ def main(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(order(sys.argv[1]))

@@ -1,0 +1,109 @@
+"""What everything inside a sandbox holds: memory of processes, shared or not, and files. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import mmap
+import os
+import struct
+import sys
+
+__all__ = ["Memory", "refuse_uncounted", "space"]
+
+_SECCOMP, _FILTER, _ALLOW, _REFUSE_AS_UNKNOWN = 22, 2, 0x7FFF0000, 0x00050000 | errno.ENOSYS
+_LOAD, _EQUAL, _AT_LEAST, _RETURN, _OTHER_CALLS = 0x20, 0x15, 0x35, 0x06, 0x40000000
+_UNCOUNTED = {
+    "x86_64": (0xC000003E, (319, 447, 68, 64, 278)),
+    "aarch64": (0xC00000B7, (279, 447, 186, 190, 75)),
+}
+"""memfd_create, memfd_secret, msgget, semget and vmsplice: what they hold shows nowhere, or not in any process."""
+_SHM_INFO = 14
+
+
+def refuse_uncounted(system: ctypes.CDLL) -> bool:
+    """Some calls don't exist from here on, and no other interface than this machine's own. Whether that is so now."""
+    machine, calls = _UNCOUNTED.get(os.uname().machine, (0, ()))
+    if not calls or sys.maxsize < 1 << 32:
+        return False
+    last = len(calls)  # of the checks, from each of which the way to the refusal is as long as what follows it
+    lines = [(_LOAD, 0, 0, 4), (_EQUAL, 0, last + 3, machine), (_LOAD, 0, 0, 0), (_AT_LEAST, last + 1, 0, _OTHER_CALLS)]
+    lines += [(_EQUAL, last - number, 0, call) for number, call in enumerate(calls)]
+    lines += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE_AS_UNKNOWN)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
+    return not system.prctl(_SECCOMP, _FILTER, struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(program)), 0, 0)
+
+
+def space(place: str) -> tuple[int, int, int]:
+    """Free bytes, used bytes, and how many files there are."""
+    try:
+        system = os.statvfs(place)
+    except OSError:
+        return 0, 0, 0
+    used = (system.f_blocks - system.f_bfree) * system.f_frsize
+    return system.f_bavail * system.f_frsize, used, system.f_files - system.f_ffree
+
+
+class Memory:
+    """What everything inside holds: memory of processes, shared or not, and files in memory."""
+
+    def __init__(self, places: list[str], most: int, *, counted: bool) -> None:
+        self._places, self._most, self._counted = places, most, counted
+        self._of_machine, self._device = _bytes_in("/proc/meminfo", b"Shmem")[0], b""
+        with contextlib.suppress(OSError), contextlib.closing(mmap.mmap(-1, 1)), open("/proc/self/maps", "rb") as maps:
+            self._device = next((line.split()[3] for line in maps if b"/dev/zero" in line), b"")
+
+    def is_too_much(self) -> bool:
+        """Whether it is more than it may be. Without a process namespace of its own nobody can tell: then it isn't."""
+        if os.getpid() != 1:
+            return False
+        held, shared = _system_v_bytes() + sum(space(place)[1] for place in self._places), {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            own, swapped, shared[pid] = _bytes_in(f"/proc/{pid}/status", b"RssAnon", b"VmSwap", b"RssShmem")
+            held += own + swapped
+        if held + sum(shared.values()) > self._most:  # what several share is in there several times
+            held += sum(self._shares(pid, resident)[1] for pid, resident in shared.items() if resident)
+            if held > self._most:
+                return True
+        grown = _bytes_in("/proc/meminfo", b"Shmem")[0] - self._of_machine
+        return grown > self._most and (not self._counted or any(self._shares(pid, 0)[0] for pid in shared))
+
+    def _shares(self, pid: str, resident: int) -> tuple[bool, int]:
+        """Whether a process maps shared memory that is no file, and its part of what shows of that, in bytes.
+
+        Pages stay though the mapping shrank or dropped them: then they show in the machine's sum alone. A process that
+        can't be looked into is taken to share, and all that it shares to be its own.
+        """
+        shares, part, counts = False, 0, False
+        try:
+            with open(f"/proc/{pid}/smaps", "rb") as mappings:
+                for words in map(bytes.split, mappings):
+                    if not words[0].endswith(b":"):
+                        counts = words[3] == self._device and not b"".join(words[5:6]).startswith(b"/SYSV")
+                        shares = shares or counts
+                    elif counts and words[0] == b"Pss:":
+                        part += int(words[1]) * 1024
+        except (FileNotFoundError, ProcessLookupError):
+            return False, 0
+        except OSError:
+            return True, resident
+        return shares, part
+
+
+def _bytes_in(path: str, *names: bytes) -> list[int]:
+    """What a file of /proc says in kB."""
+    found = dict.fromkeys(names, 0)
+    with contextlib.suppress(OSError, ValueError, IndexError), open(path, "rb") as stream:
+        for name, _, value in (line.partition(b":") for line in stream):
+            if name in found:
+                found[name] = int(value.split()[0]) * 1024
+    return list(found.values())
+
+
+def _system_v_bytes() -> int:
+    """Of all segments in this namespace, attached or not."""
+    counts = (ctypes.c_ulong * 8)()
+    if ctypes.CDLL(None).shmctl(0, _SHM_INFO, counts) < 0:
+        return 0
+    return int(counts[2] + counts[3]) * os.sysconf("SC_PAGE_SIZE")
