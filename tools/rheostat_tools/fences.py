@@ -1,0 +1,216 @@
+"""The fenced blocks of an answer, and the names of the files that they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from rheostat_tools.outline import parses
+
+__all__ = [
+    "Block",
+    "blocks",
+    "is_python",
+    "path_above",
+    "path_in",
+    "path_in_comment",
+    "path_in_info",
+    "without_thoughts",
+]
+
+# Without the rules for text: a tag above a fence would swallow it, and the others cost time for nothing.
+_MARKDOWN = MarkdownIt("commonmark").disable(["html_block", "reference", "inline", "lheading"])
+
+_MOST_ENDS = 30
+_MOST_TRIED_CHARS = 300_000
+"""Of an answer, when it is looked for where a block with fences inside ends."""
+_MOST_NAME_CHARS = 1_000
+"""A longer line names no file."""
+
+_NAMED = re.compile(r"(?:file(?:name)?|path|datei)\s*[:=]\s*(.+)", re.IGNORECASE)
+_TAG = re.compile(r"<[\w-]+\s[^<>]*\b(?:file(?:name)?|path|name|src)\s*=\s*[\"']?([^\"'<>]+?)[\"']?\s*/?>")
+_QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|\*\*([^*\n]+)\*\*")
+_FILE = re.compile(r"[^\s`*\"':|<>]*\w\.(\w+)|(?:[\w.-]+/)*(?:Makefile|Dockerfile|Justfile|LICENSE)")
+_QUOTED_FILE = re.compile(r"[\w./ +-]+\.(\w+)")
+_INFO = re.compile(r"(?:[\w+-]*[:\s]\s*)?(?:title=|file=|path=)?[\"']?([^\s\"'=]+\.\w+)[\"']?\s*$")
+_COMMAND = re.compile(r"(?:\$|\./|(?:python[\d.]*|pytest|uv|bash|sh|node|npm|cat|git|pip|ruff|mypy|make|cd|rm|sed)\s)")
+_COMMENT = re.compile(r"(?:#|//|--|;|/\*|<!--)\s*(.+?)\s*(?:\*/|-->)?$")
+_LANGUAGE = re.compile(r"\{?\.?([\w+#-]*)")
+_PYTHON = re.compile(r"py(?:thon)?[\d.]*[iwx]?", re.IGNORECASE)
+_SUFFIXES = frozenset({
+    "py", "pyi", "pyx", "pyw", "ipynb", "md", "rst", "txt", "json", "jsonc", "jsonl", "toml", "yaml", "yml", "cfg",
+    "ini", "conf", "env", "sh", "bash", "zsh", "fish", "ps1", "bat", "js", "jsx", "mjs", "cjs", "ts", "tsx", "css",
+    "scss", "less", "html", "htm", "xml", "svg", "sql", "csv", "tsv", "c", "h", "cc", "cpp", "hpp", "cxx", "rs",
+    "go", "java", "kt", "rb", "php", "pl", "lua", "r", "jl", "swift", "cs", "scala", "mk", "cmake", "lock", "in",
+    "tf", "proto", "graphql", "vue", "svelte", "gradle", "properties", "tex", "bib", "po", "diff", "patch", "log",
+})  # fmt: skip
+"""What makes a word with a dot a file rather than an attribute, where nothing else says it is one."""
+_THOUGHT = re.compile(r"\s*<(think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)
+_THOUGHT_END = re.compile(r"\s*</(?:think|thinking|thought|reasoning|scratchpad)>\s*$", re.IGNORECASE)
+_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A fenced block."""
+
+    begin: int
+    """Its first line."""
+    end: int
+    """The line behind its last."""
+    info: str
+    """What stands behind the opening fence."""
+    text: str
+    closed: bool
+
+    @property
+    def language(self) -> str:
+        """As the opening fence says it, in small letters; empty: it doesn't, or says a file's name."""
+        found = _LANGUAGE.match(self.info)
+        word = found[1] if found else ""
+        return "" if self.info[len(word) :].startswith((".", "/")) and not is_python(self.info) else word.lower()
+
+
+def is_python(language: str) -> bool:
+    """Whether the name of a language is one of Python's."""
+    return _PYTHON.fullmatch(language) is not None
+
+
+def without_thoughts(lines: Sequence[str]) -> list[str]:
+    """The same number of lines; those between `<think>` and `</think>` are empty, unless a fence holds the tags."""
+    kept: list[str] = []
+    fence = tag = ""
+    for line in lines:
+        if tag:
+            if (at := line.lower().find(f"</{tag}>")) >= 0:
+                kept.append(line[at + len(tag) + 3 :])
+                tag = ""
+            else:
+                kept.append("")
+        elif not fence and _THOUGHT_END.match(line):  # the tag that begins it stood in the prompt
+            kept = [""] * (len(kept) + 1)
+        elif not fence and (begun := _THOUGHT.match(line)):
+            tag = begun[1].lower()
+            end = line.lower().find(f"</{tag}>")
+            kept.append("" if end < 0 else line[end + len(tag) + 3 :])
+            tag = tag if end < 0 else ""
+        else:
+            marks = _FENCE.match(line)
+            if marks and not fence:
+                fence = marks[1]
+            elif marks and _closes(line, fence):
+                fence = ""
+            kept.append(line)
+    return kept
+
+
+def blocks(lines: Sequence[str]) -> Iterator[Block]:
+    """The fenced blocks, in order, with what is in each; one that isn't closed ends where the answer does."""
+    past = 0
+    tried = [_MOST_TRIED_CHARS]
+    for token in _MARKDOWN.parse("\n".join(lines)):
+        if token.type != "fence" or token.map is None or token.map[0] < past:
+            continue
+        begin, end = token.map
+        closed = begin + 1 < end <= len(lines) and _closes(lines[end - 1], token.markup)
+        text = str(token.content)
+        if closed:
+            text, end = _with_inner_fences(token, lines, begin, end, tried)
+        past = end
+        yield Block(begin, end, token.info.strip(), text, closed)
+
+
+def _closes(line: str, fence: str) -> bool:
+    bare = line.strip().lstrip(">").strip()
+    return len(bare) >= len(fence) and not bare.strip(fence[0])
+
+
+def _with_inner_fences(token: Token, lines: Sequence[str], begin: int, end: int, tried: list[int]) -> tuple[str, int]:
+    """The content of a block whose own text may hold fences of the same length: Python ends where it parses, other
+    text where as many inner blocks were closed as opened. `tried` holds the characters that may still be parsed."""
+    text = str(token.content)
+    python = re.match(r"(?:python|py)\b", token.info.strip(), re.IGNORECASE) is not None
+    if python and parses(text):
+        return text, end
+    width = len(lines[begin]) - len(lines[begin].lstrip())
+    depth, ends = 0, 0
+    for number in range(begin + 1, len(lines)):
+        line = lines[number].strip()
+        if not line.startswith(token.markup):
+            continue
+        if not _closes(line, token.markup):
+            depth += 1
+            continue
+        ends += 1
+        if (python and number + 1 > end) or (not python and depth == 0):
+            inner = [each[min(width, len(each) - len(each.lstrip())) :] for each in lines[begin + 1 : number]]
+            longer = "\n".join(inner) + "\n"
+            tried[0] -= len(longer)
+            if python and tried[0] >= 0 and parses(longer):
+                return longer, number + 1
+            if not python:
+                return (longer, number + 1) if number + 1 > end else (text, end)
+        depth -= 1
+        if ends > _MOST_ENDS or tried[0] < 0:
+            break
+    return text, end
+
+
+def path_above(lines: Sequence[str], known: AbstractSet[str]) -> str:
+    """The file that the last line of these names; empty: none."""
+    return path_in(next((line for line in reversed(lines) if line.strip()), ""), known)
+
+
+def path_in(line: str, known: AbstractSet[str]) -> str:
+    """The file that a line of prose names; empty: none."""
+    if len(line) > _MOST_NAME_CHARS:
+        return ""
+    said = line.strip().lstrip("#*->• \t").rstrip(" :*`\t")
+    bare = said.strip("`*\"' ")
+    if bare in known:
+        return bare
+    if tag := _TAG.search(line):
+        return str(tag[1]).strip()
+    if named := _NAMED.match(bare.lstrip("*` ")):
+        return str(named[1]).strip("`*\"' :")
+    quoted = [str(next(filter(None, groups))).strip(" :") for groups in _QUOTED.findall(line)]
+    for each in quoted:
+        if each in known:
+            return each
+    if _is_file(bare):
+        return bare
+    files = [each for each in quoted if _is_file(each, blanks=True)]
+    if len(files) == 1:
+        return files[0]
+    words = [word.strip("`*\"'(),;:") for word in said.split()]
+    slashed = [word.replace("\\", "/").removeprefix("./") for word in words]
+    return next((word for word in reversed(slashed) if word in known), "")
+
+
+def path_in_info(info: str, known: AbstractSet[str]) -> str:
+    """The file that the line of an opening fence names; empty: none."""
+    if len(info) > _MOST_NAME_CHARS:
+        return ""
+    found = _INFO.match(info)
+    path = found[1] if found else info.rsplit(":", maxsplit=1)[-1].strip()
+    return path if path in known or (found and _is_file(path)) else ""
+
+
+def path_in_comment(line: str, known: AbstractSet[str]) -> str:
+    """The file that a comment names, if it says nothing else; empty: none."""
+    found = _COMMENT.match(line.strip()) if len(line) <= _MOST_NAME_CHARS else None
+    if found is None:
+        return ""
+    named = _NAMED.fullmatch(found[1])
+    path = (named[1] if named else found[1]).strip("`*\"' ")
+    return path if path in known or _is_file(path) else ""
+
+
+def _is_file(word: str, *, blanks: bool = False) -> bool:
+    found = _FILE.fullmatch(word) or (_QUOTED_FILE.fullmatch(word) if blanks else None)
+    return found is not None and not _COMMAND.match(word) and (found[1] is None or found[1].lower() in _SUFFIXES)
