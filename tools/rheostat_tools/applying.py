@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from langchain_core.tools import ToolException
@@ -41,11 +41,12 @@ def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
     `/work/repo/src/m.py` is `src/m.py`; so is `repo/src/m.py` in a diff. A piece without a name is in the only file
     that holds it.
     """
-    there = [path for path, _ in files.files()] if any(map(_is_unclear, edits)) else []
+    there = {path for path, _ in files.files()} if any(map(_is_unclear, edits)) else set()
+    until = time.monotonic() + _SEARCHED_SECONDS
     named: list[Edit] = []
     for edit in edits:
         if not edit.path and isinstance(edit, Replace) and edit.old:
-            named.append(_found(files, edit, there, named[-1].path if named else ""))
+            named.append(_found(files, edit, there, named[-1].path if named else "", until))
         elif _is_unclear(edit) and edit.path not in there and not isinstance(edit, Refused):
             named.append(replace(edit, path=_suffix(files, edit.path, there)))
         else:
@@ -57,33 +58,31 @@ def _is_unclear(edit: Edit) -> bool:
     return os.path.isabs(edit.path) or "\\" in edit.path or (isinstance(edit, Replace) and bool(edit.old))
 
 
-def _suffix(files: Files, path: str, there: Sequence[str]) -> str:
+def _suffix(files: Files, path: str, there: AbstractSet[str]) -> str:
     try:
         if files.locate(path) in there:
             return path
     except ToolException:  # it leads outside, as the model sees it
         pass
-    parts = path.replace("\\", "/").split("/")
+    slashed = PureWindowsPath(path).as_posix()
+    parts = slashed.split("/")
     tails = ["/".join(parts[begin:]) for begin in range(len(parts)) if ".." not in parts]
-    return next((tail for tail in tails if tail in there), path)
+    return next((tail for tail in tails if tail in there), re.sub(r"^[A-Za-z]:(?=/)", "", slashed))
 
 
-def _found(files: Files, edit: Replace, there: Sequence[str], before: str) -> Edit:
-    until = time.monotonic() + _SEARCHED_SECONDS
+def _found(files: Files, edit: Replace, there: AbstractSet[str], before: str, until: float) -> Edit:
     holding: list[str] = []
-    for path in there:
-        text = _text(files, path)
+    for path in sorted(there):
+        text = _text(files, path) if time.monotonic() < until else None
         if text is not None and line_places(text, edit.old, edit.new):
             holding.append(path)
-        if time.monotonic() > until:
-            break
     if len(holding) == 1 or before in holding:
         return replace(edit, path=before if before in holding else holding[0])
-    where = f"{', '.join(holding[:5])} hold it" if holding else closest_in(files, there, edit.old)
+    where = f"{', '.join(holding[:5])} hold it" if holding else _closest_in(files, there, edit.old)
     return Refused("", f"it isn't said which file a piece is in: {where}. Write the file's name above it.")
 
 
-def closest_in(files: Files, there: Sequence[str], old: str) -> str:
+def _closest_in(files: Files, there: AbstractSet[str], old: str) -> str:
     """Why no file holds a piece; of a single file, what in it is most like it."""
     sources = [path for path in there if path.endswith(".py")]
     near = closest_lines(_text(files, sources[0]) or "", old) if len(sources) == 1 else ""
@@ -115,6 +114,7 @@ class _Run:
         self._objections: dict[str, Objection] = {}
         self._shown: tuple[str, str] = ("", "")
         self._done = 0
+        self._until = time.monotonic() + _SEARCHED_SECONDS
 
     def take(self, edit: Edit) -> None:
         if isinstance(edit, Refused):
@@ -214,10 +214,9 @@ class _Run:
         stem = where.parent.name if where.stem == "__init__" else where.stem
         word = re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(names))) + r")\b")
         module = re.compile(rf"\b{re.escape(stem)}\b")
-        until = time.monotonic() + _SEARCHED_SECONDS
         used: set[str] = set()
         for other, _ in self._files.files():
-            if not other.endswith(".py") or other == path or other in self._edited or time.monotonic() > until:
+            if not other.endswith(".py") or other == path or other in self._edited or time.monotonic() > self._until:
                 continue
             text = _text(self._files, other) or ""
             if module.search(text):

@@ -45,7 +45,7 @@ _LANGUAGES = {
 """Language → suffixes of its files: a block in another language under a file's name isn't that file."""
 
 _CAME_OUT = re.compile(
-    r"^(?:Traceback \(most recent call last\):|={3,} .* ={3,}$|>>> |\$ |\s+File \"[^\"]+\", line \d+|[ │]*[├└]──)",
+    r"^(?:Traceback \(most recent call last\):|={3,} .* ={3,}$|>>> |\$ |[ \t]+File \"[^\"]+\", line \d+|[ │]*[├└]──)",
     re.MULTILINE,
 )
 _AFTER = re.compile(

@@ -35,7 +35,7 @@ _MOST_NAME_CHARS = 1_000
 _NAMED = re.compile(r"(?:file(?:name)?|path|datei)\s*[:=]\s*(.+)", re.IGNORECASE)
 _TAG = re.compile(r"<[\w-]+\s[^<>]*\b(?:file(?:name)?|path|name|src)\s*=\s*[\"']?([^\"'<>]+?)[\"']?\s*/?>")
 _QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|\*\*([^*\n]+)\*\*")
-_FILE = re.compile(r"[^\s`*\"':|<>]*\w\.(\w+)|(?:[\w.-]+/)*(?:Makefile|Dockerfile|Justfile|LICENSE)")
+_FILE = re.compile(r"(?:[A-Za-z]:\\)?[^\s`*\"':|<>]*\w\.(\w+)|(?:[\w.-]+/)*(?:Makefile|Dockerfile|Justfile|LICENSE)")
 _QUOTED_FILE = re.compile(r"[\w./ +-]+\.(\w+)")
 _INFO = re.compile(r"(?:[\w+-]*[:\s]\s*)?(?:title=|file=|path=)?[\"']?([^\s\"'=]+\.\w+)[\"']?\s*$")
 _COMMAND = re.compile(r"(?:\$|\./|(?:python[\d.]*|pytest|uv|bash|sh|node|npm|cat|git|pip|ruff|mypy|make|cd|rm|sed)\s)")
@@ -85,6 +85,7 @@ def without_thoughts(lines: Sequence[str]) -> list[str]:
     """The same number of lines; those between `<think>` and `</think>` are empty, unless a fence holds the tags."""
     kept: list[str] = []
     fence = tag = ""
+    thought = 0
     for line in lines:
         if tag:
             if (at := line.lower().find(f"</{tag}>")) >= 0:
@@ -93,7 +94,8 @@ def without_thoughts(lines: Sequence[str]) -> list[str]:
             else:
                 kept.append("")
         elif not fence and _THOUGHT_END.match(line):  # the tag that begins it stood in the prompt
-            kept = [""] * (len(kept) + 1)
+            kept[thought:] = [""] * (len(kept) + 1 - thought)
+            thought = len(kept)
         elif not fence and (begun := _THOUGHT.match(line)):
             tag = begun[1].lower()
             end = line.lower().find(f"</{tag}>")

@@ -101,6 +101,7 @@ def _stands_for_lines(comment: str, names: AbstractSet[str]) -> bool:
         or (words & _REST and words & (_THINGS | _STAYS))
         or (words & _STAYS and (named or words & _THINGS or words >= {"as", "before"}))
         or words >= {"code", "here"}
+        or ("same" in words and words & _STAYS - {"same", "keep"})
         or (words & {"no", "nothing"} and words & {"change", "changes"})
     )
 
@@ -176,7 +177,7 @@ def _loss(
     own = {name for name, module in new.imported.items() if module.rpartition(".")[2] == stem}
     from_itself = own - {stem} | {name for of, name in new.attributes if of == stem and stem in own}
     had = set(old.members)
-    if not had or where.stem == "__init__":
+    if where.stem == "__init__" or not (had or old.steps):  # it passes on what others define
         had |= set(old.imported)
     others = set(new.imported) - own
     has = set(new.members) | others
