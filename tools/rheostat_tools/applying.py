@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
@@ -23,6 +23,7 @@ __all__ = ["Files", "apply_edits", "with_names"]
 
 _SEARCHED_SECONDS = 5.0
 _COMPARED_CHARS = 4_000
+_MOST_HEADINGS = 5
 
 
 class Files(Protocol):
@@ -43,10 +44,12 @@ def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
     """
     there = {path for path, _ in files.files()} if any(map(_is_unclear, edits)) else set()
     until = time.monotonic() + _SEARCHED_SECONDS
+    texts: dict[str, str] = {}
     named: list[Edit] = []
     for edit in edits:
         if not edit.path and isinstance(edit, Replace) and edit.old:
-            named.append(_found(files, edit, there, named[-1].path if named else "", until))
+            texts = texts or {path: text for path in sorted(there) if (text := _text(files, path)) is not None}
+            named.append(_found(edit, texts, named[-1].path if named else "", until))
         elif _is_unclear(edit) and edit.path not in there and not isinstance(edit, Refused):
             named.append(replace(edit, path=_suffix(files, edit.path, there)))
         else:
@@ -70,23 +73,19 @@ def _suffix(files: Files, path: str, there: AbstractSet[str]) -> str:
     return next((tail for tail in tails if tail in there), re.sub(r"^[A-Za-z]:(?=/)", "", slashed))
 
 
-def _found(files: Files, edit: Replace, there: AbstractSet[str], before: str, until: float) -> Edit:
-    holding: list[str] = []
-    for path in sorted(there):
-        text = _text(files, path) if time.monotonic() < until else None
-        if text is not None and line_places(text, edit.old, edit.new):
-            holding.append(path)
+def _found(edit: Replace, texts: Mapping[str, str], before: str, until: float) -> Edit:
+    first = next((line.strip() for line in edit.old.split("\n") if line.strip()), "")
+    holding = [
+        path
+        for path, text in texts.items()
+        if first in text and time.monotonic() < until and line_places(text, edit.old, edit.new)
+    ]
     if len(holding) == 1 or before in holding:
         return replace(edit, path=before if before in holding else holding[0])
-    where = f"{', '.join(holding[:5])} hold it" if holding else _closest_in(files, there, edit.old)
-    return Refused("", f"it isn't said which file a piece is in: {where}. Write the file's name above it.")
-
-
-def _closest_in(files: Files, there: AbstractSet[str], old: str) -> str:
-    """Why no file holds a piece; of a single file, what in it is most like it."""
-    sources = [path for path in there if path.endswith(".py")]
-    near = closest_lines(_text(files, sources[0]) or "", old) if len(sources) == 1 else ""
-    return f"none holds it. {near}".strip().rstrip(".")
+    sources = [path for path in texts if path.endswith(".py")]
+    near = closest_lines(texts[sources[0]], edit.old) if len(sources) == 1 and not holding else ""
+    where = f"{', '.join(holding[:5])} hold it" if holding else "none was found that holds it"
+    return Refused("", f"it isn't said which file a piece is in, and {where}. Write the file's name above it. {near}")
 
 
 def apply_edits(files: Files, edits: Sequence[Edit]) -> None:
@@ -246,7 +245,7 @@ def _within(text: str, at: list[Place], within: str) -> list[Place]:
     """Those that stand under these lines, the outermost line first; all, where that leaves none."""
     lines = lines_of(text)
     begin, end = 0, len(lines)
-    for heading in within.split("\n") if within else []:
+    for heading in within.split("\n")[-_MOST_HEADINGS:] if within else []:
         exact = [n for n in range(begin, end) if lines[n].strip().rstrip(":") == heading.rstrip(":")]
         start = re.compile(rf"\s*{re.escape(heading)}(?!\w)")
         found = exact or [n for n in range(begin, end) if start.match(lines[n])]

@@ -70,12 +70,15 @@ def edits_of(answer: str, there: Sequence[str] = ()) -> list[Edit]:
     for block in blocks(lines):
         loose = lines[last : block.begin]
         found += _loose(loose, known)
+        last = block.end
+        if not block.text.strip():
+            path = ""
+            continue
         above = next((line for line in reversed(loose) if line.strip()), "")
         goes_on = path if _AFTER.fullmatch(above) else ""
         named = path_in_info(block.info, known)
         path = named if named in known else path_above(loose, known) or named or goes_on
         found += _edits_in(block, path, known)
-        last = block.end
     return found + _loose(lines[last:], known)
 
 

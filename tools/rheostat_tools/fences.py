@@ -7,9 +7,6 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-
 from rheostat_tools.outline import parses
 
 __all__ = [
@@ -23,12 +20,11 @@ __all__ = [
     "without_thoughts",
 ]
 
-# Without the rules for text: a tag above a fence would swallow it, and the others cost time for nothing.
-_MARKDOWN = MarkdownIt("commonmark").disable(["html_block", "reference", "inline", "lheading"])
-
 _MOST_ENDS = 30
 _MOST_TRIED_CHARS = 300_000
 """Of an answer, when it is looked for where a block with fences inside ends."""
+_MOST_FURTHER = 3
+"""How far to the right of a block's beginning its end may stand."""
 _MOST_NAME_CHARS = 1_000
 """A longer line names no file."""
 
@@ -52,7 +48,8 @@ _SUFFIXES = frozenset({
 """What makes a word with a dot a file rather than an attribute, where nothing else says it is one."""
 _THOUGHT = re.compile(r"\s*<(think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"\s*</(?:think|thinking|thought|reasoning|scratchpad)>\s*$", re.IGNORECASE)
-_FENCE = re.compile(r"\s*(`{3,}|~{3,})")
+_FENCE = re.compile(r"([ \t]*(?:>[ \t]*)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(`{3,}(?=[^`]*$)|~{3,})(.*)$")
+_QUOTE = re.compile(r"^[ \t]*>[ \t]?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,8 @@ def is_python(language: str) -> bool:
 def without_thoughts(lines: Sequence[str]) -> list[str]:
     """The same number of lines; those between `<think>` and `</think>` are empty, unless a fence holds the tags."""
     kept: list[str] = []
-    fence = tag = ""
+    fence: _Fence | None = None
+    tag = ""
     thought = 0
     for line in lines:
         if tag:
@@ -93,74 +91,113 @@ def without_thoughts(lines: Sequence[str]) -> list[str]:
                 tag = ""
             else:
                 kept.append("")
-        elif not fence and _THOUGHT_END.match(line):  # the tag that begins it stood in the prompt
+        elif fence is None and _THOUGHT_END.match(line):  # the tag that begins it stood in the prompt
             kept[thought:] = [""] * (len(kept) + 1 - thought)
             thought = len(kept)
-        elif not fence and (begun := _THOUGHT.match(line)):
+        elif fence is None and (begun := _THOUGHT.match(line)):
             tag = begun[1].lower()
             end = line.lower().find(f"</{tag}>")
             kept.append("" if end < 0 else line[end + len(tag) + 3 :])
             tag = tag if end < 0 else ""
         else:
-            marks = _FENCE.match(line)
-            if marks and not fence:
-                fence = marks[1]
-            elif marks and _closes(line, fence):
-                fence = ""
+            if fence is None and (opened := _opening(line)):
+                fence = _Fence(0, *opened)
+            elif fence is not None and fence.closes(line):
+                fence = None
             kept.append(line)
     return kept
 
 
 def blocks(lines: Sequence[str]) -> Iterator[Block]:
-    """The fenced blocks, in order, with what is in each; one that isn't closed ends where the answer does."""
-    past = 0
+    """The fenced blocks, in order, with what is in each; one that isn't closed ends where the answer does.
+
+    A fence may stand in a list or a quotation, and be indented: what is in it loses that. Unlike in Markdown it may be
+    indented as far as it likes, and a list doesn't end where the lines in the fence lost their indentation.
+    """
+    number = 0
     tried = [_MOST_TRIED_CHARS]
-    for token in _MARKDOWN.parse("\n".join(lines)):
-        if token.type != "fence" or token.map is None or token.map[0] < past:
+    while number < len(lines):
+        opened = _opening(lines[number])
+        if opened is None:
+            number += 1
             continue
-        begin, end = token.map
-        closed = begin + 1 < end <= len(lines) and _closes(lines[end - 1], token.markup)
-        text = str(token.content)
-        if closed:
-            text, end = _with_inner_fences(token, lines, begin, end, tried)
-        past = end
-        yield Block(begin, end, token.info.strip(), text, closed)
+        fence = _Fence(number, *opened)
+        end = next((n for n in range(number + 1, len(lines)) if fence.ends(lines[n])), len(lines))
+        closed = end < len(lines) and fence.closes(lines[end])
+        text, end = _with_inner_fences(fence, lines, end, tried) if closed else (fence.content(lines, end), end)
+        yield Block(number, end, fence.info, text, closed)
+        number = end
 
 
-def _closes(line: str, fence: str) -> bool:
-    bare = line.strip().lstrip(">").strip()
-    return len(bare) >= len(fence) and not bare.strip(fence[0])
+def _opening(line: str) -> tuple[str, str, str] | None:
+    """(what stands before a fence, the fence, what stands behind it)."""
+    found = _FENCE.match(line) if "```" in line or "~~~" in line else None
+    return None if found is None else (found[1], found[2], found[3].strip())
 
 
-def _with_inner_fences(token: Token, lines: Sequence[str], begin: int, end: int, tried: list[int]) -> tuple[str, int]:
-    """The content of a block whose own text may hold fences of the same length: Python ends where it parses, other
-    text where as many inner blocks were closed as opened. `tried` holds the characters that may still be parsed."""
-    text = str(token.content)
-    python = re.match(r"(?:python|py)\b", token.info.strip(), re.IGNORECASE) is not None
+@dataclass(frozen=True, slots=True)
+class _Fence:
+    begin: int
+    lead: str
+    mark: str
+    info: str
+
+    @property
+    def quoted(self) -> bool:
+        return ">" in self.lead
+
+    def closes(self, line: str) -> bool:
+        """Further to the right it is a line of what is in the block."""
+        bare = line.lstrip("> \t") if self.quoted else line.lstrip(" \t")
+        return (
+            bare.startswith(self.mark)
+            and not bare.rstrip().strip(self.mark[0])
+            and len(line) - len(bare) <= len(self.lead) + _MOST_FURTHER
+        )
+
+    def ends(self, line: str) -> bool:
+        """Closed, or because a quotation ends."""
+        return self.closes(line) or (self.quoted and not line.lstrip().startswith(">"))
+
+    def content(self, lines: Sequence[str], end: int) -> str:
+        inside = lines[self.begin + 1 : end]
+        if end == len(lines) and inside and not inside[-1]:  # the answer's own last newline
+            inside = inside[:-1]
+        if self.quoted:
+            inside = [_QUOTE.sub("", line, count=self.lead.count(">")) for line in inside]
+        width = len(self.lead) - self.lead.rfind(">") - 2 if self.quoted else len(self.lead)
+        return "".join(f"{line[min(max(width, 0), len(line) - len(line.lstrip())) :]}\n" for line in inside)
+
+
+def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: list[int]) -> tuple[str, int]:
+    """The content of a block whose own text may hold fences of the same length, and the line behind it.
+
+    Python ends where it parses, other text where as many inner blocks were closed as opened. `tried` holds how many
+    characters may still be parsed to find that.
+    """
+    text = fence.content(lines, close)
+    python = re.match(r"py(?:thon)?\b", fence.info, re.IGNORECASE) is not None
     if python and parses(text):
-        return text, end
-    width = len(lines[begin]) - len(lines[begin].lstrip())
+        return text, close + 1
     depth, ends = 0, 0
-    for number in range(begin + 1, len(lines)):
-        line = lines[number].strip()
-        if not line.startswith(token.markup):
+    for number in range(fence.begin + 1, len(lines)):
+        if fence.mark not in lines[number] or not lines[number].lstrip("> \t").startswith(fence.mark):
             continue
-        if not _closes(line, token.markup):
+        if not fence.closes(lines[number]):
             depth += 1
             continue
         ends += 1
-        if (python and number + 1 > end) or (not python and depth == 0):
-            inner = [each[min(width, len(each) - len(each.lstrip())) :] for each in lines[begin + 1 : number]]
-            longer = "\n".join(inner) + "\n"
+        if python and number > close:
+            longer = fence.content(lines, number)
             tried[0] -= len(longer)
-            if python and tried[0] >= 0 and parses(longer):
+            if tried[0] >= 0 and parses(longer):
                 return longer, number + 1
-            if not python:
-                return (longer, number + 1) if number + 1 > end else (text, end)
+        elif not python and depth == 0:
+            return (fence.content(lines, number), number + 1) if number > close else (text, close + 1)
         depth -= 1
         if ends > _MOST_ENDS or tried[0] < 0:
             break
-    return text, end
+    return text, close + 1
 
 
 def path_above(lines: Sequence[str], known: AbstractSet[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import symtable
 import warnings
@@ -53,6 +54,7 @@ class _Found:
     steps: int = 0
 
 
+@functools.lru_cache(maxsize=4)
 def parses(text: str) -> bool:
     """Whether it is Python."""
     return _tree(text) is not None
@@ -81,6 +83,7 @@ def defined_in(text: str) -> frozenset[str]:
     return frozenset(found.members)
 
 
+@functools.lru_cache(maxsize=4)
 def outline(text: str) -> Outline | None:
     """None: it doesn't parse."""
     tree = _tree(text)
