@@ -192,9 +192,19 @@ def test_no_text_breaks_the_reader(answer: str) -> None:
         "# " + "." * 200_000,
         f"file: {'a.' * 50_000}\n{T}\nx\n{T}\n",
         "".join(f"{T}python\ndef f(:\n{T}\n" for _ in range(3_000)),
+        (f"m.py\n{T}python\n" + "x = (1,\n" * 2_000 + f"{T}\n") * 40,
+        (f"m.py\n{T}python\ndef f(:\n" + (f"{T}\n" + "y = 1\n" * 300) * 200),
+        "- a\n" * 200_000,
+        f"> {T}\n" * 100_000,
+        "</think>\n" * 100_000,
+        "<<<<<<< HEAD\n=======\n" * 30_000,
+        f"m.py\n{T}\n" + "\n" * 500_000 + f"x\n{T}\n",
+        f"m.py\n{T}python\n" + "(" * 500_000 + f"\n{T}\n",
+        " " * 500_000 + f"\n{T}" + " " * 500_000 + "x\na\n",
     ],
-    ids=["fences", "searches", "hunks", "ticks", "dots", "names", "blocks"],
-)
+    ids=["fences", "searches", "hunks", "ticks", "dots", "names", "blocks", "brackets", "open fences", "lists",
+         "quoted fences", "thoughts", "conflicts", "empty lines", "one line of brackets", "blanks"],
+)  # fmt: skip
 def test_no_answer_freezes_the_reader(answer: str) -> None:
     began = time.process_time()
     edits_of(answer, THERE)

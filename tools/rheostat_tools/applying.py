@@ -29,6 +29,8 @@ _MOST_HEADINGS = 5
 class Files(Protocol):
     """What edits need of a workspace (`rheostat_tools.Workspace`)."""
 
+    @property
+    def root(self) -> str: ...
     def files(self, path: str = ".") -> list[tuple[str, int]]: ...
     def locate(self, path: str) -> str: ...
     def text(self, path: str) -> str: ...
@@ -58,12 +60,18 @@ def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
 
 
 def _is_unclear(edit: Edit) -> bool:
-    return os.path.isabs(edit.path) or "\\" in edit.path or (isinstance(edit, Replace) and bool(edit.old))
+    return (
+        os.path.isabs(edit.path)
+        or "\\" in edit.path
+        or (isinstance(edit, Replace) and bool(edit.old))
+        or (isinstance(edit, Insert) and edit.line > 0)
+    )
 
 
 def _suffix(files: Files, path: str, there: AbstractSet[str]) -> str:
     try:
-        if files.locate(path) in there:
+        located = files.locate(path)
+        if os.path.isabs(path) or os.path.isfile(os.path.join(files.root, located)):
             return path
     except ToolException:  # it leads outside, as the model sees it
         pass
@@ -121,14 +129,12 @@ class _Run:
         if not edit.path:
             raise ToolException("it isn't said which file is meant: write its name above")
         path = self._files.locate(edit.path)
-        before = _text(self._files, path)
-        if before is None and path in {found for found, _ in self._files.files(os.path.dirname(path) or ".")}:
-            self._files.text(path)  # it says why it can't be read
+        before = self._files.text(path) if os.path.isfile(os.path.join(self._files.root, path)) else None
         shown, self._shown = self._shown, ("", "")
         if isinstance(edit, Replace) and edit.old:
             self._replace(path, edit)
-        elif isinstance(edit, Insert) and before is not None:
-            self._insert(path, before, edit)
+        elif isinstance(edit, Insert) and (before is not None or edit.line):
+            self._insert(path, self._files.text(path), edit)
         elif isinstance(edit, Whole):
             self._take_whole(path, before, edit, shown[1] if shown[0] == path else "")
         else:

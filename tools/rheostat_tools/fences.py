@@ -165,8 +165,10 @@ class _Fence:
             inside = inside[:-1]
         if self.quoted:
             inside = [_QUOTE.sub("", line, count=self.lead.count(">")) for line in inside]
-        width = len(self.lead) - self.lead.rfind(">") - 2 if self.quoted else len(self.lead)
-        return "".join(f"{line[min(max(width, 0), len(line) - len(line.lstrip())) :]}\n" for line in inside)
+        width = max(0, len(self.lead) - self.lead.rfind(">") - 2) if self.quoted else len(self.lead)
+        if width:
+            width = min([width, *(len(line) - len(line.lstrip()) for line in inside if line.strip())])
+        return "".join(f"{line[width:]}\n" for line in inside)
 
 
 def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: list[int]) -> tuple[str, int]:

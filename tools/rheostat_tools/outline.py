@@ -32,8 +32,10 @@ class Outline:
     """Name → module of what is imported; `*` for all of a module."""
     steps: int
     """Statements at the top that define nothing and import nothing."""
+    functions: frozenset[str]
+    """`f` and `C.f`."""
     hollow: frozenset[str]
-    """Functions (`f`, `C.f`) whose body is `...`."""
+    """Those whose body is `...`."""
     empty: frozenset[str]
     """Those whose body is `pass`, or only says that it isn't written."""
     long: frozenset[str]
@@ -96,6 +98,7 @@ def outline(text: str) -> Outline | None:
         found.members,
         found.imported,
         found.steps,
+        functions=frozenset(bodies),
         hollow=frozenset(name for name, body in bodies.items() if all(map(_is_ellipsis, body))),
         empty=frozenset(name for name, body in bodies.items() if all(map(_says_nothing, body))),
         long=frozenset(

@@ -196,7 +196,7 @@ def _loss(
         read = {attribute for of, attribute in new.attributes if of in ("self", "cls", name)} & lost
         if lost and (strict or _is_piece(lost, mine & now, now - mine) or read or used(lost)):
             return _Loss([f"{name}.{each}" for each in sorted(lost)])
-    emptied = (new.hollow - old.hollow - old.empty) | ((new.empty - old.empty) & old.long)
+    emptied = (new.hollow & old.functions - old.hollow - old.empty) | ((new.empty - old.empty) & old.long)
     if emptied:
         return _Loss(why=f"the body of {', '.join(sorted(emptied)[:8])} is left out")
     if 2 * new.steps < old.steps and old.steps > 1:
