@@ -93,7 +93,9 @@ def _found(edit: Replace, texts: Mapping[str, str], before: str, until: float) -
     sources = [path for path in texts if path.endswith(".py")]
     near = closest_lines(texts[sources[0]], edit.old) if len(sources) == 1 and not holding else ""
     where = f"{', '.join(holding[:5])} hold it" if holding else "none was found that holds it"
-    return Refused("", f"it isn't said which file a piece is in, and {where}. Write the file's name above it. {near}")
+    return Refused(
+        "", f"it isn't said which file a piece is in, and {where}. Write the file's name above it. {near}".strip()
+    )
 
 
 def apply_edits(files: Files, edits: Sequence[Edit]) -> None:

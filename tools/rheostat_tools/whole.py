@@ -27,7 +27,7 @@ from rheostat_tools.outline import Outline, defined_in, outline, parses, syntax_
 __all__ = ["Objection", "has_conflict", "left_out", "objection"]
 
 _INSTEAD = "Write the whole file, with nothing left out; or change a part of it by a search/replace block (edit_file)."
-_CONFLICT = re.compile(r"^(?:<{7}|>{7}|\|{7})(?:\s.*|SEARCH.*|REPLACE.*)?$", re.MULTILINE)
+_CONFLICT = re.compile(r"^(?:(?:<{7,9}|>{7,9}|\|{7})(?:\s.*)?$|<{5,9}\s?SEARCH\b|>{5,9}\s?REPLACE\b)", re.MULTILINE)
 _SHORTENED_LINES = 8
 """A shorter text may well become half as long."""
 
