@@ -144,6 +144,23 @@ def test_however_the_file_is_named(repository: Path, name: str) -> None:
         assert result["status"] == "green"
 
 
+@pytest.mark.parametrize(
+    "more", ["Use it:\n```python\nimport checkout\n\nprint(checkout)\n```", "Output:\n```\n9\n```"]
+)
+def test_what_is_shown_beside_the_only_file(repository: Path, more: str) -> None:
+    with simulated(Turn(text=f"{whole(repository, _right(), '').text}\n{more}\n")) as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET, edits="whole").compile().invoke({})
+        assert (result["status"], server.bill.requests) == ("green", 1)
+
+
+def test_a_piece_of_the_only_file(repository: Path) -> None:
+    piece = "```\n<<<<<<< SEARCH\n" + _line(repository) + "\n=======\n" + _right() + "\n>>>>>>> REPLACE\n```"
+    with simulated(Turn(text="file: checkout.py\n```python\nX = 1\n```"), Turn(text=piece)) as server:
+        result = build_coder(CHAT.at(server), repository, budget=BUDGET, edits="whole").compile().invoke({})
+        assert (result["status"], server.bill.requests) == ("green", 2)
+        assert "only a piece of the file" in str(server.bill.bodies[1])
+
+
 def test_tests_told_again_do_no_harm(repository: Path) -> None:
     tests = (repository / "test_checkout.py").read_text()
     told = f"```python\n{tests}```\n\nfile: test_checkout.py\n```python\n{tests}```\n"

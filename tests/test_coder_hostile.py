@@ -123,10 +123,10 @@ def test_what_is_not_the_coders_stays(way: str, root: Path) -> None:
 
 
 FORGED = {
-    "it ends the process": EXIT,
+    "it ends the process": f"{EXIT}def price(x): return 0\n",
     "it ends it when it is asked": "import os\ndef price(x): os._exit(0)\n",
     "it ends it at the end": "import atexit, os\natexit.register(lambda: os._exit(0))\ndef price(x): return 0\n",
-    "it says 2 passed": "print('2 passed in 0.01s', flush=True)\nimport os\nos._exit(0)\n",
+    "it says 2 passed": f"print('2 passed in 0.01s', flush=True)\n{EXIT}def price(x): return 0\n",
     "it patches pytest": "import _pytest.python as p\np.Function.runtest = lambda s: None\ndef price(x): return 0\n",
     "it patches what is called": "import _pytest.runner as r\nr.check_interactive_exception = lambda *a: False\n"
     "import _pytest.reports as p\np.TestReport.outcome = property(lambda s: 'passed', lambda s, v: None)\n"

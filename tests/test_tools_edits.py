@@ -45,12 +45,12 @@ READ: dict[str, tuple[str, list[Edit]]] = {
         f"file: a.py\n{T}\nx\n{T}\nand\n\nfile: b.py\n{T}\ny\n{T}",
         [Whole("a.py", "x\n"), Whole("b.py", "y\n")],
     ),
-    "a reply that was cut": (f"file: a.py\n{T}python\nx = 1\n", []),
+    "a reply that was cut": (f"file: a.py\n{T}python\nx = 1\n", [Whole("a.py", "x = 1\n", closed=False)]),
     "no name": (f"{T}python\nx=1\n{T}", [Whole("", "x=1\n")]),
     "prose": ("Use --- and +++ where you mean it, or @@.\n- one\n+ two\n", []),
     "a diff": (
         f"{T}diff\n--- a/x.py\n+++ b/x.py\n@@ -7,3 +7,3 @@ def f():\n a\n-b\n+c\n d\n{T}",
-        [Replace("x.py", "a\nb\nd\n", "a\nc\nd\n", 7)],
+        [Replace("x.py", "a\nb\nd\n", "a\nc\nd\n", 7, "def f():")],
     ),
     "a diff under a name, called Python": (
         f"file: x.py\n{T}python\n@@ -1,3 +1,3 @@\n a\n-b\n+c\n{T}",
@@ -106,7 +106,7 @@ READ: dict[str, tuple[str, list[Edit]]] = {
     ),
     "a patch": (
         "*** Begin Patch\n*** Update File: x.py\n@@ def f\n a\n-b\n+c\n*** Add File: y.py\n+new\n*** End Patch",
-        [Replace("x.py", "a\nb\n", "a\nc\n"), Replace("y.py", "", "new\n")],
+        [Replace("x.py", "a\nb\n", "a\nc\n", 0, "def f"), Replace("y.py", "", "new\n")],
     ),
 }  # fmt: skip
 
@@ -159,19 +159,16 @@ def test_what_is_applied(way: str, form: str, end: str, last: str, tmp_path: Pat
         (f"{T}diff\n--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-zzz\n+b\n{T}", "old does not occur in x.py"),
         (f"x.py\n{T}\n<<<<<<< SEARCH\nsame\n=======\nb\n>>>>>>> REPLACE\n{T}", "occurs 2 times in x.py, at lines 2, 3"),
         (f"file: x.py\n{T}python\na = 1\n# ... rest of the code unchanged\n{T}", "stands for lines that are left out"),
-        (f"file: x.py\n{T}python\na = 1\n...  # remaining methods\n{T}", None),
+        (f"file: x.py\n{T}python\na = 1\n...  # remaining methods\n{T}", "stands for lines that are left out"),
         (f"{T}diff\n--- a/x.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-a = 1\n{T}", "can't be removed"),
         (f"file: ../out.py\n{T}python\nx\n{T}", "outside of the workspace"),
         (f"file: .git/hooks/x.py\n{T}python\nx\n{T}", "not part of the workspace"),
     ],
 )
-def test_what_cannot_be_applied_changes_nothing(answer: str, told: str | None, tmp_path: Path) -> None:
+def test_what_cannot_be_applied_changes_nothing(answer: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("a = 1\nsame\nsame\n")
     workspace = Workspace(tmp_path)
     first = f"file: new.py\n{T}python\nx = 1\n{T}\n\n"
-    if told is None:
-        workspace.apply(edits_of(first + answer, ["x.py"]))
-        return
     with pytest.raises(ToolException, match=told):
         workspace.apply(edits_of(first + answer, ["x.py"]))
     assert (tmp_path / "x.py").read_text() == "a = 1\nsame\nsame\n"
@@ -195,9 +192,19 @@ def test_no_text_breaks_the_reader(answer: str) -> None:
         "# " + "." * 200_000,
         f"file: {'a.' * 50_000}\n{T}\nx\n{T}\n",
         "".join(f"{T}python\ndef f(:\n{T}\n" for _ in range(3_000)),
+        (f"m.py\n{T}python\n" + "x = (1,\n" * 2_000 + f"{T}\n") * 40,
+        (f"m.py\n{T}python\ndef f(:\n" + (f"{T}\n" + "y = 1\n" * 300) * 200),
+        "- a\n" * 200_000,
+        f"> {T}\n" * 100_000,
+        "</think>\n" * 100_000,
+        "<<<<<<< HEAD\n=======\n" * 30_000,
+        f"m.py\n{T}\n" + "\n" * 500_000 + f"x\n{T}\n",
+        f"m.py\n{T}python\n" + "(" * 500_000 + f"\n{T}\n",
+        " " * 500_000 + f"\n{T}" + " " * 500_000 + "x\na\n",
     ],
-    ids=["fences", "searches", "hunks", "ticks", "dots", "names", "blocks"],
-)
+    ids=["fences", "searches", "hunks", "ticks", "dots", "names", "blocks", "brackets", "open fences", "lists",
+         "quoted fences", "thoughts", "conflicts", "empty lines", "one line of brackets", "blanks"],
+)  # fmt: skip
 def test_no_answer_freezes_the_reader(answer: str) -> None:
     began = time.process_time()
     edits_of(answer, THERE)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import itertools
+from typing import NamedTuple
 
 from langchain_core.tools import ToolException
 
 from rheostat_tools.encodings import FileText
 
-__all__ = ["closest_lines", "difference", "line_of", "lines_of", "numbered", "places"]
+__all__ = ["Place", "closest_lines", "difference", "line_of", "line_places", "lines_of", "numbered", "places"]
 
 MOST_LINE_CHARS = 1_000
 """Longer lines are cut where they are shown."""
@@ -41,6 +43,63 @@ def places(text: str, piece: str) -> list[int]:
         found.append(at)
         at = text.find(piece, at + 1)
     return found
+
+
+class Place(NamedTuple):
+    """Where whole lines are in a text."""
+
+    line: int
+    """Number of the first."""
+    start: int
+    """Of those that change: the others at both ends stay as they are in the text."""
+    end: int
+    new: str
+    """What to put there."""
+
+
+def line_places(text: str, old: str, new: str) -> list[Place]:
+    """Where these whole lines are; at most 1,000 places.
+
+    Lines that differ in blanks at their ends are found where none is the same; then lines that lost the blanks which
+    all of them, or the first, began with: what is put there gets them.
+    """
+    lines, wanted, put = lines_of(text), lines_of(old), lines_of(new)
+    ahead = _alike(wanted, put)
+    behind = _alike(wanted[ahead:][::-1], put[ahead:][::-1])
+    begins = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
+    for bare in (str, str.rstrip, str.strip):
+        there = "\n" + "".join(f"{bare(line)}\n" for line in lines)
+        piece = "\n" + "".join(f"{bare(line)}\n" for line in wanted)
+        found = []
+        for first in (there.count("\n", 0, at) for at in places(there, piece)):
+            last = first + len(wanted)
+            if (moved := _moved(lines[first:last], wanted, put)) is not None:
+                changed = "".join(f"{line}\n" for line in moved[ahead : len(moved) - behind])
+                found.append(Place(first + 1, begins[first + ahead], begins[last - behind], changed))
+        if found:
+            return found
+    return []
+
+
+def _alike(one: list[str], other: list[str]) -> int:
+    """How many lines both begin with."""
+    return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def _moved(there: list[str], wanted: list[str], new: list[str]) -> list[str] | None:
+    """The new lines with the blanks at the beginning that the wanted ones lack; None: these lack others."""
+    pairs = [(line.rstrip(), want.rstrip()) for line, want in zip(there, wanted, strict=True)]
+    lacks = [line[: len(line) - len(want)] for line, want in pairs if want]
+    if not any(lacks):
+        return new if all(line == want for line, want in pairs) else None
+    blanks, others = lacks[0], set(lacks[1:])
+    fit = all(line in (want, blanks + want) for line, want in pairs)
+    if not fit or not blanks or others not in (set(), {""}, {blanks}):
+        return None
+    only_first = others == {""} or (not others and all(line.startswith(blanks) for line in new[1:] if line.strip()))
+    return [
+        blanks + line if line.strip() and (number == 0 or not only_first) else line for number, line in enumerate(new)
+    ]
 
 
 def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tuple[str, int]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
+from rheostat_tools.applying import apply_edits, with_names
+from rheostat_tools.changes import Edit
 from rheostat_tools.confine import ConfinedDirectory
-from rheostat_tools.edits import Edit, Refused, Replace, left_out
 from rheostat_tools.encodings import FileText
 from rheostat_tools.ours import Ours, is_environment, overview
 from rheostat_tools.terms import above_zero, shorten, terms
@@ -218,18 +219,6 @@ class Workspace:
             old: The text to replace, exactly as it is in the file.
             new: The text to put in its place. Empty removes it.
         """
-        first, shown = self.replace(path, old, new)
-        return f"edited {self._files.locate(path)} at line {first}. It now reads:\n{shown}"
-
-    def replace(self, path: str, old: str, new: str, *, near_line: int = 0) -> tuple[int, str]:
-        """As `edit_file`; where several places fit, the one nearest to `near_line` if that isn't 0.
-
-        Returns:
-            The line of the change, and what stands there now.
-
-        Raises:
-            ToolException: no place fits, or several do.
-        """
         if not old:
             raise ToolException("old is empty. Pass the text to replace; write_file makes new files.")
         if old == new:
@@ -243,20 +232,30 @@ class Workspace:
                     f"old does not occur in {name}. {closest_lines(text, old)}\n"
                     "Read the file and copy the text exactly."
                 )
-            if len(at) > 1 and not near_line:
+            if len(at) > 1:
                 where = ", ".join(dict.fromkeys(str(line_of(text, each)) for each in at[:20]))
                 raise ToolException(
                     f"old occurs {len(at)} times in {name}, at lines {where}. Add lines before or after it to old and "
                     "to new, so that only one place fits."
                 )
-            place = min(at, key=lambda each: abs(line_of(text, each) - near_line))
-            if place + len(old) > len(text):
-                old, new = old.removesuffix("\n"), new.removesuffix("\n")
-            self._put(name, self._read(name), file.replaced(place, place + len(old), new))
+            self.splice(name, at[0], at[0] + len(old), new)
             changed = self._text(name)[1].text
-        first = line_of(changed, place)
+        first = line_of(changed, at[0])
         shown, _ = numbered(lines_of(changed), max(1, first - 2), new.count("\n") + 5, most_chars=1_000)
-        return first, shown
+        return f"edited {name} at line {first}. It now reads:\n{shown}"
+
+    def splice(self, path: str, start: int, end: int, new: str) -> None:
+        """Put other text between two places of `text(path)`, which may be behind the newline that its last line lacks.
+
+        Raises:
+            ToolException: there is no such file, or it can't be written.
+        """
+        with self._lock:
+            name, file = self._text(path)
+            length = len(file.text)
+            if end > length:
+                new = ("\n" if start > length and new else "") + new.removesuffix("\n")
+            self._put(name, self._read(name), file.replaced(min(start, length), min(end, length), new))
 
     def text(self, path: str) -> str:
         """All of a text file, every line ending with \\n.
@@ -266,8 +265,14 @@ class Workspace:
         """
         return self._text(path)[1].text
 
+    def named(self, edits: Sequence[Edit]) -> list[Edit]:
+        """The same edits, each with the path of the file that is meant, where that can be told."""
+        return with_names(self, edits)
+
     def apply(self, edits: Sequence[Edit]) -> list[str]:
         """Apply the edits of an answer (`rheostat_tools.edits`): all of them, or none.
+
+        What isn't all of a file doesn't take its place (`rheostat_tools.whole`).
 
         Returns:
             The files that changed.
@@ -278,29 +283,12 @@ class Workspace:
         with self._lock:
             done = len(self._changes)
             try:
-                for edit in edits:
-                    self._apply(edit)
+                apply_edits(self, edits)
             except ToolException:
                 while len(self._changes) > done:
                     self.undo()
                 raise
             return list(dict.fromkeys(change.path for change in self._changes[done:]))
-
-    def _apply(self, edit: Edit) -> None:
-        if isinstance(edit, Refused):
-            raise ToolException(f"{edit.path}: {edit.why}")
-        if not edit.path:
-            raise ToolException("it isn't said which file is meant: write its name above")
-        there = os.path.isfile(os.path.join(self._files.root, self._files.locate(edit.path)))
-        if isinstance(edit, Replace) and (edit.old or there):
-            self.replace(edit.path, edit.old, edit.new, near_line=edit.line)
-            return
-        text = edit.new if isinstance(edit, Replace) else edit.text
-        before = self.text(edit.path) if there else ""
-        if line := left_out(text, before):
-            raise ToolException(f"{edit.path}: {line!r} stands for lines that are left out. Write all of the file.")
-        if not there or text != before:
-            self.write_file(edit.path, text)
 
     def undo(self) -> str:
         """Take back your last change that is not taken back yet. Call it again to go further back."""

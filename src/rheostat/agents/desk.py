@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -135,12 +136,13 @@ class Desk:
     def take(self, answer: str) -> Verdict:
         """Make the edits of an answer, and run the tests."""
         there = [path for path, _ in self.workspace.files()]
-        edits = self._meant(edits_of(answer, there), there)
+        edits = self._meant(self.workspace.named(edits_of(answer, there)), there)
         if not edits:
             return Verdict(False, _NO_FILE)
         try:
             for edit in edits:
-                self._check_protected(edit.path)
+                if edit.path:
+                    self._check_protected(edit.path)
             changed = self.workspace.apply(edits)
         except ToolException as refused:
             return Verdict(False, str(refused))
@@ -157,11 +159,11 @@ class Desk:
     def _meant(self, edits: list[Edit], there: list[str]) -> list[Edit]:
         """Those that name a file, or mean the only one there is; tests that are told again do no harm."""
         mine = [path for path in there if path.endswith(".py") and self._why_protected(path) is None]
-        named = [edit for edit in edits if edit.path]
-        if not named and len(mine) == len(edits) == 1 and isinstance(edits[0], Whole):
-            named = [Whole(mine[0], edits[0].text)]
-        changing = [edit for edit in named if isinstance(edit, Refused) or self._why_protected(edit.path) is None]
-        return changing or named or [edit for edit in edits if isinstance(edit, Refused)]
+        if not any(edit.path for edit in edits) and len(mine) == 1:
+            edits = [replace(edit, path=mine[0]) if isinstance(edit, Whole) else edit for edit in edits]
+        meant = [edit for edit in edits if edit.path or isinstance(edit, Refused)]
+        changing = [edit for edit in meant if isinstance(edit, Refused) or self._why_protected(edit.path) is None]
+        return changing or meant
 
     def _why_protected(self, path: str) -> str | None:
         if self._start is None:

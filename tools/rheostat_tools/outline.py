@@ -1,0 +1,211 @@
+"""What a Python source defines, imports and uses."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+import symtable
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+__all__ = ["Outline", "defined_in", "outline", "parses", "syntax_error"]
+
+_DEFINED = re.compile(
+    r"^(?:async[ \t]+def|def|class)[ \t]+(\w+)|^([A-Za-z_]\w*)[ \t]*(?::[^=\n]+)?=(?!=)", re.MULTILINE
+)
+_ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
+_REAL_BODY_LINES = 2
+"""A longer body isn't one that `pass` stands for."""
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A source at a glance."""
+
+    members: dict[str, frozenset[str]]
+    """What is defined at the top, with the names that a class defines; empty for the rest."""
+    imported: dict[str, str]
+    """Name → module of what is imported; `*` for all of a module."""
+    steps: int
+    """Statements at the top that define nothing and import nothing."""
+    functions: frozenset[str]
+    """`f` and `C.f`."""
+    hollow: frozenset[str]
+    """Those whose body is `...`."""
+    empty: frozenset[str]
+    """Those whose body is `pass`, or only says that it isn't written."""
+    long: frozenset[str]
+    """Those with a body of more than two lines."""
+    globals_used: frozenset[str]
+    """Names that are read and must come from the top or be builtins."""
+    attributes: frozenset[tuple[str, str]]
+    """(`x`, `y`) for each `x.y`."""
+    last: tuple[str, int] = ("", 0)
+    """What the last statement at the top defines, and over how many lines."""
+
+
+@dataclass(slots=True)
+class _Found:
+    members: dict[str, frozenset[str]] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, _Function] = field(default_factory=dict)
+    steps: int = 0
+
+
+@functools.lru_cache(maxsize=4)
+def parses(text: str) -> bool:
+    """Whether it is Python."""
+    return _tree(text) is not None
+
+
+def syntax_error(text: str) -> str:
+    """Why it is no Python, with the line; empty: it is."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        return f"line {error.lineno}: {error.msg}"
+    except _ERRORS as error:
+        return f"{type(error).__name__}: {str(error)[:80]}"
+    return ""
+
+
+def defined_in(text: str) -> frozenset[str]:
+    """What stands at the top of a source; of one that doesn't parse too."""
+    tree = _tree(text)
+    if tree is None:
+        return frozenset(one or other for one, other in _DEFINED.findall(text))
+    found = _Found()
+    _take(tree.body, found)
+    return frozenset(found.members)
+
+
+@functools.lru_cache(maxsize=4)
+def outline(text: str) -> Outline | None:
+    """None: it doesn't parse."""
+    tree = _tree(text)
+    if tree is None:
+        return None
+    found = _Found()
+    _take(tree.body, found)
+    bodies = {name: _body(function) for name, function in found.functions.items()}
+    return Outline(
+        found.members,
+        found.imported,
+        found.steps,
+        functions=frozenset(bodies),
+        hollow=frozenset(name for name, body in bodies.items() if all(map(_is_ellipsis, body))),
+        empty=frozenset(name for name, body in bodies.items() if all(map(_says_nothing, body))),
+        long=frozenset(
+            name for name, body in bodies.items()
+            if body and (body[-1].end_lineno or 0) - body[0].lineno >= _REAL_BODY_LINES
+        ),
+        globals_used=frozenset(_globals_used(text)),
+        attributes=frozenset(
+            (node.value.id, node.attr)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        ),
+        last=_last(tree),
+    )  # fmt: skip
+
+
+def _tree(text: str) -> ast.Module | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except _ERRORS:
+        return None
+
+
+def _take(body: Iterable[ast.stmt], found: _Found) -> None:
+    for node in body:
+        if isinstance(node, _Function):
+            found.members[node.name] = frozenset()
+            found.functions[node.name] = node
+        elif isinstance(node, ast.ClassDef):
+            inner = _Found()
+            _take(node.body, inner)
+            found.members[node.name] = frozenset(inner.members)
+            found.functions |= {f"{node.name}.{name}": each for name, each in inner.functions.items()}
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found.imported |= _imported(node)
+        elif names := list(_assigned(node)):
+            found.members |= dict.fromkeys(names, frozenset())
+        elif isinstance(node, ast.If | ast.Try | ast.With):
+            found.steps += 1
+            for part in ("body", "orelse", "finalbody"):
+                inner = _Found()
+                _take(getattr(node, part, ()), inner)
+                found.members |= inner.members
+                found.imported |= inner.imported
+                found.functions |= inner.functions
+        elif not _is_docstring(node):
+            found.steps += 1
+
+
+def _imported(node: ast.Import | ast.ImportFrom) -> dict[str, str]:
+    if isinstance(node, ast.Import):
+        return {each.asname or each.name.split(".")[0]: each.name for each in node.names}
+    return {each.asname or each.name: node.module or each.name for each in node.names}
+
+
+def _assigned(node: ast.stmt) -> Iterator[str]:
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    for target in targets:
+        for each in target.elts if isinstance(target, ast.Tuple | ast.List) else [target]:
+            if isinstance(each, ast.Name):
+                yield each.id
+    if type(node).__name__ == "TypeAlias":  # Python 3.12
+        yield from (each.id for each in ast.iter_child_nodes(node) if isinstance(each, ast.Name))
+
+
+def _body(function: _Function) -> list[ast.stmt]:
+    return function.body[1:] if len(function.body) > 1 and _is_docstring(function.body[0]) else function.body
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _is_ellipsis(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and node.value.value is ...
+
+
+def _says_nothing(node: ast.stmt) -> bool:
+    return (
+        _is_ellipsis(node)
+        or isinstance(node, ast.Pass)
+        or _is_docstring(node)
+        or (isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)[:200])
+    )
+
+
+def _last(tree: ast.Module) -> tuple[str, int]:
+    if not tree.body:
+        return "", 0
+    node = tree.body[-1]
+    name = getattr(node, "name", None) or next(_assigned(node), "")
+    return str(name), (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def _globals_used(text: str) -> Iterator[str]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tables = [symtable.symtable(text, "", "exec")]
+    except _ERRORS:
+        return
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            at_top = table.get_type() == "module"
+            if symbol.is_referenced() and (symbol.is_global() or at_top) and not (at_top and symbol.is_assigned()):
+                yield symbol.get_name()
