@@ -19,7 +19,6 @@ _FUNCTIONS = {
     "dataclasses": "asdict astuple fields is_dataclass replace",
     "inspect": "getdoc getfullargspec getmembers isabstract isasyncgen isasyncgenfunction isawaitable iscoroutine "
     "iscoroutinefunction isfunction isgenerator isgeneratorfunction ismethod signature",
-    "asyncio": "iscoroutinefunction",
 }
 
 

@@ -6,7 +6,6 @@ Runs inside the sandbox: standard library only.
 from __future__ import annotations
 
 import array
-import asyncio
 import builtins
 import collections
 import contextlib
@@ -140,7 +139,7 @@ class Subject(Peer):
         """Run a coroutine to its end, in a loop that stays."""
         loop = getattr(self, "_loop", None)
         if loop is None:
-            loop = self._loop = asyncio.new_event_loop()
+            loop = self._loop = importlib.import_module("asyncio").new_event_loop()
 
         async def finished() -> Any:
             return await coroutine
