@@ -50,6 +50,8 @@ class Pristine:
         self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """A copy of it, as it was."""
+        self.tests: dict[tuple[str, ...], frozenset[str]] = {}
+        """Names of the tests that a command finds in it, as soon as that was looked at."""
         self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
         names = [
@@ -80,7 +82,7 @@ class Pristine:
             return "it says what is wanted"
         if said not in self._there:
             return self._why_not_new(path)
-        return "the tests read it" if not said.endswith(".py") and self._read.reads(path) else None
+        return "the tests read it" if self._read.reads(path) else None
 
     def _is_of_tests(self, path: str) -> bool:
         said = path.casefold()

@@ -20,6 +20,10 @@ TEST_FOLDERS = frozenset({
 })  # fmt: skip
 """Folders in which all is the tests' own, whatever it is."""
 
+_DATA_FOLDERS = frozenset({
+    "samples", "sample", "cases", "golden", "goldens", "expected", "data", "inputs", "input", "outputs", "output",
+    "snippets", "corpus",
+})  # fmt: skip
 _LIKE_TESTS = re.compile(r"specs?|testing|e2e|tests?[_-].+|.+[_-]tests?|(?:unit|integration|functional)(?:tests?)?")
 """Names of folders that are the tests' own if a test lies in them."""
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
@@ -65,6 +69,7 @@ class ReadByTests:
         self._files: set[str] = set()
         self._patterns: set[str] = set()
         self._all_folders = _folders(names)
+        self._imported_by_tests: set[str] = set()
         said: set[str] = set()
         while waiting:
             name = waiting.pop()
@@ -73,17 +78,30 @@ class ReadByTests:
                 continue
             said |= self._strings(tree, os.path.dirname(name))
             for helper in self._imported(tree):
+                self._imported_by_tests.add(helper)
                 if helper not in own and self._is_helper(helper):
                     own.add(helper)
                     waiting.append(helper)
         self.helpers = frozenset(own.difference(tests))
         """Modules that only help tests: they hold nothing but checks, or are named and written like it."""
         code = {os.path.dirname(name) for name in names if name.endswith(".py") and name not in own}
+        imported = {os.path.dirname(name).casefold() for name in self._imported_by_tests}
         self._folders = [folder for folder in self._all_folders if _ends(folder, said) and not _holds(folder, code)]
+        self._of_data = [
+            folder for folder in self._all_folders
+            if folder.rpartition("/")[2] in _DATA_FOLDERS and _ends(folder, said) and folder not in imported
+        ]  # fmt: skip
 
     def reads(self, path: str) -> bool:
-        """Whether a file that is no module is named in a test, by itself, a pattern or its folder."""
+        """Whether a file that is no module is named in a test, by itself, a pattern or its folder.
+
+        Python files are read as data where their folder is named like one of data and nothing in it is imported.
+        """
         said = path.casefold()
+        if any(said.startswith(f"{each}/") for each in self._of_data):
+            return True
+        if said.endswith(".py"):
+            return False
         if said.rpartition("/")[2] in self._files or any(said.startswith(f"{each}/") for each in self._folders):
             return True
         return any(fnmatch.fnmatchcase(said, each) or fnmatch.fnmatchcase(said, f"*/{each}") for each in self._patterns)

@@ -200,10 +200,18 @@ class _Run:
         ran = sum(outcome == "passed" for outcome in examined.tests.values())
         if ran < here:
             return f"{here} tests passed in one process, and only {ran} ran there"
+        if not self.changes:
+            return None
+        words = [each for each in self.words if not _AT_FIRST.fullmatch(each)]
+        unchanged = replace(self, words=[*words, "--collect-only"], changes={})
+        if self.start.tests.get(tuple(words)) is None:
+            found = unchanged.outside(lambda output: None, threading.Event())
+            self.start.tests[tuple(words)] = frozenset(found.collected)
+        if gone := sorted(self.start.tests[tuple(words)] - examined.tests.keys()):
+            return f"{gone[0]} is gone since the changes ({len(gone)} of {len(self.start.tests[tuple(words)])} tests)"
         skipped = {name for name, outcome in examined.tests.items() if outcome == "skipped"}
-        if skipped and self.changes:
-            arguments = [each for each in self.words if not _AT_FIRST.fullmatch(each)]
-            before = replace(self, words=arguments, changes={}).outside(lambda output: None, threading.Event())
+        if skipped:
+            before = replace(unchanged, words=words).outside(lambda output: None, threading.Event())
             if since := sorted(name for name in skipped if before.tests.get(name, "skipped") != "skipped"):
                 return f"{since[0]} is skipped, and wasn't before the changes"
         return None

@@ -31,6 +31,8 @@ class Examined:
     """Of False and None."""
     tests: Mapping[str, str]
     """passed, failed or skipped, by the test's name as pytest says it."""
+    collected: Sequence[str] = ()
+    """All tests that there are."""
 
 
 def examine(
@@ -166,18 +168,18 @@ def _examined(raw: bytes) -> Examined:
         told = json.loads(raw)
     except ValueError:
         return Examined(None, "the examination didn't come to its end", {})
-    tests = told["tests"]
+    tests, collected = told["tests"], told["collected"]
     if told["lost"]:
-        return Examined(None, told["lost"], tests)
+        return Examined(None, told["lost"], tests, collected)
     failed = [name for name, outcome in tests.items() if outcome == "failed"]
     if told["ended"]:
-        return Examined(False, "the process of the code under test ended before the tests did", tests)
+        return Examined(False, "the process of the code under test ended before the tests did", tests, collected)
     if failed:
-        return Examined(False, f"{failed[0]} failed", tests)
+        return Examined(False, f"{failed[0]} failed", tests, collected)
     if told["code"] != 0:
-        return Examined(False, f"pytest ended with code {told['code']}", tests)
+        return Examined(False, f"pytest ended with code {told['code']}", tests, collected)
     if told["doubts"]:
-        return Examined(None, "; ".join(told["doubts"][:3]), tests)
+        return Examined(None, "; ".join(told["doubts"][:3]), tests, collected)
     if "passed" not in tests.values():
-        return Examined(None, "no test passed", tests)
-    return Examined(True, "", tests)
+        return Examined(None, "no test passed", tests, collected)
+    return Examined(True, "", tests, collected)

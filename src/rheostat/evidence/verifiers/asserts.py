@@ -23,11 +23,13 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
 }  # fmt: skip
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, datetime.time, datetime.timedelta)
-_COMPARES = re.compile(
-    r"__(?:eq|ne|lt|le|gt|ge|bool|len|contains|hash|abs|sub|add|instancecheck|getattr\w*|class_getitem|iter)__"
-    r"|\b(?:setattr|vars)\b|\btype\s*\(|__(?:dict|class|setattr)__"
+_ANSWERS = re.compile(
+    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__"
+    r"|\b(?:setattr|vars|type)\b|\bdataclass\b[\s\S]*__init__"
+    r"|\b(?:def\s+)?(?:startswith|endswith|find|index|count|issubset|issuperset|isdisjoint|equals|is[a-z]{5,})\s*"
+    r"(?:=[^=]|\(\s*(?:self|s|_)\b)"
 )
-"""What gives a class a comparison of its own, also under a name that is put together."""
+"""What gives a class an answer of its own where a test may mean plain data, also under a name that is put together."""
 
 
 class Unjudged(Exception):
@@ -50,11 +52,8 @@ class Asserts:
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         self.builtins = {name.id for name in names if hasattr(builtins, name.id)} | {"repr"}
         """Those that the tests use, or that examining needs."""
-        self.own = {name.id for name in names if isinstance(name.ctx, ast.Store)}
-        """Names that the tests give their values."""
-        direct = {id(node.test) for node in ast.walk(tree) if isinstance(node, ast.Assert)}
-        self.compares_within = any(isinstance(node, ast.Compare) and id(node) not in direct for node in ast.walk(tree))
-        """A comparison that isn't the whole of an assert."""
+        self.names = {name.id for name in names} | set().union(*map(_bound, tree.body))
+        """All that the tests use or give a value."""
         self.nodes: list[ast.Assert] = []
         self.always: set[int] = set()
         """Those that run if the tests come to their end."""
@@ -95,11 +94,10 @@ class Examiner:
         self._asserts = asserts
         self._reached: set[int] = set()
         self._wrong: list[tuple[int, str]] = []
-        self._lies = _COMPARES.search(unicodedata.normalize("NFKC", code)) is not None
         self.unjudged: str | None = _redefined(asserts, code)
         """Why nothing can be judged."""
-        if self.unjudged is None and self._lies and asserts.compares_within:
-            self.unjudged = "comparisons within the tests, and a class with a comparison of its own"
+        if self.unjudged is None and _ANSWERS.search(unicodedata.normalize("NFKC", code)):
+            self.unjudged = "a class of the code's answers operators or comparisons for itself"
         self.reordered = False
         """Two sides that didn't hold have the same items in another order, as sets have in another interpreter."""
         self.source = asserts.source.replace(_MARK, f"{self.name}_")
@@ -123,11 +121,9 @@ class Examiner:
                 holds = inside is True
             else:
                 holds = bool(compare(*values))
-        elif self._lies:
-            self.unjudged = f"{ast.unparse(node)}: objects of a class with a comparison of its own"
-            raise Unjudged(self.unjudged)
         else:
-            holds = inside is True
+            self.unjudged = f"{ast.unparse(node)}: objects that aren't plain data"
+            raise Unjudged(self.unjudged)
         if not holds:
             self.reordered = self.reordered or _reordered(values)
             said = self._said(node, shown)
@@ -270,7 +266,7 @@ def _redefined(asserts: Asserts, code: str) -> str | None:
         return None
     later = {name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
     bound = {name for node in tree.body for name in _bound(node)} | later
-    lost = sorted((asserts.builtins & bound) | (asserts.own & later))
+    lost = sorted((asserts.builtins & bound) | (asserts.names & later))
     return f"the code redefines {lost[0]}, which the tests use" if lost else None
 
 

@@ -76,6 +76,9 @@ class Data:
         """Something that is no data."""
         raise NotImplementedError
 
+    def took_array(self, value: Any) -> None:
+        """An array came from the other side."""
+
     def not_kept_alike(self, value: Any) -> None:
         """What the other side changes in it won't be seen here."""
 
@@ -157,6 +160,8 @@ class Data:
         value = self._alike.get(name)
         if value is None:
             value = array_of(node["v"]) if node["t"] == "array" else CONTAINERS[node["t"]]()
+            if node["t"] == "array":
+                self.took_array(value)
             self._alike[name] = value
             self._alike_ids[id(value)] = name
         if "v" in node:

@@ -15,6 +15,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import sys
 import types
 import unittest
@@ -23,15 +24,17 @@ import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING or __package__:
-    from rheostat.evidence.examining.inside.comparing import Comparing
+    from rheostat.evidence.examining.inside.comparing import COUNTS, Comparing
     from rheostat.evidence.examining.inside.delegated import delegate
+    from rheostat.evidence.examining.inside.equating import is_plain
     from rheostat.evidence.examining.inside.guards import guard
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
     from rheostat.evidence.examining.inside.orders import order
 else:
-    from comparing import Comparing
+    from comparing import COUNTS, Comparing
     from delegated import delegate
+    from equating import is_plain
     from guards import guard
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
@@ -40,10 +43,8 @@ else:
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
-_COUNTS = frozenset({
-    "called", "call_count", "call_args", "call_args_list", "method_calls", "mock_calls", "await_count", "await_args",
-    "await_args_list", "awaited", "reset_mock", "configure_mock", "attach_mock", "mock_add_spec",
-})  # fmt: skip
+_OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|(?:PYTHON|PYTEST|LD|DYLD|GIT|PERL|RUBY|NODE)_?")
+"""Variables by which a program that the tests start would do something else."""
 _DUMPABLE, _MOST_SINCE_LOST = 4, 1_000
 
 
@@ -74,7 +75,7 @@ class Examiner(Comparing):
     def _receive(self) -> dict[str, Any]:
         self._messages_since_lost += bool(self.lost)
         if self._messages_since_lost > _MOST_SINCE_LOST:  # code that tries again and again gets nowhere
-            self.tell(tests={}, code=1, status="failed", why="")
+            self.tell(tests={}, collected=[], code=1, status="failed", why="")
         return super()._receive()
 
     # --- what goes along ----------------------------------------------------------------------------------------
@@ -87,11 +88,10 @@ class Examiner(Comparing):
 
     def take_aside(self, aside: dict[str, Any]) -> None:
         if (changed := aside.get("environment")) is not None:
-            kept = os.environ.get("PYTEST_CURRENT_TEST")
+            kept = {name: value for name, value in os.environ.items() if _OURS.match(name)}
             os.environ.clear()
-            os.environ.update({str(name): str(value) for name, value in changed.items()})
-            if kept is not None:
-                os.environ["PYTEST_CURRENT_TEST"] = kept
+            os.environ.update({str(name): str(value) for name, value in changed.items() if not _OURS.match(str(name))})
+            os.environ.update(kept)
             self.environment()
         for kind, *words in aside.get("said") or ():
             if kind in ("out", "err"):
@@ -144,7 +144,9 @@ class Examiner(Comparing):
             return found
         there = vars(sys.modules[module]).get(name) if module in sys.modules else None
         file = getattr(sys.modules.get(module), "__file__", None) or ""
-        if isinstance(there, type) and issubclass(there, Exception) and not file.startswith(self.root):
+        if not isinstance(there, type) or there.__module__.split(".", maxsplit=1)[0] in _OUTCOMES:
+            return None
+        if issubclass(there, Exception) and not file.startswith(self.root):
             return there
         return None
 
@@ -178,7 +180,8 @@ class Examiner(Comparing):
         if isinstance(target, type):
             raise AttributeError(f"{name} of a class of the tests can't be set from the code")
         self._asked_of(target, name)
-        if _keeps_count(target, name) or callable(getattr(type(target), name, None)):
+        of_mock = isinstance(target, unittest.mock.NonCallableMock) and not is_plain(value)
+        if of_mock or _keeps_count(target, name) or callable(getattr(type(target), name, None)):
             self.doubt(f"the code sets {name} of a {type(target).__name__} of the tests")
         setattr(target, name, value)
 
@@ -209,7 +212,8 @@ class Examiner(Comparing):
 
     def exception(self, said: dict[str, Any]) -> BaseException:
         error = super().exception(said)
-        if type(error).__module__.split(".", maxsplit=1)[0] in _OUTCOMES:
+        homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
+        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, unittest.SkipTest):
             self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
         return error
 
@@ -236,7 +240,7 @@ class Examiner(Comparing):
 
 def _keeps_count(target: Any, name: str) -> bool:
     """By which a mock says how it was called."""
-    return isinstance(target, unittest.mock.NonCallableMock) and (name in _COUNTS or name.startswith("assert"))
+    return isinstance(target, unittest.mock.NonCallableMock) and (name in COUNTS or name.startswith("assert"))
 
 
 class _Outcomes:
@@ -246,6 +250,8 @@ class _Outcomes:
         self.examiner, self.finder = examiner, finder
         self.tests: dict[str, str] = {}
         """passed, failed or skipped, by the test's name."""
+        self.collected: list[str] = []
+        """Names of all tests that there are."""
 
     def pytest_configure(self) -> None:
         """Before pytest's own way to import tests, so that nothing is taken for one that came later."""
@@ -254,6 +260,7 @@ class _Outcomes:
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """A test that the code has put something else in place of is none."""
+        self.collected = [item.nodeid for item in items]
         for item in items:
             if handle_of(getattr(item, "obj", None)) is not None:
                 self.examiner.doubt(f"{item.nodeid} is a function of the code's")
@@ -291,7 +298,7 @@ def main(order: dict[str, Any]) -> None:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
-    examiner.tell(code=code, tests=outcomes.tests)
+    examiner.tell(code=code, tests=outcomes.tests, collected=outcomes.collected)
 
 
 if __name__ == "__main__":

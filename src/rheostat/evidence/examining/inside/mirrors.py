@@ -5,6 +5,8 @@ Runs inside the sandbox, on both sides: standard library only.
 
 from __future__ import annotations
 
+import abc
+import collections.abc
 import inspect
 import sys
 import types
@@ -14,23 +16,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.data import Data
     from rheostat.evidence.examining.inside.derived import derive
+    from rheostat.evidence.examining.inside.specials import (
+        FORWARDED,
+        Asked,
+        bound,
+        data_based,
+        defines,
+        forwarding,
+        method_of,
+        peer_of,
+    )
 else:
     from derived import derive
+    from specials import FORWARDED, Asked, bound, data_based, defines, forwarding, method_of, peer_of
 
     from data import Data
-
-FORWARDED = tuple(
-    f"__{name}__"
-    for words in (
-        "call len iter next getitem setitem delitem contains bool eq ne lt le gt ge hash repr str format int float",
-        "index round abs neg pos invert add sub mul truediv floordiv mod pow matmul and or xor lshift rshift radd rsub",
-        "rmul rtruediv rfloordiv rmod rpow rmatmul rand ror rxor iadd isub imul itruediv ifloordiv imod ipow iand ior",
-        "ixor divmod rdivmod enter exit aenter aexit aiter anext reversed bytes fspath missing length_hint trunc floor",
-        "ceil complex get set delete set_name",
-    )
-    for name in words.split()
-)
-"""Special methods that are asked of an object's owner."""
 
 _PLAIN: tuple[Any, ...] = (bool, int, float, str, tuple, frozenset, bytes)
 _BASES = (BaseException, int, float, str, tuple, bytes, frozenset, dict, list, set)
@@ -45,6 +45,7 @@ _SHOWN_AS: dict[str, type] = {kind.__name__: kind for kind in _NAMELESS}
 """Classes without a name in Python, of which `isinstance` says that a mirror is one."""
 
 
+_ABOUT = ("__name__", "__qualname__", "__module__", "__doc__")
 _NOT_ASKED = ("_peer_", "__array_f", "__array_i", "__array_p", "__array_s", "__array_u", "__array_w")
 """Ours, and by which numpy lets an object answer in its place; `__array__` gives it data."""
 
@@ -57,30 +58,30 @@ class MirrorMeta(type):
     """The class of mirrored classes."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-        return derive(cls, next(_peer(base) for base in bases if type(base) is MirrorMeta), name, bases, namespace)
+        return derive(cls, next(peer_of(base) for base in bases if type(base) is MirrorMeta), name, bases, namespace)
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        return _peer(cls).call(cls, args, kwargs)
+        return peer_of(cls).call(cls, args, kwargs)
 
     def __getattr__(cls, name: str) -> Any:
         if name.startswith(_NOT_ASKED):
             raise AttributeError(name)
-        return _peer(cls).ask("get", cls, name)
+        return peer_of(cls).ask("get", cls, name)
 
     def __setattr__(cls, name: str, value: Any) -> None:
-        _peer(cls).ask("set", cls, name, value)
+        peer_of(cls).ask("set", cls, name, value)
 
     def __delattr__(cls, name: str) -> None:
-        _peer(cls).ask("delete", cls, name)
+        peer_of(cls).ask("delete", cls, name)
 
     def __iter__(cls) -> Any:
-        return iter(_peer(cls).ask("items_of", cls))
+        return iter(peer_of(cls).ask("items_of", cls))
 
     def __len__(cls) -> int:
-        return len(_peer(cls).ask("items_of", cls))
+        return len(peer_of(cls).ask("items_of", cls))
 
     def __getitem__(cls, key: Any) -> Any:
-        return _peer(cls).ask("item", cls, key)
+        return peer_of(cls).ask("item", cls, key)
 
     def __contains__(cls, value: Any) -> bool:
         return any(each is value or each == value for each in cls)
@@ -90,7 +91,7 @@ class MirrorMeta(type):
 
     @property  # type: ignore[misc]
     def __dict__(cls) -> Any:  # type: ignore[override]
-        return _peer(cls).ask("get", cls, "__dict__")
+        return peer_of(cls).ask("get", cls, "__dict__")
 
 
 class Mirror:
@@ -99,43 +100,38 @@ class Mirror:
     def __getattr__(self, name: str) -> Any:
         if name.startswith(_NOT_ASKED):
             raise AttributeError(name)
-        return _peer(self).ask("get", self, name)
+        return peer_of(self).ask("get", self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__"):
             object.__setattr__(self, name, value)
         else:
-            _peer(self).ask("set", self, name, value)
+            peer_of(self).ask("set", self, name, value)
 
     def __delattr__(self, name: str) -> None:
-        _peer(self).ask("delete", self, name)
+        peer_of(self).ask("delete", self, name)
 
     @property
     def __dict__(self) -> Any:  # type: ignore[override]
-        return _peer(self).ask("get", self, "__dict__")
+        return peer_of(self).ask("get", self, "__dict__")
 
     def __repr__(self) -> str:
-        return str(_peer(self).ask("repr", self))
+        return str(peer_of(self).ask("repr", self))
 
     def __dir__(self) -> Any:
-        return _peer(self).ask("dir", self)
+        return peer_of(self).ask("dir", self)
 
     def __copy__(self) -> Any:
-        return _peer(self).ask("copy", self, False)
+        return peer_of(self).ask("copy", self, False)
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return _peer(self).ask("copy", self, True)
+        return peer_of(self).ask("copy", self, True)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        raise _peer(self).unsupported("an object of the other side can't be pickled")
+        raise peer_of(self).unsupported("an object of the other side can't be pickled")
 
 
 _namespace: Callable[[type], Any] = vars(type)["__dict__"].__get__
-
-
-def _peer(mirror: Any) -> Any:
-    kind = mirror if isinstance(mirror, type) else type(mirror)
-    return type.__getattribute__(kind, "_peer_self")
 
 
 def handle_of(value: Any) -> int | None:
@@ -182,6 +178,9 @@ class Mirrors(Data):
             return {"t": "yours", "h": handle}
         return None if isinstance(value, types.TracebackType) else self.encode_own(value)
 
+    def holds(self, mirror: Any) -> None:
+        """A mirror of a list, dict or set of the other side's own class was made."""
+
     def described(self, error: BaseException) -> dict[str, Any]:
         """An exception, for the other side."""
         raise NotImplementedError
@@ -207,6 +206,7 @@ class Mirrors(Data):
         if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
             node["function"] = getattr(value, "__name__", "function")
             node["async"] = inspect.iscoroutinefunction(value)
+            node["about"] = [str(getattr(value, name, None) or "") for name in _ABOUT]
         if type(value).__module__ == "builtins" and hasattr(value, "__await__"):
             node["coroutine"] = True
         if isinstance(value, BaseException):
@@ -229,7 +229,7 @@ class Mirrors(Data):
         if handle not in self._described:
             self._described.add(handle)
             said["bases"] = [self._described_class(base) for base in kind.__bases__ if base is not object]
-            said["special"] = [name for name in FORWARDED if _defines(kind, name)]
+            said["special"] = [name for name in FORWARDED if defines(kind, name)]
             said["unhashable"] = kind.__hash__ is None
         return said
 
@@ -256,6 +256,8 @@ class Mirrors(Data):
         else:
             mirror = next(each for each in (dict, list, set, object) if issubclass(kind, each)).__new__(kind)
         object.__setattr__(mirror, "_peer_handle", node["h"])
+        if isinstance(mirror, dict | list | set):
+            self.holds(mirror)
         return mirror
 
     def _function(self, node: dict[str, Any]) -> Any:
@@ -269,7 +271,8 @@ class Mirrors(Data):
             return await self.call(owner, args, kwargs)
 
         function = awaited if node.get("async") else mirrored
-        function.__name__ = node["function"]
+        for name, said in zip(_ABOUT, node["about"], strict=True):
+            setattr(function, name, said or (None if name == "__doc__" else "function"))
         return function
 
     def mirrored_class(self, said: dict[str, Any]) -> type:
@@ -301,16 +304,18 @@ class Mirrors(Data):
         bases = [self.mirrored_class(each) for each in said.get("bases", ())]
         bases = [each for each in bases if type(each) is MirrorMeta or issubclass(each, _BASES)]
         namespace: dict[str, Any] = {
-            name: _forwarding(name) for name in FORWARDED if name in said.get("special", ()) and name != "__repr__"
+            name: forwarding(name) for name in FORWARDED if name in said.get("special", ()) and name != "__repr__"
         }
         if said.get("unhashable"):
             namespace["__hash__"] = None
         elif "__hash__" not in namespace and "__eq__" in namespace:
             namespace["__hash__"] = object.__hash__
+        home: Any = said["module"]
         if said["module"] == "builtins" and said["name"] in ("function", "builtin_function_or_method"):
-            namespace["__get__"] = _bound
+            namespace["__get__"] = bound
+            home = Asked("__module__", "builtins")
         namespace |= {
-            "__doc__": _Documentation(), "__module__": said["module"], "__qualname__": said["name"], "_peer_self": self,
+            "__doc__": Asked("__doc__"), "__module__": home, "__qualname__": said["name"], "_peer_self": self,
             "_peer_handle": handle,
         }  # fmt: skip
         if said["module"] == "builtins" and (known := _SHOWN_AS.get(said["name"])) is not None:
@@ -318,17 +323,21 @@ class Mirrors(Data):
         name = said["name"].rpartition(".")[2]
         held = next((each for each in (dict, list, set) if any(issubclass(base, each) for base in bases)), None)
         if held is not None:  # what a mirror of a container holds is with its owner
-            namespace |= {each: _method(each) for each in dir(held) if not each.startswith("_")}
+            namespace |= {each: method_of(each) for each in dir(held) if not each.startswith("_")}
         for tried in (
             (*bases, Mirror) if not any(issubclass(each, Mirror) for each in bases) else (*bases,),
             (Mirror,),
         ):
-            own = {key: value for key, value in namespace.items() if not _data_based(tried, key)}
+            own = {key: value for key, value in namespace.items() if not data_based(tried, key)}
             try:
                 kind: type = type.__new__(MirrorMeta, name, tuple(tried), own)
                 break
             except TypeError:
                 continue
+        for base in said.get("bases", ()):
+            abstract = getattr(collections.abc, base["name"], None) if base["module"] == "collections.abc" else None
+            if isinstance(abstract, abc.ABCMeta):
+                abstract.register(kind)
         return kind
 
     def real_class(self, module: str, name: str) -> type | None:
@@ -340,46 +349,3 @@ class Mirrors(Data):
             found = getattr(sys.modules[module], name, None)
             return found if isinstance(found, type) and issubclass(found, BaseException) else None
         return None
-
-
-def _defines(kind: type, name: str) -> bool:
-    for each in kind.__mro__:
-        if name in vars(each):
-            return each is not object and vars(each)[name] is not None
-    return False
-
-
-def _data_based(bases: tuple[type, ...], name: str) -> bool:
-    """Mirrors of plain data compare and compute as the data does."""
-    return name in FORWARDED and any(issubclass(each, int | float | str | tuple | bytes | frozenset) for each in bases)
-
-
-class _Documentation:
-    """The docstring of a class or of an object of the other side."""
-
-    def __get__(self, mirror: Any, owner: Any) -> Any:
-        target = owner if mirror is None else mirror
-        return _peer(target).ask("get", target, "__doc__")
-
-
-def _bound(function: Any, instance: Any, owner: Any = None) -> Any:
-    """As a function becomes a method where it stands in a class of this side."""
-    return function if instance is None else types.MethodType(function, instance)
-
-
-def _method(name: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _peer(self).ask("get", self, name)(*args, **kwargs)
-
-    method.__name__ = name
-    return method
-
-
-def _forwarding(name: str) -> Callable[..., Any]:
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if name == "__call__":
-            return _peer(self).call(self, args, kwargs)
-        return _peer(self).special(self, name, args)
-
-    method.__name__ = name
-    return method

@@ -99,7 +99,10 @@ def _run(source: str, examiner: Examiner, names: set[str]) -> set[int]:
 
 def _said(error: BaseException) -> str:
     """What was said, and the line at fault in the code."""
-    lines = "\n".join(getattr(error, "__notes__", ())).splitlines()
+    try:
+        lines = str(object.__getattribute__(error, "_peer_trace")).splitlines()
+    except AttributeError:
+        lines = []
     text = f"{type(error).__name__}: {error}"[:600]
     places = [number for number, line in enumerate(lines) if _IN_CODE.match(line)]
     if not places:

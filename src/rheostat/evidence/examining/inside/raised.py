@@ -14,8 +14,6 @@ if TYPE_CHECKING or __package__:
 else:
     from mirrors import MirrorMeta, Mirrors, handle_of
 
-TRACE = "in the code under test:\n"
-"""How the note begins that says where it was raised."""
 _MOST_CAUSES = 5
 
 
@@ -71,8 +69,9 @@ class Raised(Mirrors):
             error.__dict__.update(said["fields"])
             error.__dict__["_peer_home"] = said["h"]
         self._mirrors[said["h"]] = error
-        for note in said["notes"] or ([f"{TRACE}{said['trace']}"] if said["trace"] else []):
+        for note in said["notes"]:
             BaseException.add_note(error, str(note))
+        object.__setattr__(error, "_peer_trace", str(said["trace"]))
         if said["cause"] is not None:
             error.__cause__ = self.exception(said["cause"])
         return error

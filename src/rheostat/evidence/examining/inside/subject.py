@@ -159,8 +159,7 @@ class Subject(Peer):
                     fields.update(value.__get__(target))
                 elif name == "__dict__":
                     return None
-        compared = getattr(type(target), "__dataclass_fields__", {})
-        return {name: value for name, value in fields.items() if name not in compared or compared[name].compare}
+        return fields
 
     def do_derive(self, name: str, bases: tuple[type, ...], sent: tuple[Any, ...]) -> tuple[int, list[str]]:
         """A class of the tests' that derives from these."""
@@ -192,11 +191,19 @@ class Subject(Peer):
 
 
 _CONTENTS: dict[type, Callable[[Any], Any]] = {
-    dict: dict, list: list, set: set, type({}.keys()): set, type({}.items()): set, types.MappingProxyType: dict,
-    array.array: list, types.SimpleNamespace: lambda target: dict(vars(target)), collections.ChainMap: dict,
-    collections.UserDict: lambda target: target.data, collections.UserList: lambda target: target.data,
+    dict: lambda target: dict(dict.items(target)),
+    list: lambda target: list(list.__iter__(target)),
+    set: lambda target: set(set.__iter__(target)),
+    type({}.keys()): set,
+    type({}.items()): set,
+    types.MappingProxyType: dict,
+    array.array: list,
+    types.SimpleNamespace: lambda target: dict(vars(target)),
+    collections.ChainMap: dict,
+    collections.UserDict: lambda target: target.data,
+    collections.UserList: lambda target: target.data,
     collections.UserString: lambda target: target.data,
-}  # fmt: skip
+}
 
 
 class _Said(io.TextIOBase):

@@ -19,11 +19,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from rheostat.evidence.examining.inside.mirrors import FORWARDED, Unsupported
+    from rheostat.evidence.examining.inside.mirrors import Unsupported
     from rheostat.evidence.examining.inside.raised import Raised
+    from rheostat.evidence.examining.inside.specials import FORWARDED
 else:
-    from mirrors import FORWARDED, Unsupported
+    from mirrors import Unsupported
     from raised import Raised
+    from specials import FORWARDED
 
 MOST_MESSAGE_BYTES = 200_000_000
 

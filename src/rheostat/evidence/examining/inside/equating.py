@@ -1,0 +1,235 @@
+"""When an answer about two objects, or an object and a value, is believed: equality and order.
+
+Two objects of the code's are equal if what they hold is, before they were asked. Where the comparison itself is what is
+tested (an object that the tests made, of a class that they name, against a value or another such) a control is asked
+beside it, in a random order: something that can't be equal too.
+
+Runs inside the sandbox, in the examiner: standard library only.
+"""
+
+from __future__ import annotations
+
+import array
+import random
+import types
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.mirrors import MirrorMeta, handle_of
+    from rheostat.evidence.examining.inside.wire import Peer
+else:
+    from mirrors import MirrorMeta, handle_of
+
+    from wire import Peer
+
+PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
+_MOST_COMPARED, _MOST_OTHERS = 1_000, 8
+_NOTHING = object()
+_chance = random.SystemRandom()
+_OTHERWISE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (bool, lambda value: not value), (int, lambda value: value + 1), (float, lambda value: 2 * value + 1),
+    (complex, lambda value: 2 * value + 1), (str, lambda value: f"{value}7"), (bytes, lambda value: value + b"7"),
+    (tuple, lambda value: (*value, 7)), (list, lambda value: [*value, 7]), (dict, lambda value: {**value, "7": 7}),
+    (set, lambda value: {*value, "7"}), (frozenset, lambda value: {*value, "7"}),
+)  # fmt: skip
+"""Values that a value isn't."""
+
+
+class Equating(Peer):
+    """The side that judges: which objects are equal, and which class may say so."""
+
+    def __init__(self, fd: int, side: str, *, trusted: bool) -> None:
+        super().__init__(fd, side, trusted=trusted)
+        self.doubts: list[str] = []
+        """Why what was said can't be taken for proven."""
+        self._named: set[int] = set()
+        self._made: dict[int, tuple[Any, str | None]] = {}
+        self._touched: set[int] = set()
+        self._came_of: dict[int, str | None] = {}
+        self._shared: set[int] = set()
+
+    def doubt(self, why: str) -> None:
+        """Something that can't be judged here."""
+        if why not in self.doubts:
+            self.doubts.append(why)
+
+    def named(self, value: Any, name: str) -> Any:
+        """A class that the tests name as one is named: its objects may say what they are.
+
+        A class in place of a function would answer for itself.
+        """
+        if type(value) is MirrorMeta and name.lstrip("_")[:1].isupper():
+            self._named.add(handle_of(value) or 0)
+        return value
+
+    def known_as(self, handle: int, kind: type) -> None:
+        super().known_as(handle, kind)
+        self._named.add(handle)  # a class of the tests' own
+
+    def is_named(self, target: Any) -> bool:
+        """Whether the tests name the class of an object."""
+        return handle_of(type(target)) in self._named
+
+    def ask(self, verb: str, *values: Any) -> Any:
+        if verb not in ("state", "plain", "repr"):
+            self._touched.update(handle for each in _flat(values) if (handle := handle_of(each)) is not None)
+        return super().ask(verb, *values)
+
+    def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        made = super().call(target, args, kwargs)
+        if (handle := handle_of(made)) is not None and type(made) is not MirrorMeta:
+            given = (args, sorted(kwargs.items()))
+            shown = repr(given) if is_plain(given) else None
+            if self._came_of.setdefault(handle, shown) != shown:
+                self._shared.add(handle)
+            if type(target) is MirrorMeta:
+                self._made[handle] = (made, shown)
+        return made
+
+    def equal(self, target: Any, name: str, other: Any) -> Any:
+        """What `__eq__` or `__ne__` says, and doubt if that isn't to be believed."""
+        mirrored, fresh = handle_of(other) is not None, self._is_fresh(target) and self._is_fresh(other)
+        if other is target:
+            if handle_of(target) in self._shared:
+                self.doubt(f"calls with different values gave the same {type(target).__name__}")
+            return name == "__eq__"
+        if not mirrored and (held := super().ask("plain", target)) is not None:
+            return _same_data(held, other) is (name == "__eq__")
+        alike = mirrored and self._alike_inside(target, other)
+        control = _another(other) if fresh and not mirrored else _NOTHING
+        said, of_control = self._in_any_order((target, name, other), (target, name, control))
+        if said is NotImplemented:
+            return said
+        equal, what = said is (name == "__eq__"), f"{type(target).__name__}.{name}"
+        if fresh and not mirrored:
+            if equal and of_control is (name == "__eq__"):
+                self.doubt(f"{what} says the same of {short(other)} and of {short(control)}")
+        elif not mirrored:
+            self.doubt(f"only the code itself says what {what} of {short(other)} is")
+        elif equal is not alike and not (fresh and (self._of_one(target, other) or self._tells_apart(target, other))):
+            self.doubt(f"{what} says so, and what the two objects hold says otherwise")
+        elif equal and self._all_the_same(target, other):
+            self.doubt(f"{what} says so, and objects that were made of other values hold the same")
+        return said
+
+    def order(self, target: Any, name: str, other: Any) -> Any:
+        """What `__lt__` and its like say of two objects, and doubt if they say it both ways round."""
+        said, reverse = self._in_any_order((target, name, other), (other, name, target))
+        if (
+            said is True
+            and reverse is True
+            and not (name in ("__le__", "__ge__") and self._alike_inside(target, other))
+        ):
+            self.doubt(f"{type(target).__name__}.{name} says so both ways round")
+        return said
+
+    def _in_any_order(self, wanted: tuple[Any, str, Any], control: tuple[Any, str, Any]) -> tuple[Any, Any]:
+        """The answers to both; a control with nothing isn't asked."""
+        first = _chance.random() < 0.5
+        answers = []
+        for target, name, other in (wanted, control) if first else (control, wanted):
+            answers.append(None if other is _NOTHING else super().special(target, name, (other,)))
+        return (answers[0], answers[1]) if first else (answers[1], answers[0])
+
+    def _is_fresh(self, target: Any) -> bool:
+        """Plain, or made by the tests, of a class that they name, and nothing was done with it since."""
+        handle = handle_of(target)
+        return handle is None or (self.is_named(target) and handle in self._made and handle not in self._touched)
+
+    def _others(self, one: Any, other: Any) -> list[Any]:
+        """Objects of that class which the tests made of other values."""
+        made = {self._made[handle][1] for each in (one, other) if (handle := handle_of(each) or 0) in self._made}
+        return [
+            each for each, given in self._made.values()
+            if type(each) is type(one) and given is not None and given not in made
+        ][-_MOST_OTHERS:]  # fmt: skip
+
+    def _of_one(self, one: Any, other: Any) -> bool:
+        """Were both made of the same values?"""
+        given = [self._made[handle_of(each) or 0][1] for each in (one, other)]
+        return given[0] is not None and given[0] == given[1]
+
+    def _tells_apart(self, one: Any, other: Any) -> bool:
+        """Does the class say of some object that it isn't equal to this one?"""
+        return any(self._asked_equal(one, each) is not True for each in self._others(one, other))
+
+    def _asked_equal(self, one: Any, other: Any) -> Any:
+        return super().special(one, "__eq__", (other,))
+
+    def _all_the_same(self, one: Any, other: Any) -> bool:
+        """Do all objects of that class hold the same, whatever they were made of?"""
+        others = self._others(one, other)
+        return bool(others) and all(self._alike_inside(one, each) for each in others)
+
+    def _alike_inside(self, one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
+        """Do two objects of the code's hold the same? Two that hold nothing say nothing."""
+        seen = set() if seen is None else seen
+        if one is other or (id(one), id(other)) in seen:
+            return True
+        seen.add((id(one), id(other)))
+        if type(one) is not type(other) or len(seen) > _MOST_COMPARED:
+            return False
+        verb = "plain" if isinstance(one, dict | list | set) else "state"
+        first, second = super().ask(verb, one), super().ask(verb, other)
+        return bool(first) and self._alike_data(first, second, seen)
+
+    def _alike_data(self, one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+        if one is other or (id(one), id(other)) in seen:
+            return True
+        if handle_of(one) is not None and handle_of(other) is not None:
+            return self._alike_inside(one, other, seen)
+        if type(one) in (dict, list, tuple) and type(one) is type(other):
+            seen.add((id(one), id(other)))
+            if len(one) != len(other) or len(seen) > _MOST_COMPARED:
+                return False
+            if isinstance(one, dict):
+                return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], seen) for key in one)
+            return all(self._alike_data(a, b, seen) for a, b in zip(one, other, strict=True))
+        return handle_of(one) is None and handle_of(other) is None and bool(one == other)
+
+
+def _another(value: Any) -> Any:
+    return next((other(value) for kind, other in _OTHERWISE if isinstance(value, kind)), "7")
+
+
+def _flat(value: Any, depth: int = 0) -> Iterator[Any]:
+    if isinstance(value, list | tuple | dict) and depth < 4 and handle_of(value) is None:
+        for each in [*value, *value.values()] if isinstance(value, dict) else value:
+            yield from _flat(each, depth + 1)
+    else:
+        yield value
+
+
+def _same_data(held: tuple[str, Any], other: Any) -> bool:
+    """Is that what something here holds?
+
+    Args:
+        held: Of which of Python's own kinds it is, and its content.
+    """
+    kind, content = held
+    if kind in ("array", "SimpleNamespace") and type(other).__name__ != kind:
+        return False
+    if isinstance(other, types.SimpleNamespace):
+        other = vars(other)
+    elif isinstance(other, array.array):
+        other = list(other)
+    elif isinstance(other, types.MappingProxyType):
+        other = dict(other)
+    return bool(content == other)
+
+
+def is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether a value is data, with everything in it."""
+    if handle_of(value) is not None or depth > 20:
+        return False
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(is_plain(each, depth + 1) for each in value)
+    if isinstance(value, dict):
+        return all(is_plain(key, depth + 1) and is_plain(each, depth + 1) for key, each in value.items())
+    return value is None or isinstance(value, PLAIN)
+
+
+def short(value: Any) -> str:
+    """A value in few words."""
+    return repr(value)[:60] if isinstance(value, PLAIN) else f"a {type(value).__name__}"
