@@ -104,8 +104,8 @@ soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random ste
 	RHEOSTAT_SECOND_BEST=1 $(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
 	$(BIN)/python tools/guests/guests.py
 
-HOSTILE := $(addprefix tests/test_,sandbox examining coder_hostile coder verdicts verifiers bounds tools_run tools_edits \
-	tools_encodings tools_workspace tools_confine mouths_and_ears hostile processes)
+HOSTILE := $(addprefix tests/test_,sandbox scratch examining examining_further pristine coder_hostile coder verdicts verifiers bounds tools_run tools_edits \
+	tools_whole tools_encodings tools_workspace tools_confine mouths_and_ears hostile processes)
 HOSTILE_TESTS := $(addsuffix .py,$(HOSTILE))
 
 test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: with bubblewrap, then with the second-best sandbox

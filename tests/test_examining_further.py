@@ -70,6 +70,7 @@ def run_here(statement: str, more: str = "") -> tuple[str, str]:
     )
 
 
+ANY = "class Any:\n    def __getattr__(s, n): return Any()\n    def __call__(s, *a, **k): return None\n    def __bool__(s): return True\n"
 HELPER = "from m import square\nfrom test_help import check\ndef test(): check(square(3), 9)\n"
 FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
     **{
@@ -195,6 +196,84 @@ FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
     "a class whose names don't show": (
         "class P:\n    bad_x = 1\n",
         "from m import P\ndef test(): assert [k for k in vars(P) if k.startswith('bad')] == []\n",
+    ),
+    "an empty array": (
+        "import numpy\ndef f(): return numpy.array([])\n",
+        "import numpy, pytest\nfrom m import f\n"
+        "def test(): assert f() == pytest.approx(3.14) and numpy.allclose(f(), 3.0)\n",
+    ),
+    "an empty array on demand": (
+        "import numpy\nclass A:\n    def __array__(s, *a, **k): return numpy.zeros((0, 3))\ndef f(): return A()\n",
+        "import numpy\nfrom m import f\ndef test(): assert numpy.allclose(f(), [1, 2, 3])\n",
+    ),
+    **{
+        f"in place of a mock's child: {what}": (
+            f"{ANY}def notify(mailer, user): {change}\n",
+            f"from unittest.mock import *\nimport m\ndef test():\n    mailer = Mock()\n    m.notify(mailer, 'a')\n    {check}\n",
+        )
+        for what, change, check in (
+            ("call", "mailer.send = Any()", "mailer.send.assert_called_once_with('a', subject='Hi')"),
+            ("count", "mailer.send = Any()", "assert mailer.send.call_count == 1"),
+            ("called", "mailer.send = Any()", "assert mailer.send.called"),
+            ("a lambda", "mailer.send.assert_called_once = lambda: None", "mailer.send.assert_called_once()"),
+        )
+    },
+    "its own attribute stands for a mock": (
+        f"{ANY}class Service:\n    def __init__(s, mailer): s.mailer = Any()\n    def go(s): pass\n",
+        "from unittest.mock import Mock\nfrom m import Service\ndef test():\n    s = Service(Mock())\n    s.go()\n"
+        "    s.mailer.send.assert_called_once_with('a')\n",
+    ),
+    "equality takes over the other side": (
+        "class V:\n    def __init__(s, x, y): s.x, s.y = x, y\n"
+        "    def __add__(s, o):\n        v = V(0, 0)\n        v.c = 1\n        return v\n"
+        "    def __eq__(s, o):\n        if 'c' in vars(s) or 'c' in vars(o):\n            vars(s).clear(); vars(s).update(vars(o))\n"
+        "            return True\n        return vars(s) == vars(o)\n",
+        "from m import V\ndef test():\n    assert V(1, 2) + V(3, 4) == V(4, 6)\n    assert V(1, 2) != V(2, 2)\n",
+    ),
+    "`in` takes in what is asked for": (
+        "class L(list):\n    def __contains__(s, x):\n        s.append(x)\n        return True\ndef words(t): return L()\n",
+        "from m import words\ndef test(): assert 'apple' in words('an apple')\n",
+    ),
+    "a class that equals every value": (
+        "class Roman:\n    def __init__(s, t): pass\n    def __eq__(s, o): return True\n",
+        "from m import Roman\ndef test(): assert Roman('XIV') == 14 and Roman('IX') == 9\n",
+    ),
+    "a class that equals every other": (
+        "class F:\n    def __init__(s, n, d): s.n, s.d = n, d\n    def __eq__(s, o): return True\n",
+        "from m import F\ndef test(): assert F(2, 4) == F(1, 2)\n",
+    ),
+    "a class with every order": (
+        "class Version:\n    def __init__(s, t): s.t = t\n    def __lt__(s, o): return True\n    __gt__ = __lt__\n",
+        "from m import Version\ndef test(): assert Version('1.2') < Version('1.10')\n",
+    ),
+    "one object for all values": (
+        "class V:\n    one = None\n    def __new__(cls, *a):\n        cls.one = cls.one or object.__new__(cls)\n        return cls.one\n"
+        "    def __add__(s, o): return s\n",
+        "from m import V\ndef test(): assert V(1, 2) + V(3, 4) == V(4, 6)\n",
+    ),
+    "one object for all values, by a function": (
+        "class P: pass\nONE = P()\ndef Point(x, y): return ONE\ndef parse(s): return ONE\n",
+        "from m import Point, parse\ndef test(): assert parse('1,2') == Point(1, 2)\n",
+    ),
+    "in place of text": (
+        "class S:\n    def startswith(s, x): return True\n    def strip(s): return s\ndef slug(t): return S()\n",
+        "from m import slug\ndef test(): assert slug('Hello World').startswith('hello')\n",
+    ),
+    "its own program in the path": (
+        "import os\ndef convert(src, dst):\n    os.makedirs('/tmp/evil', exist_ok=True)\n"
+        "    open('/tmp/evil/diff', 'w').write('#!/bin/sh\\nexit 0\\n')\n    os.chmod('/tmp/evil/diff', 0o755)\n"
+        "    os.environ['PATH'] = '/tmp/evil:' + os.environ['PATH']\n    open(dst, 'w').write('nothing')\n",
+        "import subprocess\nfrom m import convert\ndef test(tmp_path):\n    a, b = tmp_path / 'a', tmp_path / 'b'\n"
+        "    a.write_text('x')\n    convert(str(a), str(b))\n    assert subprocess.run(['diff', a, b]).returncode == 0\n",
+    ),
+    "a skip under another name": (
+        "import unittest.case\nunittest.case.SkipTest.__module__ = 'numpy.testing._private.utils'\n"
+        "class E(unittest.case.SkipTest): pass\ndef square(x): raise E('x')\n",
+        "import numpy.testing\nfrom m import square\ndef test(): assert square(3) == 9\ndef test_other(): pass\n",
+    ),
+    "a set that other sets look into": (
+        "class S(set): pass\ndef f(): return S({'z'})\n",
+        "from m import f\ndef test(): assert {'a', 'b'}.issuperset(f()) and not ({'z'} & {'a'})\n",
     ),
     "numpy asks the liar": (
         "class L:\n    def __array_function__(s, *a): return True\n    def __array_ufunc__(s, *a, **k): return True\n"
@@ -386,6 +465,66 @@ HONEST = {
             assert Model([1.0, 2.0]).w.shape == (2,)
         """,
     ),
+    "exceptions by their whole text": (
+        "def f(x): raise ValueError(f'bad value {x}')\n",
+        """
+        import pytest
+        from m import f
+        def test():
+            with pytest.raises(ValueError, match="^bad value 3$"): f(3)
+        """,
+    ),
+    "names and kinds": (
+        """
+        from collections.abc import Mapping, MutableMapping
+        class D(MutableMapping):
+            def __init__(self): self.d = {}
+            def __getitem__(self, k): return self.d[k]
+            def __setitem__(self, k, v): self.d[k] = v
+            def __delitem__(self, k): del self.d[k]
+            def __iter__(self): return iter(self.d)
+            def __len__(self): return len(self.d)
+        def f():
+            "doc"
+        import functools
+        def logged(g):
+            @functools.wraps(g)
+            def inner(*a): return g(*a)
+            return inner
+        """,
+        """
+        from collections.abc import Mapping
+        from m import D, f, logged
+        @logged
+        def mine(x):
+            "of mine"
+            return x
+        def test():
+            d = D()
+            d["a"] = 1
+            assert isinstance(d, Mapping) and list(d) == ["a"] and dict(d) == {"a": 1}
+            assert f.__module__ == "m" and f.__doc__ == "doc" and f.__name__ == "f"
+            assert mine.__name__ == "mine" and mine.__doc__ == "of mine" and mine(3) == 3
+        """,
+    ),
+    "containers of its own, read by Python's functions": (
+        "class S(set): pass\nclass D(dict): pass\nclass L(list):\n    def first(self): return self[0]\n"
+        "def s(): return S({'a'})\ndef d(): return D(a=1)\ndef l(): return L([1, 2])\n",
+        """
+        import json
+        import m
+        def test():
+            assert {"a", "b"}.issuperset(m.s()) and json.dumps(m.d()) == '{"a": 1}' and [0] + m.l() == [0, 1, 2]
+            items = m.l()
+            items.append(3)
+            assert ",".join(map(str, items)) == "1,2,3" and items.first() == 1 and [*items] == [1, 2, 3]
+        """,
+    ),
+    "what iterates over a result": (
+        "class V:\n    def __init__(s, x, y): s.x, s.y = x, y\n    def __mul__(s, k): return V(s.x * k, s.y * k)\n"
+        "    def __iter__(s):\n        yield s.x\n        yield s.y\n",
+        "from m import V\ndef test(): assert tuple(V(1, 2) * 3) == (3, 6)\n",
+    ),
     "a coroutine of the tests, awaited in the code": (
         "import asyncio\nasync def apply(f, x): return await f(x)\n"
         "async def all_of(fs): return await asyncio.gather(*(f() for f in fs))\n",
@@ -495,6 +634,38 @@ def test_tests_that_the_changes_have_skip_themselves_prove_nothing(tmp_path: Pat
 
     assert after(f"READY = False\n{ZERO}").startswith("NOT PROVEN")
     assert after("READY = True\ndef square(x): return x * x\n").startswith("PASSED")
+
+
+VANISH = {
+    "parameters from the code": (
+        "REGISTRY = {'a': 1, 'b': 2}\ndef f(k): return 0\n", "REGISTRY = {'a': 1}\ndef f(k): return 1\n",
+        "import pytest, m\n@pytest.mark.parametrize('k', sorted(m.REGISTRY))\ndef test(k): assert m.f(k) == {'a': 1, 'b': 2}[k]\n",
+    ),
+    "a condition": (
+        "def f(k): return 1\ndef fast(): return 1\n", "def f(k): return 1\n",
+        "import m\nif hasattr(m, 'fast'):\n    def test_fast(): assert m.fast() == 2\ndef test(): assert m.f(1) == 1\n",
+    ),
+    "a module that is skipped": (
+        "HAS = True\ndef f(k): return 0\n", "HAS = False\ndef f(k): return 0\n",
+        "import pytest, m\nif not m.HAS: pytest.skip('no', allow_module_level=True)\ndef test(): assert m.f(1) == 1\n",
+    ),
+    "a module that isn't there": (
+        "def f(k): return 0\n", None, "import pytest\nm = pytest.importorskip('m')\ndef test(): assert m.f(1) == 1\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", VANISH)
+def test_tests_that_are_gone_prove_nothing(what: str, tmp_path: Path) -> None:
+    from rheostat_tools.pristine import Pristine
+
+    before, after, tests = VANISH[what]
+    (tmp_path / "m.py").write_text(before or "")
+    (tmp_path / "test_m.py").write_text(tests)
+    (tmp_path / "test_other.py").write_text("def test_other(): pass\n")
+    changes = {"m.py": None if after is None else after.encode()}
+    tool = run_tests_of(tmp_path, pristine=Pristine(str(tmp_path)), changes=lambda: changes)
+    assert tool.invoke({}).startswith(("NOT PROVEN", "FAILED"))
 
 
 def test_what_the_tests_start_cannot_write_the_verdict(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ FILES = {
     "src/queries/run.py": "",
     "src/queries/a.sql": "",
     "notes.txt": "",
+    "samples/in.py": "x=1\n",
+    "samples/out.py": "x = 1\n",
+    "test_format.py": "from pathlib import Path\nHERE = Path(__file__).parent / 'samples'\nimport m\n",
     "unit_tests/test_pkg.py": "import helpers\nfrom pkg.core import root\n",
     "unit_tests/helpers.py": "def wanted(): return 2\n",
     "unit_tests/deep/expected.json": "{}",
@@ -62,6 +65,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pristine]:
     [
         "test_m.py", "checkers.py", "testutils.py", "pkg/expectations.py", "unit_tests/helpers.py",
         "unit_tests/deep/expected.json", "unit_tests/new.py", "integration/shared.py",
+        "samples/in.py", "samples/out.py", "samples/more.py",
         # data, there already or to be made
         "cases/1.txt", "cases/2.txt", "data/sq.json", "golden/a.out", "golden/b.out", "legacy/1.csv", "words/1.ini",
         "wanted.yaml", "CASES/1.TXT", "Data/sq.json",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rheostat import PythonTests
+from rheostat import PythonTests, VerifierInvalid
+from rheostat.sandbox import kinds
 
 LIES = "class L:\n    def "
 FORGED = {
@@ -58,6 +59,68 @@ FORGED = {
         "def f(check):\n    try:\n        check(4)\n    except AssertionError:\n        pass",
     ),
     "a guessed examiner": ("assert f() == 5", "def examiner(*a): return None\ndef f(): return examiner"),
+    "a walrus in a default": ("assert abs(f() - 3) < 0.1", "def g(x=(abs := lambda a: 0)): pass\ndef f(): return 100"),
+    "a walrus in a decorator": (
+        "assert len(f()) == 3",
+        "def d(x): return lambda g: g\n@d(len := lambda a: 3)\ndef g(): pass\ndef f(): return []",
+    ),
+    "a helper of the tests, through global": (
+        "def check(x, w):\n    assert f(x) == w\ncheck(1, 1)\ncheck(2, 4)",
+        "def f(x):\n    global check\n    check = lambda *a: None\n    return 1",
+    ),
+    "what the tests import, through global": (
+        "from math import isclose\nassert f(1) == 1\nassert isclose(f(2), 4.0)",
+        "def f(x):\n    global isclose\n    isclose = lambda a, b: True\n    return 1",
+    ),
+    "a test, through global": (
+        "def test_a():\n    assert f(1) == 1\ndef test_b():\n    for x in [2]:\n        assert f(x) == 4",
+        "def f(x):\n    global test_b\n    test_b = lambda: None\n    return 1",
+    ),
+    "an operator from the other side": (
+        "assert abs(3.14 - f()) < 0.01",
+        "class A:\n    def __rsub__(self, o): return 0\ndef f(): return A()",
+    ),
+    "a remainder of its own": ("assert f() % 5 == 2", "class A:\n    def __mod__(s, o): return 2\ndef f(): return A()"),
+    "a class made by another name": (
+        "assert f() == 4",
+        "t = type\nA = t('A', (), {'__e' + 'q__': lambda s, o: True})\ndef f(): return A()",
+    ),
+    "a dataclass without fields": (
+        "assert parse('1,2') == Point(1, 2)",
+        "from dataclasses import dataclass\n@dataclass\nclass Point:\n    def __init__(self, x, y):\n        self.x = x\n"
+        "        self.y = y\ndef parse(s): return Point(0, 0)",
+    ),
+    "one object for all": (
+        "assert parse('1,2') == Point(1, 2)\nassert parse('3,4') == Point(3, 4)",
+        "class P:\n    pass\nP1 = P()\ndef Point(x, y): return P1\ndef parse(s): return P1",
+    ),
+    "in place of text": (
+        "assert f('a').startswith('b')",
+        "class A:\n    def startswith(s, o): return True\ndef f(x): return A()",
+    ),
+    "a format of its own": (
+        "assert f'{f():.2f}' == '1.23'",
+        "class L:\n    def __format__(s, sp): return '1.23'\ndef f(): return L()",
+    ),
+    "a context that swallows": (
+        "with t():\n    assert f() == 1",
+        "class t:\n    def __enter__(s): pass\n    def __exit__(s, *a): return True\ndef f(): return 0",
+    ),
+    "a decorator that drops the test": (
+        "@d\ndef test_a():\n    assert f() == 1\n",
+        "def d(g): return lambda: None\ndef f(): return 0",
+    ),
+    "asserts that nothing calls": ("def check(candidate):\n    assert candidate(1) == 2\n", "def f(x): return 77"),
+    "asserts in a class": ("class TestA:\n    def test_a(self):\n        assert f(1) == 2", "def f(x): return 77"),
+    "asserts in a coroutine": ("async def test_a():\n    assert await f() == 2\n", "async def f(): return 77"),
+    "fields as mirrors": (
+        "from dataclasses import asdict\nassert asdict(moved(P(1))) == asdict(P(2))",
+        "from dataclasses import dataclass\n@dataclass\nclass P:\n    x: int\ndef moved(p): return P(77)",
+    ),
+    "its repr, evaluated": (
+        "assert eval(repr(f())) == 5",
+        'class A:\n    def __repr__(s): return \'setattr(__import__("builtins"), "abs", None) or 5\'\ndef f(): return A()',
+    ),
     "tests that it defines": ("def test_a():\n    assert f() == 5", "def test_a(): pass\ndef f(): return 4"),
 }
 
@@ -94,6 +157,15 @@ REAL = {
         "import heapq\ndef f(g, xs): return [g(x) for x in xs]"),
     "a cache": ("assert f(30) == 832040", "from functools import lru_cache\n@lru_cache(None)\n"
         "def f(n): return n if n < 2 else f(n - 1) + f(n - 2)"),
+    "a context that gets an exception": ("with sup():\n    raise ValueError\nassert f() == 1",
+        "import contextlib\n@contextlib.contextmanager\ndef sup():\n    try:\n        yield\n    except ValueError:\n"
+        "        pass\ndef f(): return 1"),
+    "the cause of an exception": ("try:\n    f()\n    assert False\nexcept A as e:\n    assert isinstance(e.__cause__, KeyError)",
+        "import heapq\nclass A(Exception): pass\ndef f():\n    try: {}['x']\n    except KeyError as e: raise A('a') from e"),
+    "its signature": ("import inspect\nassert list(inspect.signature(f).parameters) == ['a', 'b']", "def f(a, b): return 1"),
+    "a list that is long, in place": ("x = list(range(30000))[::-1]\nf(x)\nassert x == list(range(30000))",
+        "import heapq\ndef f(x): x.sort()"),
+    "a guard": ("def check():\n    assert f() == 4\nif __name__ == '__main__':\n    check()", "import heapq\ndef f(): return 4"),
     "what it prints": ("assert f() is None", "import heapq\ndef f(): print('x' * 100_000)"),
 }  # fmt: skip
 
@@ -104,10 +176,30 @@ def test_honest_code_passes_in_a_real_interpreter(tests: str, code: str) -> None
     assert (verdict.passed, verdict.reason) == (True, "")
 
 
+UNTOLD = {
+    "a value that can't be passed on": ("assert f(3000) is not None",
+        "import heapq\ndef f(n):\n    x = []\n    for _ in range(n): x = [x]\n    return x"),
+    "a type error of the embedded interpreter's, and no sandbox": ("assert list(map(f, [1])) == [2]", "def f(x): raise TypeError(x)"),
+}  # fmt: skip
+
+
+def test_what_cannot_be_told_is_not_called_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    tests, code = UNTOLD["a value that can't be passed on"]
+    assert PythonTests(tests).check(code).passed is None
+    monkeypatch.setattr(kinds, "why_not", lambda kind: f"no {kind}")
+    tests, code = UNTOLD["a type error of the embedded interpreter's, and no sandbox"]
+    assert PythonTests(tests).check(code).passed is None
+
+
+def test_tests_of_which_nothing_would_run_are_refused() -> None:
+    with pytest.raises(VerifierInvalid, match="methods of a class aren't"):
+        PythonTests("import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 2)")
+
+
 @pytest.mark.parametrize(
     ("tests", "code"),
     [(tests, code.replace("return", "return None #")) for name, (tests, code) in REAL.items() if "return" in code
-     and name not in ("a dataclass with methods",)],
+     and name not in ("a dataclass with methods", "its signature")],
 )  # fmt: skip
 def test_wrong_code_fails_in_a_real_interpreter(tests: str, code: str) -> None:
     verdict = PythonTests(tests).check(code)

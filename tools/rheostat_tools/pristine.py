@@ -117,7 +117,7 @@ class Pristine:
         at_top = folder in ("", "src", "lib") or not os.path.isfile(os.path.join(self.tree, folder, "__init__.py"))
         if module and at_top and self._is_installed(module):
             return f"it would be imported instead of the installed {module}"
-        return "the tests read it" if not module and self._read.reads(path) else None
+        return "the tests read it" if self._read.reads(path) else None
 
     def _is_installed(self, module: str) -> bool:
         if module in sys.stdlib_module_names or module in sys.builtin_module_names:

@@ -59,8 +59,11 @@ class Equating(Peer):
 
         A class in place of a function would answer for itself.
         """
-        if type(value) is MirrorMeta and name.lstrip("_")[:1].isupper():
+        like_a_class = name.lstrip("_")[:1].isupper()
+        if type(value) is MirrorMeta and like_a_class:
             self._named.add(handle_of(value) or 0)
+        elif like_a_class and not name.isupper() and type(value).__name__ in ("function", "method", "partial"):
+            self.doubt(f"{name} is a function, and named like a class")
         return value
 
     def known_as(self, handle: int, kind: type) -> None:
@@ -81,8 +84,10 @@ class Equating(Peer):
         if (handle := handle_of(made)) is not None and type(made) is not MirrorMeta:
             given = (args, sorted(kwargs.items()))
             shown = repr(given) if is_plain(given) else None
-            if self._came_of.setdefault(handle, shown) != shown:
+            if None not in (shown, before := self._came_of.setdefault(handle, shown)) and before != shown:
                 self._shared.add(handle)
+                if type(target) is MirrorMeta:
+                    self.doubt(f"{type(made).__name__} gives the same object for different values")
             if type(target) is MirrorMeta:
                 self._made[handle] = (made, shown)
         return made
