@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from openai_server import Plan, Server, openai_server
 from rheostat import Account, Budget, MemoryLedger, Meter, Reading, build_solver, latest_reading, open_ledger
-from rheostat.ledger.durable import DurableLedger
+from rheostat.money.ledger.durable import DurableLedger
 from rheostat.providers import endpoint_for
 
 CAP = 95

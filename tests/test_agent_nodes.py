@@ -12,7 +12,7 @@ from langgraph.graph import END, START, StateGraph
 
 from conftest import Runner
 from rheostat import AgentNodes, BadInput, Budget, BudgetExceeded, NoPrice, build_agent, terms
-from rheostat.agent_nodes import AgentGraphState
+from rheostat.agents.nodes import AgentGraphState
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn
 from wire import CHAT, Api, on_every_api, simulated

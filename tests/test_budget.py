@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rheostat import Budget, BudgetInvalid, Room, Spend
-from rheostat.usage import usd, usd_nanos
+from rheostat.money.usage import usd, usd_nanos
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from pydantic import BaseModel
 
 from conftest import in_loop
 from rheostat import Account, BadInput, Budget, BudgetExceeded, Effort, MemoryLedger, Meter, NoPrice, ThinkingChatModel
-from rheostat.difficulty import THOUGHT_WITH
+from rheostat.calling.step import Thinker
 from rheostat.flow import drive
 from rheostat.providers.bounds import input_bound
 from rheostat.providers.servers import SERVERS, ServerDial
 from rheostat.testing import Said, scripted
 from rheostat.testing.server import Fault, ProviderServer, Turn
-from rheostat.thinker import Thinker
+from rheostat.thinking.difficulty import THOUGHT_WITH
 from wire import ALWAYS, CHAT, MANUAL, RESPONSE, Api, Way, on_every_api, simulated
 
 BUDGET = Budget(usd="5", seconds=60)

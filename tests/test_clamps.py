@@ -18,17 +18,17 @@ from typer.testing import CliRunner
 from conftest import Runner
 from rheostat import Budget, BudgetExceeded, Ledger, MemoryLedger, SQLiteLedger
 from rheostat.bench.clamps import levels, replayed
-from rheostat.clamps import LEAST_CALLS, Clamps
 from rheostat.cli.app import app
-from rheostat.difficulty import THOUGHT_WITH, read_trajectory
-from rheostat.effort import Effort, ThinkingPlan
-from rheostat.ledger import StepRecord, Use
-from rheostat.pacing import Pacing
-from rheostat.policy import Caps, ModelFacts, Policy
-from rheostat.pricing import listed_price, price_of
+from rheostat.judgement.policy import Caps, ModelFacts, Policy
+from rheostat.judgement.schedule import Pacing
+from rheostat.money.ledger import StepRecord, Use
+from rheostat.money.pricing import listed_price, price_of
 from rheostat.providers import endpoint_for
+from rheostat.task import Effort, ThinkingPlan
 from rheostat.testing import free
 from rheostat.testing.server import Turn
+from rheostat.thinking.clamps import LEAST_CALLS, Clamps
+from rheostat.thinking.difficulty import THOUGHT_WITH, read_trajectory
 from test_middleware import ASK, DONE, Case, call
 from wire import ADAPTIVE, CHAT, MANUAL, RESPONSE, Api, simulated
 

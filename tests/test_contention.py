@@ -36,8 +36,8 @@ from rheostat import (
 )
 from rheostat.bench.contention import Crowd
 from rheostat.flow import Effect, Flow, adrive, drive
-from rheostat.ledger import Ledger
-from rheostat.ledger import line as lines
+from rheostat.money.ledger import Ledger
+from rheostat.money.ledger import line as lines
 from rheostat.testing import Said, scripted
 from rheostat.testing.server import Turn
 from wire import CHAT, simulated

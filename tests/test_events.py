@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from conftest import Runner
 from rheostat import Budget, build_agent
-from rheostat.events import EVENT_TYPES, listen
-from rheostat.otel import instrument
+from rheostat.graph.events import EVENT_TYPES, listen
+from rheostat.report.spans import instrument
 from rheostat.testing import Said, scripted
 
 

@@ -39,10 +39,10 @@ from rheostat import (
 from rheostat.calling.gate import close_call
 from rheostat.calling.payer import Attempt, Call, Payer, paid_by
 from rheostat.flow import drive
-from rheostat.ledger.counts import spend_of
-from rheostat.pricing import Terms, price_of
+from rheostat.money.ledger.counts import spend_of
+from rheostat.money.pricing import Terms, price_of
+from rheostat.money.usage import Spend
 from rheostat.providers import endpoint_for
-from rheostat.usage import Spend
 from test_gate import KEY, Agent, Setting, apis, chat, provider
 
 pytestmark = pytest.mark.filterwarnings("ignore::rheostat.SettingWarning", "ignore::UserWarning")

@@ -36,7 +36,7 @@ from rheostat import (
     terms,
 )
 from rheostat.calling import payer
-from rheostat.pricing import FREE
+from rheostat.money.pricing import FREE
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.providers.servers import SERVERS, ServerDial
 from rheostat.testing import Said, ScriptedModel, scripted

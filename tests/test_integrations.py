@@ -17,11 +17,11 @@ from langchain_core.language_models import BaseChatModel
 from tenacity import wait_none
 
 from rheostat import Account, Budget, Effort, MemoryLedger, Meter, MissingExtra, ModelUnknown, Price, resolve
-from rheostat.effort import ThinkingPlan
 from rheostat.flow import drive
-from rheostat.policy import Caps, Policy
+from rheostat.judgement.policy import Caps, Policy
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.providers.integrations import INTEGRATIONS
+from rheostat.task import ThinkingPlan
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the integrations warn about names that they don't know
 INPUT, THOUGHT, SAID = 11, 30, 5

@@ -23,7 +23,7 @@ from conftest import in_loop
 from openai_server import Plan, openai_server
 from postgres_server import PostgresServer
 from rheostat import Account, Budget, LedgerError, LedgerUnavailable, Meter, PostgresLedger, Spend, build_solver
-from rheostat.ledger import open_ledger
+from rheostat.money.ledger import open_ledger
 from rheostat.providers import endpoint_for
 from rheostat.testing import timeless
 from stores import PostgresStore
@@ -183,7 +183,7 @@ def test_a_crash_inside_a_transaction_changes_nothing(tmp_path: Path, monkeypatc
     def explode(*_: Any) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("rheostat.ledger.sqlite._Transaction.save", explode)
+    monkeypatch.setattr("rheostat.money.ledger.sqlite._Transaction.save", explode)
     for change in (
         lambda: ledger.hold("a", [Spend(calls=1)]),
         lambda: ledger.begin(held.id),

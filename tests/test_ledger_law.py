@@ -16,8 +16,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from postgres_server import PostgresServer
 from rheostat import MemoryLedger
-from rheostat.ledger import entry, law
-from rheostat.ledger import postgres as postgres_ledger
+from rheostat.money.ledger import entry, law
+from rheostat.money.ledger import postgres as postgres_ledger
 from rheostat.testing import ledger_machine
 from stores import MemoryStore, PostgresStore, SQLiteStore
 

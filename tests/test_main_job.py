@@ -14,10 +14,10 @@ import pytest
 from conftest import Runner, in_loop
 from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, MathsAnswer, PythonTests, build_solver, resolve
 from rheostat.bench.truth import server_tokens
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
-from rheostat.pricing import FREE
+from rheostat.money.pricing import FREE
+from rheostat.task import Effort, ThinkingPlan
 
 pytestmark = pytest.mark.model
 QUESTION = "A box holds 12 eggs. Mia buys 4 boxes and uses 9 eggs. How many eggs are left?"

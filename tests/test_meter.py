@@ -30,7 +30,7 @@ from rheostat import (
     build_solver,
 )
 from rheostat.flow import Effect, adrive, drive
-from rheostat.pricing import Terms, listed_price
+from rheostat.money.pricing import Terms, listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for
 from rheostat.providers.dial import reply_from
 
@@ -48,7 +48,7 @@ def spend_once(at: Endpoint, budget: Budget, *, asynchronous: bool, meter: Meter
     ledger.open(Account("a", budget))
 
     def flow() -> Any:
-        from rheostat.effort import Effort, ThinkingPlan
+        from rheostat.task import Effort, ThinkingPlan
 
         plan = ThinkingPlan(effort=Effort.none, thinking_tokens=0, answer_tokens=20)
         settings = at.dial.encode(plan, "whole", temperature=None, schema=None)

@@ -28,10 +28,10 @@ from rheostat import (
     MemoryLedger,
     ThinkingChatModel,
 )
-from rheostat.difficulty import THOUGHT_WITH
 from rheostat.providers import endpoint_for
 from rheostat.testing import timeless
 from rheostat.testing.server import Fault, ProviderServer, Turn
+from rheostat.thinking.difficulty import THOUGHT_WITH
 from wire import ADAPTIVE, CHAT, MANUAL, RESPONSE, Api, on_every_api, simulated
 
 ASK: Any = {"messages": [HumanMessage("What is 2 * 3, and that times 7?")]}
@@ -437,7 +437,7 @@ def test_an_unknown_tool_is_told_which_there_are() -> None:
 def test_a_tool_that_hangs_is_given_up() -> None:
     import time
 
-    from rheostat.toolcalls import terms
+    from rheostat.agents.tools import terms
 
     @tool
     def slow() -> str:
@@ -497,7 +497,7 @@ def test_the_same_call_over_and_over_is_stopped() -> None:
 
 
 def test_a_tool_with_a_price(run: Runner) -> None:
-    from rheostat.toolcalls import terms
+    from rheostat.agents.tools import terms
 
     with simulated(call(), DONE) as server:
         case = Case(CHAT, server)
@@ -511,7 +511,7 @@ def test_a_tool_with_a_price(run: Runner) -> None:
 
 
 def test_a_tool_that_doesnt_fit_isnt_run() -> None:
-    from rheostat.toolcalls import terms
+    from rheostat.agents.tools import terms
 
     priced = terms(multiply.model_copy(), usd="15")
     with simulated(call(), DONE) as server:

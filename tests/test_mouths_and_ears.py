@@ -21,9 +21,9 @@ from rheostat.cli.app import app
 from rheostat.cli.safe_text import escape, for_csv, visible
 from rheostat.errors import BadInput
 from rheostat.files import read_text
-from rheostat.ledger import open_ledger
 from rheostat.local import CATALOGUE, store
-from rheostat.pricing import PRICES, own_prices
+from rheostat.money.ledger import open_ledger
+from rheostat.money.pricing import PRICES, own_prices
 
 HOSTILE = {
     "clears the screen": "\x1b[2J\x1b[H",

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rheostat import BadInput, Caps, Difficulty, Effort, Policy, Room, Spend, ThinkingPlan, heuristic
-from rheostat.difficulty import Agreement
-from rheostat.effort import parse_wish
 from rheostat.evidence.votes import Votes, boundary, first_draw
-from rheostat.policy import ModelFacts, Progress
+from rheostat.judgement.policy import ModelFacts, Progress
+from rheostat.task import parse_wish
+from rheostat.thinking.difficulty import Agreement
 
 LEVELS = {Effort.none: 0, Effort.minimal: 16, Effort.low: 64, Effort.medium: 128, Effort.high: 512}
 MODEL = ModelFacts(name="m", levels=LEVELS, least_useful_thinking_tokens=32)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 import lock
 from rheostat import Budget, Effort, ModelUnknown, ThinkingPlan, build_solver
-from rheostat.pricing import listed_price
+from rheostat.money.pricing import listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for, failure, hosted_endpoint
 from rheostat.providers.dial import reply_from
 from rheostat.providers.llama_cpp import thinking_tokens_of

@@ -16,12 +16,12 @@ from conftest import Runner
 from postgres_server import PostgresServer
 from rheostat import Account, AdaptiveThinking, Budget, MemoryLedger, PostgresLedger, SQLiteLedger, build_solver
 from rheostat.cli.app import app
-from rheostat.events import listen
-from rheostat.ledger import StepRecord
-from rheostat.ledger.rows import MIGRATIONS
+from rheostat.graph.events import listen
+from rheostat.money.ledger import StepRecord
+from rheostat.money.ledger.rows import MIGRATIONS
+from rheostat.money.usage import Spend
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Fault, Turn
-from rheostat.usage import Spend
 from wire import ADAPTIVE, CHAT, Api, on_every_api, simulated
 
 

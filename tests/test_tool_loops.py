@@ -16,8 +16,8 @@ from langgraph.types import Command
 
 from conftest import Runner
 from rheostat import AdaptiveThinking, AgentNodes, Budget, build_agent, terms
-from rheostat.agent_nodes import AgentGraphState
-from rheostat.shaping import closed, shorter
+from rheostat.agents.nodes import AgentGraphState
+from rheostat.calling.shape import closed, shorter
 from rheostat.testing import ScriptedModel, free
 
 BUDGET = Budget(calls=60, seconds=60)

@@ -11,8 +11,8 @@ from langchain_core.language_models import BaseChatModel
 from pydantic import SecretStr
 
 from rheostat import Effort
-from rheostat.effort import ThinkingPlan
 from rheostat.providers import endpoint_for
+from rheostat.task import ThinkingPlan
 from rheostat.testing.server import ProviderServer
 from wire import ADAPTIVE, ALWAYS, Api, Caller, Way
 

@@ -15,7 +15,7 @@ from tenacity import wait_none
 from conftest import in_loop
 from rheostat import Account, Budget, Effort, MemoryLedger, Meter, ThinkingPlan
 from rheostat.flow import adrive, drive
-from rheostat.policy import Caps, Policy
+from rheostat.judgement.policy import Caps, Policy
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.providers.dial import SEAM, Reply, Step
 from rheostat.testing.server import ProviderServer, Turn

@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from rheostat import _moved
+
 if TYPE_CHECKING:
-    from rheostat.agent_nodes import AgentNodes, build_agent
-    from rheostat.autonomous import build_autonomous
-    from rheostat.budget import Budget, Room
-    from rheostat.builders import SolverContext, build_solver
+    from rheostat.agents.autonomous import build_autonomous
+    from rheostat.agents.coder import build_coder
+    from rheostat.agents.middleware import AdaptiveThinking
+    from rheostat.agents.nodes import AgentNodes, build_agent
+    from rheostat.agents.tools import terms
     from rheostat.calling.instrument import install_gate, remove_gate
+    from rheostat.calling.meter import Meter
     from rheostat.chat_model import ThinkingChatModel
-    from rheostat.coder import build_coder
-    from rheostat.difficulty import Agreement, heuristic
-    from rheostat.effort import Difficulty, Effort, ThinkingPlan
     from rheostat.errors import (
         BadInput,
         BudgetExceeded,
@@ -49,7 +50,11 @@ if TYPE_CHECKING:
         as_verifier,
     )
     from rheostat.graph.state import RheostatState, read
-    from rheostat.ledger import (
+    from rheostat.judgement.policy import Caps, Policy
+    from rheostat.judgement.schedule import Pacing
+    from rheostat.models import resolve
+    from rheostat.money.budget import Budget, Room
+    from rheostat.money.ledger import (
         Account,
         Ledger,
         MemoryLedger,
@@ -60,15 +65,12 @@ if TYPE_CHECKING:
         latest_reading,
         open_ledger,
     )
-    from rheostat.meter import Meter
-    from rheostat.middleware import AdaptiveThinking
-    from rheostat.models import resolve
-    from rheostat.pacing import Pacing
-    from rheostat.policy import Caps, Policy
-    from rheostat.pricing import FREE, Price
+    from rheostat.money.pricing import FREE, Price
+    from rheostat.money.usage import Spend, usd
     from rheostat.providers import Endpoint, endpoint_for
-    from rheostat.toolcalls import terms
-    from rheostat.usage import Spend, usd
+    from rheostat.solver.build import SolverContext, build_solver
+    from rheostat.task import Difficulty, Effort, ThinkingPlan
+    from rheostat.thinking.difficulty import Agreement, heuristic
 
 __all__ = [
     "FREE",
@@ -145,16 +147,16 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "rheostat.agent_nodes": (
+    "rheostat.agents.nodes": (
         "AgentNodes",
         "build_agent",
     ),
-    "rheostat.autonomous": ("build_autonomous",),
-    "rheostat.budget": (
+    "rheostat.agents.autonomous": ("build_autonomous",),
+    "rheostat.money.budget": (
         "Budget",
         "Room",
     ),
-    "rheostat.builders": (
+    "rheostat.solver.build": (
         "SolverContext",
         "build_solver",
     ),
@@ -163,12 +165,12 @@ _ROOMS = {
         "remove_gate",
     ),
     "rheostat.chat_model": ("ThinkingChatModel",),
-    "rheostat.coder": ("build_coder",),
-    "rheostat.difficulty": (
+    "rheostat.agents.coder": ("build_coder",),
+    "rheostat.thinking.difficulty": (
         "Agreement",
         "heuristic",
     ),
-    "rheostat.effort": (
+    "rheostat.task": (
         "Difficulty",
         "Effort",
         "ThinkingPlan",
@@ -195,7 +197,7 @@ _ROOMS = {
         "VerifierInvalid",
     ),
     "rheostat.graph.state": ("RheostatState", "read"),
-    "rheostat.ledger": (
+    "rheostat.money.ledger": (
         "Account",
         "Ledger",
         "MemoryLedger",
@@ -206,15 +208,15 @@ _ROOMS = {
         "latest_reading",
         "open_ledger",
     ),
-    "rheostat.meter": ("Meter",),
-    "rheostat.middleware": ("AdaptiveThinking",),
+    "rheostat.calling.meter": ("Meter",),
+    "rheostat.agents.middleware": ("AdaptiveThinking",),
     "rheostat.models": ("resolve",),
-    "rheostat.pacing": ("Pacing",),
-    "rheostat.policy": (
+    "rheostat.judgement.schedule": ("Pacing",),
+    "rheostat.judgement.policy": (
         "Caps",
         "Policy",
     ),
-    "rheostat.pricing": (
+    "rheostat.money.pricing": (
         "FREE",
         "Price",
     ),
@@ -222,8 +224,8 @@ _ROOMS = {
         "Endpoint",
         "endpoint_for",
     ),
-    "rheostat.toolcalls": ("terms",),
-    "rheostat.usage": (
+    "rheostat.agents.tools": ("terms",),
+    "rheostat.money.usage": (
         "Spend",
         "usd",
     ),
@@ -243,6 +245,9 @@ _ROOMS = {
 }
 """Where each name lives. Loaded when it is first asked for: a ledger needs neither LangGraph nor an SDK."""
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:

@@ -20,24 +20,24 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap, Run
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field
 
-from rheostat import streams
-from rheostat.budget import Budget
+from rheostat.calling import stream as streams
 from rheostat.calling.instrument import refusal_in
+from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Call
-from rheostat.difficulty import THOUGHT_WITH
-from rheostat.effort import Wish, parse_wish
+from rheostat.calling.step import Ready, Thinker
+from rheostat.calling.waits import pause
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
-from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
-from rheostat.meter import Meter
+from rheostat.judgement.policy import Caps, Policy
+from rheostat.judgement.schedule import Pacing
 from rheostat.models import models_of, resolve
-from rheostat.pacing import Pacing
-from rheostat.policy import Caps, Policy
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
 from rheostat.providers.generic import accepted
-from rheostat.request import pause
-from rheostat.thinker import Ready, Thinker
+from rheostat.task import Wish, parse_wish
+from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["ThinkingChatModel", "instead_of"]
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from rheostat.errors import ModelUnknown
 from rheostat.local import CATALOGUE, LocalServer, require_model, start_server
 from rheostat.local.server import shared_server
-from rheostat.pricing import FREE, Price
+from rheostat.money.pricing import FREE, Price
 from rheostat.providers import Endpoint, endpoint_for, hosted_endpoint
 from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
 from rheostat.providers.servers import SERVERS, ChatServer, ServerDial, inspect_server

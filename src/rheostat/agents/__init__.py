@@ -1,1 +1,5 @@
-"""Agents over tools and repositories."""
+"""Agents that think under a budget: the middleware, ready agents, the coder, autonomous tasks.
+
+In: LangChain's agents, tools, a repository. Out: each step planned, sent by the agent's own model, and corrected on
+evidence. What is charged is decided in `rheostat.calling`, never here.
+"""

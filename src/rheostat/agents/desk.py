@@ -17,8 +17,8 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
 from rheostat.errors import BadInput
-from rheostat.events import emit
 from rheostat.evidence.verifiers import Verdict
+from rheostat.graph.events import emit
 from rheostat.sandbox import Sandbox, choose
 from rheostat_tools import Workspace, test_runner
 from rheostat_tools.edits import Edit, Refused, Whole, edits_of

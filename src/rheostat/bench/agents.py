@@ -23,13 +23,13 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import StructuredTool
 from langgraph.checkpoint.memory import InMemorySaver
 
-from rheostat.agent_nodes import build_agent
-from rheostat.budget import Budget
-from rheostat.coder import build_coder
+from rheostat.agents.coder import build_coder
+from rheostat.agents.middleware import AdaptiveThinking
+from rheostat.agents.nodes import build_agent
 from rheostat.evidence.verifiers import Verdict
 from rheostat.graph.state import read
-from rheostat.middleware import AdaptiveThinking
 from rheostat.models import resolve
+from rheostat.money.budget import Budget
 from rheostat.providers import Endpoint
 
 __all__ = ["main"]

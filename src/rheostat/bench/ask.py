@@ -17,11 +17,11 @@ from typing import Any
 
 from rheostat.bench.problems import Problem, ask_problems
 from rheostat.bench.ways import table
-from rheostat.effort import Effort, ThinkingPlan
+from rheostat.calling.sample import shaped
 from rheostat.evidence.asking import WAYS, WayName, ask, finish
-from rheostat.exchange import shaped
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["main"]
 

@@ -11,14 +11,14 @@ import random
 import sys
 
 from rheostat.bench.truth import server_tokens
-from rheostat.budget import Budget
-from rheostat.builders import build_solver
 from rheostat.errors import BudgetExceeded
 from rheostat.graph.state import read
+from rheostat.judgement.policy import Caps
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
-from rheostat.policy import Caps
-from rheostat.state import SolverInput
+from rheostat.money.budget import Budget
+from rheostat.solver.build import build_solver
+from rheostat.solver.state import SolverInput
 
 __all__ = ["main"]
 

@@ -20,16 +20,16 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.budget import Budget
-from rheostat.clamps import Clamps
-from rheostat.effort import Effort, ThinkingPlan
+from rheostat.calling.meter import Meter
+from rheostat.calling.step import Ready, Thinker
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import drive
-from rheostat.ledger import Account, MemoryLedger, StepRecord
-from rheostat.meter import Meter
 from rheostat.models import resolve
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, MemoryLedger, StepRecord
 from rheostat.providers import Endpoint
-from rheostat.thinker import Ready, Thinker
+from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.clamps import Clamps
 
 __all__ = ["levels", "main", "replayed"]
 

@@ -20,12 +20,12 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage
 
 from rheostat.bench.together import together, wait_for_the_others
-from rheostat.budget import Budget
+from rheostat.calling.purse import OnContention
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BudgetExceeded
-from rheostat.ledger import Account, Ledger, MemoryLedger, open_ledger
-from rheostat.policy import Caps
-from rheostat.purse import OnContention
+from rheostat.judgement.policy import Caps
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Ledger, MemoryLedger, open_ledger
 from rheostat.sandbox.processes import python_module
 from rheostat.testing import Said, scripted
 

@@ -18,10 +18,10 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 
 from rheostat.bench.together import together, wait_for_the_others
-from rheostat.budget import Budget
-from rheostat.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading, open_ledger
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Ledger, MemoryLedger, Reading, latest_reading, open_ledger
+from rheostat.money.usage import Spend
 from rheostat.sandbox.processes import python_module
-from rheostat.usage import Spend
 
 __all__ = ["main"]
 

@@ -16,14 +16,14 @@ from typing import Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
 
-from rheostat.budget import Budget
-from rheostat.builders import build_solver
-from rheostat.effort import Effort, ThinkingPlan
+from rheostat.calling.meter import Meter
 from rheostat.evidence.verifiers import Verdict
 from rheostat.flow import drive
-from rheostat.ledger import Account, MemoryLedger
-from rheostat.meter import Meter
-from rheostat.policy import Caps, Policy
+from rheostat.judgement.policy import Caps, Policy
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, MemoryLedger
+from rheostat.solver.build import build_solver
+from rheostat.task import Effort, ThinkingPlan
 from rheostat.testing import scripted
 
 __all__ = ["main"]

@@ -23,10 +23,10 @@ from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
 from pydantic import SecretStr
 
-from rheostat.agent_nodes import AgentGraphState, AgentNodes, build_agent
-from rheostat.budget import Budget
+from rheostat.agents.middleware import AdaptiveThinking
+from rheostat.agents.nodes import AgentGraphState, AgentNodes, build_agent
 from rheostat.chat_model import ThinkingChatModel
-from rheostat.middleware import AdaptiveThinking
+from rheostat.money.budget import Budget
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.testing import Said, ScriptedModel, scripted
 from rheostat.testing.server import Turn, provider_server

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from rheostat.bench.problems import Problem
-from rheostat.budget import Budget
-from rheostat.builders import build_solver
-from rheostat.effort import Effort
 from rheostat.evidence.verifiers import PythonTests
 from rheostat.graph.state import read as readings
-from rheostat.policy import Caps
+from rheostat.judgement.policy import Caps
+from rheostat.money.budget import Budget
 from rheostat.providers import Endpoint
+from rheostat.solver.build import build_solver
+from rheostat.task import Effort
 
 __all__ = ["BUDGETS", "Outcome", "Setting", "fixed_settings", "read", "run"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rheostat.bench.problems import Problem, ask_problems
-from rheostat.effort import Kind
 from rheostat.evidence.asking import WAYS
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.running import worked_out
+from rheostat.task import Kind
 
 __all__ = ["Cell", "answer_of_row", "cells", "chosen", "table"]
 

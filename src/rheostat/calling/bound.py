@@ -11,9 +11,9 @@ from rheostat.calling.prefixes import known_tokens
 from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked, unbounded_tools
 from rheostat.errors import BadInput, NoPrice
-from rheostat.pricing import FREE, Price, Terms, context_of, price_of
+from rheostat.money.pricing import FREE, Price, Terms, context_of, price_of
+from rheostat.money.usage import Spend
 from rheostat.providers.profiles import most_output_tokens
-from rheostat.usage import Spend
 
 __all__ = ["MOMENT_SECONDS", "bound", "estimate", "limits_of", "planned", "prices_of", "refuse_unknown"]
 

@@ -23,18 +23,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rheostat.budget import Room
 from rheostat.calling.bound import MOMENT_SECONDS, bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.usage import Body
 from rheostat.calling.wire import Asked
 from rheostat.errors import BudgetExceeded, LedgerError
 from rheostat.flow import Effect, Flow
-from rheostat.ledger import Ledger, Reservation
-from rheostat.ledger.line import last_word_of, line_of, patiently
-from rheostat.pricing import Terms
+from rheostat.money.budget import Room
+from rheostat.money.ledger import Ledger, Reservation
+from rheostat.money.ledger.line import last_word_of, line_of, patiently
+from rheostat.money.pricing import Terms
+from rheostat.money.usage import Spend
 from rheostat.providers.failures import failure
-from rheostat.usage import Spend
 
 __all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "settle"]
 

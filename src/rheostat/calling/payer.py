@@ -15,12 +15,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rheostat.budget import Budget
 from rheostat.flow import Effect
-from rheostat.ledger import Ledger, Reservation
-from rheostat.ledger.line import Owner
-from rheostat.pricing import Price, Terms
-from rheostat.usage import Spend
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Ledger, Reservation
+from rheostat.money.ledger.line import Owner
+from rheostat.money.pricing import Price, Terms
+from rheostat.money.usage import Spend
 
 __all__ = ["PAYER", "Attempt", "Call", "Payer", "left", "lookups", "paid_by", "paying", "under"]
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from rheostat.calling.payer import Attempt, Call
-from rheostat.ledger import StepRecord
+from rheostat.money.ledger import StepRecord
 from rheostat.providers.dial import Reply
 
 __all__ = ["record_of"]

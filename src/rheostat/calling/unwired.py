@@ -27,9 +27,9 @@ from rheostat.calling.aws import install_botocore
 from rheostat.calling.payer import Attempt, Payer, left, paying
 from rheostat.calling.wire import Asked
 from rheostat.flow import drive
+from rheostat.money.usage import Spend
 from rheostat.providers.bounds import Overhead, input_bound
 from rheostat.providers.dial import Settings, reply_from
-from rheostat.usage import Spend
 
 __all__ = ["UNWIRED", "forget"]
 

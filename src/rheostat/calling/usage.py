@@ -16,8 +16,8 @@ import orjson
 from genai_prices import data_snapshot
 
 from rheostat.calling.wire import Asked, Flavor
-from rheostat.pricing import Terms
-from rheostat.usage import Spend
+from rheostat.money.pricing import Terms
+from rheostat.money.usage import Spend
 
 __all__ = ["Body"]
 

@@ -11,10 +11,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rheostat.budget import Budget
 from rheostat.cli.safe_text import escape
 from rheostat.cli.view import bars, spend_line
-from rheostat.ledger import Reading
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Reading
 
 __all__ = ["AgentView"]
 

@@ -13,21 +13,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 
-from rheostat.agent_nodes import build_agent
-from rheostat.autonomous import build_autonomous
-from rheostat.budget import Budget
+from rheostat.agents.autonomous import build_autonomous
+from rheostat.agents.coder import build_coder
+from rheostat.agents.nodes import build_agent
 from rheostat.cli.agent_view import AgentView
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.safe_text import escape
 from rheostat.cli.view import spend_line
-from rheostat.coder import build_coder
-from rheostat.effort import parse_wish
 from rheostat.errors import BadInput
 from rheostat.graph.state import read
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
+from rheostat.money.budget import Budget
 from rheostat.providers import Endpoint
 from rheostat.sandbox import Sandbox
+from rheostat.task import parse_wish
 from rheostat_tools import Workspace, calculator, python_tool
 
 __all__ = ["agent", "auto", "code"]

@@ -18,12 +18,12 @@ from rheostat.bench import report
 from rheostat.bench.problems import Problem, demo_problems, live_problems
 from rheostat.bench.run import Outcome, Setting, fixed_settings, read, run
 from rheostat.bench.truth import server_tokens
-from rheostat.budget import Budget
 from rheostat.cli.fetch import ensure_model
 from rheostat.errors import BadInput
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
-from rheostat.pricing import Price
+from rheostat.money.budget import Budget
+from rheostat.money.pricing import Price
 
 app = typer.Typer(help="Measure: accuracy, tokens and cost of adaptive and fixed thinking.", no_args_is_help=True)
 

@@ -12,8 +12,8 @@ from rich.table import Table
 
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
-from rheostat.ledger import StepRecord, open_ledger
-from rheostat.usage import usd
+from rheostat.money.ledger import StepRecord, open_ledger
+from rheostat.money.usage import usd
 
 __all__ = ["explain"]
 

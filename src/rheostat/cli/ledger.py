@@ -15,14 +15,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.budget import Budget
 from rheostat.cli.safe_text import escape, for_csv
 from rheostat.errors import BadInput
-from rheostat.ledger import Account, Line, Reading, Window, open_ledger
-from rheostat.ledger.durable import DurableLedger
-from rheostat.ledger.journal import By, as_row, read_export, totals
-from rheostat.ledger.journal import reconcile as match
-from rheostat.usage import Spend, usd
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Line, Reading, Window, open_ledger
+from rheostat.money.ledger.durable import DurableLedger
+from rheostat.money.ledger.journal import By, as_row, read_export, totals
+from rheostat.money.ledger.journal import reconcile as match
+from rheostat.money.usage import Spend, usd
 
 app = typer.Typer(
     help="Look into a ledger, and set right what nobody knows.\n\n"

@@ -15,21 +15,21 @@ from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 
-from rheostat.budget import Budget
-from rheostat.builders import build_solver
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.safe_text import escape, visible
 from rheostat.cli.view import SolveView, spend_line
-from rheostat.difficulty import check_question
-from rheostat.effort import parse_wish
 from rheostat.errors import BadInput, LimitWarning
 from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
 from rheostat.files import read_text
 from rheostat.graph.state import KEY, read
-from rheostat.ledger import MemoryLedger, open_ledger
-from rheostat.ledger.durable import DurableLedger
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import MemoryLedger, open_ledger
+from rheostat.money.ledger.durable import DurableLedger
+from rheostat.solver.build import build_solver
+from rheostat.task import parse_wish
+from rheostat.thinking.difficulty import check_question
 
 __all__ = ["solve"]
 

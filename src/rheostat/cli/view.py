@@ -11,10 +11,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rheostat.budget import Budget
 from rheostat.cli.safe_text import escape
-from rheostat.ledger import Reading
-from rheostat.usage import usd
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Reading
+from rheostat.money.usage import usd
 
 __all__ = ["SolveView", "bars", "spend_line"]
 

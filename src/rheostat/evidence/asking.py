@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from rheostat.effort import Kind
 from rheostat.evidence.forms import AnswerForm
+from rheostat.task import Kind
 
 __all__ = ["WAYS", "Way", "WayName", "ask", "finish", "ways_for"]
 

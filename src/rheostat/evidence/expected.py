@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rheostat.effort import Kind
 from rheostat.evidence.answers import Answer, answer_of, asked_form, read_answer
 from rheostat.evidence.answers.spoken import said
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import JsonSchema, Verifier
+from rheostat.task import Kind
 
 __all__ = ["Expected"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from rheostat.ledger import Reading, latest_reading
+from rheostat.money.ledger import Reading, latest_reading
 
 __all__ = ["KEY", "RheostatState", "legacy", "merge", "read"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rheostat.effort import Kind
 from rheostat.errors import ModelUnknown
 from rheostat.evidence.asking import WayName
+from rheostat.task import Kind
 
 __all__ = ["CATALOGUE", "DEFAULT_MODEL", "LocalModel", "local_model"]
 

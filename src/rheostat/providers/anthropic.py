@@ -19,14 +19,14 @@ from typing import Any, cast
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
-from rheostat.pricing import Terms
+from rheostat.money.pricing import Terms
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
 from rheostat.providers.failures import read_failure
 from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels, with_margin
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["GENERATIONS", "AnthropicDial", "Generation", "Told", "ask_about", "generation_of"]
 

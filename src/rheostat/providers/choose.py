@@ -12,7 +12,7 @@ from langchain_openai import ChatOpenAI
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rheostat.errors import BadInput, MissingExtra, ModelUnknown, SettingWarning
-from rheostat.pricing import FREE, Price, declared_price, price_of
+from rheostat.money.pricing import FREE, Price, declared_price, price_of
 from rheostat.providers.anthropic import AnthropicDial, ask_about
 from rheostat.providers.dial import Dial, Endpoint
 from rheostat.providers.generic import DIRECT, LEVELS, GenericDial

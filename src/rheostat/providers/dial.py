@@ -9,12 +9,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
-from rheostat.policy import ModelFacts
-from rheostat.pricing import LIST, Price, Terms
+from rheostat.judgement.policy import ModelFacts
+from rheostat.money.pricing import LIST, Price, Terms
+from rheostat.money.usage import Spend
 from rheostat.providers.bounds import Overhead
-from rheostat.usage import Spend
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = [
     "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Steer", "Step", "Stop",

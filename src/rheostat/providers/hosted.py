@@ -8,11 +8,11 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
-from rheostat.policy import ModelFacts
+from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import Messages, Phase, Reply, Settings, Steer, reply_from
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels", "takes_effort", "with_margin"]
 

@@ -13,12 +13,12 @@ from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["INTEGRATIONS", "BedrockClaudeDial", "Integration", "TableDial", "integration_of", "model_of"]
 

@@ -22,15 +22,15 @@ from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
 
-from rheostat.effort import Kind, ThinkingPlan
 from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
-from rheostat.policy import ModelFacts
+from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 from rheostat.providers.servers import ChatServer
+from rheostat.task import Kind, ThinkingPlan
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
 

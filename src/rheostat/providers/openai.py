@@ -14,13 +14,13 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 
-from rheostat.difficulty import THOUGHT_WITH
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.flow import Effect
-from rheostat.pricing import Terms
+from rheostat.money.pricing import Terms
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels, with_margin
+from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update", "has_dial", "steered"]
 

@@ -20,13 +20,13 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
 from rheostat.addresses import without_password
-from rheostat.effort import Effort, ThinkingPlan
 from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
-from rheostat.policy import ModelFacts
+from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["SERVERS", "ChatServer", "Found", "Server", "ServerDial", "inspect_server"]
 

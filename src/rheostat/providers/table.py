@@ -17,12 +17,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 from langchain_openai.data._profiles import _PROFILES as OPENAI
 
-from rheostat.effort import Effort, ThinkingPlan
-from rheostat.policy import Caps, Policy
+from rheostat.judgement.policy import Caps, Policy
 from rheostat.providers.choose import endpoint_for
 from rheostat.providers.dial import Endpoint
 from rheostat.providers.hosted import takes_effort
 from rheostat.providers.openai import has_dial
+from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["main", "page"]
 

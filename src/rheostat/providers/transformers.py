@@ -18,13 +18,13 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import ConfigDict
 
-from rheostat.effort import ThinkingPlan
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect
-from rheostat.policy import ModelFacts
+from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
+from rheostat.task import ThinkingPlan
 
 __all__ = ["ChatTransformers", "TransformersDial"]
 

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from rheostat.budget import Budget
 from rheostat.errors import BudgetExceeded, HoldExceeded, LimitWarning
-from rheostat.ledger import Account, Ledger, Reading, Window
-from rheostat.ledger.entry import OPEN
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Ledger, Reading, Window
+from rheostat.money.ledger.entry import OPEN
+from rheostat.money.usage import Spend
 from rheostat.testing.truth import Event, LedgerTruth
 from rheostat.testing.waits import AMOUNTS, Waits, part
-from rheostat.usage import Spend
 
 __all__ = ["Store", "ledger_machine"]
 

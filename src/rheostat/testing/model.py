@@ -16,10 +16,10 @@ from langchain_core.runnables import Runnable
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import ConfigDict, Field, PrivateAttr
 
-from rheostat.pricing import FREE, declare_price
+from rheostat.money.pricing import FREE, declare_price
+from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, endpoint_for
 from rheostat.providers.integrations import model_of
-from rheostat.usage import Spend
 
 __all__ = ["Said", "ScriptedModel", "free", "scripted"]
 

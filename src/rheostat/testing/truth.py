@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from rheostat.budget import Budget
-from rheostat.ledger import Account, Ledger, Reading
-from rheostat.usage import Spend
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Ledger, Reading
+from rheostat.money.usage import Spend
 
 __all__ = ["Event", "LedgerTruth", "timeless"]
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, rule
 
 from rheostat.errors import BudgetExceeded
-from rheostat.ledger import Ledger
+from rheostat.money.ledger import Ledger
+from rheostat.money.usage import Spend
 from rheostat.testing.truth import Event, LedgerTruth
-from rheostat.usage import Spend
 
 __all__ = ["AMOUNTS", "Waits", "part"]
 

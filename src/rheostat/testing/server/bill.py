@@ -8,7 +8,7 @@ from typing import Any
 
 from genai_prices import Usage, calc_price
 
-from rheostat.usage import usd_nanos
+from rheostat.money.usage import usd_nanos
 
 __all__ = ["Bill", "Line"]
 

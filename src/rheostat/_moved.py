@@ -1,0 +1,60 @@
+"""Import paths from before the wings: they work on, with a warning that names the new one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from collections.abc import Sequence
+from types import ModuleType
+
+__all__ = ["install"]
+
+_MOVED = {
+    "usage": "money.usage", "budget": "money.budget", "pricing": "money.pricing", "ledger": "money.ledger",
+    "effort": "task", "difficulty": "thinking.difficulty", "clamps": "thinking.clamps", "policy": "judgement.policy",
+    "pacing": "judgement.schedule", "meter": "calling.meter", "purse": "calling.purse", "request": "calling.waits",
+    "exchange": "calling.sample", "asked": "calling.call_options", "streams": "calling.stream",
+    "thinker": "calling.step", "fitting": "calling.fit", "shaping": "calling.shape", "events": "graph.events",
+    "cover": "graph.unplanned", "state": "solver.state", "builders": "solver.build", "nodes": "solver",
+    "agent": "agents.core", "middleware": "agents.middleware", "agent_nodes": "agents.nodes",
+    "toolcalls": "agents.tools", "coder": "agents.coder", "autonomous": "agents.autonomous",
+    "guided": "agents.guided", "otel": "report.spans",
+}  # fmt: skip
+
+
+class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Asked first: below a module that has moved, files would be found and run a second time."""
+
+    def __init__(self) -> None:
+        self._specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """A spec, if the module has moved."""
+        package, _, rest = name.partition(".")
+        if package != "rheostat" or rest.partition(".")[0] not in _MOVED:
+            return None
+        return importlib.machinery.ModuleSpec(name, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """The module under its new name."""
+        old, _, below = spec.name.removeprefix("rheostat.").partition(".")
+        new = ".".join(filter(None, ("rheostat", _MOVED[old], below)))
+        warnings.warn(f"{spec.name} is {new} now", DeprecationWarning, stacklevel=2)
+        module = importlib.import_module(new)
+        self._specs[module.__name__] = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It ran already, and keeps its own spec."""
+        module.__spec__ = self._specs[module.__name__]
+
+
+def install() -> None:
+    """Once, when the package is imported."""
+    if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Moved())

@@ -1,0 +1,298 @@
+"""`build_autonomous`: a long task under a hard cap: steps, an allowance for each, check-ins, a report that is paid for.
+
+start → outline → (work → check in → (outline again))* → report. Each step is an agent with an account of its own
+beneath the run's: what it leaves goes back to the others. At chosen fractions of the budget a human is asked by an
+interrupt. The report is paid for in advance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableBinding, RunnableMap, RunnableSequence
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import interrupt
+from pydantic import BaseModel, Field
+
+from rheostat.agents.guided import Sending
+from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, build_agent
+from rheostat.calling.payer import Payer, paid_by
+from rheostat.chat_model import instead_of
+from rheostat.errors import BadInput, BudgetExceeded
+from rheostat.flow import Effect, Flow
+from rheostat.graph.events import emit
+from rheostat.graph.node import FlowNode
+from rheostat.graph.state import KEY, read
+from rheostat.money.budget import Budget, Room
+from rheostat.money.usage import NANOS_PER_USD
+from rheostat.providers import Endpoint
+
+__all__ = ["AutonomousState", "build_autonomous"]
+
+_BOUND = ("tools", "tool_choice", "response_format")
+_MOST_STEPS = 8
+_REPORT_SHARE = 0.15
+"""Of the budget, kept back for the outline that is made again and for the report."""
+_GENEROSITY = 1.5
+"""An even share of what is left is too little for the hard steps; easy ones give back what they don't need."""
+_LIMITS = {"usd_nanos": "usd", "tokens": "tokens", "output_tokens": "output_tokens",
+           "thinking_tokens": "thinking_tokens", "calls": "calls"}  # fmt: skip
+
+
+class Outline(BaseModel):
+    """The steps that lead to the goal, in order."""
+
+    steps: list[str] = Field(description="One to eight steps, each a short instruction to somebody with the tools.")
+
+
+class AutonomousState(AgentGraphState, total=False):
+    """The agent's state, and where the task stands."""
+
+    task: str
+    """What is to be done."""
+    steps: list[str]
+    """What is left to do, the next one first."""
+    done: list[dict[str, Any]]
+    """Each step that was worked on: `step`, `result`, `finished`, `spend` (of its account)."""
+    outlines: int
+    """How often the steps were laid out."""
+    asked: list[float]
+    """Fractions of the budget at which a human was asked."""
+    said: list[str]
+    """What the human said."""
+    heard: int
+    """So much of it the steps were laid out with."""
+    status: str
+    """`done`, `cap` (the budget is used up), `stopped` (by a human)."""
+    report: str
+
+
+class AutonomousInput(TypedDict, total=False):
+    """What a caller gives."""
+
+    task: str
+
+
+class _Plan:
+    """The nodes."""
+
+    def __init__(
+        self, nodes: AgentNodes, chat: BaseChatModel, tools: Sequence[BaseTool | Callable[..., Any]],
+        endpoint: Endpoint, check_in: Sequence[float], options: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self.nodes, self.core, self._chat, self._tools = nodes, nodes.core, chat, tools
+        self._endpoint, self._check_in, self._options = endpoint, sorted(check_in), options
+
+    def start(self, state: AutonomousState) -> Flow[dict[str, Any]]:
+        task = (state.get("task") or "").strip()
+        if not task:
+            raise BadInput('there is no task: invoke({"task": "…"})')
+        said = HumanMessage(task)
+        opened = yield from self.core.start({**state, "messages": [said]})
+        return {
+            **opened, "messages": [said], "steps": [], "done": [], "outlines": 0, "asked": [], "said": [], "heard": 0,
+            "status": "", "report": "",
+        }  # fmt: skip
+
+    def outline(self, state: AutonomousState) -> Flow[dict[str, Any]]:
+        """Lay out what is left to do."""
+        sofar = "\n".join(f"- {each['step']}: {each['result'][:300]}" for each in state["done"])
+        words = f"Task: {state['task']}\n"
+        words += f"\nDone so far:\n{sofar}\n" if sofar else ""
+        words += _said(state)
+        words += f"\nLay out what is left to do, in one to {_MOST_STEPS} steps. Tools: {', '.join(self.nodes.names)}."
+
+        asked = self._chat.with_structured_output(Outline, include_raw=True)
+
+        def send(sending: Sending) -> Effect:
+            ask = sending.runnable()
+            if not sending.alone:
+                ask = instead_of(asked, self._chat, ask)
+            return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
+
+        found, readings, _ = yield from self.core.step(
+            state, self._chat, [HumanMessage(words)], _bound(asked), send, _raw
+        )
+        parsed = found.get("parsed") if isinstance(found, dict) else None
+        steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
+        steps = steps or ([] if state["done"] else [state["task"]])  # no outline: the task itself is the one step
+        emit("step", name="outline", steps=steps)
+        return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), KEY: readings}
+
+    def work(self, state: AutonomousState) -> Flow[dict[str, Any]]:
+        """Do the next step, under an allowance."""
+        step, *rest = state["steps"]
+        meter, account = yield from self.core.open(state)
+        room = yield from meter.room(account)
+        allowance = _allowance(room, self.core.budget, len(state["steps"]))
+        if allowance is None:
+            return {"steps": [], "status": "cap"}
+        emit("step", name="work", step=step, allowance=str(allowance))
+        graph = _agent(self._endpoint, self._tools, allowance, self._options)
+        before = "\n".join(f"- {each['step']}: {each['result'][:500]}" for each in state["done"])
+        words = f"The whole task: {state['task']}\n\nDone before:\n{before or '- nothing'}\n\nDo this now: {step}"
+        inputs: Any = {"messages": [HumanMessage(words)]}
+        try:
+            with paid_by(Payer(meter.ledger, account, self.core.budget)):
+                result = yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs))
+        except BudgetExceeded as refused:
+            stopped = {"thinking": {"stopped": str(refused)}}
+            result = {"messages": [AIMessage(f"Not done: {refused}")], KEY: stopped}
+        found = read(result)
+        finished = not (found["thinking"].get("stopped") or found["thinking"].get("last_word"))
+        entry = {"step": step, "result": result["messages"][-1].text, "finished": finished, "spend": found["run"]}
+        readings = yield from self.core.readings(meter, account)
+        return {"steps": rest, "done": [*state["done"], entry], KEY: readings}
+
+    def check_in(self, state: AutonomousState) -> Flow[dict[str, Any]]:
+        """Ask a human at chosen fractions of the budget."""
+        yield from ()
+        run = read(state)["run"]
+        used = _used(run, self.core.budget)
+        due = [fraction for fraction in self._check_in if fraction <= used and fraction not in state["asked"]]
+        if not due or not state["steps"]:
+            return {}
+        answer = interrupt(
+            {
+                "type": "check_in", "used": round(used, 3), "spend": run, "next": state["steps"],
+                "done": [each["step"] for each in state["done"]],
+                "answer": '"go on", "stop", or an instruction',
+            }
+        )  # fmt: skip
+        if answer == "stop":
+            return {"asked": [*state["asked"], *due], "steps": [], "status": "stopped"}
+        said = [] if answer == "go on" else [str(answer)]
+        return {"asked": [*state["asked"], *due], "said": [*state["said"], *said]}
+
+    def report(self, state: AutonomousState) -> Flow[dict[str, Any]]:
+        """The last word."""
+        lines = [
+            f"- {each['step']} ({'done' if each['finished'] else 'not finished'}): {each['result'][:800]}"
+            for each in state["done"]
+        ]
+        left = "\n".join(f"- {step}" for step in state["steps"]) or "- nothing"
+        words = (
+            f"Task: {state['task']}\n{_said(state)}\nWhat was done:\n"
+            + ("\n".join(lines) or "- nothing")
+            + f"\n\nLeft:\n{left}\n\n"
+            "Report to the user: the result first, then what is unfinished. Be short."
+        )
+
+        def send(sending: Sending) -> Effect:
+            ask = sending.runnable()
+            return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
+
+        try:
+            message, readings, _ = yield from self.core.step(state, self._chat, [HumanMessage(words)], {}, send, _raw)
+            text = message.text.strip() or "The model wrote no report.\n" + "\n".join(lines)
+        except BudgetExceeded as refused:
+            text, readings = f"No report: {refused}\n" + "\n".join(lines), {}
+        unfinished = state["steps"] or not all(each["finished"] for each in state["done"])
+        status = state["status"] or ("cap" if unfinished else "done")
+        emit("report", status=status, text=text)
+        return {"report": text, "status": status, "messages": [AIMessage(text)], KEY: readings}
+
+    def after_check_in(self, state: AutonomousState) -> Literal["work", "outline", "report"]:
+        """On to the next step; or the steps are laid out again, if the last one wasn't finished or a human spoke."""
+        if not state["steps"]:
+            return "report"
+        stuck = not state["done"][-1]["finished"]
+        spoke = len(state["said"]) > state["heard"]
+        return "outline" if spoke or (stuck and state["outlines"] < 3) else "work"
+
+
+def _bound(runnable: Any) -> dict[str, Any]:
+    """What a structured output binds to its model, as far as a plan needs it."""
+    while isinstance(runnable, (RunnableMap, RunnableSequence)):
+        runnable = runnable.steps__["raw"] if isinstance(runnable, RunnableMap) else runnable.steps[0]
+    bound = runnable.kwargs if isinstance(runnable, RunnableBinding) else {}
+    return {name: bound[name] for name in _BOUND if name in bound}
+
+
+def _raw(found: Any) -> AIMessage:
+    message: AIMessage = found["raw"] if isinstance(found, dict) else found
+    return message
+
+
+def _said(state: AutonomousState) -> str:
+    return "".join(f"\nThe user says: {said}" for said in state["said"])
+
+
+def _agent(
+    endpoint: Endpoint, tools: Sequence[BaseTool | Callable[..., Any]], budget: Budget, options: dict[str, Any]
+) -> Any:
+    return build_agent(endpoint, tools, budget=budget, **options).compile()
+
+
+def _allowance(room: Room, whole: Budget, steps: int) -> Budget | None:
+    """What the next step may spend: half more than its share, the report kept back; `None`: nothing is left."""
+    limits: dict[str, Any] = {}
+    for name, limit in whole.limits.items():
+        left = (getattr(room, name) or 0) - int(limit * _REPORT_SHARE)
+        share = min(left, int(left / steps * _GENEROSITY)) if steps > 1 else left
+        if share <= 0:
+            return None
+        limits[_LIMITS[name]] = f"{share / NANOS_PER_USD:.9f}" if name == "usd_nanos" else share
+    if room.seconds is not None:
+        seconds = room.seconds * (1 - _REPORT_SHARE)
+        if seconds <= 1:
+            return None
+        limits["seconds"] = seconds
+    return Budget(**limits)
+
+
+def _used(run: dict[str, Any], budget: Budget) -> float:
+    """The share of the tightest limit that is gone."""
+    totals = {
+        "usd_nanos": run["usd_nanos"] or 0, "tokens": run["input_tokens"] + run["output_tokens"],
+        "output_tokens": run["output_tokens"], "thinking_tokens": run["thinking_tokens"] or 0, "calls": run["calls"],
+    }  # fmt: skip
+    shares = [totals[name] / limit for name, limit in budget.limits.items()]
+    if budget.seconds:
+        shares.append(run["elapsed_milliseconds"] / 1000 / budget.seconds)
+    return max(shares, default=0.0)
+
+
+def build_autonomous(
+    model: str | BaseChatModel | Endpoint,
+    tools: Sequence[BaseTool | Callable[..., Any]],
+    *,
+    budget: Budget,
+    check_in: Sequence[float] = (),
+    **options: Any,
+) -> StateGraph[AutonomousState, None, AutonomousInput, AutonomousState]:
+    """A graph for a long task under a hard cap.
+
+    Args:
+        model: A chat model or its name.
+        tools: What its steps may call.
+        budget: Hard limits of the whole run.
+        check_in: Fractions of the budget (0 … 1) at which a human is asked by an interrupt; it takes a checkpointer,
+            and `Command(resume="go on")`, `"stop"`, or an instruction.
+        options: As in `AgentNodes`, for the agent of each step.
+
+    Returns:
+        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `done`, `rheostat`.
+
+    Raises:
+        BadInput: a fraction that isn't between 0 and 1.
+    """
+    if not all(0 < fraction < 1 for fraction in check_in):
+        raise BadInput(f"check_in is fractions of the budget between 0 and 1, such as (0.5, 0.8); not {check_in!r}")
+    nodes = AgentNodes(model, tools, budget=budget, **options)
+    inner = {name: value for name, value in options.items() if name not in ("ledger", "account", "on_limit")}
+    plan = _Plan(nodes, nodes.chat, tools, nodes.endpoint, check_in, inner)
+    graph = BudgetedGraph(AutonomousState, input_schema=AutonomousInput)
+    for flow in (plan.start, plan.outline, plan.work, plan.check_in, plan.report):
+        graph.add_node(flow.__name__, FlowNode(flow.__name__, flow))
+    graph.add_edge(START, "start")
+    graph.add_edge("start", "outline")
+    graph.add_conditional_edges("outline", lambda s: "work" if s["steps"] else "report", ["work", "report"])
+    graph.add_edge("work", "check_in")
+    graph.add_conditional_edges("check_in", plan.after_check_in, ["work", "outline", "report"])
+    graph.add_edge("report", END)
+    return graph

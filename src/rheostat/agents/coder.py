@@ -1,0 +1,207 @@
+"""`build_coder`: works on a repository until its tests pass, the budget is used up, or it is stuck.
+
+look → think → (act → think)* → check → (correct → think | report). The tests run after every edit, and their failures
+go back as evidence; how much is thought follows from them. It stops at green. Tests themselves can't be edited, and
+what passes is judged from outside of the code's own process.
+
+A model that wasn't trained on tool calls writes whole files in its answer and calls nothing (small models do better so:
+aider's "whole" edit format, https://aider.chat/docs/more/edit-formats.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langgraph.graph import END, START, StateGraph
+
+from rheostat.agents.desk import FAILURES_CHARS, PROTECTED, Desk
+from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph
+from rheostat.errors import BadInput
+from rheostat.evidence.forms import Form
+from rheostat.evidence.verifiers import as_verifier
+from rheostat.graph.events import emit
+from rheostat.graph.state import read
+from rheostat.judgement.policy import Caps
+from rheostat.models import resolve
+from rheostat.money.budget import Budget
+from rheostat.money.usage import usd
+from rheostat.providers import Endpoint
+from rheostat.sandbox import Sandbox
+
+__all__ = ["CoderState", "Edits", "build_coder"]
+
+Edits: TypeAlias = Literal["tools", "whole"]
+"""How a change is made: with tools that edit, write and undo; or by whole files in fenced blocks of the answer."""
+
+_SYSTEM = (
+    "You mend Python code. Change the code so that the failing tests pass; make the smallest change that does it. Use "
+    "edit_file with the exact old lines and the new ones. The tests run after every edit. Test files can't be changed."
+)
+_SYSTEM_WHOLE = (
+    "You mend Python code: find the line that is wrong and change it so that the failing tests pass. Reply with the "
+    "whole corrected file, in this form:\n\nfile: NAME.py\n```python\n(all of the file, nothing left out)\n```\n\n"
+    "Change as little as possible. Test files can't be changed."
+)
+_PASSING = {True: "green", None: "unproven", False: ""}
+_STUCK = {False: "The tests still fail", True: "The tests pass as before, but nothing was changed"}
+_REPLY = Form("a reply", str)
+"""All of it: the files are in it, and the tests are judged and not what is said of them."""
+
+
+class CoderState(AgentGraphState, total=False):
+    """The agent's state, and what came of the work."""
+
+    task: str
+    """What is to be done, in words; may be empty: then the failing tests say it."""
+    status: str
+    """`green` (the tests pass, judged from outside of the code's process, and what was asked for is said to be done),
+    `unproven` (they pass, but only where the code itself could make them), `stuck` (they don't, or nothing was changed,
+    and nothing is left to try), `cap` (the budget is used up)."""
+    green_before: bool
+    """The tests passed before anything was changed: they can't say what was asked for, they can only be kept green."""
+    report: str
+    """What was done, in words."""
+    diff: str
+    """All changes, as a unified diff."""
+
+
+class CoderInput(TypedDict, total=False):
+    """What a caller gives: nothing, or a task."""
+
+    task: str
+
+
+def build_coder(
+    model: str | BaseChatModel | Endpoint,
+    root: str | Path,
+    *,
+    budget: Budget,
+    command: Sequence[str] = ("python", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"),
+    test_seconds: float = 60.0,
+    protected: Sequence[str] = PROTECTED,
+    sandbox: Sandbox = "auto",
+    correct: bool = True,
+    edits: Edits | None = None,
+    **options: Any,
+) -> StateGraph[CoderState, None, CoderInput, CoderState]:
+    """A graph that works on a repository until its tests pass.
+
+    Args:
+        model: A chat model or its name.
+        root: The repository. Nothing outside of it is read or written by the model's tools. Its tests run on a copy
+            of it in a sandbox (docs/security.md).
+        budget: Hard limits of each run.
+        command: How the tests are run.
+        test_seconds: The most that one run of the tests may take.
+        protected: Names of files that can't be changed, beside what the tests are made of.
+        sandbox: `auto` takes the best one that works on this machine; `none` has to be written out, and is shown in
+            every result of the tests.
+        correct: False: one edit, and no failure goes back (for comparison).
+        edits: `tools` or `whole` (files in the answer); by default `whole` for a small repository and a model that
+            wasn't trained on tool calls.
+        options: As in `AgentNodes`.
+
+    Returns:
+        An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `diff`, `rheostat`.
+
+    Raises:
+        BadInput: no such directory.
+        SandboxMissing: this machine has no sandbox, and none isn't asked for.
+    """
+    where = Path(root)
+    if not where.is_dir():
+        raise BadInput(f"no directory at {root}: give the root of a repository")
+    if edits is not None and edits not in get_args(Edits):
+        raise BadInput(f"edits is {' or '.join(get_args(Edits))}; not {edits!r}")
+    desk = Desk(where, tuple(command), test_seconds=test_seconds, protected=protected, sandbox=sandbox)
+    endpoint = resolve(model)
+    if edits is None:
+        edits = "whole" if desk.small() and getattr(endpoint.chat, "calls_by_schema", False) else "tools"
+
+    whole = edits == "whole"
+    own = {"caps": Caps(answer_tokens=desk.answer_tokens())} if whole else {}
+    nodes = AgentNodes(
+        endpoint, [] if whole else desk.tools(), budget=budget,
+        **{"verifier": as_verifier(desk.take if whole else desk.check, _REPLY),
+           "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
+           "most_corrections": 3 if correct else 0, **own, **options},
+    )  # fmt: skip
+
+    def look(state: CoderState) -> dict[str, Any]:
+        passed, told = desk.first_look(state.get("task") or "")
+        emit("step", name="look", text=told[-FAILURES_CHARS:])
+        nothing_to_do = passed is not False and not (state.get("task") or "").strip()
+        return {
+            "messages": [HumanMessage(told)], "status": _PASSING[passed] if nothing_to_do else "", "report": "",
+            "diff": "", "green_before": passed is not False,
+        }  # fmt: skip
+
+    def report(state: CoderState) -> dict[str, Any]:
+        passed, said = desk.run_tests()
+        thinking = read(state)["thinking"]
+        over = thinking.get("stopped") or thinking.get("last_word")
+        unfinished = over and state.get("green_before")  # the tests can't tell
+        done = passed is not False and (state["status"] or (desk.workspace.changed and not unfinished))
+        status = _PASSING[passed] if done else "cap" if over else "stuck"
+        text = _report(state, status, said, desk.workspace.changed)
+        emit("report", status=status, text=text)
+        return {"status": status, "report": text, "diff": desk.workspace.diff()}
+
+    graph = BudgetedGraph(CoderState, input_schema=CoderInput)
+    graph.add_node("look", look)
+    graph.add_node("report", report)
+    for name, node in (("estimate", nodes.estimate), ("think", nodes.think), ("act", nodes.act),
+                       ("check", nodes.verify), ("correct", nodes.correct)):  # fmt: skip
+        graph.add_node(name, node)
+    graph.add_edge(START, "look")
+    graph.add_conditional_edges("look", _after_look, ["report", "estimate"])
+    graph.add_edge("estimate", "think")
+    graph.add_conditional_edges("think", _after_think, ["act", "check"])
+    graph.add_conditional_edges("act", _after_act(correct), ["think", "report"])
+    graph.add_conditional_edges(
+        "check", lambda s: "report" if nodes.after_verify(s) == END else "correct", ["correct", "report"]
+    )
+    graph.add_edge("correct", "think")
+    graph.add_edge("report", END)
+    return graph
+
+
+def _after_look(state: CoderState) -> str:
+    return "report" if state["status"] else "estimate"
+
+
+def _after_think(state: CoderState) -> str:
+    return "act" if AgentNodes.after_think(state) == "act" else "check"
+
+
+def _after_act(correct: bool) -> Callable[[CoderState], str]:
+    def route(state: CoderState) -> str:
+        newest = []
+        for message in reversed(state["messages"]):
+            if not isinstance(message, ToolMessage):
+                break
+            newest.append(message)
+        passed = any(isinstance(m.artifact, dict) and m.artifact.get("tests") for m in newest)
+        edited = any(m.name in ("edit_file", "write_file") for m in newest)
+        green = passed and not state.get("green_before")
+        return "report" if green or (edited and not correct) else "think"
+
+    return route
+
+
+def _report(state: CoderState, status: str, said: str, changed: list[str]) -> str:
+    steps = sum(isinstance(m, AIMessage) for m in state.get("messages", []))
+    run = read(state)["run"]
+    words = {
+        "green": "The tests pass", "unproven": "The tests pass, but only where the code itself could make them",
+        "stuck": _STUCK[said.startswith(("PASSED", "NOT PROVEN"))],
+        "cap": "The budget is used up, and the work isn't done",
+    }  # fmt: skip
+    cost = f"{usd(run.get('usd_nanos'))}, {run.get('output_tokens', 0):,} tokens written" if run else "nothing spent"
+    files = ", ".join(changed) or "nothing"
+    text = f"{words[status]}: {steps} steps, {cost}. Changed: {files}."
+    return text if status == "green" else f"{text}\n{said[:FAILURES_CHARS]}"

@@ -1,0 +1,372 @@
+"""What every agent of ours is made of, be it middleware, nodes or graph: whose money, which plan, how a tool is run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias, get_args
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import get_runtime
+from langgraph.types import Overwrite
+
+from rheostat.agents.guided import Sending, guided_step
+from rheostat.agents.tools import run_tool
+from rheostat.calling.meter import Meter
+from rheostat.calling.payer import PAYER, Payer, paid_by
+from rheostat.calling.purse import OnContention
+from rheostat.calling.shape import malformed
+from rheostat.calling.step import Thinker
+from rheostat.calling.unwired import forget
+from rheostat.chat_model import ThinkingChatModel
+from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
+from rheostat.flow import Effect, Flow
+from rheostat.graph.accounts import account_above, task_name, thread_account
+from rheostat.graph.events import emit
+from rheostat.graph.state import KEY, read
+from rheostat.graph.unplanned import around, beside, unwatch, watch
+from rheostat.judgement.policy import Caps, Policy
+from rheostat.judgement.schedule import Pacing
+from rheostat.models import resolve
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Ledger, Reading, latest_reading
+from rheostat.money.pricing import declared_price
+from rheostat.money.usage import Spend
+from rheostat.providers import Endpoint
+from rheostat.providers.failures import read_failure
+from rheostat.providers.integrations import model_of
+from rheostat.task import Wish, parse_wish
+from rheostat.thinking.difficulty import THOUGHT_WITH
+
+__all__ = ["AgentCore", "OnCap"]
+
+OnCap: TypeAlias = Literal["answer", "raise"]
+"""At the cap: end with a message that says so; raise `BudgetExceeded`."""
+_REMEMBERED = 64
+_MALFORMED_TRIES = 3
+"""So often a reply may call tools in a way that can't be read."""
+_OURS = {"account", "effort"}
+"""What a caller may say of one run."""
+_CUT_SECONDS = 2.0
+"""A timeout so shortly before the deadline is the deadline's."""
+
+
+def default_caps() -> Caps:
+    """An agent's replies hold tool calls with whole files in them: they may be longer than a solver's answers."""
+    return Caps(answer_tokens=4096)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentCore:
+    """The accounts of a run, the plan of each step, the terms of each tool call: as flows over an agent's state.
+
+    Raises:
+        BadInput: at once.
+    """
+
+    budget: Budget
+    """Hard limits of each run."""
+    meter: Meter
+    given_ledger: bool = False
+    """The ledger was chosen by the user, and can't be exchanged for that of an agent above."""
+    parent: str | None = None
+    wish: Wish = "balanced"
+    others: Sequence[Endpoint] = ()
+    """Asked when tools keep failing."""
+    on_limit: OnCap = "answer"
+    caps: Caps = field(default_factory=default_caps)
+    policy: Policy = field(default_factory=Policy)
+    pacing: Pacing = field(default_factory=Pacing)
+    endpoint: Callable[[BaseChatModel], Endpoint] = resolve
+    beside: bool = False
+    """What happens beside our own steps (other middleware) is on the run's account too, until `finish`."""
+    tools_cost: bool = False
+    """A tool is known to have a price."""
+    correct_tools: bool | tuple[type[Exception], ...] = True
+    most_result_chars: int | None = 50_000
+    _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.budget, Budget):
+            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {self.budget!r}')
+        if self.on_limit not in get_args(OnCap):
+            raise BadInput(f"on_limit is {' or '.join(get_args(OnCap))}; not {self.on_limit!r}")
+        wanted = (("caps", Caps), ("policy", Policy), ("pacing", Pacing))
+        for name, kind in wanted:
+            if not isinstance(getattr(self, name), kind):
+                raise BadInput(f"{name} is a {kind.__name__}, not {getattr(self, name)!r}")
+        if not callable(self.endpoint):
+            raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
+        most = self.most_result_chars
+        if most is not None and (not isinstance(most, int) or most < 1):
+            raise BadInput(f"most_result_chars must be at least 1, not {self.most_result_chars!r}")
+        kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
+            raise BadInput(f"correct_tools is True, False or a tuple of kinds of exceptions, not {kinds!r}")
+        for other in self.others:
+            Meter.check_price(other, self.budget)
+
+    # --- whose money it is -----------------------------------------------------------------------------
+
+    def start(self, state: Any) -> Flow[dict[str, Any]]:
+        """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's.
+
+        Reads `messages` and `rheostat`; writes `rheostat`.
+        """
+        before: Reading = read(state)["spend"]
+        caller, meter = around(self), self._here()
+        thread = thread_account()
+        if caller is not None:
+            thread = caller.account
+        else:
+            known = before if before.get("account") == thread else {}
+            parent = account_above(thread, before, _context().get("account"), self.parent)
+            yield from meter.open(Account(thread, parent=parent), known)
+        left: str = read(state)["run"].get("account", "")
+        if meter.keeps_for(left):  # a run that was cut: nothing comes of it any more
+            yield from meter.ends(left)
+        run = f"{thread}/{task_name()}"
+        yield from meter.open(Account(run, self.budget, thread), {})
+        meter.begins(run)
+        self._watch(Payer(meter.ledger, run, self.budget, gated=meter.gated, patient=meter.patient))
+        own = not before or before.get("account") == thread
+        readings = yield from self.readings(meter, run)
+        spend = latest_reading(before if own else None, readings["spend"])
+        return {KEY: Overwrite({"spend": spend, "run": readings["run"], "thinking": {}})}
+
+    def _watch(self, payer: Payer) -> None:
+        if self.beside and PAYER.get() is None:  # in another agent's tool that agent pays for what happens beside
+            watch(payer, self)
+
+    def _here(self) -> Meter:
+        """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
+        caller = around(self)
+        if caller is None or caller.ledger is self.meter.ledger:
+            return self.meter
+        if self.given_ledger:
+            raise BadInput(
+                "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
+                "same, or give the inner one none"
+            )
+        return self.meter.on(caller.ledger)
+
+    def open(self, state: Any) -> Flow[tuple[Meter, str]]:
+        """The run's account, known to the ledger again even after a restart.
+
+        Raises:
+            BadInput: nobody opened it.
+        """
+        readings = read(state)
+        spend, run = readings["spend"], readings["run"]
+        if not run or not spend:
+            meter, payer = self._here(), beside()
+            if payer is not None and payer.ledger is meter.ledger:  # a neighbour took our key out of the state
+                return meter, payer.account
+            raise BadInput(
+                "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
+                "(class Mine(AgentGraphState, total=False): …)"
+            )
+        meter = self._here()
+        if around(self) is None:
+            yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
+        account: str = run["account"]
+        yield from meter.open(Account(account, self.budget, run["parent"] or None), run)
+        return meter, account
+
+    @staticmethod
+    def readings(meter: Meter, run: str) -> Flow[dict[str, Any]]:
+        """The thread's and the run's reading, for state."""
+        reading = yield from meter.reading(run)
+        return {"spend": (yield from meter.reading(reading["parent"])), "run": reading}
+
+    def finish(self, state: Any) -> Flow[dict[str, Any]]:
+        """What the run has cost in the end, its tools included."""
+        meter, account = yield from self.open(state)
+        yield from meter.ends(account)
+        yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
+        unwatch(account)
+        meter.conversations.forget(account)
+        return {KEY: (yield from self.readings(meter, account))}
+
+    # --- a step -----------------------------------------------------------------------------------------------
+
+    def step(
+        self,
+        state: Any,
+        chat: BaseChatModel,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        send: Callable[[Sending], Effect],
+        reply_of: Callable[[Any], AIMessage | None],
+    ) -> Flow[tuple[Any, dict[str, Any], list[BaseMessage]]]:
+        """One model call that the agent's own model makes; see `guided_step`.
+
+        A reply that only calls tools in a way that can't be read goes back with evidence: left alone it would end the
+        agent's loop as an answer.
+
+        Returns:
+            What `send` brought (an `AIMessage` if the budget was used up before), the readings, and what was said
+            before: replies that went back, with their evidence.
+        """
+        meter, account = yield from self.open(state)
+        thinker = self.thinker(chat, meter)
+        payer = Payer(
+            meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, run=True, patient=meter.patient
+        )
+        self._watch(payer)  # again: a step that failed may be tried again by others
+        before: list[BaseMessage] = []
+        try:
+            for more in reversed(range(_MALFORMED_TRIES)):
+                result, message = yield from guided_step(
+                    thinker, payer, chat, [*messages, *before], kwargs, self._wished(), emit, send, reply_of
+                )
+                told = malformed(message) if message is not None and self.correct_tools is not False else []
+                if message is None or not told or message.tool_calls or not more:
+                    break
+                before += [message, *told]
+                for each in told:
+                    emit("correction", name=str(each.name), args={}, text=each.text[:200])
+            if message is None or not message.tool_calls:  # an answer: a run that goes on keeps something back again
+                yield from meter.keep(account, Spend(), {})
+        except Exception as error:
+            why = yield from self._cap(meter, account, error)
+            yield from meter.ends(account)
+            if not why:
+                unwatch(account)
+                raise
+            emit("wind_down", stage="end", why=why)
+            result = AIMessage(f"I stopped before I was done: the budget is used up ({why}).")
+            result.response_metadata[THOUGHT_WITH] = {
+                "effort": "none", "thinking_tokens": 0, "decided_by": "budget", "reasons": [why], "stopped": why,
+                "last_word": True,
+            }  # fmt: skip
+        readings = yield from self.readings(meter, account)
+        emit("spend", **readings)
+        return result, readings, before
+
+    def _wished(self) -> Wish:
+        asked = _context().get("effort")
+        return parse_wish(str(asked)) if asked else self.wish
+
+    def _cap(self, meter: Meter, account: str, error: Exception) -> Flow[str]:
+        """Why the run ends here, if it is the budget that ends it; empty: the error is one.
+
+        A budget that couldn't hold even the first call was asked for in vain, and that is an error.
+        """
+        spent = yield from meter.reading(account)
+        if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
+            return ""
+        if isinstance(error, BudgetExceeded):
+            return f"{error.limit}: {error.plainly}"
+        room = yield from meter.room(account)
+        late = room.seconds is not None and room.seconds < _CUT_SECONDS
+        if late and (isinstance(error, TimeoutError) or read_failure(error).reason == "timeout"):
+            return f"seconds: the call that was in the air at the deadline of {self.budget.seconds:g} s was cut"
+        return ""
+
+    def thinker(self, chat: BaseChatModel, meter: Meter) -> Thinker:
+        """What the steps of this chat model share.
+
+        Raises:
+            BadInput: it has a budget of its own already.
+            NoPrice: the budget is in money, and its price is unknown.
+        """
+        known = self._thinkers.get(id(chat))
+        if known is not None and known[0] is chat:
+            return known[1] if known[1].meter is meter else replace(known[1], meter=meter)
+        if isinstance(chat, ThinkingChatModel):
+            raise BadInput(
+                "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
+                "model within, or leave AdaptiveThinking out"
+            )
+        first = self.endpoint(chat)
+        Meter.check_price(first, self.budget)
+        ladder = [first, *self.others]
+        if (
+            not self.tools_cost
+            and set(self.budget.to_dict()) == {"usd"}
+            and all(e.price and e.price.free and not declared_price(model_of(e.chat)) for e in ladder)
+        ):
+            told = f"{first.name} is free, so ${self.budget.usd} limits nothing but tools that have a price"
+            warnings.warn(f"{told}: limit tokens, calls or seconds too", LimitWarning, stacklevel=2)
+        thinker = Thinker(
+            ladder=ladder, meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
+            pacing=self.pacing,
+        )  # fmt: skip
+        self._thinkers[id(chat)] = (chat, thinker)
+        while len(self._thinkers) > _REMEMBERED:
+            self._thinkers.popitem(last=False)
+        return thinker
+
+    # --- a tool -----------------------------------------------------------------------------------------------
+
+    def tool(self, state: Any, call: Any, tool: BaseTool | None, known: Sequence[str], work: Effect) -> Flow[Any]:
+        """One tool call under its terms; a failure comes back as evidence."""
+        meter, account = yield from self.open(state)
+        started = time.monotonic()
+        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated, run=True, patient=meter.patient)
+        self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
+        with paid_by(payer):
+            if self.correct_tools is False:
+                return (yield work)
+            catches = (Exception,) if self.correct_tools is True else self.correct_tools
+            result = yield from run_tool(
+                call, tool, work, meter=meter, account=account, messages=state.get("messages") or [], known=known,
+                most_result_chars=self.most_result_chars, catches=catches, passes=(GraphBubbleUp,),
+            )  # fmt: skip
+        failed = isinstance(result, ToolMessage) and result.status == "error"
+        seconds = time.monotonic() - started
+        emit(
+            "correction" if failed else "tool",
+            name=call["name"], args=call["args"], text=_excerpt(result), seconds=seconds,
+        )  # fmt: skip
+        return result
+
+    @classmethod
+    def build(
+        cls, *, ledger: Ledger, given: bool, on_contention: OnContention = "wait", gate: bool = True, **options: Any
+    ) -> AgentCore:
+        """From what a user gives: `None` is the default."""
+        if not hasattr(ledger, "ahold"):
+            raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
+        if options.get("budget") is None:
+            raise BadInput('budget must be a Budget, such as Budget(usd="0.10", seconds=60), not None')
+        may_be_none = ("parent", "most_result_chars")
+        chosen = {name: value for name, value in options.items() if value is not None or name in may_be_none}
+        meter = Meter(ledger, quiet=True, on_contention=on_contention, gate=gate)
+        return cls(meter=meter, given_ledger=given, **chosen)
+
+
+def _context() -> dict[str, Any]:
+    """What the caller says of this run: `context={"rheostat": {"account": …, "effort": …}}`, or an object of the
+    caller's own `context_schema` with an attribute `rheostat`.
+
+    Raises:
+        BadInput: it says something else.
+    """
+    context: Any = get_runtime().context
+    if isinstance(context, dict) and context and context.keys() <= _OURS:
+        raise BadInput(
+            f"an agent's context is shared with others: write context={{'rheostat': {context!r}}}, not {context!r}"
+        )
+    said = context.get("rheostat") if isinstance(context, dict) else getattr(context, "rheostat", None)
+    if said is None:
+        return {}
+    if not isinstance(said, dict) or not said.keys() <= _OURS:
+        raise BadInput(f'context={{"rheostat": …}} has account and effort; not {said!r}')
+    return said
+
+
+def _prices(thinker: Thinker) -> dict[str, Any]:
+    return {model_of(endpoint.chat): endpoint.price for endpoint in thinker.ladder if endpoint.price is not None}
+
+
+def _excerpt(result: Any) -> str:
+    return result.text[:200] if isinstance(result, ToolMessage) else type(result).__name__

@@ -1,0 +1,275 @@
+"""Nodes for an agent in a `StateGraph` of your own, and `build_agent`, which puts them together.
+
+=============  =====================================  ============================================================
+node           reads                                  writes
+=============  =====================================  ============================================================
+`estimate`     `messages`, `rheostat`                 `difficulty`, `rheostat`, resets: opens the run's account
+`plan`         `messages`, `rheostat`                 `plan`: how the next call would think, before the room is seen
+`think`        `messages`, `rheostat`                 `messages` (the reply), `rheostat`
+`act`          `messages`, `rheostat`                 `messages` (the tools' results)
+`verify`       `messages`                             `verdict`
+`correct`      `verdict`, `messages`                  `messages` (the evidence), `corrections`
+=============  =====================================  ============================================================
+
+`estimate` comes first; each of the others is usable alone after it. `after_think` and `after_verify` are routers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypedDict
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START, StateGraph, add_messages
+from langgraph.prebuilt import ToolNode
+
+from rheostat.agents.core import AgentCore, OnCap
+from rheostat.agents.guided import Sending
+from rheostat.agents.tools import terms_of
+from rheostat.calling.call_options import tools_as_sent
+from rheostat.calling.purse import OnContention
+from rheostat.errors import BadInput
+from rheostat.evidence.expected import Expected
+from rheostat.evidence.forms import Form
+from rheostat.evidence.verifiers import Check, Verdict, Verifier, as_verifier, judged
+from rheostat.flow import Effect, Flow, adrive, drive
+from rheostat.graph.events import emit
+from rheostat.graph.node import FlowNode
+from rheostat.graph.state import KEY, RheostatState, merge, read
+from rheostat.judgement.policy import Caps, Policy
+from rheostat.judgement.schedule import Pacing
+from rheostat.models import models_of, resolve
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Ledger, MemoryLedger
+from rheostat.money.usage import usd_nanos
+from rheostat.providers import Endpoint
+from rheostat.task import Wish, parse_wish
+from rheostat.thinking.difficulty import THOUGHT_WITH, read_trajectory
+
+__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
+
+_MOST_STEPS = 10_000
+CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
+
+
+class AgentInput(TypedDict):
+    """What a caller gives."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+
+
+class AgentGraphState(TypedDict, total=False):
+    """All channels."""
+
+    messages: Annotated[list[AnyMessage], add_messages]
+    difficulty: dict[str, Any]
+    """As `Difficulty.to_dict`: of the next step, read from the trajectory."""
+    plan: dict[str, Any]
+    """As `ThinkingPlan.to_dict`."""
+    verdict: dict[str, Any]
+    """As `Verdict.to_dict`: what the verifier said of the last answer."""
+    corrections: int
+    """How often an answer was sent back."""
+    rheostat: Annotated[RheostatState, merge]
+    """`spend`, `run` and `thinking`: see `rheostat.read`."""
+    spend: Any
+    """Read in checkpoints from before there was one key; so is `run`."""
+    run: Any
+
+
+class AgentNodes:
+    """The nodes, sharing one model, one set of tools, one budget.
+
+    Args:
+        model: A chat model or its name (see `resolve`).
+        tools: What it may call.
+        budget: Hard limits of each run.
+        verifier: Evidence on the final answer, from outside the model; or a function of its text.
+        system_prompt: Put before the messages at each call; not kept in state.
+        most_corrections: How often a refused answer goes back.
+        effort, escalate_to, ledger, account, on_limit, on_contention, caps, policy, pacing: As in `AdaptiveThinking`.
+
+    Raises:
+        BadInput, BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid: at once.
+    """
+
+    def __init__(
+        self,
+        model: str | BaseChatModel | Endpoint,
+        tools: Sequence[BaseTool | Callable[..., Any]] = (),
+        *,
+        budget: Budget,
+        verifier: Verifier | Check | None = None,
+        system_prompt: str | None = None,
+        most_corrections: int = 3,
+        effort: Wish | str = "balanced",
+        escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
+        ledger: Ledger | None = None,
+        account: str | None = None,
+        on_limit: OnCap = "answer",
+        on_contention: OnContention = "wait",
+        caps: Caps | None = None,
+        policy: Policy | None = None,
+        pacing: Pacing | None = None,
+    ) -> None:
+        if most_corrections < 0:
+            raise BadInput(f"most_corrections must be zero or more, not {most_corrections}")
+        self.endpoint = endpoint = resolve(model)
+        self._tool_node = ToolNode(
+            list(tools), wrap_tool_call=self._wrap, awrap_tool_call=self._awrap, handle_tool_errors=False
+        )
+        self._tools = list(self._tool_node.tools_by_name.values())
+        self.core = AgentCore.build(
+            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
+            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
+            on_contention=on_contention, caps=caps, policy=policy,
+            pacing=pacing, endpoint=lambda _: endpoint, tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
+        )  # fmt: skip
+        self.chat = endpoint.own
+        self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
+        self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
+        self.estimate, self.plan, self.think, self.verify, self.correct = (
+            FlowNode(name, flow)
+            for name, flow in (
+                ("estimate", self._estimate), ("plan", self._plan), ("think", self._think), ("verify", self._verify),
+                ("correct", self._correct),
+            )
+        )  # fmt: skip
+        self.act: Runnable[Any, Any] = self._tool_node
+
+    # --- the flows ------------------------------------------------------------------------------------------
+
+    def _estimate(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        if not state.get("messages"):
+            raise BadInput('an agent needs messages: invoke({"messages": [("user", "…")]})')
+        opened = yield from self.core.start(state)
+        at = read_trajectory(state["messages"])
+        return {**opened, "difficulty": at.difficulty.to_dict(), "verdict": {}, "plan": {}, "corrections": 0}
+
+    def _plan(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        meter, _ = yield from self.core.open(state)
+        thinker = self.core.thinker(self.chat, meter)
+        plan = thinker.wanted(state["messages"], tools=bool(self._tools))
+        return {"plan": plan.to_dict(), "difficulty": read_trajectory(state["messages"]).difficulty.to_dict()}
+
+    def _think(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        head = [SystemMessage(self._system)] if self._system else []
+        messages = [*head, *state["messages"]]
+
+        def send(sending: Sending) -> Effect:
+            bound = sending.runnable(self._tools)
+            return Effect(lambda: bound.invoke(sending.messages), lambda: bound.ainvoke(sending.messages))
+
+        kwargs = {"tools": tools_as_sent(self.chat, self._tools)} if self._tools else {}
+        message, readings, before = yield from self.core.step(
+            state, self.chat, messages, kwargs, send, lambda reply: reply
+        )
+        thinking = message.response_metadata.get(THOUGHT_WITH, {})
+        return {"messages": [*before, message], KEY: {**readings, "thinking": thinking}}
+
+    def _verify(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        last = state["messages"][-1]
+        if self._verifier is None or not isinstance(last, AIMessage):
+            return {"verdict": {"passed": None, "reason": "no verifier"}}
+        difficulty = read_trajectory(state["messages"]).difficulty
+        task = next(
+            (m.text for m in reversed(state["messages"]) if isinstance(m, HumanMessage) and m.name != "verifier"), ""
+        )
+        expected = Expected.of(task, difficulty.kind, self._verifier)
+        reading = functools.partial(expected.read, last.text)
+        answer = yield Effect(reading, lambda: asyncio.to_thread(reading))
+        if answer is None and expected.given is not None:
+            form = expected.given.name if isinstance(expected.given, Form) else expected.asked
+            verdict = Verdict(False, f"no answer was found in the reply: the form of the answer is {form}")
+        else:
+            text = answer.text if answer is not None else last.text  # a form that was only guessed refuses nothing
+            check = functools.partial(judged, self._verifier, text)
+            verdict = yield Effect(check, lambda: asyncio.to_thread(check))
+        emit("verdict", **verdict.to_dict())
+        return {"verdict": verdict.to_dict()}
+
+    def _correct(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
+        yield from ()
+        reason = state["verdict"].get("reason", "")
+        emit("correction", name="answer", args={}, text=reason)
+        said = HumanMessage(CORRECTION.format(reason=reason), name="verifier")
+        return {"messages": [said], "corrections": state.get("corrections", 0) + 1}
+
+    def _run_tool(self, request: Any, work: Effect) -> Flow[Any]:
+        return (yield from self.core.tool(request.state, request.tool_call, request.tool, self.names, work))
+
+    @property
+    def names(self) -> list[str]:
+        """Of the tools."""
+        return [tool.name for tool in self._tools]
+
+    def _wrap(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        return drive(self._run_tool(request, Effect(lambda: handler(request), _never)))
+
+    async def _awrap(self, request: Any, handler: Callable[[Any], Any]) -> Any:
+        return await adrive(self._run_tool(request, Effect(lambda: None, lambda: handler(request))))
+
+    # --- routers ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def after_think(state: AgentGraphState) -> str:
+        """`act` if tools were called, else `verify`."""
+        last = state["messages"][-1]
+        return "act" if isinstance(last, AIMessage) and last.tool_calls else "verify"
+
+    def after_verify(self, state: AgentGraphState) -> str:
+        """`correct` if the answer was refused and the room allows another, else the end."""
+        verdict, thinking = state.get("verdict") or {}, read(state)["thinking"]
+        over = thinking.get("stopped") or thinking.get("last_word")
+        again = verdict.get("passed") is False and state.get("corrections", 0) < self._most_corrections
+        return "correct" if again and not over else END
+
+
+async def _never() -> Any:
+    raise AssertionError("a blocking tool was driven on the event loop")
+
+
+class BudgetedGraph(StateGraph[Any, Any, Any, Any]):
+    """A `StateGraph` whose runs are ended by their budget, and not by LangGraph's count of 25 steps."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> Any:
+        """As `StateGraph.compile`."""
+        return super().compile(*args, **kwargs).with_config(recursion_limit=_MOST_STEPS)
+
+
+def build_agent(
+    model: str | BaseChatModel | Endpoint,
+    tools: Sequence[BaseTool | Callable[..., Any]] = (),
+    *,
+    budget: Budget,
+    **options: Any,
+) -> StateGraph[AgentGraphState, None, AgentInput, AgentGraphState]:
+    """A ReAct agent whose every step has a plan, a hold and a price.
+
+    estimate → think → (act → think)* → verify → (correct → think | end)
+
+    Args:
+        model: A chat model or its name (see `resolve`).
+        tools: What it may call.
+        budget: Hard limits of each run.
+        options: As in `AgentNodes`.
+
+    Returns:
+        An uncompiled graph. `.compile(checkpointer=…)` and `invoke({"messages": [("user", "…")]})`.
+    """
+    nodes = AgentNodes(model, tools, budget=budget, **options)
+    graph = BudgetedGraph(AgentGraphState, input_schema=AgentInput)
+    for name in ("estimate", "think", "act", "verify", "correct"):
+        graph.add_node(name, getattr(nodes, name))
+    graph.add_edge(START, "estimate")
+    graph.add_edge("estimate", "think")
+    graph.add_conditional_edges("think", nodes.after_think, ["act", "verify"])
+    graph.add_edge("act", "think")
+    graph.add_conditional_edges("verify", nodes.after_verify, ["correct", END])
+    graph.add_edge("correct", "think")
+    return graph

@@ -1,0 +1,214 @@
+"""One step of an agent made small enough: for the room, for the context, and for the answer that must come after it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from langchain_core.messages import BaseMessage, HumanMessage
+
+from rheostat.calling.call_options import Asked
+from rheostat.calling.meter import Meter
+from rheostat.calling.shape import within
+from rheostat.errors import BudgetExceeded
+from rheostat.flow import Flow
+from rheostat.judgement.policy import Policy
+from rheostat.money.budget import Room, written
+from rheostat.money.usage import Spend
+from rheostat.providers import Endpoint, Settings
+from rheostat.providers.dial import Phase
+from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.clamps import Clamps
+
+__all__ = ["Fitted", "Fitting", "Planned", "smallest_useful"]
+
+_LEAST_ANSWER_TOKENS = 256
+_LAST_WORD_TOKENS = 512
+_SHORT_RESULT_TOKENS = 500
+"""Results of tools are cut for the last word where room is short."""
+_ASIDE_TOKENS = 160
+"""The most that one of our own two sentences takes, with its template: more than their bytes."""
+_STEER_TOKENS = 160
+"""Of a change of effort inside the conversation."""
+
+
+def smallest_useful(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan) -> str:
+    """The last sentence of a refusal: the budget with which this would go on as it was meant to."""
+    amount = getattr(enough, refused.limit, None)
+    if not amount or refused.limit == "seconds":
+        return ""
+    spent = refused.settled + refused.unknown
+    budget = written(refused.limit, spent + amount)
+    return f". For {wanted.model} at {wanted.effort.value} it takes {budget} or more here"
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A plan that fits."""
+
+    plan: ThinkingPlan
+    after: Spend
+    """What is kept back for the last word after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """What is kept back for the last word."""
+
+    result_tokens: int
+    """For the results of tools that come before it."""
+    answer_tokens: int = _LAST_WORD_TOKENS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fitting:
+    """What a step may cost, and how it becomes less."""
+
+    meter: Meter
+    policy: Policy
+    endpoint: Endpoint
+    asked: Asked
+    clamps: Clamps | None
+    """How long this model's replies are; `None`: its dial says how much is thought."""
+    tool_result_tokens: int
+    """What is kept back for the results of tools that come before the last word."""
+
+    def requests(self, plan: ThinkingPlan, inputs: int) -> tuple[list[tuple[Phase, Settings]], list[Spend]]:
+        """The one or two requests of a step, and the most that each can cost."""
+        endpoint, asked = self.endpoint, self.asked
+        phases: list[tuple[Phase, Settings]] = []
+        amounts = []
+        for number, phase in enumerate(endpoint.dial.phases(plan, schema=asked.constrained)):
+            settings = asked.settings(endpoint, plan, phase)
+            phases.append((phase, settings))
+            read = inputs + (_ASIDE_TOKENS if phase == "think" else 0)
+            read += plan.thinking_tokens + 2 * _ASIDE_TOKENS if number else 0
+            key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase, read)
+            amounts.append(asked.once(key, functools.partial(Meter.bound, endpoint, read, settings)))
+        return phases, amounts
+
+    def inputs(self, account: str, messages: Sequence[BaseMessage], plan: ThinkingPlan, *, exact: bool) -> Flow[int]:
+        """The most input tokens of the step's (last) request."""
+        endpoint = self.endpoint
+        phase = endpoint.dial.phases(plan, schema=self.asked.constrained)[-1]
+        settings = self.asked.settings(endpoint, plan, phase)
+        tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact, account=account)
+        if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
+            tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
+        return int(tokens)
+
+    def fit(self, wanted: ThinkingPlan, inputs: int, room: Room, *, keep: bool) -> Fitted | None:
+        """The plan made small enough: less thought first, then a shorter answer; `None` if nothing fits.
+
+        Args:
+            keep: The last word is kept back: one answer without tools, after this step and what its tools return. Where
+                that leaves no thought, a shorter one after shorter results is.
+        """
+        if not keep:
+            plan = self._fit(wanted, inputs, room, None)
+            return None if plan is None else Fitted(plan, Spend())
+        if within(self.least(wanted), inputs, self.endpoint) is None:
+            return None
+        best: Fitted | None = None
+        for reserve in (Reserve(self.tool_result_tokens), Reserve(_SHORT_RESULT_TOKENS, _LEAST_ANSWER_TOKENS)):
+            plan = self._fit(wanted, inputs, room, reserve)
+            if plan is None:
+                continue
+            fitted = Fitted(plan, self.last_word(plan, inputs, reserve))
+            if plan.thinking_tokens or not wanted.thinking_tokens:
+                return fitted
+            best = best or fitted
+        return best
+
+    def _fit(self, wanted: ThinkingPlan, inputs: int, room: Room, reserve: Reserve | None) -> ThinkingPlan | None:
+        def bound(plan: ThinkingPlan) -> Spend:
+            most = self.bound(plan, inputs)
+            return most if reserve is None else most + self.last_word(plan, inputs, reserve)
+
+        answers = [wanted.answer_tokens]
+        while answers[-1] // 2 >= _LEAST_ANSWER_TOKENS:
+            answers.append(answers[-1] // 2)
+        for answer_tokens in answers:
+            shorter = wanted
+            if answer_tokens < wanted.answer_tokens:
+                shorter = wanted.because(
+                    f"the room allows an answer of {answer_tokens} tokens", by="budget", answer_tokens=answer_tokens
+                )
+            fitting = within(shorter, inputs, self.endpoint)
+            plan = fitting and self.policy.fit(fitting, room, self.endpoint.dial.facts, bound, self.clamps)
+            if plan is not None:
+                return plan
+        return None
+
+    def bound(self, plan: ThinkingPlan, inputs: int) -> Spend:
+        """The most that the whole step can cost."""
+        return sum(self.requests(plan, inputs)[1], Spend())
+
+    def last_word(self, plan: ThinkingPlan, inputs: int, reserve: Reserve) -> Spend:
+        """What the answer after this step and its tools may cost."""
+        least = self.least(plan, reserve.answer_tokens)
+        later = plan.max_output_tokens + reserve.result_tokens
+        if self.endpoint.context_tokens is not None:  # what is above it can't be asked for either
+            least = within(least, inputs, self.endpoint) or least
+            later = max(0, min(later, self.endpoint.context_tokens - inputs - 2 * least.max_output_tokens - 256))
+        return self.bound(least, inputs + later)
+
+    def with_tools(self, wanted: ThinkingPlan, inputs: int) -> Spend:
+        """What the smallest step with tools needs, together with the answer that is kept back for after it."""
+        least = self.least(wanted)
+        later = inputs + least.max_output_tokens + self.tool_result_tokens
+        return sum((self.bound(least, read) for read in (inputs, later)), Spend())
+
+    def smallest(self, wanted: ThinkingPlan, inputs: int) -> Spend:
+        """What the smallest step at this level needs, that is worth its thought; what comes after it included."""
+        plan = wanted
+        if self.clamps is not None:
+            *_, plan = [wanted, *self.clamps.shorter(wanted)]
+        most = self.bound(plan, inputs)
+        if not self.asked.offers_tools:
+            return most
+        return most + self.last_word(plan, inputs, Reserve(self.tool_result_tokens))
+
+    def least(self, wanted: ThinkingPlan, answer_tokens: int = _LAST_WORD_TOKENS) -> ThinkingPlan:
+        """The smallest useful step: the lowest level and a short answer."""
+        facts = self.endpoint.dial.facts
+        lowest = facts.nearest(Effort.none)
+        return replace(wanted, effort=lowest).sized(facts.levels[lowest], min(wanted.answer_tokens, answer_tokens))
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A step before it is held."""
+
+    fitting: Fitting
+    wanted: ThinkingPlan
+    fitted: Fitted | None
+    """`None`: nothing fits."""
+    inputs: int
+    messages: Sequence[BaseMessage]
+    last_word: bool = False
+    why: str = ""
+    enough: Spend = field(default_factory=Spend)
+    """For the smallest useful step at the level that was wanted."""
+    with_tools: Spend | None = None
+
+    @property
+    def fits(self) -> bool:
+        """There is room for it, as it seemed."""
+        return self.fitted is not None
+
+    @property
+    def plan(self) -> ThinkingPlan:
+        """What is asked for: what fits, or the least that there is."""
+        return self.fitted.plan if self.fitted is not None else self.fitting.least(self.wanted)
+
+    def explained(self, refused: BudgetExceeded) -> BudgetExceeded:
+        """The ledger's refusal, with what to do about it."""
+        needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
+        tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
+        return refused.because(
+            f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
+            "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
+            + smallest_useful(refused, self.enough, self.wanted)
+        )

@@ -1,0 +1,346 @@
+"""A planned call: hold, send (and again what may be sent again), read. The gate sees what leaves and settles it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_base, wait_random_exponential
+
+from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
+from rheostat.calling.conversations import Conversations
+from rheostat.calling.gate import close_call
+from rheostat.calling.instrument import refusal_in
+from rheostat.calling.payer import Call, Payer, under
+from rheostat.calling.purse import OnContention, Purse
+from rheostat.calling.record import record_of
+from rheostat.calling.waits import RetryAfter, longest, pause
+from rheostat.errors import BadInput, LedgerError, NoPrice
+from rheostat.flow import Effect, Flow
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Ledger, Reservation
+from rheostat.money.usage import Spend
+from rheostat.providers import Endpoint, Reply, Settings, failure
+from rheostat.providers.bounds import input_bound, searches
+from rheostat.providers.dial import Messages
+from rheostat.providers.failures import retryable
+from rheostat.providers.generic import accepted
+from rheostat.providers.integrations import model_of
+
+__all__ = ["Meter"]
+
+
+_ABSURD_TOKENS = 4_000_000
+_PLENTY = 1_000_000
+"""Input tokens of what nothing bounds, where no limit counts them."""
+
+
+class Meter(Purse):
+    """Calls models under a ledger. All methods are flows: run them by `rheostat.flow.drive` or `adrive`.
+
+    Args:
+        ledger: Where the truth is.
+        attempts: How often one request may be sent, the first time included.
+        wait: Pause between attempts (a tenacity wait), if the server doesn't ask for a longer one.
+        most_retry_after_seconds: How long a `Retry-After` is honoured. Nothing waits beyond the deadline.
+        stale_after_seconds: A hold that nobody touched for so long has lost its holder: what was sent is charged as
+            unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
+            account is opened; `None`: never.
+        quiet: Call models without the run's callbacks: for a caller that reports the call as its own.
+        on_contention: What is done where room is only held by requests under way: `wait` for it, the first to come
+            the first to be served, until the deadline or ten minutes; or `refuse` at once.
+        gate: See requests where they leave. False, where instrumentation is forbidden: LangChain's objects are
+            believed, and what the SDK sends beside them (retries, settings of the model object) is on no ledger.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        attempts: int = 3,
+        wait: wait_base | None = None,
+        most_retry_after_seconds: float = 60.0,
+        stale_after_seconds: float | None = 3600.0,
+        quiet: bool = False,
+        on_contention: OnContention = "wait",
+        gate: bool = True,
+    ) -> None:
+        if attempts < 1:
+            raise BadInput(f"attempts must be at least 1, not {attempts}")
+        if gate:
+            instrument.install_gate()
+        self.gated = gate
+        super().__init__(ledger, on_contention=on_contention, stale_after_seconds=stale_after_seconds)
+        self.conversations = Conversations()
+        self._quiet = quiet
+        self._retrying = Retrying(
+            stop=stop_after_attempt(attempts),
+            wait=RetryAfter(wait or wait_random_exponential(multiplier=0.5, max=8), most_retry_after_seconds),
+            retry=retry_if_exception(retryable),
+            reraise=True,
+        )
+
+    def on(self, ledger: Ledger) -> Meter:
+        """This meter on another ledger: what it remembers of runs is shared."""
+        meter = copy.copy(self)
+        meter.ledger, meter._uses = ledger, {}
+        return meter
+
+    # --- bounds -----------------------------------------------------------------------------------
+
+    def input_bound(
+        self, endpoint: Endpoint, messages: Messages, settings: Settings, *, exact: bool = False, account: str = ""
+    ) -> Flow[int]:
+        """The most input tokens: known from before, bounded by what is in the request, or counted by the provider.
+
+        Args:
+            exact: Ask the provider also where that takes a request of its own.
+            account: Whose conversation it is: of one that only grew, only what is new is bounded.
+
+        Raises:
+            BadInput: nothing bounds it: a tool on the provider's side without a most, a file and no known context.
+        """
+        dial, context = endpoint.dial, endpoint.context_tokens
+        if not dial.counts_at_once and dial.steer is None:
+            known = self.conversations.bound(account, endpoint.name, messages, settings.kwargs, dial.overhead)
+            if known is not None and not searches(settings.kwargs):
+                return known
+        try:
+            found = input_bound(messages, settings.kwargs, dial.overhead)
+        except BadInput:  # tools of the provider's without an end
+            if (yield from self._counts_tokens(account)):
+                raise
+            return min(_PLENTY, (context or 2 * _PLENTY) // 2)
+        bound = found.tokens
+        if context is not None and (bound is None or bound > context):  # more isn't read, whatever is sent
+            bound = found.rounds * max(1, context - settings.max_output_tokens)
+        if bound is not None and bound > _ABSURD_TOKENS * found.rounds:
+            raise BadInput(f"a request of {bound:,} bytes is more than any model reads")
+        if found.rounds == 1 and (exact or bound is None or dial.counts_at_once):
+            counting = dial.count_input(messages, settings)
+            if counting is not None:
+                counted: int | None
+                try:
+                    counted = int((yield under(Payer(self.ledger, "", gated=self.gated), counting)))
+                except Exception:  # a server that can't count now: the bound is sound anyway
+                    counted = bound
+                bound = counted if bound is None else min(bound, counted or bound)
+        if bound is None and not (yield from self._counts_tokens(account)):
+            return _PLENTY
+        if bound is None:
+            raise BadInput(
+                f"what is in this request can't be bounded for {endpoint.name}: its context is unknown. "
+                "Send text, or give the chat model a profile with max_input_tokens"
+            )
+        return bound
+
+    def _counts_tokens(self, account: str) -> Flow[bool]:
+        """Does any limit of this account or above it need a bound on tokens?"""
+        if not account:
+            return True
+        room = yield from self.room(account)
+        return any(left is not None for left in (room.usd_nanos, room.tokens, room.output_tokens, room.thinking_tokens))
+
+    @staticmethod
+    def bound(endpoint: Endpoint, input_tokens: int, settings: Settings) -> Spend:
+        """The most that one request can cost.
+
+        Raises:
+            BadInput: the request is larger than the model's context.
+        """
+        try:
+            terms = replace(settings.terms, web_searches=searches(settings.kwargs))
+        except BadInput:  # no limit counts tokens: see `input_bound`
+            terms = settings.terms
+        total = input_tokens + settings.max_output_tokens
+        if not terms.web_searches and endpoint.context_tokens is not None and total > endpoint.context_tokens:
+            raise BadInput(
+                f"{endpoint.name} holds {endpoint.context_tokens:,} tokens; this request may need {total:,} "
+                f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question."
+            )
+        spend = Spend(
+            input_tokens=input_tokens,
+            output_tokens=settings.max_output_tokens,
+            thinking_tokens=settings.max_thinking_tokens,
+            calls=1,
+            milliseconds=int(1000 * longest(endpoint.price)),
+        )
+        return replace(spend, usd_nanos=endpoint.price.bound(spend, terms) if endpoint.price else None)
+
+    @staticmethod
+    def check_price(endpoint: Endpoint, budget: Budget) -> None:
+        """A money limit needs a price.
+
+        Raises:
+            NoPrice: there is none.
+        """
+        if budget.usd is not None and endpoint.price is None:
+            raise NoPrice(
+                f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
+                "Give a price: resolve(model, price=Price(…)) instead of the model, or, where a chat model is wanted, "
+                "AdaptiveThinking(endpoint=lambda chat: resolve(chat, price=Price(…))); or limit tokens, calls or "
+                "seconds instead. If only its address hides who bills: endpoint_for(chat, provider='openai')."
+            )
+
+    # --- the call ---------------------------------------------------------------------------------
+
+    def call(
+        self,
+        endpoint: Endpoint,
+        account: str,
+        held: Reservation,
+        messages: Messages,
+        settings: Settings,
+        phase: Any,
+        note: dict[str, str],
+        about: Mapping[str, Any] | None = None,
+        reread: tuple[str, int] | None = None,
+        *,
+        alone: bool = True,
+    ) -> Flow[Reply]:
+        """Send one request under a hold, and again what may be sent again; the gate settles each attempt.
+
+        Args:
+            alone: Nothing else is held for this step: another attempt may wait for its room.
+
+        Raises:
+            BudgetExceeded: a retry didn't fit any more, or the request is larger than what was held for it.
+            Exception: the last failure, as the chat model raised it.
+        """
+        state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
+        self._retrying.begin()
+        reservation: Reservation | None = held
+        while True:
+            todo = self._retrying.iter(retry_state=state)
+            if isinstance(todo, DoAttempt):
+                try:
+                    if reservation is None:
+                        [reservation] = yield from self.hold(account, [held.amount], note, alone=alone)
+                    again = f".{state.attempt_number}" if state.attempt_number > 1 else ""
+                    named = {**about, "id": f"{about['id']}{again}"} if about and "id" in about else about
+                    planned = self.planned(endpoint, reservation, note, named, reread, alone=alone)
+                    reservation = None
+                    reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
+                except Exception as error:
+                    if failure(error) != "refused" and endpoint.revive is not None:
+                        yield from self._revive(endpoint.revive)
+                    state.set_exception(sys.exc_info())  # type: ignore[arg-type]  # inside an except
+                else:
+                    state.set_result(reply)
+            elif isinstance(todo, DoSleep):
+                seconds = float(todo)
+                left = yield from self.room(account)
+                if left.seconds is not None and seconds >= left.seconds and state.outcome is not None:
+                    state.outcome.result()  # raises: the next attempt would come after the deadline
+                state.prepare_for_next_attempt()
+                yield pause(seconds)
+            else:
+                done: Reply = todo
+                return done
+
+    def planned(
+        self,
+        endpoint: Endpoint,
+        held: Reservation,
+        note: dict[str, str],
+        about: Mapping[str, Any] | None = None,
+        reread: tuple[str, int] | None = None,
+        *,
+        alone: bool = True,
+    ) -> Call:
+        """A call under this hold, for the gate.
+
+        Args:
+            about: What was decided for it: fields of a `StepRecord`. None is kept without.
+            reread: A thought that is sent back, and how many tokens it has at the most: fewer than its bytes.
+        """
+        return Call(
+            note=note, held=held, prices={model_of(endpoint.chat): endpoint.price},
+            context_tokens=endpoint.context_tokens, reread=reread,
+            most_thinking_tokens=held.amount.thinking_tokens, refined=True, about=dict(about or {}),
+            account=held.account, alone=alone,
+        )  # fmt: skip
+
+    def payer(self, account: str, call: Call | None = None) -> Payer:
+        """This account, for the gate."""
+        return Payer(self.ledger, account, call=call, gated=self.gated, patient=self.patient)
+
+    def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
+        yield Effect(revive, lambda: asyncio.to_thread(revive))
+
+    def _attempt(
+        self, endpoint: Endpoint, account: str, call: Call, messages: Messages, settings: Settings, phase: Any
+    ) -> Flow[Reply]:
+        kwargs = dict(accepted(endpoint.chat, settings.kwargs))
+        config: Any = {"callbacks": []} if self._quiet else None
+        payer = self.payer(account, call)
+
+        work = Effect(
+            lambda: endpoint.chat.invoke(messages, config, **kwargs),
+            lambda: endpoint.chat.ainvoke(messages, config, **kwargs),
+        )
+        try:
+            message = yield under(payer, work)
+        except BaseException as error:
+            yield from self.close(call, error=error)
+            refusal = refusal_in(error)
+            if refusal is not None and refusal is not error:
+                raise refusal from None
+            raise
+        return (yield from self.read(endpoint, call, message, messages, settings, phase))
+
+    def read(
+        self, endpoint: Endpoint, call: Call, message: AIMessage, messages: Messages, settings: Settings, phase: Any
+    ) -> Flow[Reply]:
+        """A reply is in: read it, and settle what the gate left to its reader.
+
+        Raises:
+            HoldExceeded: it cost more than was possible. It is posted in full.
+        """
+        try:
+            reply = endpoint.dial.decode(message, settings, phase, messages)
+        except BaseException as error:
+            yield from self.close(call, error=error)
+            raise
+        sent = call.attempts[-1] if call.attempts else None
+        yield from self.close(call, reply)
+        spend = sent.spend if sent is not None and sent.spend is not None else call.amount
+        if (
+            sent is not None
+            and sent.spend is not None
+            and sent.planned
+            and phase != "answer"
+            and not call.beyond_tokens
+        ):
+            whole = messages[:-1] if phase == "think" else messages
+            self.conversations.note(call.account, endpoint.name, whole, settings.kwargs, spend.input_tokens)
+        return replace(reply, spend=spend, message=message)
+
+    def close(self, call: Call, reply: Reply | None = None, error: BaseException | None = None) -> Flow[None]:
+        """A planned call has ended, one way or another: settle what was read, give back what wasn't sent, note what was
+        decided and what came of it."""
+        try:
+            yield from close_call(
+                call, self.ledger, thinking_tokens=reply.spend.thinking_tokens if reply and reply.spend else None
+            )
+        finally:
+            if call.about and call.attempts:
+                step = record_of(call, reply, error)
+                with contextlib.suppress(LedgerError):  # a note isn't worth a reply
+                    yield Effect(lambda: self.ledger.record(step), lambda: self.ledger.arecord(step))
+
+    def again_after_seconds(self, error: Exception, attempt: int) -> float | None:
+        """How long to wait before a request that failed may be sent again; `None`: it may not."""
+        state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
+        state.attempt_number = attempt
+        state.set_exception((type(error), error, error.__traceback__))
+        if not retryable(error) or self._retrying.stop(state):
+            return None
+        return float(self._retrying.wait(state))

@@ -1,0 +1,245 @@
+"""The ledger's verbs as flows, in turn with all others that want the same room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+from rheostat.calling.payer import PAYER, under
+from rheostat.errors import BadInput
+from rheostat.flow import Effect, Flow
+from rheostat.money.budget import Budget, Room
+from rheostat.money.ledger import Account, Ledger, Reading, Reservation, Use, UseKey
+from rheostat.money.ledger.line import chain_of, last_word_of, line_of, patiently
+from rheostat.money.usage import Spend
+
+__all__ = ["OnContention", "Purse"]
+
+T = TypeVar("T")
+OnContention: TypeAlias = Literal["wait", "refuse"]
+"""Where room is only held by requests under way: wait for it, or refuse at once."""
+
+_SWEEP_SECONDS = 600.0
+_REMEMBERED = 10_000
+_USES_SECONDS = 10.0
+
+
+def _enough(kept: Spend, amount: Spend) -> bool:
+    return kept.covers(amount) and (amount + amount).covers(kept)
+
+
+class Purse:
+    """A ledger's verbs as flows: run them by `rheostat.flow.drive` or `adrive`.
+
+    Args:
+        on_contention: See `OnContention`.
+        stale_after_seconds: See `Meter`.
+    """
+
+    def __init__(self, ledger: Ledger, *, on_contention: OnContention, stale_after_seconds: float | None) -> None:
+        if on_contention not in get_args(OnContention):
+            raise BadInput(f"on_contention is wait or refuse, not {on_contention!r}")
+        self.ledger = ledger
+        self.on_contention: OnContention = on_contention
+        self._stale_after_seconds = stale_after_seconds
+        self._swept_at = float("-inf")
+        self._kept: dict[str, Spend] = {}
+        self._uses: dict[str, tuple[float, Mapping[UseKey, Use]]] = {}
+
+    def open(self, account: Account, reading: Reading | None) -> Flow[None]:
+        """Open an account, from its last reading if the ledger has forgotten it."""
+        yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
+        stale = self._stale_after_seconds
+        if stale is not None and time.monotonic() - self._swept_at > _SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            yield Effect(lambda: self.ledger.expire(stale), lambda: self.ledger.aexpire(stale))
+
+    def amend(self, account: str, budget: Budget) -> Flow[None]:
+        """Give an open account other limits."""
+        yield Effect(lambda: self.ledger.amend(account, budget), lambda: self.ledger.aamend(account, budget))
+        line_of(self.ledger).stir()
+
+    def reading(self, account: str) -> Flow[Reading]:
+        """The totals now."""
+        reading: Reading = yield Effect(lambda: self.ledger.reading(account), lambda: self.ledger.areading(account))
+        return reading
+
+    @property
+    def patient(self) -> bool:
+        """What finds its room held by requests under way waits for it."""
+        payer = PAYER.get()  # inside of something that itself holds room nothing waits
+        return self.on_contention == "wait" and (payer is None or payer.patient)
+
+    def room(self, account: str) -> Flow[Room]:
+        """What is left now, or will be when what is waited for has come back."""
+        patient = {"patient": True} if self.patient else {}
+        room: Room = yield Effect(
+            lambda: self.ledger.room(account, **patient), lambda: self.ledger.aroom(account, **patient)
+        )
+        return room
+
+    def uses(self, model: str) -> Flow[Mapping[UseKey, Use]]:
+        """How many tokens this model's replies used, as of a few seconds ago."""
+        at, known = self._uses.get(model, (float("-inf"), {}))
+        if time.monotonic() - at > _USES_SECONDS:
+            known = yield Effect(lambda: self.ledger.uses(model), lambda: self.ledger.auses(model))
+            self._uses[model] = time.monotonic(), known
+        return known
+
+    def hold(
+        self, account: str, amounts: Sequence[Spend], note: dict[str, str], *, alone: bool = True
+    ) -> Flow[list[Reservation]]:
+        """Hold all or none, when it is this one's turn; see `Ledger.hold`.
+
+        Args:
+            alone: The caller holds nothing else but its standing hold: else it doesn't wait.
+        """
+
+        def work(ticket: str | None) -> Flow[list[Reservation]]:
+            place = {} if ticket is None else {"ticket": ticket}
+            held: list[Reservation] = yield Effect(
+                lambda: self.ledger.hold(account, amounts, note, **place),
+                lambda: self.ledger.ahold(account, amounts, note, **place),
+            )
+            return held
+
+        return (yield from self._patiently(account, work, alone=alone))
+
+    def _patiently(self, account: str, work: Callable[[str | None], Flow[T]], *, alone: bool = True) -> Flow[T]:
+        wait = alone and self.patient
+        return (yield from patiently(self.ledger, account, work, wait=wait, standing=last_word_of(account)))
+
+    # --- the last word ----------------------------------------------------------------------------
+
+    def begins(self, account: str) -> None:
+        """A new run: nothing is kept back for it yet."""
+        self._kept[account] = Spend()
+        while len(self._kept) > _REMEMBERED:
+            self._kept.pop(next(iter(self._kept)), None)
+
+    def keep(self, account: str, amount: Spend, note: dict[str, str]) -> Flow[None]:
+        """Keep so much back for the last word of this run; nothing: give it back. It is changed only where it is too
+        small, or twice as large as is needed.
+
+        Raises:
+            BudgetExceeded: it doesn't fit.
+        """
+        kept = self._kept.get(account)  # None: another process may have kept something for it
+        if kept is not None and (kept == amount or (amount != Spend() and _enough(kept, amount))):
+            return
+        standing = last_word_of(account)
+
+        def work(ticket: str | None) -> Flow[None]:
+            yield Effect(
+                lambda: self.ledger.resize(account, standing, amount, note),
+                lambda: self.ledger.aresize(account, standing, amount, note),
+            )
+
+        grows = not (kept or Spend()).covers(amount)  # what gives room back mustn't stand in a line
+        yield from self._patiently(account, work, alone=grows)
+        self._kept[account] = amount
+        line = line_of(self.ledger)
+        if amount == Spend():
+            line.keeps(standing, None)
+        elif kept is None or kept == Spend():
+            line.keeps(standing, frozenset((yield from chain_of(self.ledger, account))))
+        line.stir()
+
+    def kept(self, account: str) -> Flow[Spend]:
+        """What is kept back for the last word of this run. What a process that died had kept is given back first."""
+        if account not in self._kept:
+            yield from self.keep(account, Spend(), {})
+        return self._kept[account]
+
+    def keeps_for(self, account: str) -> bool:
+        """Whether this process keeps something back for a run."""
+        return self._kept.get(account, Spend()) != Spend()
+
+    def ends(self, account: str) -> Flow[None]:
+        """Nothing more will come of this run."""
+        yield from self.keep(account, Spend(), {})
+        self._kept.pop(account, None)
+        line_of(self.ledger).keeps(last_word_of(account), None)
+
+    def draw(self, account: str, amounts: Sequence[Spend], note: dict[str, str]) -> Flow[list[Reservation]]:
+        """Hold all or none out of what was kept back; see `Ledger.draw`."""
+        standing, kept = last_word_of(account), self._kept.get(account, Spend())
+
+        def work(ticket: str | None) -> Flow[list[Reservation]]:
+            held: list[Reservation] = yield Effect(
+                lambda: self.ledger.draw(account, standing, amounts, note),
+                lambda: self.ledger.adraw(account, standing, amounts, note),
+            )
+            return held
+
+        total = sum(amounts, Spend())
+        held = yield from self._patiently(account, work, alone=not kept.covers(total))
+        if kept != Spend():
+            self._kept[account] = kept.beyond(total)
+            if self._kept[account] == Spend():
+                line_of(self.ledger).keeps(standing, None)
+        return held
+
+    def void(self, reservation: str) -> Flow[None]:
+        """Give back a hold whose request never left."""
+        yield Effect(lambda: self.ledger.void(reservation), lambda: self.ledger.avoid(reservation))
+        line_of(self.ledger).stir()
+
+    def _settle(self, reservation: str, actual: Spend) -> Flow[None]:
+        yield Effect(
+            lambda: self.ledger.settle(reservation, actual),
+            lambda: self.ledger.asettle(reservation, actual),
+        )
+        line_of(self.ledger).stir()
+
+    def _lose(self, reservation: str) -> Flow[None]:
+        yield Effect(lambda: self.ledger.lose(reservation), lambda: self.ledger.alose(reservation))
+        line_of(self.ledger).stir()
+
+    # --- what isn't a model ---------------------------------------------------------------------------
+
+    def pay(
+        self,
+        account: str,
+        price: Spend,
+        note: dict[str, str],
+        work: Effect,
+        *,
+        unfinished: tuple[type[BaseException], ...] = (),
+    ) -> Flow[Any]:
+        """Do something that has a declared price, such as a tool on somebody else's API: hold, do, settle.
+
+        It is charged whether it succeeds or raises: who declared the price didn't say that failures are free. Only what
+        is `unfinished` (an interrupt: it will be done again from its beginning) is given back.
+
+        Raises:
+            BudgetExceeded: it doesn't fit; `work` wasn't begun.
+            Exception: what `work` raised.
+        """
+
+        def admit(ticket: str | None) -> Flow[Reservation]:
+            place = {} if ticket is None else {"ticket": ticket}
+            held, _ = yield Effect(
+                lambda: self.ledger.admit(account, price, note, **place),
+                lambda: self.ledger.aadmit(account, price, note, **place),
+            )
+            reservation: Reservation = held
+            return reservation
+
+        reservation = yield from self._patiently(account, admit)
+        payer = PAYER.get()
+        try:
+            result = yield work if payer is None else under(replace(payer, patient=False), work)
+        except unfinished:
+            yield from self.void(reservation.id)
+            raise
+        except Exception:
+            yield from self._settle(reservation.id, price)
+            raise
+        except BaseException:  # cut in the middle
+            yield from self._lose(reservation.id)
+            raise
+        yield from self._settle(reservation.id, price)
+        return result

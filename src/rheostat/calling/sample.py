@@ -1,0 +1,167 @@
+"""One sample: the one or two requests that make a thought and an answer, each held before and settled after."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from rheostat.calling.meter import Meter
+from rheostat.errors import BudgetExceeded
+from rheostat.evidence.asking import Way, finish
+from rheostat.evidence.expected import Expected
+from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.running import worked_out
+from rheostat.flow import Effect, Flow
+from rheostat.money.ledger import Reservation
+from rheostat.money.usage import Spend
+from rheostat.providers import Endpoint, Reply, Settings
+from rheostat.providers.bounds import input_bound
+from rheostat.providers.dial import Messages
+from rheostat.providers.failures import read_failure
+from rheostat.task import ThinkingPlan, plan_of
+
+__all__ = ["bounds", "sample", "shaped"]
+
+_THOUGHT_OVERHEAD = 32
+"""Template tokens around a thought that is sent back."""
+_VALUES = ("number", "quantity", "choice", "date")
+
+
+def shaped(plan: ThinkingPlan, way: Way, form: AnswerForm) -> ThinkingPlan:
+    """The plan of one sample: what this way of asking makes of the thinking tokens and of the answer's."""
+    room = min(way.room_tokens[plan.purpose == "last word"], plan.answer_tokens)
+    if way.runs:
+        return replace(plan, thinking_tokens=0, answer_tokens=room)
+    answer = plan.answer_tokens
+    if form in _VALUES and way.answer_tokens:
+        answer = min(answer, way.answer_tokens)
+    elif form in _VALUES and room:
+        answer = room
+    if way.thought == "inline" and plan.purpose == "last word":  # one request, whatever comes of it
+        return replace(plan, thinking_tokens=0, answer_tokens=room + answer)
+    if way.thought == "inline":
+        return replace(plan, inline=True, thinking_tokens=plan.thinking_tokens or room, answer_tokens=answer)
+    return replace(plan, answer_tokens=answer, thinking_tokens=plan.thinking_tokens if way.thought == "dial" else 0)
+
+
+def bounds(
+    meter: Meter,
+    endpoint: Endpoint,
+    plan: ThinkingPlan,
+    input_tokens: int,
+    form: AnswerForm,
+    *,
+    schema: Any | None,
+) -> list[Spend]:
+    """The most that each request of one sample can cost."""
+    amounts = []
+    dial = endpoint.dial
+    for number, phase in enumerate(dial.phases(plan, schema=schema is not None)):
+        settings = dial.encode(plan, phase, temperature=None, schema=schema)
+        tokens = input_tokens
+        if number:  # the thought is read back, byte for byte at the most what was written
+            finishing = input_bound([{"role": "user", "content": finish(form)}], {}, dial.overhead).tokens
+            tokens += plan.thinking_tokens + _THOUGHT_OVERHEAD + (finishing or 0)
+        amounts.append(meter.bound(endpoint, tokens, settings))
+    return amounts
+
+
+def sample(
+    meter: Meter,
+    endpoint: Endpoint,
+    account: str,
+    plan: ThinkingPlan,
+    messages: Messages,
+    way: Way,
+    expected: Expected,
+    held: Sequence[Reservation],
+    *,
+    temperature: float | None,
+    schema: Any | None,
+    note: dict[str, str],
+) -> Flow[dict[str, Any]]:
+    """Draw one answer. A failed request becomes an `error`, never a text that could vote.
+
+    Args:
+        plan: As `shaped` for this way.
+
+    Returns:
+        Plain data: `answer` (or None), its `key`, `text`, `thought`, `way`, `thinking_tokens`, `output_tokens`, `cut`
+        (the thought hit its cap), `error` (or None), `notes`.
+    """
+    dial = endpoint.dial
+    phases = dial.phases(plan, schema=schema is not None)
+    drawn: dict[str, Any] = {
+        "model": endpoint.name,
+        "way": way.name,
+        "answer": None,
+        "key": None,
+        "text": "",
+        "thought": "",
+        "thinking_tokens": 0,
+        "output_tokens": 0,
+        "input_tokens": 0,
+        "cut": False,
+        "error": None,
+        "notes": [],
+    }
+    waiting = list(held)
+    try:
+        for phase in phases:
+            if phase == "answer" and drawn["answer"] is not None:
+                break
+            settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
+            stops = way.stops(expected.asked)
+            if stops and dial.facts.takes_stop and phase != "think":
+                settings.kwargs["stop"] = stops
+            sent, reread = messages, None
+            if phase == "answer":
+                thought = drawn["thought"] or drawn["text"] or "…"
+                sent = [
+                    *messages,
+                    {"role": "assistant", "content": thought},
+                    {"role": "user", "content": finish(expected.asked)},
+                ]
+                reread = (thought, plan.thinking_tokens)
+            reply = yield from meter.call(
+                endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread,
+                alone=not waiting,
+            )  # fmt: skip
+            spend = reply.spend or Spend()
+            drawn["thinking_tokens"] += spend.thinking_tokens or 0
+            drawn["output_tokens"] += spend.output_tokens
+            drawn["input_tokens"] += spend.input_tokens
+            drawn["notes"] += settings.notes
+            drawn["text"] = reply.text or drawn["text"]
+            drawn["thought"] = reply.thought or drawn["thought"]
+            if phase != "answer":
+                drawn["cut"] = reply.cut or (
+                    settings.max_thinking_tokens > 0 and (spend.thinking_tokens or 0) >= settings.max_thinking_tokens
+                )
+            if phase != "think":
+                yield from _read(reply, way, expected, drawn)
+    except BudgetExceeded as refused:
+        drawn["error"] = f"budget: {refused}"
+    except Exception as error:
+        drawn["error"] = f"{read_failure(error)}: {type(error).__name__}: {str(error)[:500]}"
+    finally:
+        for reservation in waiting:
+            yield from meter.void(reservation.id)
+    return drawn
+
+
+def _read(reply: Reply, way: Way, expected: Expected, drawn: dict[str, Any]) -> Flow[None]:
+    """The answer in a reply, or what its code makes of it."""
+    if way.runs:
+        work = functools.partial(worked_out, reply.text, way.runs)
+        text, why = yield Effect(work, lambda: asyncio.to_thread(work))
+        answer = expected.whole(text) if text is not None else None
+        drawn["notes"] += [f"{way.name}: {why}"] if why else []
+    else:
+        read = functools.partial(expected.read, reply.text, cut=reply.cut)
+        answer = yield Effect(read, lambda: asyncio.to_thread(read))
+    if answer is not None:
+        drawn["answer"], drawn["key"] = answer.text, answer.key

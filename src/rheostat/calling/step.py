@@ -1,0 +1,379 @@
+"""One step of an agent: what the messages say → a plan that fits the room → hold → call → settle.
+
+estimate (`difficulty.trajectory`) → plan (`pacing`) → hold, call, settle (`meter`). The last word is paid for in
+advance: while tools are offered, enough is kept back for one answer without them, and when no more than that is left,
+it is asked for. Pure of LangGraph; the chat model, the middleware and the nodes are wrappers around it.
+"""
+
+from __future__ import annotations
+
+import functools
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+
+from rheostat.calling.call_options import Asked
+from rheostat.calling.fit import Fitting, Planned
+from rheostat.calling.meter import Meter
+from rheostat.calling.shape import closed, read_before, shortened, steered
+from rheostat.errors import BudgetExceeded
+from rheostat.flow import Flow
+from rheostat.judgement.policy import Caps, Policy
+from rheostat.judgement.schedule import Pacing
+from rheostat.money.ledger import Reservation
+from rheostat.money.usage import Spend
+from rheostat.providers import Endpoint, Reply, Settings
+from rheostat.providers.dial import Phase
+from rheostat.task import Effort, ThinkingPlan, Wish, plan_of
+from rheostat.thinking.clamps import Clamps
+from rheostat.thinking.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
+
+__all__ = ["LAST_WORD", "Listener", "Ready", "Thinker"]
+
+Listener: TypeAlias = Callable[..., None]
+"""`listener(type, **data)`: told of every estimate, plan, hold, call and settlement."""
+
+LAST_WORD = (
+    "The budget for this task is nearly used up: this is your last message. Give your best answer now from what you "
+    "know, without calling tools. Say what is unfinished."
+)
+GIVE_UP = (
+    "The last {failures} tool calls failed. Don't try again. Say plainly what you tried, what failed and why, and what "
+    "would be needed."
+)
+_THINK_FIRST = "Think about what to do next, in a few short sentences. Don't do it yet."
+_NOW_ACT = "Now do it: call a tool, or give the answer."
+_TRIES = 3
+"""Others may take the room between a plan and its hold: then it is planned again."""
+_SHORT_CHARS = (1_000, 200)
+
+
+def _nobody(type_: str, **data: Any) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class Ready:
+    """A step that is planned and held: what is sent, request by request."""
+
+    endpoint: Endpoint
+    plan: ThinkingPlan
+    at: Trajectory
+    messages: list[BaseMessage]
+    phases: list[tuple[Phase, Settings]]
+    held: list[Reservation]
+    note: dict[str, str]
+    last_word: bool
+    effort_asked: str
+    id: str
+    """Of the plan: its events, its record, its span and its message carry it."""
+    again: Callable[[], Flow[Ready]] | None = None
+    """The same step with twice the length cap; `None`: there is nothing to widen."""
+    thought: str = ""
+
+    def about(self, phase: Phase) -> dict[str, Any]:
+        """What was decided, for the record of one request."""
+        plan, at = self.plan, self.at
+        return {
+            "id": self.id if phase == self.phases[0][0] else f"{self.id}.{phase}",
+            "kind": at.difficulty.kind, "difficulty": at.difficulty.score, "effort_asked": self.effort_asked,
+            "last_word": self.last_word, **plan_of(plan),
+        }  # fmt: skip
+
+    def reread(self, phase: Phase) -> tuple[str, int] | None:
+        """The thought that this request sends back, and the most tokens that it has."""
+        return (self.thought, self.plan.thinking_tokens) if phase == "answer" and self.thought else None
+
+    def sent(self, phase: Phase) -> list[BaseMessage]:
+        """The messages of one request."""
+        if phase == "think":
+            return [*self.messages, HumanMessage(_THINK_FIRST)]
+        if phase == "answer" and self.thought:
+            return [*self.messages, AIMessage(self.thought), HumanMessage(_NOW_ACT)]
+        return self.messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinker:
+    """What all steps of an agent share."""
+
+    ladder: Sequence[Endpoint]
+    """The models, the first one first; the others when tools keep failing."""
+    meter: Meter
+    wish: Wish = "balanced"
+    caps: Caps = field(default_factory=lambda: Caps(answer_tokens=4096))
+    policy: Policy = field(default_factory=Policy)
+    pacing: Pacing = field(default_factory=Pacing)
+    tool_result_tokens: int = 2_000
+    """What the reserve for the last word allows for the results of tools that come before it."""
+
+    def wanted(self, messages: Sequence[BaseMessage], *, tools: bool = False) -> ThinkingPlan:
+        """How the next step would think, before anybody looks at the room."""
+        at = read_trajectory(messages)
+        endpoint = self._rung(at)
+        return self.pacing.plan(
+            at, self.policy, self.wish, self.caps, endpoint.dial.facts,
+            price=endpoint.price, cached_tokens=read_before(messages), tools=tools,
+        )  # fmt: skip
+
+    def _rung(self, at: Trajectory) -> Endpoint:
+        return self.ladder[min(at.failures // self.pacing.escalate_after, len(self.ladder) - 1)]
+
+    def _clamps(self, endpoint: Endpoint, asked: Asked) -> Flow[Clamps | None]:
+        if not endpoint.dial.facts.clamped:
+            return None
+        return Clamps(endpoint.name, (yield from self.meter.uses(endpoint.name)), asked.most_answer_tokens)
+
+    # --- plan and hold --------------------------------------------------------------------------------
+
+    def ready(
+        self,
+        account: str,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        *,
+        wish: Wish | None = None,
+        note: dict[str, str] | None = None,
+        listener: Listener = _nobody,
+        beside_tokens: int = 0,
+        standing: bool = False,
+        widened: bool = False,
+    ) -> Flow[Ready]:
+        """Plan and hold one step.
+
+        Args:
+            account: Whose money it is; open in the ledger.
+            messages: The conversation.
+            kwargs: What was bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
+            beside_tokens: What others put into the request beside that.
+            standing: The account is one run's: what is kept back for its last word is a hold of its own.
+            widened: Twice the usual length cap: the reply to the same step ran out of it.
+
+        Raises:
+            BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
+        """
+        at, id_ = read_trajectory(messages), uuid.uuid4().hex
+        messages = closed(messages)
+        listener("estimate", id=id_, **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
+        asked_for = wish or self.wish
+        for tries_left in reversed(range(_TRIES)):
+            made = yield from self._planned(account, at, messages, kwargs, asked_for, beside_tokens, standing, widened)
+            plan, endpoint = made.plan, made.fitting.endpoint
+            phases, amounts = made.fitting.requests(plan, made.inputs)
+            named = {"model": endpoint.name, "node": "model", **(note or {})}
+            try:
+                held = yield from self._held(account, made, amounts, named, standing=standing)
+            except BudgetExceeded as refused:
+                if made.fits and tries_left and refused.limit != "seconds":
+                    continue  # others have taken the room meanwhile: what fits now?
+                raise made.explained(refused) from None
+            break
+        if made.last_word:
+            listener("wind_down", stage="last word", why=made.why)
+        sent: Sequence[BaseMessage] = made.messages
+        if endpoint.dial.steer is not None:
+            sent, phases = steered(endpoint, sent, plan, phases)
+        again = None
+        clamps = made.fitting.clamps
+        if clamps is not None and clamps.own_tokens is None and not (made.last_word or widened or plan.widened):
+            again = functools.partial(
+                self.ready, account, messages, kwargs, wish=wish, note=note, listener=listener,
+                beside_tokens=beside_tokens, standing=standing, widened=True,
+            )  # fmt: skip
+        listener("plan", id=id_, **plan.to_dict(), last_word=made.last_word)
+        most = sum(amounts, Spend())
+        listener("hold", id=id_, tokens=most.tokens, usd_nanos=most.usd_nanos, requests=len(amounts))
+        return Ready(
+            endpoint=endpoint, plan=plan, at=at, messages=list(sent), phases=phases, held=held, note=named,
+            last_word=made.last_word, id=id_, again=again,
+            effort_asked=asked_for.value if isinstance(asked_for, Effort) else asked_for,
+        )  # fmt: skip
+
+    def _planned(
+        self,
+        account: str,
+        at: Trajectory,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        wish: Wish,
+        beside_tokens: int,
+        standing: bool,
+        widened: bool,
+    ) -> Flow[Planned]:
+        """What fits the room now; else the last word; else the smallest step, which the ledger will refuse."""
+        endpoint = self._rung(at)
+        asked = Asked.read(kwargs, endpoint, at.loop)
+        caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
+        fitting = Fitting(
+            meter=self.meter, policy=self.policy, endpoint=endpoint, asked=asked,
+            clamps=(yield from self._clamps(endpoint, asked)), tool_result_tokens=self.tool_result_tokens,
+        )  # fmt: skip
+        free = endpoint.dial.steer is not None and at.seam == "turn"  # the change stands in the conversation itself
+        wanted = self.pacing.plan(
+            at, self.policy, wish, caps, endpoint.dial.facts, price=endpoint.price,
+            cached_tokens=0 if free else read_before(messages), tools=asked.offers_tools,
+        )  # fmt: skip
+        for reason in asked.notes:
+            wanted = wanted.because(reason)
+        if fitting.clamps is not None:
+            if fitting.clamps.too_short_to_think and not isinstance(wish, Effort):
+                lowest = endpoint.dial.facts.nearest(Effort.none)
+                told = wanted.because(f"max_tokens={asked.most_answer_tokens} leaves no room for a thought")
+                wanted = self.policy.set_effort(told, lowest, caps, endpoint.dial.facts)
+            wanted = fitting.clamps.on(wanted, widened=widened or (at.starved and not at.widened))
+        room = yield from self.meter.room(account)
+        if standing:
+            room = room.plus((yield from self.meter.kept(account)))
+        giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
+        fitted, inputs, bounded = None, 0, 0
+        for exact in (False, True):
+            inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
+            if not giving_up:
+                fitted = fitting.fit(wanted, inputs, room, keep=asked.offers_tools)
+            bounded = max(bounded, inputs)
+            if fitted is not None or endpoint.dial.counts_at_once:
+                break
+        enough = fitting.smallest(wanted, bounded) if fitted is None else Spend()
+        if fitted is not None or not asked.offers_tools:
+            return Planned(fitting, wanted, fitted, inputs, messages, enough=enough)
+        why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
+        said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
+        with_tools = fitting.with_tools(wanted, inputs)
+        fitting = replace(fitting, asked=asked.without_tools(endpoint))
+        wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
+        sent: Sequence[BaseMessage] = [*messages, HumanMessage(said)]
+        for chars in (None, *_SHORT_CHARS):
+            sent = shortened(sent, chars)
+            inputs = beside_tokens + (yield from fitting.inputs(account, sent, wanted, exact=chars is not None))
+            fitted = fitting.fit(wanted, inputs, room, keep=False)
+            if fitted is not None:
+                break
+        return Planned(
+            fitting, wanted, fitted, inputs, sent, last_word=True, why=why, enough=enough, with_tools=with_tools
+        )
+
+    def _held(
+        self, account: str, made: Planned, amounts: Sequence[Spend], note: dict[str, str], *, standing: bool
+    ) -> Flow[list[Reservation]]:
+        """Hold a step, and keep back what the last word after it takes; or the last word out of that."""
+        if not standing:
+            return (yield from self.meter.hold(account, amounts, note))
+        if made.fitting.asked.offers_tools:
+            if made.fitted is not None:
+                yield from self.meter.keep(account, made.fitted.after, note)
+            return (yield from self.meter.hold(account, amounts, note))
+        return (yield from self.meter.draw(account, amounts, note))
+
+    # --- call and settle -------------------------------------------------------------------------------
+
+    def step(self, account: str, ready: Ready) -> Flow[AIMessage]:
+        """Send a step that is ready, request by request, and settle it.
+
+        Raises:
+            Exception: as the chat model raised it, when the meter's attempts are used up.
+        """
+        phases = yield from self.before_last(account, ready)
+        reply: Reply | None = None
+        for phase, settings in phases:
+            if reply is not None and not (phase == "answer" and reply.empty):
+                break
+            reply = yield from self.call(account, ready, phase, settings)
+            ready.thought = reply.thought or ready.thought
+        yield from self.give_back(ready)
+        assert reply is not None, "a step has at least one request"  # noqa: S101
+        wider = yield from self.wider(ready, reply)
+        return self.finish(ready, reply) if wider is None else (yield from self.step(account, wider))
+
+    def wider(self, ready: Ready, reply: Reply) -> Flow[Ready | None]:
+        """The step with twice the length cap, after a reply that ran out of it before it said or did anything.
+
+        Once, and only where there is room for more: the same request is never sent again.
+        """
+        if ready.again is None or not reply.ran_out:
+            return None
+        try:
+            again = yield from ready.again()
+        except BudgetExceeded:
+            return None
+        if again.last_word or again.plan.max_output_tokens <= ready.plan.max_output_tokens:
+            yield from self.give_back(again)
+            return None
+        return again
+
+    def before_last(self, account: str, ready: Ready) -> Flow[list[tuple[Phase, Settings]]]:
+        """Think first, where the model has no dial of its own; what is left to send comes back."""
+        phases = list(ready.phases)
+        if phases[0][0] == "think":
+            phase, settings = phases.pop(0)
+            reply = yield from self.call(account, ready, phase, settings)
+            ready.thought = reply.thought
+        return phases
+
+    def call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:
+        """One request of a step, under the first of its holds; if it fails, the others are given back."""
+        held = ready.held.pop(0)
+        try:
+            return (
+                yield from self.meter.call(
+                    ready.endpoint,
+                    account,
+                    held,
+                    ready.sent(phase),
+                    settings,
+                    phase,
+                    ready.note,
+                    ready.about(phase),
+                    ready.reread(phase),
+                    alone=not ready.held,
+                )
+            )
+        except BaseException:
+            yield from self.give_back(ready)
+            raise
+
+    def give_back(self, ready: Ready) -> Flow[None]:
+        """What of the step was held and won't be sent."""
+        while ready.held:
+            yield from self.meter.void(ready.held.pop(0).id)
+
+    def finish(self, ready: Ready, reply: Reply, listener: Listener = _nobody) -> AIMessage:
+        """The reply, with what it was thought with in its metadata."""
+        message = reply.message or AIMessage(reply.text)
+        if ready.last_word and message.tool_calls:  # told not to, and there is no room to run them
+            message.tool_calls, message.invalid_tool_calls, message.content = [], [], reply.text
+            for name in ("tool_calls", "function_call"):
+                message.additional_kwargs.pop(name, None)
+        message.response_metadata[THOUGHT_WITH] = self.stamp(ready, reply)
+        spend = reply.spend or Spend()
+        listener(
+            "call",
+            id=ready.id,
+            model=ready.endpoint.name,
+            stop=reply.stop,
+            starved=reply.ran_out,
+        )
+        listener("settle", id=ready.id, **spend.to_dict())
+        return message
+
+    @staticmethod
+    def stamp(ready: Ready, reply: Reply) -> dict[str, Any]:
+        """Plain data for a message: what it was thought with, who decided it and why."""
+        plan = ready.plan
+        thinks = any(settings.max_thinking_tokens for _, settings in ready.phases)
+        return {
+            "id": ready.id,
+            "effort": plan.effort.value if thinks else Effort.none.value,  # a forced tool may forbid what was planned
+            "thinking_tokens": plan.thinking_tokens if thinks else 0,
+            "used_thinking_tokens": reply.spend.thinking_tokens if reply.spend else None,
+            "model": ready.endpoint.name,
+            "decided_by": plan.decided_by,
+            "reasons": list(plan.reasons),
+            "seam": ready.at.seam,
+            "notes": [note for _, settings in ready.phases for note in settings.notes],
+            "switch_usd_nanos": plan.switch_usd_nanos,
+            "starved": reply.ran_out,
+            "widened": plan.widened,
+            "last_word": ready.last_word,
+        }

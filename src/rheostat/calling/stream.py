@@ -1,0 +1,94 @@
+"""Pieces of a streamed reply: its beginning, what of a chunk goes on, what its chunks are together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import message_chunk_to_message
+from langchain_core.outputs import ChatGenerationChunk
+
+from rheostat.calling.payer import Payer, under
+from rheostat.calling.step import Ready
+from rheostat.errors import BadInput
+from rheostat.flow import Effect
+
+__all__ = ["as_chunk", "opening", "piece", "shown", "told", "whole"]
+
+_CALL_BLOCKS = {"tool_use", "input_json_delta", "function_call", "custom_tool_call", "tool_call", "tool_call_chunk"}
+
+
+def opening(chat: BaseChatModel, sent: list[BaseMessage], kwargs: dict[str, Any], payer: Payer) -> Effect:
+    """A stream and its first chunk (`None`: it has none), which is when the request leaves."""
+
+    def do() -> tuple[Iterator[Any], Any]:
+        chunks = chat.stream(sent, {"callbacks": []}, **kwargs)
+        return chunks, next(chunks, None)
+
+    async def ado() -> tuple[AsyncIterator[Any], Any]:
+        chunks = chat.astream(sent, {"callbacks": []}, **kwargs)
+        return chunks, await anext(chunks, None)
+
+    return under(payer, Effect(do, ado))
+
+
+def piece(chunk: Any) -> AIMessageChunk:
+    """A chunk; a model that doesn't stream brings its whole reply at once, as a message."""
+    if isinstance(chunk, AIMessageChunk):
+        return chunk
+    message: AIMessage = chunk
+    calls: list[Any] = [
+        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": number,
+         "type": "tool_call_chunk"} for number, call in enumerate(message.tool_calls)
+    ]  # fmt: skip
+    return AIMessageChunk(
+        content=message.content, additional_kwargs=message.additional_kwargs, tool_call_chunks=calls, id=message.id,
+        response_metadata=message.response_metadata, usage_metadata=message.usage_metadata,
+    )  # fmt: skip
+
+
+def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
+    """The chunk for who asked, and for the callbacks of this run."""
+    generation = ChatGenerationChunk(message=chunk)
+    if run_manager is not None:
+        run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
+    return generation
+
+
+def whole(full: AIMessageChunk | None, ready: Ready) -> AIMessage:
+    """All chunks together.
+
+    Raises:
+        BadInput: there were none, or they are no answer.
+    """
+    message = message_chunk_to_message(full) if full is not None else None
+    if not isinstance(message, AIMessage):
+        raise BadInput(f"{ready.endpoint.name} streamed {type(message).__name__}, not an answer")
+    return message
+
+
+def shown(chunk: AIMessageChunk, ready: Ready) -> AIMessageChunk:
+    """What of a chunk goes on: the last word calls no tools, whatever the model does."""
+    if not ready.last_word or not (chunk.tool_call_chunks or isinstance(chunk.content, list)):
+        return chunk
+    content = chunk.content
+    if isinstance(content, list):
+        content = [b for b in content if not (isinstance(b, dict) and str(b.get("type")) in _CALL_BLOCKS)]
+    return AIMessageChunk(**{**dict(chunk), "content": content, "tool_call_chunks": [], "tool_calls": [],
+                             "invalid_tool_calls": []})  # fmt: skip
+
+
+def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
+    """A reply that wasn't streamed as the last chunk of one that was."""
+    calls: list[Any] = [
+        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": number,
+         "type": "tool_call_chunk"} for number, call in enumerate(message.tool_calls)
+    ]  # fmt: skip
+    return AIMessageChunk(
+        content=message.content, tool_call_chunks=calls, usage_metadata=message.usage_metadata, id=last.id,
+        chunk_position="last",
+    )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Where an agent is × what a change costs → how the next step thinks.
+
+The effort changes at seams (a person spoke, a step of the plan ended, things keep failing) and stays in between: prompt
+caches are kept by effort, so that a change makes the provider read the whole conversation again at its full price. That
+price is in the plan, and a change is made only where the thought that it adds or saves is worth more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from rheostat.judgement.policy import Caps, ModelFacts, Policy
+from rheostat.money.pricing import Price
+from rheostat.money.usage import Spend, usd
+from rheostat.task import Effort, ThinkingPlan, Wish
+from rheostat.thinking.difficulty import Trajectory
+
+__all__ = ["Pacing", "switch_price"]
+
+_USED_SHARE = 0.25
+"""The share of a level's room that a thought is expected to use. Ours: providers don't publish what a level uses."""
+
+
+def switch_price(price: Price | None, cached_tokens: int) -> int:
+    """What it costs, in nano-dollars, to read so many tokens at full price and not from the cache."""
+    if price is None or cached_tokens <= 0:
+        return 0
+    from_cache = Spend(input_tokens=cached_tokens, cached_input_tokens=cached_tokens)
+    return max(0, price.cost(Spend(input_tokens=cached_tokens)) - price.cost(from_cache))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pacing:
+    """The rules of an agent's steps, with their numbers as fields so that you can turn them."""
+
+    sticky: bool = True
+    """Keep the effort between seams. False: decide anew at each call, whatever the cache costs."""
+    escalate_after: int = 4
+    """So many failures in a row go to the next model, if there is one."""
+    give_up_after: int = 8
+    """So many failures in a row end the task with a statement of what failed."""
+
+    def plan(
+        self,
+        at: Trajectory,
+        policy: Policy,
+        wish: Wish,
+        caps: Caps,
+        model: ModelFacts,
+        *,
+        price: Price | None,
+        cached_tokens: int,
+        tools: bool = False,
+    ) -> ThinkingPlan:
+        """The plan of the next step, before the room is looked at.
+
+        Args:
+            at: What the messages say.
+            cached_tokens: Of the conversation, those that the provider may have in its cache.
+            tools: The model may call tools: a loop may follow.
+        """
+        if isinstance(wish, Effort):
+            plan = _plan(wish, caps, f"{wish.value}: asked for by the user")
+            return policy.set_effort(replace(plan, decided_by="user"), wish, caps, model)
+        if at.before is not None and not at.seam and self.sticky:
+            return self._kept(at, at.before, policy, caps, model)
+        wanted, why = self._wanted(at, policy, wish, model)
+        if tools and not at.loop and wanted < model.loop_floor:
+            wanted = model.loop_floor
+            why.append(f"{wanted.value}: a tool loop that begins without thinking can't begin to think later")
+        plan = policy.set_effort(_plan(wanted, caps, *why), wanted, caps, model)
+        if at.before is None or plan.effort == at.before or at.before not in model.levels:
+            return plan
+        cost = switch_price(price, cached_tokens)
+        moved = abs(model.levels[plan.effort] - model.levels[at.before])
+        worth = price.cost(Spend(output_tokens=int(moved * _USED_SHARE))) if price else 0
+        change = f"{at.before.value} → {plan.effort.value}: the cache is read anew for {usd(cost)}"
+        if at.seam == "failure" or cost <= worth:
+            return plan.because(change, switch_usd_nanos=cost) if cost else plan
+        kept = policy.set_effort(_plan(at.before, caps), at.before, caps, model)
+        return kept.because(f"{change}, the thought is worth {usd(worth)}: {at.before.value} stays")
+
+    @staticmethod
+    def _kept(at: Trajectory, before: Effort, policy: Policy, caps: Caps, model: ModelFacts) -> ThinkingPlan:
+        if at.starved and model.clamped:  # the same level with a wider length cap, once; then less thought
+            lower = model.nearest(before.step(-1)) if at.widened else before
+            why = f"the last reply ran out of its length cap: {before.value} " + (
+                "again" if lower == before else f"→ {lower.value}, for the cap was wide already"
+            )
+            return policy.set_effort(_plan(lower, caps, why), lower, caps, model)
+        higher = model.above(before, caps.max_effort) if at.starved else None
+        if higher is not None:
+            why = f"the last thought was cut: {before.value} → {higher.value}"
+            return policy.set_effort(_plan(higher, caps, why), higher, caps, model)
+        reasons = [*([at.why] if at.why else []), f"no seam since: {before.value} stays"]
+        return policy.set_effort(_plan(before, caps, *reasons), before, caps, model)
+
+    @staticmethod
+    def _wanted(at: Trajectory, policy: Policy, wish: Wish, model: ModelFacts) -> tuple[Effort, list[str]]:
+        hard = at.difficulty
+        effort = next(level for below, level in policy.thresholds if hard.score < below)
+        why = [f"difficulty {hard.score:.2f} ({hard.kind}) → {effort.value}"]
+        step = policy.tempers[str(wish)].step
+        if step:
+            effort = effort.step(step)
+            why.append(f"{wish} → {effort.value}")
+        if at.seam == "failure" and at.before is not None and effort <= at.before:
+            higher = model.above(at.before, Effort.max) or at.before
+            why.append(f"{at.failures} failures, {at.repeats} repeats: {higher.value}")
+            effort = higher
+        return effort, why
+
+
+def _plan(effort: Effort, caps: Caps, *reasons: str) -> ThinkingPlan:
+    return ThinkingPlan(
+        effort=effort, thinking_tokens=0, answer_tokens=caps.answer_tokens, reasons=reasons, purpose="step"
+    )

@@ -1,0 +1,185 @@
+"""The limits that a task may not cross, and what is left of them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from decimal import ROUND_CEILING, Decimal
+from typing import Any
+
+from rheostat.errors import BudgetInvalid
+from rheostat.money.usage import Spend, usd, usd_nanos
+
+__all__ = ["Budget", "Room", "written"]
+
+_LARGEST = 10**15
+"""No limit above this is meant: more tokens than were ever generated, or a million dollars in nano-dollars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Hard limits in any mix; each names its unit. At least one is needed.
+
+    >>> Budget(usd="0.10", seconds=60)
+    Budget(usd='0.10', tokens=None, output_tokens=None, thinking_tokens=None, calls=None, seconds=60)
+
+    Raises:
+        BudgetInvalid: a limit that is zero, negative, not a number or absurdly large; no limit at all; a bare
+            number without a unit.
+    """
+
+    usd: str | int | float | Decimal | None = None
+    """US dollars."""
+    tokens: int | None = None
+    """Input and output tokens together."""
+    output_tokens: int | None = None
+    """Generated tokens, thinking included."""
+    thinking_tokens: int | None = None
+    """Tokens of thought."""
+    calls: int | None = None
+    """Requests to models, retries included."""
+    seconds: float | None = None
+    """Wall-clock time from the first step; no call starts after it, and a running one is cut there."""
+
+    def __new__(cls, *unitless: Any, **limits: Any) -> Budget:
+        """Catch `Budget(5)`: five of what?"""
+        if unitless:
+            raise BudgetInvalid(
+                f"Budget({unitless[0]!r}) has no unit. Write Budget(usd={str(unitless[0])!r}), "
+                f"Budget(tokens={unitless[0]!r}) or Budget(seconds={unitless[0]!r})."
+            )
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        if all(value is None for value in given.values()):
+            raise BudgetInvalid(f"a budget needs at least one limit: {', '.join(given)}")
+        for name, value in given.items():
+            if value is not None:
+                _check(name, value)
+
+    @property
+    def usd_nanos(self) -> int | None:
+        """The money limit in nano-dollars."""
+        return None if self.usd is None else usd_nanos(self.usd)
+
+    @functools.cached_property
+    def limits(self) -> dict[str, int]:
+        """The limits that a ledger counts, by the name of their unit (`seconds` is a deadline, not a count)."""
+        named = {
+            "usd_nanos": self.usd_nanos,
+            "tokens": self.tokens,
+            "output_tokens": self.output_tokens,
+            "thinking_tokens": self.thinking_tokens,
+            "calls": self.calls,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+    def same(self, other: Budget | None) -> bool:
+        """The same limits, however they were written."""
+        return other is not None and (self.limits, self.seconds) == (other.limits, other.seconds)
+
+    def to_dict(self) -> dict[str, str | int | float]:
+        """The limits that are set, as plain data; money as text."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: str(value) if name == "usd" else value for name, value in given.items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Budget:
+        """The inverse of `to_dict`.
+
+        Raises:
+            BudgetInvalid: not a budget; says which limits there are.
+        """
+        known = {field.name for field in fields(cls)}
+        if not isinstance(data, dict) or not data.keys() <= known:
+            raise BudgetInvalid(f"a budget has {', '.join(sorted(known))}; not {data!r}")
+        return cls(**data)
+
+    def __str__(self) -> str:
+        """`$0.10 · 60 s`"""
+        parts = [] if self.usd is None else [usd(self.usd_nanos)]
+        for field in ("tokens", "output_tokens", "thinking_tokens", "calls"):
+            value = getattr(self, field)
+            if value is not None:
+                parts.append(f"{value:,} {field.replace('_', ' ')}")
+        if self.seconds is not None:
+            parts.append(f"{self.seconds:g} s")
+        return " · ".join(parts)
+
+
+def written(limit: str, amount: int) -> str:
+    """A budget as one writes it: `Budget(usd="0.05")`, of at least so much."""
+    if limit != "usd_nanos":
+        return f"Budget({limit}={amount:,})".replace(",", "_")
+    dollars = Decimal(amount) / 10**9
+    digits = Decimal(1).scaleb(min(-2, dollars.adjusted() - 1)) if amount else Decimal("0.01")
+    return f'Budget(usd="{dollars.quantize(digits, ROUND_CEILING).normalize():f}")'
+
+
+def _check(name: str, value: Any) -> None:
+    example = f"Budget({name}={'0.10' if name == 'usd' else 1000})"
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        raise BudgetInvalid(f"{name} must be a number, not {value!r}; for example {example}")
+    if isinstance(value, str) and name != "usd":
+        raise BudgetInvalid(f"{name} must be a number, not the text {value!r}; for example {example}")
+    if isinstance(value, float) and name not in ("usd", "seconds"):
+        raise BudgetInvalid(f"{name} counts whole things: {value!r} is not a whole number")
+    try:
+        amount: float | Decimal = usd_nanos(value) if name == "usd" or isinstance(value, str) else value
+    except ValueError as error:
+        raise BudgetInvalid(f"{error}; for example {example}") from None
+    if isinstance(amount, float | Decimal) and not math.isfinite(amount):
+        raise BudgetInvalid(f"{name} must be finite, not {value!r}")
+    if amount <= 0:
+        raise BudgetInvalid(f"{name} must be above zero, not {value!r}; leave it out for no such limit")
+    if amount > _LARGEST:
+        raise BudgetInvalid(f"{name}={value!r} is absurdly large; leave it out for no such limit")
+
+
+_COUNTED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What is left of each limit; `None`: that limit was not set."""
+
+    usd_nanos: int | None = None
+    tokens: int | None = None
+    output_tokens: int | None = None
+    thinking_tokens: int | None = None
+    calls: int | None = None
+    seconds: float | None = None
+
+    def _each(self, amount: Spend) -> Iterator[tuple[str, int, int]]:
+        for name in _COUNTED:
+            left = getattr(self, name)
+            if left is not None:
+                yield name, getattr(amount, name) or 0, left
+
+    def shortage(self, amount: Spend) -> tuple[str, int, int] | None:
+        """The first limit that `amount` doesn't fit: (limit, asked, left); `None` if it fits."""
+        if self.seconds is not None and self.seconds <= 0:
+            return ("seconds", 1, 0)
+        return next(((name, asked, left) for name, asked, left in self._each(amount) if asked > left), None)
+
+    def fits(self, amount: Spend) -> bool:
+        """Would this amount cross no limit?"""
+        return self.shortage(amount) is None
+
+    def keeping(self, reserve: Budget) -> Room:
+        """The room with a reserve kept back (never below zero)."""
+        kept = {name: max(0, left - reserve.limits.get(name, 0))
+                for name in _COUNTED if (left := getattr(self, name)) is not None}  # fmt: skip
+        return replace(self, **kept)
+
+    def plus(self, amount: Spend) -> Room:
+        """The room with `amount` given back."""
+        return replace(self, **{name: left + asked for name, asked, left in self._each(amount)})
+
+    def minus(self, amount: Spend) -> Room:
+        """The room with `amount` taken out (never below zero)."""
+        left = {name: max(0, left - asked) for name, asked, left in self._each(amount)}
+        return Room(**{**{name: getattr(self, name) for name in (*_COUNTED, "seconds")}, **left})

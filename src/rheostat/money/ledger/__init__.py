@@ -1,0 +1,36 @@
+"""The ledger: the only place that knows what is left.
+
+Hold, then pay. A *reservation* holds the most that a call can cost before the request leaves; it is *settled* once
+with what the call did cost, or *voided* if the request provably never left. One that is neither stays charged in
+full: unknown is not zero.
+
+`law` says what may be done with accounts and reservations; `memory`, `sqlite` and `postgres` say where they are kept.
+"""
+
+from rheostat.money.ledger.address import open_ledger
+from rheostat.money.ledger.journal import Line
+from rheostat.money.ledger.memory import MemoryLedger
+from rheostat.money.ledger.postgres import PostgresLedger
+from rheostat.money.ledger.protocol import Account, Ledger, Note, Reading, Reservation, latest_reading
+from rheostat.money.ledger.sqlite import SQLiteLedger
+from rheostat.money.ledger.steps import StepRecord
+from rheostat.money.ledger.use import Use, UseKey
+from rheostat.money.ledger.window import Window
+
+__all__ = [
+    "Account",
+    "Ledger",
+    "Line",
+    "MemoryLedger",
+    "Note",
+    "PostgresLedger",
+    "Reading",
+    "Reservation",
+    "SQLiteLedger",
+    "StepRecord",
+    "Use",
+    "UseKey",
+    "Window",
+    "latest_reading",
+    "open_ledger",
+]

@@ -1,0 +1,32 @@
+"""Which ledger an address means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rheostat.addresses import without_password
+from rheostat.errors import BadInput
+from rheostat.money.ledger.durable import DurableLedger
+from rheostat.money.ledger.postgres import PostgresLedger
+from rheostat.money.ledger.sqlite import SQLiteLedger
+
+__all__ = ["open_ledger"]
+
+
+def open_ledger(address: str, *, must_exist: bool = False) -> DurableLedger:
+    """`postgresql://…` is a Postgres database, anything else the path of an SQLite file.
+
+    Raises:
+        BadInput: an address of some other kind; with `must_exist`, no such file.
+        LedgerError, LedgerUnavailable, MissingExtra: as the ledgers do.
+    """
+    scheme, found, _ = address.partition("://")
+    if found and scheme in ("postgresql", "postgres"):
+        return PostgresLedger(address)
+    if found and scheme != "sqlite":
+        shown = without_password(address)
+        raise BadInput(f"no ledger at {shown!r}: give the path of an SQLite file or postgresql://USER@HOST/DATABASE")
+    path = Path(address.removeprefix("sqlite:///"))
+    if must_exist and not path.exists():
+        raise BadInput(f"no file {path}: give the path of a ledger's SQLite file, or postgresql://USER@HOST/DATABASE")
+    return SQLiteLedger(path)

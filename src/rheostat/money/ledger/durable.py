@@ -1,0 +1,374 @@
+"""What the ledgers in a database share: load what an operation touches, let the law work on it, write it back."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+from rheostat.errors import LedgerError
+from rheostat.money.budget import Budget, Room
+from rheostat.money.ledger.counts import counts_of
+from rheostat.money.ledger.entry import OPEN, dump
+from rheostat.money.ledger.journal import Line
+from rheostat.money.ledger.law import Book, say_what_is_kept
+from rheostat.money.ledger.notes import Notes, Transaction, in_thread
+from rheostat.money.ledger.page import Page
+from rheostat.money.ledger.protocol import Account, Note, Reading, Reservation
+from rheostat.money.ledger.rows import ENTRY, HELD, Statement, budget_of, entry_of, held_of, line_of, packed
+from rheostat.money.usage import Spend
+
+__all__ = ["DurableLedger", "Statement", "Transaction"]
+
+T = TypeVar("T")
+_REMEMBERED = 10_000
+
+
+class DurableLedger(Notes):
+    """A ledger in an SQL database. Subclasses say how to connect, lock and commit; the law is `law.Book`."""
+
+    shared = True
+    _lock_rows = ""
+    """What a SELECT needs so that nobody else changes its rows until the commit."""
+
+    def __init__(self) -> None:
+        self._parents: dict[str, str | None] = {}
+        self._account_of: dict[str, str] = {}
+
+    @abc.abstractmethod
+    def _now_ms(self) -> int:
+        """The database's clock."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Give the connections back."""
+
+    # --- load, change, save -----------------------------------------------------------------------
+
+    def chain(self, account: str) -> list[str]:
+        return self._retrying(lambda again: self._chain(account))
+
+    def _chain(self, account: str) -> list[str]:
+        """The account and all its parents: they never change, so that they are asked for once."""
+        chain: list[str] = []
+        name: str | None = account
+        while name is not None:
+            if name not in self._parents:
+                rows = self._query(("SELECT parent FROM rheostat_accounts WHERE id = ?", [name]))
+                if not rows:
+                    raise LedgerError(f"no account {name!r}: open it first")
+                _remember(self._parents, name, rows[0][0])
+            chain.append(name)
+            name = self._parents[name]
+        return chain
+
+    def _entries(self, names: Iterable[str], lock: str = "") -> Statement:
+        names = sorted(names)
+        marks = ", ".join("?" * len(names))
+        return f"SELECT {ENTRY} FROM rheostat_accounts WHERE id IN ({marks}) ORDER BY id {lock}", names
+
+    def _reservations(self, names: Sequence[str]) -> Statement:
+        marks = ", ".join("?" * len(names))
+        return f"SELECT {HELD} FROM rheostat_reservations WHERE id IN ({marks})", names
+
+    def _change(
+        self,
+        account: str,
+        op: Callable[[Book], T],
+        *,
+        reservations: Sequence[str] = (),
+        also: Sequence[Statement] = (),
+        flush: bool = False,
+    ) -> T:
+        """Let `op` work on the account, its parents and these reservations, in one transaction."""
+        queries = [self._entries(self._chain(account), self._lock_rows)]
+        if reservations:
+            queries.append(self._reservations(reservations))
+        with self._transaction(flush=flush) as transaction:
+            now, rows = transaction.load(queries)
+            page = Page(map(entry_of, rows[0]), map(held_of, rows[1] if reservations else ()), now)
+            result = op(page.book)
+            transaction.save([*page.changes(), *also])
+        self._written(page)
+        return result
+
+    def _written(self, page: Page) -> None:
+        """The tables are like this page now."""
+
+    def _on(self, reservation: str, op: Callable[[Book], T], *, flush: bool = False) -> T | None:
+        """Let `op` work on one reservation; `None` if there is no such."""
+
+        def work(again: bool) -> T | None:
+            account = self._account_of.get(reservation)
+            if account is None:
+                text = "SELECT account FROM rheostat_reservations WHERE id = ?"
+                rows = self._query((text, [reservation]))
+                if not rows:
+                    return None
+                account = rows[0][0]
+                _remember(self._account_of, reservation, account)
+            return self._change(account, op, reservations=[reservation], flush=flush)
+
+        return self._retrying(work)
+
+    # --- accounts -----------------------------------------------------------------------------------
+
+    def open(self, account: Account, reading: Reading | None = None) -> None:
+        def work(again: bool) -> None:
+            text = "SELECT parent, version, budget FROM rheostat_accounts WHERE id = ?"
+            known = self._query((text, [account.id]))
+            seen = (reading or {}).get("version", 0) if (reading or {}).get("account") == account.id else 0
+            if known and known[0][0] == account.parent and known[0][1] >= seen:
+                if reading is None:
+                    say_what_is_kept(account, None if known[0][2] is None else budget_of(known[0][2]))
+                return
+            if known:  # another parent is an error; a higher version was seen in some state
+                self._change(account.id, lambda book: book.open(account, reading))
+                return
+            self._insert(account, reading)
+
+        self._retrying(work)
+
+    def _insert(self, account: Account, reading: Reading | None) -> None:
+        try:
+            parents = [] if account.parent is None else self._chain(account.parent)
+        except LedgerError:
+            parents = []  # the law says what is wrong
+        with self._transaction(flush=True) as transaction:
+            now, rows = transaction.load([self._entries(parents, self._lock_rows)] if parents else [])
+            book = Book(mono_ms=now, wall_ms=now)
+            book.entries = {row[0]: entry_of(row) for row in (rows[0] if parents else ())}
+            book.open(account, reading)
+            entry, window = book.entries[account.id], account.window
+            text = (
+                f"INSERT INTO rheostat_accounts ({ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            )
+            transaction.save([(text, [
+                entry.id, entry.parent, None if entry.budget is None else packed(entry.budget.to_dict()),
+                window and window.every, window and window.zone, entry.opened_at_ms, entry.version,
+                packed(dump(entry)),
+            ])])  # fmt: skip
+
+    def amend(self, account: str, budget: Budget) -> None:
+        text = "UPDATE rheostat_accounts SET budget = ? WHERE id = ?"
+        also = (text, [packed(budget.to_dict()), account])
+        self._retrying(
+            lambda again: self._change(account, lambda book: book.amend(account, budget), also=[also], flush=True)
+        )
+
+    # --- hold, then pay -------------------------------------------------------------------------
+
+    def hold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+
+        def work(again: bool) -> None:
+            def op(book: Book) -> None:
+                if not book.reservations:  # else the first try was committed, and only its reply was lost
+                    book.hold(ids, account, counts, note or {}, ticket)
+
+            self._change(account, op, reservations=ids if again else ())
+
+        self._retrying(work)
+        for name in ids:
+            _remember(self._account_of, name, account)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def admit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
+        name, counts = os.urandom(16).hex(), counts_of(amount)
+
+        def work(again: bool) -> Room:
+            def op(book: Book) -> Room:
+                if not book.reservations:  # else the first try was committed, and only its reply was lost
+                    book.hold([name], account, [counts], note or {}, ticket)
+                    book.begin(name)
+                return book.room(account)
+
+            return self._change(account, op, reservations=[name] if again else (), flush=True)
+
+        room = self._retrying(work)
+        _remember(self._account_of, name, account)
+        return Reservation(name, account, amount), room
+
+    def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        counts = counts_of(amount)
+        self._retrying(
+            lambda again: self._change(
+                account, lambda book: book.resize(standing, account, counts, note or {}), reservations=[standing]
+            )
+        )
+        _remember(self._account_of, standing, account)
+
+    def draw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+
+        def work(again: bool) -> None:
+            def op(book: Book) -> None:
+                if not book.reservations.keys() & set(ids):  # else the first try was committed
+                    book.draw(standing, ids, account, counts, note or {})
+
+            self._change(account, op, reservations=[standing, *(ids if again else ())])
+
+        self._retrying(work)
+        for name in ids:
+            _remember(self._account_of, name, account)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        self._retrying(lambda again: self._change(account, lambda book: book.line_up(account, ticket, seconds)))
+
+    def begin(self, reservation: str) -> Room | None:
+        def op(book: Book) -> Room | None:
+            return book.room(book.reservations[reservation].account) if book.begin(reservation) else None
+
+        return self._on(reservation, op, flush=True)
+
+    def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        counts_of(actual)  # says what is wrong with it, whether the reservation is known or not
+        posted, overrun = self._on(reservation, lambda book: book.settle(reservation, actual, request_id)) or (
+            False, None,
+        )  # fmt: skip
+        if overrun is not None:
+            raise overrun
+        return posted
+
+    def void(self, reservation: str) -> bool:
+        return bool(self._on(reservation, lambda book: book.void(reservation)))
+
+    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        counts = None if estimate is None else counts_of(estimate)
+        return bool(self._on(reservation, lambda book: book.lose(reservation, counts)))
+
+    def expire(self, older_than_seconds: float) -> int:
+        before = self._now_ms() - int(older_than_seconds * 1000)
+        text = (
+            "SELECT id FROM rheostat_reservations WHERE status IN ('standing', 'held', 'sent')"
+            " AND COALESCE(begun_at_ms, held_at_ms) <= ?"
+        )
+        stale = [row[0] for row in self._retrying(lambda again: self._query((text, [before])))]
+
+        def expire(book: Book) -> int:
+            name = next(iter(book.stale(older_than_seconds)), None)
+            return 0 if name is None else bool(book.expire(name))
+
+        return sum(self._on(name, expire) or 0 for name in stale)
+
+    def prune(self, older_than_seconds: float) -> int:
+        """Delete the journal's lines that were settled or given back so long ago; how many. No total changes."""
+        before = self._now_ms() - int(older_than_seconds * 1000)
+        text = (
+            "DELETE FROM rheostat_reservations WHERE status IN ('settled', 'void') AND closed_at_ms <= ? RETURNING id"
+        )
+        lines = len(self._retrying(lambda again: self._query((text, [before]))))
+        text_of_steps = "DELETE FROM rheostat_steps WHERE at_ms <= ? RETURNING id"
+        self._retrying(lambda again: self._query((text_of_steps, [before])))
+        return lines
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _snapshot(self, account: str) -> Book:
+        def work(again: bool) -> Book:
+            rows = self._query(self._entries(self._chain(account)))
+            now = self._now_ms()
+            return Book({row[0]: entry_of(row) for row in rows}, {}, now, now)
+
+        return self._retrying(work)
+
+    def room(self, account: str, *, patient: bool = False) -> Room:
+        return self._snapshot(account).room(account, patient=patient)
+
+    def reading(self, account: str) -> Reading:
+        return self._snapshot(account).entry(account).reading()
+
+    # --- for people -----------------------------------------------------------------------------
+
+    def accounts(self) -> list[tuple[Account, Reading]]:
+        """Every account with its reading, in the order of their ids."""
+        text = f"SELECT {ENTRY} FROM rheostat_accounts ORDER BY id"
+        entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
+        return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
+
+    def journal(self, *, open_only: bool = False) -> list[Line]:
+        """Every reservation, the oldest first; or only those that are still charged at their hold."""
+        where = f"WHERE status IN ({', '.join(repr(status) for status in OPEN)})" if open_only else ""
+        text = f"SELECT {HELD} FROM rheostat_reservations {where} ORDER BY held_at_ms, id"
+        rows = self._retrying(lambda again: self._query((text, [])))
+        return [line_of(held_of(row)) for row in rows]
+
+    # --- the same on an event loop, in a thread ----------------------------------------------------
+
+    async def aopen(self, account: Account, reading: Reading | None = None) -> None:
+        await in_thread(lambda: self.open(account, reading))
+
+    async def aamend(self, account: str, budget: Budget) -> None:
+        await in_thread(lambda: self.amend(account, budget))
+
+    async def ahold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
+        def give_back(held: list[Reservation]) -> None:
+            for reservation in held:
+                self.void(reservation.id)
+
+        return await in_thread(lambda: self.hold(account, amounts, note, ticket=ticket), give_back)
+
+    async def aadmit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
+        def give_back(admitted: tuple[Reservation, Room]) -> None:
+            self.void(admitted[0].id)
+
+        return await in_thread(lambda: self.admit(account, amount, note, ticket=ticket), give_back)
+
+    async def aresize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        await in_thread(lambda: self.resize(account, standing, amount, note))
+
+    async def adraw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        def give_back(held: list[Reservation]) -> None:
+            for reservation in held:
+                self.void(reservation.id)
+
+        return await in_thread(lambda: self.draw(account, standing, amounts, note), give_back)
+
+    async def aline_up(self, account: str, ticket: str, seconds: float) -> None:
+        await in_thread(lambda: self.line_up(account, ticket, seconds))
+
+    async def abegin(self, reservation: str) -> Room | None:
+        return await in_thread(lambda: self.begin(reservation))
+
+    async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        return await in_thread(lambda: self.settle(reservation, actual, request_id))
+
+    async def avoid(self, reservation: str) -> bool:
+        return await in_thread(lambda: self.void(reservation))
+
+    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        return await in_thread(lambda: self.lose(reservation, estimate))
+
+    async def aexpire(self, older_than_seconds: float) -> int:
+        return await in_thread(lambda: self.expire(older_than_seconds))
+
+    async def aroom(self, account: str, *, patient: bool = False) -> Room:
+        return await in_thread(lambda: self.room(account, patient=patient))
+
+    async def areading(self, account: str) -> Reading:
+        return await in_thread(lambda: self.reading(account))
+
+
+def _remember(cache: dict[str, Any], name: str, value: Any) -> None:
+    """Keep a fact that never changes, and not too many of them."""
+    if len(cache) >= _REMEMBERED:
+        with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was quicker
+            del cache[next(iter(cache))]
+    cache[name] = value

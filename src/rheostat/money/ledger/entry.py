@@ -1,0 +1,192 @@
+"""What a ledger keeps of an account and of a reservation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from rheostat.errors import LedgerError, NoPrice
+from rheostat.money.budget import Budget
+from rheostat.money.ledger.counts import LIMITS, UNPRICED, Counts, amount_of, counts_of, minus, plain, plus, zeros
+from rheostat.money.ledger.protocol import Reading
+from rheostat.money.ledger.window import Window
+from rheostat.money.usage import Spend
+
+__all__ = ["OPEN", "Entry", "Held", "Status", "dump"]
+
+Status: TypeAlias = Literal["standing", "held", "sent", "unknown", "settled", "void"]
+OPEN = ("standing", "held", "sent", "unknown")
+"""Statuses that still charge a reservation's full hold."""
+
+
+@dataclass(slots=True)
+class Held:
+    """A reservation and what became of it."""
+
+    id: str
+    account: str
+    amount: Counts
+    model: str
+    node: str
+    held_at_ms: int
+    status: Status = "held"
+    begun_at_ms: int | None = None
+    closed_at_ms: int | None = None
+    actual: Counts | None = None
+    """What it cost; of an unknown one an estimate, if there is one."""
+    request_id: str = ""
+
+    @property
+    def charge(self) -> Counts:
+        """What it counts while it is open."""
+        return self.amount if self.actual is None else self.actual
+
+
+@dataclass(slots=True)
+class Entry:
+    """An account and its totals."""
+
+    id: str
+    budget: Budget | None
+    parent: str | None
+    window: Window | None
+    opened_at_ms: int
+    seen_at_ms: int
+    """The ledger's clock when `elapsed_ms` was last brought up to date."""
+    elapsed_ms: int = 0
+    version: int = 0
+    settled: Counts = field(default_factory=zeros)
+    held: Counts = field(default_factory=zeros)
+    """Standing holds included."""
+    standing: Counts = field(default_factory=zeros)
+    unknown: Counts = field(default_factory=zeros)
+    charged: Counts = field(default_factory=zeros)
+    """What counts against the limits: settled, held and unknown; with a window, only what was held within it."""
+    overrun_usd_nanos: int = 0
+    by_model: dict[str, Counts] = field(default_factory=dict)
+    by_node: dict[str, Counts] = field(default_factory=dict)
+    window_start_ms: int = 0
+    window_end_ms: int = 0
+    line: list[list[Any]] = field(default_factory=list)
+    """Those of other processes that wait for room here, the first one first: a ticket, and until when it holds."""
+    limits: tuple[tuple[str, int, int | None, int], ...] = ()
+    deadline_ms: int | None = None
+    children: int = 0
+    """How many open accounts name this one as their parent (kept by the memory ledger, for eviction)."""
+    pinned: bool = False
+    """Opened without a reading: nobody could bring it back."""
+
+    def __post_init__(self) -> None:
+        self.bind(self.budget)
+
+    def bind(self, budget: Budget | None) -> None:
+        """Let these limits hold from now on."""
+        self.budget = budget
+        self.limits = ()
+        self.deadline_ms = None
+        if budget is not None:
+            self.limits = tuple((name, *LIMITS[name], cap) for name, cap in budget.limits.items())
+            self.deadline_ms = None if budget.seconds is None else int(budget.seconds * 1000)
+
+    def tick(self, mono_ms: int, wall_ms: int) -> None:
+        """Let time pass. It never runs backwards, whatever the clocks do."""
+        self.elapsed_ms += max(0, mono_ms - self.seen_at_ms)
+        self.seen_at_ms = mono_ms
+        if self.window is not None and wall_ms >= self.window_end_ms:
+            self.window_start_ms, self.window_end_ms = self.window.around(wall_ms)
+            self.charged = zeros()
+
+    def counts_in_window(self, held: Held) -> bool:
+        """Does this reservation count against the limits now?"""
+        return held.held_at_ms >= self.window_start_ms
+
+    def shortage(self, asked: Counts) -> tuple[str, int, int, float] | None:
+        """The limit that doesn't hold and is the last to be given room: (limit, asked, left, cap)."""
+        charged = self.charged
+        worst, found = -1, None
+        for name, one, two, cap in self.limits:
+            if name == "usd_nanos" and asked[UNPRICED]:
+                raise NoPrice(f"account {self.id!r} has a limit in money; a call without a price can't be held on it")
+            amount, used = asked[one], charged[one]
+            if two is not None:
+                amount, used = amount + asked[two], used + charged[two]
+            if used + amount > cap:
+                over = used + amount - cap
+                coming = amount_of(name, self.held) - amount_of(name, self.standing)
+                rank = 0 if over <= coming else 1 if over <= amount_of(name, self.held) else 2
+                if rank > worst:
+                    worst, found = rank, (name, amount, cap - used, cap)
+        if self.deadline_ms is not None and self.elapsed_ms >= self.deadline_ms:
+            return "seconds", 0, 0, self.deadline_ms / 1000
+        return found
+
+    def room(self, *, patient: bool = False) -> dict[str, float]:
+        """What is left, by limit; or will be left at the most when all that is in flight has come back."""
+        left: dict[str, float] = {}
+        for name, one, two, cap in self.limits:
+            left[name] = cap - self.charged[one] - (0 if two is None else self.charged[two])
+            if patient:
+                left[name] = min(cap, left[name] + amount_of(name, self.held) - amount_of(name, self.standing))
+        if self.deadline_ms is not None:
+            left["seconds"] = (self.deadline_ms - self.elapsed_ms) / 1000
+        return left
+
+    def reading(self) -> Reading:
+        """The totals as plain data."""
+        return {
+            "account": self.id,
+            "parent": self.parent or "",
+            "version": self.version,
+            "opened_at": self.opened_at_ms // 1000,
+            "elapsed_milliseconds": self.elapsed_ms,
+            **plain(self.settled),
+            **plain(minus(self.held, self.standing), "held_"),
+            **plain(self.unknown, "unknown_"),
+            "overrun_usd_nanos": self.overrun_usd_nanos,
+            "by_model": {name: plain(counts) for name, counts in self.by_model.items()},
+            "by_node": {name: plain(counts) for name, counts in self.by_node.items()},
+        }
+
+    def restore(self, reading: Reading, wall_ms: int) -> None:
+        """Start from the last reading; what was in the air when it was taken is unknown now.
+
+        Raises:
+            LedgerError: not a reading.
+        """
+        try:
+            self.settled = counts_of(Spend.from_dict(reading))
+            self.unknown = plus(*(counts_of(_part(reading, part)) for part in ("unknown", "held")))
+            self.overrun_usd_nanos = int(reading["overrun_usd_nanos"])
+            self.by_model, self.by_node = (
+                {name: counts_of(Spend.from_dict(spend)) for name, spend in reading[by].items()}
+                for by in ("by_model", "by_node")
+            )
+            opened_at_ms = int(reading["opened_at"]) * 1000
+            self.elapsed_ms = max(int(reading["elapsed_milliseconds"]), wall_ms - opened_at_ms)
+            self.opened_at_ms = min(self.opened_at_ms, opened_at_ms)
+            self.version = max(self.version, int(reading["version"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise LedgerError(f"account {self.id!r}: the reading in state is damaged ({error!r})") from error
+        self.charged = plus(self.settled, self.unknown)
+
+
+def _part(reading: Reading, prefix: str) -> Spend:
+    own = {key.removeprefix(f"{prefix}_"): value for key, value in reading.items() if key.startswith(f"{prefix}_")}
+    return Spend.from_dict(own)
+
+
+_NOTHING = zeros()
+
+
+def dump(entry: Entry) -> dict[str, Any]:
+    """The changing part of an account, for a store."""
+    state = {name: getattr(entry, name) for name in _STORED}
+    if entry.line or entry.standing != _NOTHING:  # most accounts have neither: rows stay short
+        state["line"], state["standing"] = entry.line, entry.standing
+    return state
+
+
+_STORED = (
+    "seen_at_ms", "elapsed_ms", "settled", "held", "unknown", "charged", "overrun_usd_nanos", "by_model", "by_node",
+    "window_start_ms", "window_end_ms",
+)  # fmt: skip

@@ -1,0 +1,372 @@
+"""The law that every ledger keeps, wherever it keeps its accounts: pure bookkeeping, no clock, no store, no lock.
+
+A `Book` is a set of accounts and reservations in memory. The memory ledger has one for its whole life; the durable
+ledgers load what an operation touches, let the same code work on it inside a transaction, and write it back.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LimitWarning
+from rheostat.money.budget import Budget, Room
+from rheostat.money.ledger.counts import (
+    LIMITS,
+    OUTPUT,
+    THINKING,
+    UNPRICED,
+    USD,
+    Counts,
+    amount_of,
+    counts_of,
+    minus,
+    plus,
+    tally,
+    zeros,
+)  # fmt: skip
+from rheostat.money.ledger.entry import OPEN, Entry, Held, Status
+from rheostat.money.ledger.protocol import Account, Note, Reading
+from rheostat.money.usage import Spend
+
+__all__ = ["Book", "say_what_is_kept"]
+
+
+@dataclass(slots=True)
+class Book:
+    """Accounts and reservations, and what may be done with them. The caller sees to it that each call is atomic."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    reservations: dict[str, Held] = field(default_factory=dict)
+    mono_ms: int = 0
+    """The ledger's clock: what deadlines count."""
+    wall_ms: int = 0
+    """The time of day: what windows and journals count."""
+
+    def entry(self, account: str) -> Entry:
+        """An account, brought up to date."""
+        try:
+            entry = self.entries[account]
+        except KeyError:
+            raise LedgerError(f"no account {account!r}: open it first") from None
+        entry.tick(self.mono_ms, self.wall_ms)
+        return entry
+
+    def chain(self, account: str) -> Iterator[Entry]:
+        """The account, its parent, its parent's parent …"""
+        name: str | None = account
+        while name is not None:
+            entry = self.entry(name)
+            yield entry
+            name = entry.parent
+
+    def open(self, account: Account, reading: Reading | None) -> bool:
+        """Open an account; False if it was open. The version never falls behind one that was seen in a state."""
+        known = self.entries.get(account.id)
+        pinned = reading is None
+        if reading is not None and reading.get("account") != account.id:
+            reading = None
+        if known is not None:
+            if known.parent != account.parent:
+                raise LedgerError(
+                    f"account {account.id!r} is open under {known.parent!r}, not under {account.parent!r}"
+                )
+            if pinned:
+                say_what_is_kept(account, known.budget)
+            if reading is not None and isinstance(reading.get("version"), int):
+                known.version = max(known.version, reading["version"])
+            return False
+        if account.parent is not None:
+            if account.parent not in self.entries:
+                raise LedgerError(
+                    f"account {account.id!r}: its parent {account.parent!r} is not open in this ledger: "
+                    f"ledger.open(Account({account.parent!r}, Budget(…))) first, and give the same ledger here"
+                )
+            self._say_what_is_looser(account)
+        entry = Entry(account.id, account.budget, account.parent, account.window, self.wall_ms, self.mono_ms)
+        if reading is not None:
+            entry.restore(reading, self.wall_ms)
+        if account.window is not None:
+            entry.window_start_ms, entry.window_end_ms = account.window.around(self.wall_ms)
+        entry.version += 1
+        entry.pinned = pinned
+        self.entries[account.id] = entry
+        return True
+
+    def _say_what_is_looser(self, account: Account) -> None:
+        """Allowed, since the account above binds anyway; but somebody may expect otherwise.
+
+        The text doesn't name the child: a warning's text is remembered for good, and children are many.
+        """
+        for above in self.chain(account.parent or ""):
+            theirs = above.budget.limits if above.budget else {}
+            for limit, cap in (account.budget.limits if account.budget else {}).items():
+                if cap > theirs.get(limit, cap):
+                    text = (
+                        f"a limit of {cap:,} {limit} is looser than that of {above.id!r} above it ({theirs[limit]:,})"
+                    )
+                    warnings.warn(f"{text}: the account above binds", LimitWarning, stacklevel=4)
+
+    def amend(self, account: str, budget: Budget) -> None:
+        """Other limits from now on."""
+        entry = self.entry(account)
+        Account(account, budget, entry.parent, entry.window)  # says what doesn't go together
+        entry.bind(budget)
+        entry.version += 1
+
+    def hold(
+        self, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note, ticket: str | None = None
+    ) -> None:
+        """Hold all amounts or none, at the account and all its parents."""
+        chain = list(self.chain(account))
+        total = amounts[0] if len(amounts) == 1 else [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
+        _check_room(chain, total)
+        if ticket is not None:
+            self._check_line(chain, ticket, total)
+        for name, amount in zip(ids, amounts, strict=True):
+            self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
+
+    def _take(self, chain: Sequence[Entry], held: Held) -> None:
+        """Count an open reservation."""
+        # a clock that jumped back must not put what is held now into a window that has ended
+        held.held_at_ms = max(self.wall_ms, *(entry.window_start_ms for entry in chain))
+        self.reservations[held.id] = held
+        for entry in chain:
+            entry.held = plus(entry.held, held.amount)
+            if held.status == "standing":
+                entry.standing = plus(entry.standing, held.amount)
+            entry.charged = plus(entry.charged, held.amount)
+            entry.version += 1
+
+    # --- the line -------------------------------------------------------------------------------
+
+    def _check_line(self, chain: Sequence[Entry], ticket: str, asked: Counts) -> None:
+        """Those that wait go first: a ticket must be the first of its line, and a newcomer finds all lines empty.
+
+        Raises:
+            BudgetExceeded: others wait before it.
+        """
+        lines = {entry.id: [name for name, until_ms in entry.line if until_ms > self.wall_ms] for entry in chain}
+        own = next((entry for entry in chain if ticket in lines[entry.id]), None)
+        for entry in chain if own is None else [own]:
+            if lines[entry.id] and lines[entry.id][0] != ticket:
+                [(limit, left), *_] = [*entry.room().items(), ("calls", 0)]
+                raise _refusal(entry, chain[0], (limit, amount_of(limit, asked), int(left), 0), queued=True)
+        if own is not None:
+            own.line = [each for each in own.line if each[0] != ticket]
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        """Wait for room at this account, for so long at the most; zero: no longer. The first to come is the first."""
+        entry = self.entry(account)
+        until_ms = self.wall_ms + int(1000 * seconds)
+        line = [each for each in entry.line if each[1] > self.wall_ms]
+        if seconds <= 0:
+            line = [each for each in line if each[0] != ticket]
+        elif any(each[0] == ticket for each in line):
+            line = [[name, until_ms if name == ticket else until] for name, until in line]
+        else:
+            line.append([ticket, until_ms])
+        if line != entry.line:
+            entry.line = line
+            entry.version += 1
+
+    # --- standing holds -------------------------------------------------------------------------
+
+    def resize(self, name: str, account: str, amount: Counts, note: Note) -> None:
+        """Let a standing hold of this name be so large from now on; of nothing: give it back."""
+        before = self.reservations.get(name)
+        if before is not None and before.status == "void":
+            before = None
+        if before is not None and (before.status != "standing" or before.account != account):
+            raise LedgerError(
+                f"{name!r} is {before.status} at account {before.account!r}: no standing hold of this one"
+            )
+        if before is None and not any(amount):
+            return
+        chain = list(self.chain(account))
+        old = before.amount if before is not None else zeros()
+        more = [max(0, new - was) for new, was in zip(amount, old, strict=True)]
+        if any(more):
+            _check_room(chain, more)
+        if before is not None:
+            self._release(name)
+        held = Held(name, account, list(amount), note.get("model", ""), note.get("node", ""), 0, status="standing")
+        if any(amount):
+            self._take(chain, held)
+        elif before is not None:
+            before.status = "void"
+
+    def draw(self, standing: str, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note) -> None:
+        """Hold amounts out of a standing hold; what they are larger than it must fit as in `hold`."""
+        kept = self.reservations.get(standing)
+        if kept is None or kept.status != "standing" or kept.account != account:
+            self.hold(ids, account, amounts, note)
+            return
+        chain = list(self.chain(account))
+        total = [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
+        more = [max(0, asked - had) for asked, had in zip(total, kept.amount, strict=True)]
+        if any(more):
+            _check_room(chain, more)
+        rest = [max(0, had - asked) for asked, had in zip(total, kept.amount, strict=True)]
+        self.resize(
+            standing, account, rest if any(rest[:UNPRICED]) else zeros(), {"model": kept.model, "node": kept.node}
+        )
+        for name, amount in zip(ids, amounts, strict=True):
+            self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
+
+    # --- send, and pay --------------------------------------------------------------------------
+
+    def begin(self, reservation: str) -> bool:
+        """Held → sent, once. What was sent before becomes unknown."""
+        held = self.reservations.get(reservation)
+        if held is None or held.status != "held":
+            if held is None or held.status != "standing":
+                self.lose(reservation)
+            return False
+        held.status, held.begun_at_ms = "sent", self.wall_ms
+        self.entries[held.account].version += 1  # nothing changes without a version: stores rely on it
+        return True
+
+    def settle(self, reservation: str, spend: Spend, request_id: str) -> tuple[bool, HoldExceeded | None]:
+        """Post what the call did cost, once; and the error to raise when it was more than the hold."""
+        actual = counts_of(spend)
+        held = self._release(reservation)
+        if held is None:
+            return False, None
+        if spend.thinking_tokens is None:  # not told: as much as could be
+            actual[THINKING] = min(actual[OUTPUT], held.amount[THINKING])
+        over = _overrun(held, actual)
+        for entry in self.chain(held.account):
+            entry.settled = plus(entry.settled, actual)
+            if entry.counts_in_window(held):
+                entry.charged = plus(entry.charged, actual)
+            entry.overrun_usd_nanos += max(0, actual[USD] - held.amount[USD])
+            if held.model:
+                tally(entry.by_model, held.model, actual)
+            if held.node:
+                tally(entry.by_node, held.node, actual)
+        held.status, held.actual, held.request_id = "settled", actual, request_id
+        return True, over
+
+    def void(self, reservation: str) -> bool:
+        """Give the hold back."""
+        held = self._release(reservation)
+        if held is None:
+            return False
+        held.status = "void"
+        return True
+
+    def lose(self, reservation: str, estimate: Counts | None = None) -> bool:
+        """Held or sent → unknown: still charged, in full or at an estimate within the hold."""
+        held = self.reservations.get(reservation)
+        if held is None or held.status not in ("standing", "held", "sent"):
+            return False
+        if estimate is not None:
+            held.actual = [min(kind) for kind in zip(estimate, held.amount, strict=True)]
+            held.actual[UNPRICED] = held.amount[UNPRICED]
+        for entry in self.chain(held.account):
+            entry.held = minus(entry.held, held.amount)
+            if held.status == "standing":
+                entry.standing = minus(entry.standing, held.amount)
+            entry.unknown = plus(entry.unknown, held.charge)
+            if entry.counts_in_window(held):
+                entry.charged = plus(minus(entry.charged, held.amount), held.charge)
+            entry.version += 1
+        held.status = "unknown"
+        return True
+
+    def stale(self, older_than_seconds: float) -> list[str]:
+        """Held and sent reservations that nobody touched for so long."""
+        before = self.wall_ms - int(older_than_seconds * 1000)
+        return [
+            held.id
+            for held in self.reservations.values()
+            if held.status in ("standing", "held", "sent") and (held.begun_at_ms or held.held_at_ms) <= before
+        ]
+
+    def expire(self, reservation: str) -> Status:
+        """The holder is dead: what was sent is unknown, what wasn't is given back."""
+        if self.reservations[reservation].status == "sent":
+            self.lose(reservation)
+        else:
+            self.void(reservation)
+        return self.reservations[reservation].status
+
+    def _release(self, reservation: str) -> Held | None:
+        held = self.reservations.get(reservation)
+        if held is None or held.status not in OPEN:
+            return None
+        for entry in self.chain(held.account):
+            if held.status == "unknown":
+                entry.unknown = minus(entry.unknown, held.charge)
+            else:
+                entry.held = minus(entry.held, held.amount)
+                if held.status == "standing":
+                    entry.standing = minus(entry.standing, held.amount)
+            if entry.counts_in_window(held):
+                entry.charged = minus(entry.charged, held.charge)
+            entry.version += 1
+        held.closed_at_ms, held.actual = self.wall_ms, None
+        return held
+
+    def room(self, account: str, *, patient: bool = False) -> Room:
+        """What is left: the least over the account and its parents."""
+        left: dict[str, Any] = {}
+        for entry in self.chain(account):
+            for name, amount in entry.room(patient=patient).items():
+                left[name] = min(amount, left.get(name, amount))
+        return Room(**left)
+
+
+def _check_room(chain: Sequence[Entry], asked: Counts) -> None:
+    """Does it fit everywhere? What waiting doesn't help is said before what it does.
+
+    Raises:
+        BudgetExceeded: it doesn't.
+    """
+    waits: BudgetExceeded | None = None
+    for entry in chain:
+        short = entry.shortage(asked)
+        if short is not None:
+            refused = _refusal(entry, chain[0], short)
+            if not refused.waits_for_runs:
+                raise refused
+            if waits is None or (waits.waits and not refused.waits):
+                waits = refused
+    if waits is not None:
+        raise waits
+
+
+def _refusal(
+    entry: Entry, asking: Entry, short: tuple[str, int, int, float], *, queued: bool = False
+) -> BudgetExceeded:
+    limit, asked, left, cap = short
+    held, standing = amount_of(limit, entry.held), amount_of(limit, entry.standing)
+    return BudgetExceeded(
+        account=entry.id, limit=limit, asked=asked, left=left, cap=cap or left, held=held,
+        settled=amount_of(limit, entry.settled), unknown=amount_of(limit, entry.unknown), coming=held - standing,
+        standing=standing, queued=queued, child=asking.id if entry is not asking else None,
+    )  # fmt: skip
+
+
+def say_what_is_kept(account: Account, kept: Budget | None) -> None:
+    """Opening an account again changes nothing; that may not be what was wanted."""
+    if kept is account.budget or (kept is not None and kept.same(account.budget)):
+        return
+    text = f"account {account.id!r} is open and keeps its limits ({kept or 'none'}), not {account.budget or 'none'}"
+    warnings.warn(f"{text}: ledger.amend({account.id!r}, …) changes them", LimitWarning, stacklevel=4)
+
+
+def _overrun(held: Held, actual: Counts) -> HoldExceeded | None:
+    """Did the call cost more, of any kind that a limit can bind, than the most that it could?"""
+    for limit in LIMITS:
+        hold, did = amount_of(limit, held.amount), amount_of(limit, actual)
+        if did > hold:
+            return HoldExceeded(
+                account=held.account, limit=limit, asked=did, left=hold, cap=hold,
+                hint=f"The provider reported {did:,} {limit} where at most {hold:,} was possible. "
+                "It is posted in full.",
+            )  # fmt: skip
+    return None

@@ -1,0 +1,282 @@
+"""The ledger in this process's memory: the default. Safe for threads; it forgets when the process ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from rheostat.errors import BadInput
+from rheostat.money.budget import Budget, Room
+from rheostat.money.ledger.counts import counts_of
+from rheostat.money.ledger.law import Book
+from rheostat.money.ledger.protocol import Account, Note, Reading, Reservation
+from rheostat.money.ledger.steps import StepRecord
+from rheostat.money.ledger.use import Use, UseKey, use_of
+from rheostat.money.usage import Spend
+
+__all__ = ["MemoryLedger"]
+
+
+class MemoryLedger:
+    """Accounts in a dict under one lock.
+
+    It stays bounded over any number of threads and runs: beyond `max_accounts`, those that were idle for longest
+    leave, and come back from the reading in their graph's state. Only such leave that were opened with a reading,
+    whose newest one was handed out, on which nothing is in the air, and which no other account names as its parent.
+
+    Args:
+        max_accounts: How many accounts are kept before idle ones leave.
+        clock: Monotonic seconds; for tests.
+        wall: Seconds since the epoch; for tests.
+    """
+
+    shared = False
+
+    def __init__(
+        self,
+        *,
+        max_accounts: int = 10_000,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        if max_accounts < 1:
+            raise BadInput(f"max_accounts must be at least 1, not {max_accounts}")
+        self._max_accounts = max_accounts
+        self._clock, self._wall = clock, wall
+        self._lock = threading.Lock()
+        self._book = Book()
+        self._of: dict[str, set[str]] = {}
+        """Account → its open reservations, for those that have any."""
+        self._steps: deque[StepRecord] = deque(maxlen=max_accounts)
+        self._uses: dict[UseKey, Use] = {}
+        self._read: dict[str, int] = {}
+        """Account → the version that was last handed out, the least recently read one first."""
+
+    def _now(self) -> Book:
+        book = self._book
+        book.mono_ms, book.wall_ms = int(self._clock() * 1000), int(self._wall() * 1000)
+        return book
+
+    # --- accounts -------------------------------------------------------------------------------
+
+    def open(self, account: Account, reading: Reading | None = None) -> None:
+        with self._lock:
+            book = self._now()
+            if book.open(account, reading):
+                if account.parent is not None:
+                    book.entries[account.parent].children += 1
+                if len(book.entries) > self._max_accounts:
+                    self._evict()
+
+    def amend(self, account: str, budget: Budget) -> None:
+        with self._lock:
+            self._now().amend(account, budget)
+
+    def _evict(self) -> None:
+        """Let the longest idle tenth go, so that the search for them costs little per account."""
+        entries = self._book.entries
+        wanted = max(1, self._max_accounts // 10)
+        for name, version in list(self._read.items()):
+            entry = entries[name]
+            if entry.version == version and not (entry.pinned or entry.children or self._in_the_air(name)):
+                del entries[name], self._read[name]
+                for reservation in self._of.pop(name, ()):
+                    del self._book.reservations[reservation]
+                if entry.parent is not None:
+                    entries[entry.parent].children -= 1
+                wanted -= 1
+                if not wanted:
+                    return
+
+    def _in_the_air(self, account: str) -> bool:
+        own = self._of.get(account, ())
+        return any(self._book.reservations[reservation].status != "unknown" for reservation in own)
+
+    # --- hold, then pay -------------------------------------------------------------------------
+
+    def hold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+        with self._lock:
+            self._now().hold(ids, account, counts, note or {}, ticket)
+            self._of.setdefault(account, set()).update(ids)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def admit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
+        name, counts = os.urandom(16).hex(), counts_of(amount)
+        with self._lock:
+            book = self._now()
+            book.hold([name], account, [counts], note or {}, ticket)
+            book.begin(name)
+            self._of.setdefault(account, set()).add(name)
+            return Reservation(name, account, amount), book.room(account)
+
+    def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        counts = counts_of(amount)
+        with self._lock:
+            self._now().resize(standing, account, counts, note or {})
+            self._keep(account, standing)
+
+    def draw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        ids = [os.urandom(16).hex() for _ in amounts]
+        counts = [counts_of(amount) for amount in amounts]
+        with self._lock:
+            self._now().draw(standing, ids, account, counts, note or {})
+            self._of.setdefault(account, set()).update(ids)
+            self._keep(account, standing)
+        return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
+
+    def _keep(self, account: str, standing: str) -> None:
+        held = self._book.reservations.get(standing)
+        if held is None:
+            return
+        self._of.setdefault(account, set()).add(standing)
+        if held.status == "void":
+            self._forget(standing)
+
+    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+        with self._lock:
+            self._now().line_up(account, ticket, seconds)
+
+    def chain(self, account: str) -> list[str]:
+        with self._lock:
+            return [entry.id for entry in self._now().chain(account)]
+
+    def _forget(self, reservation: str) -> None:
+        """A closed reservation leaves: the totals have it."""
+        held = self._book.reservations.pop(reservation)
+        own = self._of[held.account]
+        own.discard(reservation)
+        if not own:
+            del self._of[held.account]
+
+    def begin(self, reservation: str) -> Room | None:
+        with self._lock:
+            book = self._now()
+            if not book.begin(reservation):
+                return None
+            return book.room(book.reservations[reservation].account)
+
+    def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        with self._lock:
+            posted, overrun = self._now().settle(reservation, actual, request_id)
+            if posted:
+                self._forget(reservation)
+        if overrun is not None:
+            raise overrun
+        return posted
+
+    def void(self, reservation: str) -> bool:
+        with self._lock:
+            given_back = self._now().void(reservation)
+            if given_back:
+                self._forget(reservation)
+            return given_back
+
+    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        counts = None if estimate is None else counts_of(estimate)
+        with self._lock:
+            return self._now().lose(reservation, counts)
+
+    def expire(self, older_than_seconds: float) -> int:
+        with self._lock:
+            book = self._now()
+            stale = book.stale(older_than_seconds)
+            for name in stale:
+                if book.expire(name) == "void":
+                    self._forget(name)
+            return len(stale)
+
+    # --- what was decided -----------------------------------------------------------------------
+
+    def record(self, step: StepRecord) -> None:
+        used = use_of(step)
+        with self._lock:
+            self._steps.append(step)
+            if used is not None:
+                self._uses.setdefault(used[0], Use()).count(used[1])
+
+    def uses(self, model: str | None = None) -> dict[UseKey, Use]:
+        with self._lock:
+            return {key: Use(dict(use.calls_by_bucket)) for key, use in self._uses.items() if model in (None, key[0])}
+
+    async def auses(self, model: str | None = None) -> dict[UseKey, Use]:
+        return self.uses(model)
+
+    def steps(self, account: str | None = None) -> list[StepRecord]:
+        return [step for step in list(self._steps) if account in (None, step.account)]
+
+    async def arecord(self, step: StepRecord) -> None:
+        self.record(step)
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def room(self, account: str, *, patient: bool = False) -> Room:
+        with self._lock:
+            return self._now().room(account, patient=patient)
+
+    def reading(self, account: str) -> Reading:
+        with self._lock:
+            reading = self._now().entry(account).reading()
+            self._read.pop(account, None)
+            self._read[account] = reading["version"]
+            return reading
+
+    # --- the same, awaitable: nothing here blocks -------------------------------------------------
+
+    async def aopen(self, account: Account, reading: Reading | None = None) -> None:
+        self.open(account, reading)
+
+    async def aamend(self, account: str, budget: Budget) -> None:
+        self.amend(account, budget)
+
+    async def ahold(
+        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    ) -> list[Reservation]:
+        return self.hold(account, amounts, note, ticket=ticket)
+
+    async def aadmit(
+        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    ) -> tuple[Reservation, Room]:
+        return self.admit(account, amount, note, ticket=ticket)
+
+    async def aresize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
+        self.resize(account, standing, amount, note)
+
+    async def adraw(
+        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    ) -> list[Reservation]:
+        return self.draw(account, standing, amounts, note)
+
+    async def aline_up(self, account: str, ticket: str, seconds: float) -> None:
+        self.line_up(account, ticket, seconds)
+
+    async def abegin(self, reservation: str) -> Room | None:
+        return self.begin(reservation)
+
+    async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
+        return self.settle(reservation, actual, request_id)
+
+    async def avoid(self, reservation: str) -> bool:
+        return self.void(reservation)
+
+    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
+        return self.lose(reservation, estimate)
+
+    async def aexpire(self, older_than_seconds: float) -> int:
+        return self.expire(older_than_seconds)
+
+    async def aroom(self, account: str, *, patient: bool = False) -> Room:
+        return self.room(account, patient=patient)
+
+    async def areading(self, account: str) -> Reading:
+        return self.reading(account)

@@ -1,0 +1,132 @@
+"""How accounts and reservations lie in tables: the same in SQLite and in Postgres."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import orjson
+
+from rheostat.money.budget import Budget
+from rheostat.money.ledger.counts import spend_of
+from rheostat.money.ledger.entry import Entry, Held
+from rheostat.money.ledger.journal import Line
+from rheostat.money.ledger.window import Window
+
+__all__ = [
+    "ENTRY",
+    "HELD",
+    "MIGRATIONS",
+    "SCHEMA_VERSION",
+    "Statement",
+    "budget_of",
+    "entry_of",
+    "held_of",
+    "line_of",
+    "packed",
+    "row_of",
+]
+
+Statement: TypeAlias = tuple[str, Sequence[Any]]
+"""SQL with `?` for each parameter, and the parameters."""
+
+_FIRST = (
+    """
+    CREATE TABLE rheostat_accounts (
+        id TEXT PRIMARY KEY,
+        parent TEXT REFERENCES rheostat_accounts(id),
+        budget TEXT,
+        window_every TEXT,
+        window_zone TEXT,
+        opened_at_ms BIGINT NOT NULL,
+        version BIGINT NOT NULL,
+        state TEXT NOT NULL
+    )""",
+    """
+    CREATE TABLE rheostat_reservations (
+        id TEXT PRIMARY KEY,
+        account TEXT NOT NULL REFERENCES rheostat_accounts(id),
+        status TEXT NOT NULL,
+        model TEXT NOT NULL,
+        node TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        held_at_ms BIGINT NOT NULL,
+        begun_at_ms BIGINT,
+        closed_at_ms BIGINT,
+        amount TEXT NOT NULL,
+        actual TEXT
+    )""",
+    "CREATE INDEX rheostat_reservations_open ON rheostat_reservations (held_at_ms)"
+    " WHERE status IN ('held', 'sent', 'unknown')",
+)
+_STEPS = (
+    "CREATE TABLE rheostat_steps"
+    " (id TEXT PRIMARY KEY, account TEXT NOT NULL, at_ms BIGINT NOT NULL, record TEXT NOT NULL)",
+    "CREATE INDEX rheostat_steps_of ON rheostat_steps (account, at_ms)",
+)
+_USES = (
+    "CREATE TABLE rheostat_uses"
+    " (model TEXT NOT NULL, effort TEXT NOT NULL, purpose TEXT NOT NULL, bucket INTEGER NOT NULL,"
+    " calls BIGINT NOT NULL, PRIMARY KEY (model, effort, purpose, bucket))",
+)
+_STANDING: tuple[str, ...] = ()
+"""A status more (`standing`), and in an account's state its total and the line: older ones can't read them."""
+MIGRATIONS = (_FIRST, _STEPS, _USES, _STANDING)
+"""What makes each version of the tables from the one before: a database of an older Rheostat is brought up to date."""
+SCHEMA_VERSION = len(MIGRATIONS)
+ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
+HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
+
+
+@functools.lru_cache(maxsize=1000)
+def budget_of(text: str) -> Budget:
+    """Most accounts share a few budgets, and reading one checks it."""
+    return Budget.from_dict(orjson.loads(text))
+
+
+def packed(data: Any) -> str:
+    """Compact JSON."""
+    return orjson.dumps(data).decode()
+
+
+def entry_of(row: tuple[Any, ...]) -> Entry:
+    """An account from the columns `ENTRY`."""
+    name, parent, budget, every, zone, opened_at_ms, version, state = row
+    return Entry(
+        id=name,
+        budget=None if budget is None else budget_of(budget),
+        parent=parent,
+        window=None if every is None else Window(every, zone),
+        opened_at_ms=opened_at_ms,
+        version=version,
+        **orjson.loads(state),
+    )
+
+
+def held_of(row: tuple[Any, ...]) -> Held:
+    """A reservation from the columns `HELD`."""
+    name, account, status, model, node, request_id, held_at, begun_at, closed_at, amount, actual = row
+    return Held(
+        id=name, account=account, status=status, model=model, node=node, request_id=request_id, held_at_ms=held_at,
+        begun_at_ms=begun_at, closed_at_ms=closed_at, amount=orjson.loads(amount),
+        actual=None if actual is None else orjson.loads(actual),
+    )  # fmt: skip
+
+
+def row_of(held: Held) -> list[Any]:
+    """The columns `HELD` of a reservation."""
+    return [
+        held.id, held.account, held.status, held.model, held.node, held.request_id, held.held_at_ms, held.begun_at_ms,
+        held.closed_at_ms, packed(held.amount), None if held.actual is None else packed(held.actual),
+    ]  # fmt: skip
+
+
+def line_of(held: Held) -> Line:
+    """A reservation for people."""
+    return Line(
+        id=held.id, account=held.account, status=held.status, model=held.model, node=held.node,
+        request_id=held.request_id, held_at_ms=held.held_at_ms, begun_at_ms=held.begun_at_ms,
+        closed_at_ms=held.closed_at_ms, amount=spend_of(held.amount),
+        actual=None if held.actual is None else spend_of(held.actual),
+    )  # fmt: skip

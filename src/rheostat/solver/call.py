@@ -1,0 +1,74 @@
+"""`hold`, `call`, `settle`: one branch a sample, held before and settled after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.types import Send
+
+from rheostat.calling.sample import sample, shaped
+from rheostat.errors import BudgetExceeded
+from rheostat.evidence.asking import WAYS
+from rheostat.flow import Flow
+from rheostat.graph.events import emit
+from rheostat.graph.state import KEY
+from rheostat.money.ledger import Reservation
+from rheostat.money.usage import Spend
+from rheostat.solver.shared import Solver, Update
+from rheostat.solver.state import SolverState
+from rheostat.task import ThinkingPlan
+
+__all__ = ["call", "fan_out", "hold", "settle"]
+
+_SHARED = ("question", "difficulty", "plan", "model", "round", KEY, "budget")
+"""What a branch needs of the state."""
+
+
+def hold(solver: Solver, state: SolverState) -> Flow[Update]:
+    """Hold the worst case of the whole round before anything leaves; write it into state first."""
+    account = yield from solver.open(state)
+    note = {"model": state["plan"]["model"], "node": "call"}
+    amounts = [Spend.from_dict(amount) for call in state["calls"] for amount in call["amounts"]]
+    try:
+        held = yield from solver.meter.hold(account, amounts, note)
+    except BudgetExceeded as refused:  # somebody else took the room between plan and hold
+        emit("refused", why=str(refused))
+        return {"calls": [], KEY: (yield from solver.readings(account))}
+    ids = iter(held)
+    calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
+    readings = yield from solver.readings(account)
+    emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), **readings)
+    return {"calls": calls, KEY: readings}
+
+
+def fan_out(state: SolverState) -> list[Send] | str:
+    """One branch a sample; `decide` if nothing could be held."""
+    shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]  # the names of channels, from a tuple
+    return [Send("call", {**shared, "call": call}) for call in state["calls"]] or "decide"
+
+
+def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
+    """Draw one sample under its reservations. A failure is a value here: it must not cancel its siblings."""
+    account = yield from solver.open(branch)  # type: ignore[arg-type]  # a part of the state
+    endpoint, call = solver.endpoint(branch), branch["call"]  # type: ignore[arg-type]  # as above
+    plan = ThinkingPlan.from_dict(branch["plan"])
+    note = {"model": endpoint.name, "node": "call"}
+    amounts = [Spend.from_dict(amount) for amount in call["amounts"]]
+    held = [Reservation(r, account, a) for r, a in zip(call["reservations"], amounts, strict=True)]
+    expected = solver.expected(branch)  # type: ignore[arg-type]  # as above
+    way = WAYS[call["way"]]
+    drawn = yield from sample(
+        solver.meter, endpoint, account, shaped(plan, way, expected.asked), call["messages"], way, expected, held,
+        temperature=call["temperature"], schema=solver.schema, note=note,
+    )  # fmt: skip
+    readings = yield from solver.readings(account)
+    emit("sample", id=call["id"], round=branch["round"], **readings, **drawn)
+    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], KEY: readings}
+
+
+def settle(solver: Solver, state: SolverState) -> Flow[Update]:
+    """All branches are in: publish what the round really cost."""
+    account = yield from solver.open(state)
+    readings = yield from solver.readings(account)
+    emit("spend", **readings)
+    return {KEY: readings, "calls": []}

@@ -1,0 +1,241 @@
+"""`plan`: difficulty, wish, caps and room → how the next round thinks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from langgraph.types import interrupt
+
+from rheostat.calling.fit import smallest_useful
+from rheostat.errors import BadInput, BudgetExceeded
+from rheostat.evidence.expected import Expected
+from rheostat.flow import Flow
+from rheostat.graph.events import emit
+from rheostat.graph.state import KEY, read
+from rheostat.judgement.policy import Decision, ModelFacts
+from rheostat.money.budget import Budget, Room
+from rheostat.money.usage import Spend
+from rheostat.solver.samples import Asking
+from rheostat.solver.shared import Solver, Update
+from rheostat.solver.state import SolverState, WindDown
+from rheostat.task import Difficulty, Effort, ThinkingPlan
+from rheostat.thinking.clamps import Clamps
+
+__all__ = ["plan"]
+
+
+_TRIES = 5
+"""Others may give room back, or take it, between a look at the room and the ledger's refusal: then look again."""
+
+
+def plan(solver: Solver, state: SolverState) -> Flow[Update]:
+    """Difficulty, wish, caps and room → how the next round thinks."""
+    for _ in range(_TRIES - 1):
+        update = yield from _plan(solver, state)
+        if update is not None:
+            return update
+    return (yield from _end(solver, state, "budget: others take the room as soon as it is there"))
+
+
+def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
+    """One try; `None`: there was too little room, and now there is more."""
+    account = yield from solver.open(state)
+    difficulty = Difficulty.from_dict(state["difficulty"])
+    decision = state["decision"]
+    number = state["model"]
+    if decision["to"] == "model":
+        number += 1
+    endpoint = solver.ladder[number]
+    facts = endpoint.dial.facts
+    expected = solver.expected(state)
+    wanted = _wanted(solver, state, difficulty, facts, expected)
+    clamps = None
+    if facts.clamped:
+        clamps = Clamps(endpoint.name, (yield from solver.meter.uses(endpoint.name)))
+        wanted = clamps.on(wanted, widened=wanted.widened)
+    asking = Asking(
+        solver, endpoint, expected, before=len(state["samples"]),
+        refused=_refused(state) if wanted.purpose == "correct" else [],
+    )  # fmt: skip
+    room = yield from solver.meter.room(account)
+    answered = any(s["answer"] is not None for s in state["samples"])
+    yield from asking.measure(wanted)
+    plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
+    if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose: here it matters
+        yield from asking.measure(wanted, exact=True)
+        plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
+    if plan is None:
+        least = _least(wanted, facts)  # the last word; with an answer there is none, and a sample is the least
+        needed = asking.bound(replace(least, purpose=wanted.purpose) if answered else least)
+        enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
+        return (yield from _no_room(solver, state, account, needed, enough, wanted))
+    stage = _stage(wanted, plan)
+    if stage:
+        emit("wind_down", stage=stage, room=asdict(room))
+    emit("plan", round=state["round"] + 1, **plan.to_dict())
+    return {
+        "plan": plan.to_dict(),
+        "wind_down": stage,
+        "model": number,
+        "round": state["round"] + 1,
+        "calls": [asking.call(plan, i, f"r{state['round'] + 1}s{i}") for i in range(plan.samples)],
+    }
+
+
+def _least(wanted: ThinkingPlan, facts: ModelFacts) -> ThinkingPlan:
+    lowest = facts.nearest(Effort.none)
+    return wanted.because("", effort=lowest, thinking_tokens=facts.levels[lowest], samples=1, purpose="last word")
+
+
+def _smallest(wanted: ThinkingPlan, clamps: Clamps | None) -> ThinkingPlan:
+    """The smallest useful plan at this level."""
+    shorter = list(clamps.shorter(wanted)) if clamps is not None else []
+    return shorter[-1] if shorter else wanted
+
+
+def _fitting(
+    solver: Solver,
+    wanted: ThinkingPlan,
+    room: Room,
+    facts: ModelFacts,
+    asking: Asking,
+    clamps: Clamps | None,
+    *,
+    answered: bool,
+) -> ThinkingPlan | None:
+    """As much of the plan as fits; until there is an answer, the last word is kept back, and used when all is gone."""
+    reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(asking.bound(_least(wanted, facts)))
+    plan = solver.policy.fit(wanted, room if answered else reserved, facts, asking.bound, clamps)
+    if plan is None and not answered:
+        alone = wanted.because("the last word: all that is left", by="budget", samples=1, purpose="last word")
+        plan = solver.policy.fit(alone, room, facts, asking.bound, clamps)
+    return plan
+
+
+def _refused(state: SolverState) -> list[tuple[str, str]]:
+    """The last refused answer, with its reason."""
+    last = [s for s in state["samples"] if s.get("verdict") and s["verdict"]["passed"] is False][-1:]
+    return [(s["answer"], s["verdict"]["reason"]) for s in last]
+
+
+def _wanted(
+    solver: Solver, state: SolverState, difficulty: Difficulty, facts: ModelFacts, expected: Expected
+) -> ThinkingPlan:
+    wish = solver.asked()
+    if not state["plan"]:
+        return solver.policy.first(
+            difficulty, wish, solver.caps, facts, verified=solver.verifier is not None, votable=expected.votable
+        )
+    before = ThinkingPlan.from_dict(state["plan"])
+    decision = state["decision"]
+    plan = ThinkingPlan(
+        effort=before.effort,
+        thinking_tokens=before.thinking_tokens,
+        answer_tokens=solver.caps.answer_tokens,
+        model=facts.name,
+        decided_by="user" if isinstance(wish, Effort) else "policy",
+        purpose="correct" if decision["action"] == "correct" else "solve",
+        reasons=(decision["why"],),
+    )
+    effort = before.effort
+    if decision["to"] == "thought" and facts.clamped and not before.widened:  # first the same level with more room
+        return solver.policy.set_effort(replace(plan, widened=True), effort, solver.caps, facts)
+    if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(wish, Effort):
+        effort = facts.above(before.effort, solver.caps.max_effort) or before.effort
+    return solver.policy.set_effort(plan, effort, solver.caps, facts)
+
+
+def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
+    """What the room took from the plan."""
+    if plan.purpose == "last word":
+        return "last word"
+    if plan.samples < wanted.samples:
+        return "fewer samples"
+    return "less thought" if plan.effort < wanted.effort else ""
+
+
+def _no_room(
+    solver: Solver, state: SolverState, account: str, needed: Spend, enough: Spend, wanted: ThinkingPlan
+) -> Flow[Update | None]:
+    """Not even the last word fits: end, raise, or ask for more.
+
+    A run whose own budget can't hold the smallest call was asked for in vain: that is an error. Where an account above
+    it is used up, the refusal is a value: raised inside a fan-out it would cancel the branches beside it.
+    """
+    refused = yield from _refusal(solver, account, needed, enough, wanted)
+    if refused is None:
+        return None
+    readings = yield from solver.readings(account)
+    why = f"budget: {refused}"
+    if solver.on_limit == "interrupt":
+        more = _ask({"type": "budget", "why": why, "budget": state["budget"], "spend": readings["run"]})
+        if more is not None:
+            yield from solver.meter.amend(account, more)
+            amended: SolverState = {**state, "budget": more.to_dict()}
+            update = yield from plan(solver, amended)
+            return {"budget": more.to_dict(), **update}
+    nothing_yet = state["round"] == 0 and not state["samples"]
+    if solver.on_limit == "raise" or (nothing_yet and refused.account == account):
+        raise refused
+    return (yield from _end(solver, state, why))
+
+
+def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
+    """Stop here: the best answer so far is in state."""
+    account = read(state)["run"]["account"]
+    readings = yield from solver.readings(account)
+    room = yield from solver.meter.room(account)
+    emit("wind_down", stage="end", room=asdict(room))
+    emit("decision", action="stop", why=why)
+    return {
+        "calls": [],
+        "decision": Decision(action="stop", why=why).to_dict(),
+        "stopped": why,
+        "wind_down": "end",
+        KEY: readings,
+    }
+
+
+def _refusal(
+    solver: Solver, account: str, needed: Spend, enough: Spend, wanted: ThinkingPlan
+) -> Flow[BudgetExceeded | None]:
+    """What the ledger says about one more call: it knows which account and which limit binds. `None`: it fits now."""
+    try:
+        held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
+    except BudgetExceeded as error:
+        hint = (
+            f"The next call on this question may need {error.asked:,} {error.limit} and was not sent: "
+            "raise the budget, shorten the question, or lower Caps(answer_tokens=…)"
+            + smallest_useful(error, enough, wanted)
+        )
+        if error.limit == "seconds":
+            hint = "What was in the air then was cut and stays charged in full. Allow more seconds"
+        return error.because(hint, who="this run's budget" if error.account == account else "")
+    for reservation in held:
+        yield from solver.meter.void(reservation.id)
+    return None
+
+
+def _ask(question: dict[str, Any]) -> Budget | None:
+    """Ask a human until there is an answer: one that can't be used is asked about again, not lost in an error."""
+    while True:
+        try:
+            return _more(interrupt(question))
+        except BadInput as error:
+            question = {**question, "problem": str(error)}
+
+
+def _more(said: Any) -> Budget | None:
+    """What the human answered: other limits for the run, or `None` for "finish".
+
+    Raises:
+        BadInput: neither.
+    """
+    if said == "finish":
+        return None
+    if isinstance(said, dict) and isinstance(said.get("budget"), dict):
+        return Budget.from_dict(said["budget"])
+    raise BadInput(
+        f'answer "finish", or {{"budget": {{"usd": "0.50"}}}} with the new limits of the whole run; not {said!r}'
+    )
