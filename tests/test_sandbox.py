@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -249,6 +250,21 @@ def test_what_it_cannot_use_up(what: str, kind: Sandbox, tmp_path: Path) -> None
     said, ended = inside(source, tmp_path, kind, memory_bytes=300_000_000)
     assert re.search(said_so, said)
     assert ended.exit_code != 0
+
+
+def test_files_that_others_make_do_not_count(kind: Sandbox, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+
+    def make() -> None:
+        for number in range(3_000):
+            (tmp_path / f"another{number}").touch()
+
+    others = threading.Thread(target=make)
+    others.start()
+    said, ended = inside("import time\ntime.sleep(1.5)\nprint('done')", place, kind, files=1_000)
+    others.join()
+    assert (said, ended.exit_code) == ("done\n", 0)
 
 
 @pytest.mark.skipif(not COUNTABLE, reason="only where the numbers of these calls are known")

@@ -23,7 +23,7 @@ from collections import defaultdict
 from types import FrameType
 from typing import Any, NoReturn
 
-from rheostat.sandbox._memory import Memory, refuse_uncounted, space
+from rheostat.sandbox._memory import Memory, more_files_than, refuse_uncounted, space
 
 _SUBREAPER, _AMBIENT, _AMBIENT_CLEAR, _NO_NEW_PRIVILEGES, _DUMPABLE, _BOUNDING_DROP = 36, 47, 4, 38, 4, 24
 _SET_INTERFACE_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
@@ -61,14 +61,9 @@ def main(order: dict[str, Any]) -> int:
         if memory.is_too_much():
             _say(f"stopped, its processes and files in memory hold more than {limits['memory_bytes']:,} bytes")
             raise _Stop
-        for place, (free_before, _, files_before) in before.items():
-            free, _, files = space(place)
-            if free_before - free > limits["disk_bytes"]:
-                _say(f"stopped, the disk lost more than {limits['disk_bytes']:,} bytes")
-                raise _Stop
-            if files - files_before > limits["files"]:
-                _say(f"stopped, it made more than {limits['files']:,} files and folders")
-                raise _Stop
+        if too_much := _too_much_on_disk(before, limits):
+            _say(f"stopped, {too_much}")
+            raise _Stop
 
     code = 128 + signal.SIGKILL
     try:
@@ -93,6 +88,19 @@ def main(order: dict[str, Any]) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end_the_rest()
     return code
+
+
+def _too_much_on_disk(before: dict[str, tuple[int, int, int]], limits: dict[str, Any]) -> str | None:
+    """What was used up since; what others made is taken into `before`."""
+    for place, (free_before, used_before, files_before) in before.items():
+        free, _, files = space(place)
+        if free_before - free > limits["disk_bytes"]:
+            return f"the disk lost more than {limits['disk_bytes']:,} bytes"
+        if files - files_before > limits["files"]:
+            if more_files_than(place, limits["files"]):
+                return f"it made more than {limits['files']:,} files and folders"
+            before[place] = (free_before, used_before, files)
+    return None
 
 
 def _become(order: dict[str, Any]) -> NoReturn:
