@@ -52,7 +52,7 @@ _RANKS = {level: rank for rank, level in enumerate(Effort)}
 WISHES = ("fast", "balanced", "thorough")
 
 Wish: TypeAlias = Literal["fast", "balanced", "thorough"] | Effort
-"""What the user asks for: a temper, or a fixed level that switches adaptation off."""
+"""What the user asks for: a preset, or a fixed level that switches adaptation off."""
 
 
 def parse_wish(text: str) -> Wish:

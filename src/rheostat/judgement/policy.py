@@ -123,17 +123,17 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class _Temper:
+class _Preset:
     step: int
     base: float
     worth: float
     samples: int
 
 
-_TEMPERS: dict[str, _Temper] = {
-    "fast": _Temper(step=-1, base=1.0, worth=4.0, samples=1),
-    "balanced": _Temper(step=0, base=2.0, worth=6.0, samples=5),
-    "thorough": _Temper(step=1, base=3.0, worth=20.0, samples=12),
+_PRESETS: dict[str, _Preset] = {
+    "fast": _Preset(step=-1, base=1.0, worth=4.0, samples=1),
+    "balanced": _Preset(step=0, base=2.0, worth=6.0, samples=5),
+    "thorough": _Preset(step=1, base=3.0, worth=20.0, samples=12),
 }
 HOPELESS_VOTES = 3
 """If so many answers all differ, more of them from the same model won't agree either."""
@@ -179,7 +179,7 @@ class Policy:
         (1.01, Effort.high),
     )
     """(score below which, effort)."""
-    tempers: dict[str, _Temper] = field(default_factory=lambda: dict(_TEMPERS))
+    presets: dict[str, _Preset] = field(default_factory=lambda: dict(_PRESETS))
 
     # --- before a call --------------------------------------------------------------------------
 
@@ -199,17 +199,17 @@ class Policy:
             reasons = [f"{wish.value}: asked for by the user"]
             base = 1.0
         else:
-            temper = self.tempers[wish]
+            preset = self.presets[wish]
             effort = next(level for below, level in self.thresholds if difficulty.score < below)
             reasons = [f"difficulty {difficulty.score:.2f} ({difficulty.kind}) → {effort.value}"]
             by = "policy"
             easy = effort == Effort.none and wish != "thorough"
-            base = 1.0 if easy else temper.base
+            base = 1.0 if easy else preset.base
             if verified and effort > model.evidence_effort:
                 effort = model.evidence_effort
                 reasons.append(f"a verifier can tell: start at {effort.value}, think more on evidence")
-            if temper.step and not verified:
-                effort = effort.step(temper.step)
+            if preset.step and not verified:
+                effort = effort.step(preset.step)
                 reasons.append(f"{wish} → {effort.value}")
             if effort > Effort.none and model.works_without_thought(difficulty.kind):
                 effort = Effort.none
@@ -319,7 +319,7 @@ class Policy:
 
     def _after_failure(self, progress: Progress, wish: Wish, price_ratio: float, has_other_model: bool) -> Decision:
         chance = _FIX_RATE * _FIX_DECAY ** max(progress.failed - 1, 0)
-        worth = self.tempers["balanced" if isinstance(wish, Effort) else wish].worth
+        worth = self.presets["balanced" if isinstance(wish, Effort) else wish].worth
         if chance * worth > price_ratio:
             gain = f"succeeds with ~{chance:.0%}: worth {chance * worth:.1f} calls, costs {price_ratio:.1f}"
             why = f"refused; a correction {gain}"
@@ -341,7 +341,7 @@ class Policy:
         votes = progress.votes
         if isinstance(wish, Effort):
             return Decision(action="accept", why=f"{votes.lead} ahead of {votes.total}; the user set the effort")
-        base = self.tempers[wish].base
+        base = self.presets[wish].base
         if plan.effort == Effort.none and votes.total == votes.lead == 1 and wish != "thorough":
             return Decision(action="accept", why="easy: one direct answer is enough")
         wanted = boundary(votes.total, base)
@@ -351,7 +351,7 @@ class Policy:
         hopeless = votes.total >= HOPELESS_VOTES and votes.lead <= 1 and votes.ranked[0][1] == 1
         if hopeless:
             state += f"; {votes.total} answers, no two agree"
-        elif progress.samples < min(caps.max_samples, self.tempers[wish].samples):
+        elif progress.samples < min(caps.max_samples, self.presets[wish].samples):
             if progress.starved and can_think_more:
                 return Decision(
                     action="escalate", why=f"{state}; thoughts were cut: more thinking tokens", to="thought"

@@ -100,7 +100,7 @@ class Pacing:
         hard = at.difficulty
         effort = next(level for below, level in policy.thresholds if hard.score < below)
         why = [f"difficulty {hard.score:.2f} ({hard.kind}) → {effort.value}"]
-        step = policy.tempers[str(wish)].step
+        step = policy.presets[str(wish)].step
         if step:
             effort = effort.step(step)
             why.append(f"{wish} → {effort.value}")
