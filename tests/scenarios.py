@@ -155,7 +155,7 @@ def fan_out(name: str, ledger: Any, branches: int, kind: str, *, streamed: bool 
 
 
 def cancelled(name: str, ledger: Any, branches: int) -> Outcome:
-    """The whole run is cancelled while its requests are in the air."""
+    """The whole run is cancelled while its requests are in flight."""
     ledger.open(Account("cap", Budget(tokens=CAP * branches)))
     arrived = threading.Event()
     with openai_server(
@@ -248,7 +248,7 @@ def scenarios(folder: Path, postgres: str | None) -> dict[str, Callable[[], Outc
             found[f"{name}, {ledger}"] = lambda n=name, k=ledger, a=asynchronous: fan_out(
                 n, fresh(k), 16, "cut", streamed=True, asynchronous=a
             )
-        found[f"16-way, cancelled, {ledger}"] = lambda k=ledger: cancelled("16-way, cancelled in the air", fresh(k), 16)
+        found[f"16-way, cancelled, {ledger}"] = lambda k=ledger: cancelled("16-way, cancelled in flight", fresh(k), 16)
 
     def killed_sqlite() -> Outcome:
         path = folder / f"{uuid.uuid4().hex}.db"

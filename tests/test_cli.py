@@ -132,12 +132,12 @@ def test_ctrl_c_ends_at_once_with_the_spend() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    in_the_air = 0
-    while in_the_air < 10:  # a request that stays open for a second: the call, not a health check
+    in_flight = 0
+    while in_flight < 10:  # a request that stays open for a second: the call, not a health check
         time.sleep(0.1)
         assert process.poll() is None
         open_ones = [c for c in psutil.Process(process.pid).net_connections() if c.status == psutil.CONN_ESTABLISHED]
-        in_the_air = in_the_air + 1 if open_ones else 0
+        in_flight = in_flight + 1 if open_ones else 0
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)

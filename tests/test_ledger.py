@@ -412,7 +412,7 @@ def test_the_memory_ledger_stays_bounded_over_many_threads() -> None:
     for number in range(5000):
         ledger.open(Account(f"other/{number}"), {})
         ledger.reading(f"other/{number}")
-    assert ledger.settle(busy[0].id, out(1))  # what is in the air keeps its account
+    assert ledger.settle(busy[0].id, out(1))  # what is in flight keeps its account
 
 
 readings = st.builds(lambda version: {"version": version, "account": "a"}, st.integers(0, 50))

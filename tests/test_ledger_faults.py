@@ -151,7 +151,7 @@ def test_a_database_that_goes_away_fails_closed_and_comes_back(own_postgres: Pos
 
 
 @pytest.mark.timeout(200)
-def test_a_database_that_goes_away_while_a_call_is_in_the_air(own_postgres: PostgresServer) -> None:
+def test_a_database_that_goes_away_while_a_call_is_in_flight(own_postgres: PostgresServer) -> None:
     """The answer came, its cost can't be posted: it stays charged in full, and shows when the database is back."""
     server = own_postgres
     ledger = PostgresLedger(server.address, wait_seconds=0.5)

@@ -19,7 +19,7 @@
         ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
         └── ServerFailed                 the model server didn't start, or died and didn't come back
 
-Two warnings: `LimitWarning`, a limit that doesn't bind as somebody may expect; `SettingWarning`, a setting of the model
+Two warnings: `LimitWarning`, a limit that doesn't bind as expected; `SettingWarning`, a setting of the model
 object that the plan replaces.
 
 `BudgetExceeded` inherits from `langchain_core.exceptions.ModelError` with `is_retryable = False` and from
@@ -177,7 +177,7 @@ class LedgerUnavailable(LedgerError):
 
 
 class LimitWarning(UserWarning):
-    """A limit that doesn't bind as somebody may expect: an account above has a tighter one, or an account that is open
+    """A limit that doesn't bind as expected: an account above has a tighter one, or an account that is open
     already keeps the limits that it has.
     """
 

@@ -46,7 +46,7 @@ _LIMITS = {"usd_nanos": "usd", "tokens": "tokens", "output_tokens": "output_toke
 class Outline(BaseModel):
     """The steps that lead to the goal, in order."""
 
-    steps: list[str] = Field(description="One to eight steps, each a short instruction to somebody with the tools.")
+    steps: list[str] = Field(description="One to eight steps, each a short instruction to an agent with the tools.")
 
 
 class AutonomousState(AgentGraphState, total=False):

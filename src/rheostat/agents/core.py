@@ -161,7 +161,7 @@ class AgentCore:
         """The run's account, known to the ledger again even after a restart.
 
         Raises:
-            BadInput: nobody opened it.
+            BadInput: it was never opened.
         """
         readings = read(state)
         spend, run = readings["spend"], readings["run"]
@@ -268,7 +268,7 @@ class AgentCore:
         room = yield from meter.room(account)
         late = room.seconds is not None and room.seconds < _CUT_SECONDS
         if late and (isinstance(error, TimeoutError) or read_failure(error).reason == "timeout"):
-            return f"seconds: the call that was in the air at the deadline of {self.budget.seconds:g} s was cut"
+            return f"seconds: the call in flight at the deadline of {self.budget.seconds:g} s was cut"
         return ""
 
     def thinker(self, chat: BaseChatModel, meter: Meter) -> Thinker:

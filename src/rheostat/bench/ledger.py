@@ -32,7 +32,7 @@ _ROOMY = Budget(usd=100_000)
 
 
 def _spend(ledger: Ledger, account: str, seconds: float) -> int:
-    """Pairs that one writer makes in so many seconds."""
+    """Pairs that one writer makes in a number of seconds."""
     pairs, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         [held] = ledger.hold(account, [_AMOUNT], _NOTE)

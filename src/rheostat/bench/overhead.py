@@ -76,7 +76,7 @@ def _solver(rounds: int) -> Callable[[], Any]:
         seen += 1
         return Verdict(seen % rounds == 0, "again")
 
-    # a policy that never gives up, so that each run has exactly so many rounds
+    # a policy that never gives up, so that each run has exactly that many rounds
     stubborn = Policy(presets={name: replace(preset, worth=1e12) for name, preset in Policy().presets.items()})
     graph = build_solver(
         at, budget=Budget(tokens=10**9), verifier=check, effort="none", policy=stubborn, caps=Caps(max_rounds=rounds)

@@ -67,7 +67,7 @@ class Outcome:
 
 
 def _fixed(endpoint: Endpoint, thinking_tokens: int) -> Endpoint:
-    """The same model with a dial that has one level: exactly so many thinking tokens."""
+    """The same model with a dial that has one level: exactly that many thinking tokens."""
 
     class OneLevel:
         def __init__(self, dial: Any) -> None:

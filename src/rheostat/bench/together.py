@@ -10,7 +10,7 @@ __all__ = ["together", "wait_for_the_others"]
 
 
 def together(command: Sequence[str], processes: int) -> list[str]:
-    """Run so many of a command, which calls `wait_for_the_others` when it is ready; what each printed after that."""
+    """Run several of a command, which calls `wait_for_the_others` when it is ready; what each printed after that."""
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
         for _ in range(processes)

@@ -1,4 +1,4 @@
-"""What somebody else bound to the model or gave to the call: tools, lengths, temperatures; and the plan over it."""
+"""What was bound to the model elsewhere or gave to the call: tools, lengths, temperatures; and the plan over it."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ def _settling(ledger: Ledger, reservation: Reservation, spend: Spend, request_id
 
 
 def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None) -> Flow[None]:
-    """It came to nothing, or nobody knows to what.
+    """It came to nothing, or to what is unknown.
 
     Args:
         error: What was raised.

@@ -50,7 +50,7 @@ class Meter(Purse):
         attempts: How often one request may be sent, the first time included.
         wait: Pause between attempts (a tenacity wait), if the server doesn't ask for a longer one.
         most_retry_after_seconds: How long a `Retry-After` is honoured. Nothing waits beyond the deadline.
-        stale_after_seconds: A hold that nobody touched for so long has lost its holder: what was sent is charged as
+        stale_after_seconds: A hold that was not touched for this long has lost its holder: what was sent is charged as
             unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
             account is opened; `None`: never.
         quiet: Call models without the run's callbacks: for a caller that reports the call as its own.

@@ -140,7 +140,7 @@ lookups: list[Callable[[], Payer | None]] = []
 
 
 left: list[Callable[[Payer], None]] = []
-"""Told of each payer whose work was left by an exception: a cancelled task tells nobody else."""
+"""Told of each payer whose work was left by an exception: a cancelled task tells nothing else."""
 
 
 def paying() -> Payer | None:

@@ -209,7 +209,7 @@ class Purse:
         *,
         unfinished: tuple[type[BaseException], ...] = (),
     ) -> Flow[Any]:
-        """Do something that has a declared price, such as a tool on somebody else's API: hold, do, settle.
+        """Do something that has a declared price, such as a tool on a paid API: hold, do, settle.
 
         It is charged whether it succeeds or raises: who declared the price didn't say that failures are free. Only what
         is `unfinished` (an interrupt: it will be done again from its beginning) is given back.

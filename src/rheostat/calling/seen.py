@@ -43,7 +43,7 @@ def look(request: Any, method: str, host: str, path: str, port: int | None = Non
         request: Has the body as `content`; without one it may raise.
 
     Raises:
-        BadInput: it is billable, and nothing pays for it (strict); or nobody knows what it costs.
+        BadInput: it is billable, and nothing pays for it (strict); or its cost is unknown.
     """
     if not GATE.installed:
         return None

@@ -51,7 +51,7 @@ _TRIES = 3
 _SHORT_CHARS = (1_000, 200)
 
 
-def _nobody(type_: str, **data: Any) -> None: ...
+def _no_listener(type_: str, **data: Any) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
@@ -110,7 +110,7 @@ class Thinker:
     """What the reserve for the last word allows for the results of tools that come before it."""
 
     def wanted(self, messages: Sequence[BaseMessage], *, tools: bool = False) -> ThinkingPlan:
-        """How the next step would think, before anybody looks at the room."""
+        """How the next step would think, before the room is looked at."""
         at = read_trajectory(messages)
         endpoint = self._rung(at)
         return self.pacing.plan(
@@ -136,7 +136,7 @@ class Thinker:
         *,
         wish: Wish | None = None,
         note: dict[str, str] | None = None,
-        listener: Listener = _nobody,
+        listener: Listener = _no_listener,
         beside_tokens: int = 0,
         standing: bool = False,
         widened: bool = False,
@@ -338,7 +338,7 @@ class Thinker:
         while ready.held:
             yield from self.meter.void(ready.held.pop(0).id)
 
-    def finish(self, ready: Ready, reply: Reply, listener: Listener = _nobody) -> AIMessage:
+    def finish(self, ready: Ready, reply: Reply, listener: Listener = _no_listener) -> AIMessage:
         """The reply, with what it was thought with in its metadata."""
         message = reply.message or AIMessage(reply.text)
         if ready.last_word and message.tool_calls:  # told not to, and there is no room to run them

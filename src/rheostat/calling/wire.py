@@ -132,7 +132,7 @@ class Asked:
     """A stand-in of a test, by its own word: it bills nothing."""
     stream: bool = False
     background: bool = False
-    """It goes on at the provider's, whether anybody waits or not."""
+    """It goes on at the provider's, whether a caller waits or not."""
     effort: str = ""
     """The effort that the body asks for, for the record."""
     body: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -170,7 +170,7 @@ def read_request(method: str, host: str, path: str, content: bytes | None, *, po
         return Asked(provider=provider, flavor=flavor, kind="free" if counts else "unknown") if provider else None
     model = str(body.get("model") or _model_in(path))
     if not provider and (not model or not _INPUTS & body.keys()):
-        return None  # somebody else's API that happens to have such a path
+        return None  # another API that happens to have such a path
     asked = _read(provider, flavor, model, body, content or b"", path)
     return replace(asked, address=f"{host}:{port or ''}", kind="count" if counts else "billable")
 
@@ -244,7 +244,7 @@ def _whole(value: Any, default: int) -> int:
 
 
 def _caps(flavor: Flavor, body: dict[str, Any]) -> list[int]:
-    """Every length cap in the body; where several are sent, nobody knows which one the server obeys: the largest."""
+    """Every length cap in the body; where several are sent, the server may obey any of them: the largest."""
     options = body.get("options") or {}
     config = body.get("generationConfig") or body.get("generation_config") or body.get("inferenceConfig") or {}
     named = [

@@ -188,7 +188,7 @@ def _task(task: str) -> str:
 
 
 def _watch(graph: Any, inputs: Any, view: AgentView, *, as_json: bool, config: Any = None) -> dict[str, Any]:
-    """Run it with a live view, where somebody looks; Ctrl-C ends with what there is."""
+    """Run it with a live view on a terminal; Ctrl-C ends with what there is."""
     console = Console(stderr=True)
     live = Live(view, console=console, refresh_per_second=8) if console.is_terminal and not as_json else None
     result: dict[str, Any] = {}

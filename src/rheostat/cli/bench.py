@@ -57,7 +57,7 @@ def live(
     wishes: Annotated[str, typer.Option(help="Adaptive settings to run, comma-separated.")] = "balanced",
     png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
     fixed: Annotated[bool, typer.Option(help="Run the fixed budgets too.")] = True,
-    limit: Annotated[int, typer.Option(help="Only so many problems; 0: all.")] = 0,
+    limit: Annotated[int, typer.Option(help="At most this many problems; 0: all.")] = 0,
     seconds: Annotated[float | None, typer.Option(help="Start no further problem after this.")] = None,
     workers: Workers = 4,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`rheostat ledger`: look into a ledger, and set right what nobody knows."""
+"""`rheostat ledger`: look into a ledger, and set right what is unknown."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rheostat.money.ledger.journal import reconcile as match
 from rheostat.money.usage import Spend, usd
 
 app = typer.Typer(
-    help="Look into a ledger, and set right what nobody knows.\n\n"
+    help="Look into a ledger, and set right what is unknown.\n\n"
     "LEDGER is the path of an SQLite file or postgresql://USER@HOST/DATABASE.",
     no_args_is_help=True,
 )
@@ -58,7 +58,7 @@ def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
 
 
 def _beneath(ledger: DurableLedger, account: str | None) -> list[Line]:
-    """The journal of an account and all beneath it; of everybody without one."""
+    """The journal of an account and all beneath it; of all accounts without one."""
     journal = ledger.journal()
     if account is None:
         return journal
@@ -88,7 +88,7 @@ def show(
 ) -> None:
     """What was spent: totals by account, model, node, day or status.
 
-    in the air: held for calls that have not come back. unknown: cut or killed; nobody knows what they cost, so they
+    in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
     stay charged in full. Amounts are money / tokens.
     """
     kinds: tuple[By, ...] = ("account", "model", "node", "day", "status")
@@ -106,7 +106,7 @@ def show(
         return
     console = Console()
     for kind in asked:
-        table = Table(kind, "calls", "tokens", "thought", "settled", "in the air", "unknown")
+        table = Table(kind, "calls", "tokens", "thought", "settled", "in flight", "unknown")
         found = totals(journal, kind)
         for name, parts in found.items():
             table.add_row(escape(name), *_cells(parts))
@@ -164,7 +164,7 @@ def accounts(
 ) -> None:
     """Accounts: their limits, who binds them from above, what is spent and what is left.
 
-    in the air: held for calls that have not come back. unknown: cut or killed; nobody knows what they cost, so they
+    in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
     stay charged in full. Amounts are money / tokens.
     """
     with _opened(ledger) as opened:
@@ -184,7 +184,7 @@ def accounts(
         found = [(account, reading) for account, reading in found if account.id not in set(made)]
     else:
         made = []
-    table = Table("account", "limits", "calls", "settled", "in the air", "unknown", "left")
+    table = Table("account", "limits", "calls", "settled", "in flight", "unknown", "left")
     for account, reading in _tree(found):
         depth = _depth(account, dict((a.id, a) for a, _ in found))
         limits = str(account.budget) if account.budget else "-"
@@ -263,13 +263,13 @@ def unknown(
     ledger: Where,
     expire: Annotated[
         float | None,
-        typer.Option(help="First: calls older than so many seconds have nobody who waits for them any more. Those "
+        typer.Option(help="First: calls older than this many seconds are not waited for any more. Those "
                           "that were sent become unknown, those that never left are given back."),
     ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:  # fmt: skip
-    """What is charged in full because nobody knows what it cost, and what is in the air."""
+    """What is charged in full because its cost is unknown, and what is in flight."""
     with _opened(ledger) as opened:
         if expire is not None:
             if expire < 0:
@@ -279,7 +279,7 @@ def unknown(
     if _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv):
         return
     if not lines:
-        typer.echo("nothing is unknown, nothing in the air")
+        typer.echo("nothing is unknown, nothing in flight")
         return
     Console().print(_table(lines))
     typer.echo("look them up in the provider's usage export: rheostat ledger reconcile")
@@ -290,7 +290,7 @@ def reconcile(
     ledger: Where,
     export_file: Annotated[Path, typer.Argument(metavar="EXPORT", help="The provider's usage export, a CSV file.")],
     within: Annotated[
-        float, typer.Option(help="A call without a request id matches a row so many seconds later.")
+        float, typer.Option(help="A call without a request id matches a row up to this many seconds later.")
     ] = 120.0,
     apply: Annotated[
         bool, typer.Option("--apply", help="Settle what was unknown; without it nothing is changed.")
@@ -357,7 +357,7 @@ def void(
 @app.command()
 def prune(
     ledger: Where,
-    days: Annotated[float, typer.Option(help="Keep the lines of so many days.", min=0)] = 90.0,
+    days: Annotated[float, typer.Option(help="Keep the lines of this many days.", min=0)] = 90.0,
 ) -> None:
     """Delete old lines of the journal that are settled or given back. Accounts and totals stay as they are."""
     with _opened(ledger) as opened:

@@ -147,7 +147,7 @@ def _verifier(
 
 
 def _watch(graph: Any, question: str, view: SolveView, console: Console | None) -> tuple[dict[str, Any], bool]:
-    """Run on an event loop, so that Ctrl-C cuts the call that is in the air. Returns the last state we saw."""
+    """Run on an event loop, so that Ctrl-C cuts the call in flight. Returns the last state we saw."""
     state: dict[str, Any] = {}
 
     async def run() -> None:

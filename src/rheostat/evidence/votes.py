@@ -47,7 +47,7 @@ class Votes:
 
 
 def boundary(votes: int, base: float) -> float:
-    """The lead that is enough after so many votes: `base - 0.15 · votes`.
+    """The lead that is enough after a number of votes: `base - 0.15 · votes`.
 
     A boundary that falls is what optimal stopping with a finite horizon predicts; on recorded samples
     (DATE, GPT-3.5, 40 samples at most) it had a better accuracy at its price than every Beta-posterior threshold

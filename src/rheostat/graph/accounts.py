@@ -24,7 +24,7 @@ _REMEMBERED = 10_000
 def thread_account() -> str:
     """The name of the account that all runs, forks and subgraphs of this thread share.
 
-    It comes from the thread's id, never from state, so that nobody's input can point at another account. A run
+    It comes from the thread's id, never from state, so that no input can point at another account. A run
     without a thread is known by the control object that LangGraph makes for each invocation and hands to its
     subgraphs; it is kept here for a while, so that no other can take its address.
     """

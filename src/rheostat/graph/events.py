@@ -1,6 +1,6 @@
 """What a running graph tells on its `custom` stream: plain dicts, each with a `type`.
 
-Read them by `graph.stream(inputs, stream_mode="custom")`; they cost nothing when nobody listens. Of an agent's step
+Read them by `graph.stream(inputs, stream_mode="custom")`; they cost nothing when nothing listens. Of an agent's step
 `estimate`, `plan`, `hold`, `call` and `settle` carry its `id`, as do its record, its span and its message.
 
 ==============  ==========================================================================================

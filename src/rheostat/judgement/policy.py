@@ -136,13 +136,13 @@ _PRESETS: dict[str, _Preset] = {
     "thorough": _Preset(step=1, base=3.0, worth=20.0, samples=12),
 }
 HOPELESS_VOTES = 3
-"""If so many answers all differ, more of them from the same model won't agree either."""
+"""If this many answers all differ, more of them from the same model won't agree either."""
 _FIX_RATE, _FIX_DECAY = 0.35, 0.7
 """Our prior that a correction with the verifier's reason succeeds, and how it falls with each failed one."""
 
 
 def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> Iterator[ThinkingPlan]:
-    """Less and less thought for so many samples."""
+    """Less and less thought for this many samples."""
     if clamps is not None:
         yield from clamps.shorter(plan)
     for effort in sorted((level for level in model.levels if level < plan.effort), key=lambda level: -level.rank):

@@ -22,7 +22,7 @@ _USED_SHARE = 0.25
 
 
 def switch_price(price: Price | None, cached_tokens: int) -> int:
-    """What it costs, in nano-dollars, to read so many tokens at full price and not from the cache."""
+    """What it costs, in nano-dollars, to read a number of tokens at full price and not from the cache."""
     if price is None or cached_tokens <= 0:
         return 0
     from_cache = Spend(input_tokens=cached_tokens, cached_input_tokens=cached_tokens)
@@ -36,9 +36,9 @@ class Pacing:
     sticky: bool = True
     """Keep the effort between seams. False: decide anew at each call, whatever the cache costs."""
     escalate_after: int = 4
-    """So many failures in a row go to the next model, if there is one."""
+    """This many failures in a row go to the next model, if there is one."""
     give_up_after: int = 8
-    """So many failures in a row end the task with a statement of what failed."""
+    """This many failures in a row end the task with a statement of what failed."""
 
     def plan(
         self,

@@ -201,7 +201,7 @@ _running_lock = threading.Lock()
 
 
 def start_server(model: Path) -> LocalServer:
-    """The server of a model file in this process: started once, shared by everybody who asks."""
+    """The server of a model file in this process: started once, shared by all callers."""
     with _running_lock:
         path = Path(model).resolve()
         server = _running.get(path)

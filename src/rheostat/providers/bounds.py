@@ -116,7 +116,7 @@ _known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, Size]] = {
 
 
 def _remembered(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Size:
-    """The bound of a message that was bounded before, as long as nobody gave it another content: a conversation of a
+    """The bound of a message that was bounded before, as long as its content is the same: a conversation of a
     thousand steps is bounded again at every step. (A block that is changed *inside* isn't noticed here; the gate
     measures the body itself.)
     """
@@ -180,7 +180,7 @@ def searches(kwargs: Mapping[str, Any]) -> int:
     """How often tools on the provider's own side may run.
 
     Raises:
-        BadInput: nobody says how often.
+        BadInput: it isn't said how often.
     """
     most = 0
     for tool in kwargs.get("tools") or []:

@@ -99,7 +99,7 @@ def endpoint_for(
 
 
 def _from_the_table(name: str, chat: BaseChatModel, row: Integration, *, reasoning: bool, strict: bool) -> Dial:
-    """Bedrock's Claude keeps Anthropic's rules; a model whose thinking nobody can set thinks in two phases."""
+    """Bedrock's Claude keeps Anthropic's rules; a model whose thinking can't be set thinks in two phases."""
     if row.spec == "bedrock_converse" and "claude" in model_of(chat) and reasoning:
         return BedrockClaudeDial(name, chat, strict=strict)
     if (chat.profile or {}).get("reasoning_effort_levels") or row.levels(model_of(chat)):

@@ -1,4 +1,4 @@
-"""What a failed request means for the money: did it leave, was it refused, or does nobody know?"""
+"""What a failed request means for the money: did it leave, was it refused, or is that unknown?"""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _row(model: str) -> Row | None:
 
 
 def has_dial(chat: BaseChatModel) -> bool:
-    """False: a model of OpenAI's that lets nobody set its thinking."""
+    """False: a model of OpenAI's whose thinking can't be set."""
     row = _row(str(getattr(chat, "model_name", "")))
     return row is None or bool(row.levels)
 
@@ -96,7 +96,7 @@ class OpenAIDial(HostedDial):
             kwargs["reasoning_effort"] = effort.value
         if temperature is not None:
             notes.append("temperature not sent: reasoning models refuse it or fix it")
-        if not self._service_tier:  # left out, the tier is what the project's settings say: nobody here knows its price
+        if not self._service_tier:  # left out, the tier is what the project's settings say: its price isn't known here
             kwargs["service_tier"] = "default"
         if step.task_tokens is not None:
             notes.append("no task budget sent: the API has none; our own cap holds")

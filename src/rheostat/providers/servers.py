@@ -40,7 +40,7 @@ class Server:
 
     name: str
     on: Callable[[int, Effort], dict[str, Any]]
-    """The body's extra fields for so many thinking tokens at this level."""
+    """The body's extra fields for a number of thinking tokens at this level."""
     off: dict[str, Any]
     """And for none."""
     enforced: str

@@ -72,7 +72,7 @@ class Memory:
             self._device = next((line.split()[3] for line in maps if b"/dev/zero" in line), b"")
 
     def is_too_much(self) -> bool:
-        """Whether it is more than it may be. Without a process namespace of its own nobody can tell: then it isn't."""
+        """Whether it is more than it may be. Without a process namespace of its own it can't be told: then it isn't."""
         if os.getpid() != 1:
             return False
         held, shared = _system_v_bytes() + sum(space(place)[1] for place in self._places), {}

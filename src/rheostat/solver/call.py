@@ -31,7 +31,7 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
     amounts = [Spend.from_dict(amount) for call in state["calls"] for amount in call["amounts"]]
     try:
         held = yield from solver.meter.hold(account, amounts, note)
-    except BudgetExceeded as refused:  # somebody else took the room between plan and hold
+    except BudgetExceeded as refused:  # another branch took the room between plan and hold
         emit("refused", why=str(refused))
         return {"calls": [], KEY: (yield from solver.readings(account))}
     ids = iter(held)

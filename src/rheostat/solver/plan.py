@@ -210,7 +210,7 @@ def _refusal(
             + smallest_useful(error, enough, wanted)
         )
         if error.limit == "seconds":
-            hint = "What was in the air then was cut and stays charged in full. Allow more seconds"
+            hint = "What was in flight then was cut and stays charged in full. Allow more seconds"
         return error.because(hint, who="this run's budget" if error.account == account else "")
     for reservation in held:
         yield from solver.meter.void(reservation.id)

@@ -258,14 +258,14 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.truth.events)
         @rule(pick=_pick)
         def abandon(self, pick: int) -> None:
-            """A holder sends its request and dies; somebody cleans up."""
+            """A holder sends its request and dies; another process cleans up."""
             self.begin(pick)
             self.time_passes(100)
             self.expire(50)
 
         @rule()
         def another_process(self) -> None:
-            """The next steps are somebody else's; each must see what the other did."""
+            """The next steps are another process's; each must see what the other did."""
             other = self.other or self.store.another(lambda: self.now)
             self.ledger, self.other = other, self.ledger
 

@@ -119,7 +119,7 @@ class LedgerTruth:
         return [ticket for ticket, until in self.lines.get(account, []) if until > now]
 
     def is_first(self, account: str, ticket: str, now: float) -> bool:
-        """Has a ticket waited for longest where it waits? One that waits nowhere finds nobody waiting?"""
+        """Has a ticket waited for longest where it waits? One that waits nowhere finds no other waiting?"""
         chain = self.chain(account)
         own = next((name for name in chain if ticket in self.waiting(name, now)), None)
         if own is not None:

@@ -18,7 +18,7 @@ from rheostat.task import Effort, ThinkingPlan
 __all__ = ["LEAST_CALLS", "MARGIN", "SHARE", "Clamps"]
 
 SHARE, MARGIN, LEAST_CALLS = 0.99, 1.5, 200
-"""The clamp is `MARGIN` times the quantile `SHARE` of at least so many calls. On 10,222 steps of a coding agent that
+"""The clamp is `MARGIN` times the quantile `SHARE` of at least this many calls. On 10,222 steps of a coding agent that
 cut 0.24 % of the replies (docs/benchmarks.md)."""
 _FLOOR_TOKENS = {"step": 2_048}
 _OTHER_FLOOR_TOKENS = 1_024

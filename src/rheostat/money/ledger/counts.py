@@ -20,7 +20,7 @@ _ABSURD = 10**17
 """No call costs a hundred million dollars: sums of what is less fit into a database's 64 bits."""
 
 TOP = 20
-"""So many models and nodes are listed by name in a reading; the rest is `others`."""
+"""This many models and nodes are listed by name in a reading; the rest is `others`."""
 
 LIMITS: dict[str, tuple[int, int | None]] = {
     "usd_nanos": (USD, None),

@@ -31,7 +31,7 @@ class DurableLedger(Notes):
 
     shared = True
     _lock_rows = ""
-    """What a SELECT needs so that nobody else changes its rows until the commit."""
+    """What a SELECT needs so that no other transaction changes its rows until the commit."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str | None] = {}

@@ -74,7 +74,7 @@ class Entry:
     children: int = 0
     """How many open accounts name this one as their parent (kept by the memory ledger, for eviction)."""
     pinned: bool = False
-    """Opened without a reading: nobody could bring it back."""
+    """Opened without a reading: nothing could bring it back."""
 
     def __post_init__(self) -> None:
         self.bind(self.budget)
@@ -148,7 +148,7 @@ class Entry:
         }
 
     def restore(self, reading: Reading, wall_ms: int) -> None:
-        """Start from the last reading; what was in the air when it was taken is unknown now.
+        """Start from the last reading; what was in flight when it was taken is unknown now.
 
         Raises:
             LedgerError: not a reading.

@@ -51,7 +51,7 @@ class Line:
 
 
 def totals(journal: Iterable[Line], by: By) -> dict[str, dict[str, Spend]]:
-    """Settled, in the air and unknown, for each account, model, node, day or status; given-back ones don't count."""
+    """Settled, in flight and unknown, for each account, model, node, day or status; given-back ones don't count."""
     found: dict[str, dict[str, Spend]] = {}
     for line in journal:
         if line.status == "void":
@@ -118,7 +118,7 @@ class Reconciliation:
 
     matched: list[Match] = field(default_factory=list)
     billed_only: list[Billed] = field(default_factory=list)
-    """Billed, and not in the ledger: somebody calls past it, or another ledger has them."""
+    """Billed, and not in the ledger: calls go past it, or another ledger has them."""
     ledger_only: list[Line] = field(default_factory=list)
     """Charged here (settled, sent or unknown), and not in the export."""
 

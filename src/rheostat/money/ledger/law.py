@@ -96,7 +96,7 @@ class Book:
         return True
 
     def _say_what_is_looser(self, account: Account) -> None:
-        """Allowed, since the account above binds anyway; but somebody may expect otherwise.
+        """Allowed, since the account above binds anyway; but it may be expected otherwise.
 
         The text doesn't name the child: a warning's text is remembered for good, and children are many.
         """
@@ -278,7 +278,7 @@ class Book:
         return True
 
     def stale(self, older_than_seconds: float) -> list[str]:
-        """Held and sent reservations that nobody touched for so long."""
+        """Held and sent reservations that were not touched for this long."""
         before = self.wall_ms - int(older_than_seconds * 1000)
         return [
             held.id

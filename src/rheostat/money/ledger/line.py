@@ -86,7 +86,7 @@ class Line:
 
     @property
     def empty(self) -> bool:
-        """Nobody waits."""
+        """No call waits."""
         return not self._waiting
 
     def blocking(self, chain: list[str]) -> str | None:

@@ -25,7 +25,7 @@ class MemoryLedger:
 
     It stays bounded over any number of threads and runs: beyond `max_accounts`, those that were idle for longest
     leave, and come back from the reading in their graph's state. Only such leave that were opened with a reading,
-    whose newest one was handed out, on which nothing is in the air, and which no other account names as its parent.
+    whose newest one was handed out, on which nothing is in flight, and which no other account names as its parent.
 
     Args:
         max_accounts: How many accounts are kept before idle ones leave.
@@ -81,7 +81,7 @@ class MemoryLedger:
         wanted = max(1, self._max_accounts // 10)
         for name, version in list(self._read.items()):
             entry = entries[name]
-            if entry.version == version and not (entry.pinned or entry.children or self._in_the_air(name)):
+            if entry.version == version and not (entry.pinned or entry.children or self._in_flight(name)):
                 del entries[name], self._read[name]
                 for reservation in self._of.pop(name, ()):
                     del self._book.reservations[reservation]
@@ -91,7 +91,7 @@ class MemoryLedger:
                 if not wanted:
                     return
 
-    def _in_the_air(self, account: str) -> bool:
+    def _in_flight(self, account: str) -> bool:
         own = self._of.get(account, ())
         return any(self._book.reservations[reservation].status != "unknown" for reservation in own)
 

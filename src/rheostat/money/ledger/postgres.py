@@ -35,7 +35,7 @@ _REMEMBERED = 1_000
 class PostgresLedger(DurableLedger):
     """Accounts in a Postgres database; time is the server's, so that machines needn't agree on theirs.
 
-    An operation takes one round trip when nobody else touched the account since our last one: it is worked out on
+    An operation takes one round trip when no other writer touched the account since our last one: it is worked out on
     what we remember, and written on condition that the versions are still the same. Else it takes two: lock and read
     the account and its parents; write and commit. A commit that lets a request leave is flushed to disk; the others
     needn't be: what a server loses in a crash is then still held.
@@ -212,7 +212,7 @@ class _Known:
 
 
 class _Memory:
-    """Accounts as we wrote them, while nobody else writes to them. Whoever takes something has it alone."""
+    """Accounts as we wrote them, while no other process writes to them. A caller that takes one has it alone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -235,7 +235,7 @@ class _Memory:
         return (entries, taken) if whole else None
 
     def keep(self, page: Page) -> None:
-        """The tables are like this page now. What somebody else touched since we last wrote it is forgotten."""
+        """The tables are like this page now. What another process touched since we last wrote it is forgotten."""
         with self._lock:
             for name, entry in page.book.entries.items():
                 known = self._accounts.pop(name, None)

@@ -26,7 +26,7 @@ Reading = dict[str, Any]
 `version`                 rises with every change of the account; the highest one wins
 `usd_nanos`               settled, in nano-dollars (`None`: a model without a price was used)
 `input_tokens` …          settled, by kind, as in `Spend`; `calls`; `milliseconds` that the calls took
-`held_usd_nanos` …        held: calls that are in the air
+`held_usd_nanos` …        held: calls in flight
 `unknown_usd_nanos` …     charged at their hold, or an estimate within it: cut, cancelled, killed
 `unknown_calls`           how many those are
 `overrun_usd_nanos`       what providers charged above a hold (posted in full)
@@ -54,7 +54,7 @@ def latest_reading(left: Reading | None, right: Reading | None) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody's budget: a tenant's, a user's, a thread's, a run's, a subagent's."""
+    """The budget of a tenant's, a user's, a thread's, a run's, a subagent's."""
 
     id: str
     budget: Budget | None = None
@@ -96,7 +96,7 @@ class Ledger(Protocol):
              draw │ │             lose │ settle                late news
                  │ │               ▼ │
         resize ─► │ │            unknown ───────────────────    charged its hold, or an estimate within it
-         standing │ └──void────► void ◄──void── (sent, unknown: when somebody knows that it never left)
+         standing │ └──void────► void ◄──void── (sent, unknown: as soon as it is known that it never left)
 
     A *standing* hold is kept back for something that will come, such as the last word of a run: it is charged like any
     other, changes its size as it is told to, and is never sent itself.
@@ -110,7 +110,7 @@ class Ledger(Protocol):
 
         `reading` is the last known reading (from a checkpoint; `{}` at first). A ledger that doesn't know the account
         starts from it: what was held then is unknown now, and stays charged in full. One that knows it better ignores
-        it. Without one (`None`) nobody could bring the account back, so that no ledger may forget it.
+        it. Without one (`None`) nothing could bring the account back, so that no ledger may forget it.
 
         Raises:
             LedgerError: the parent isn't open, or the account is open under another parent; a damaged reading.
@@ -170,13 +170,13 @@ class Ledger(Protocol):
         """
 
     def line_up(self, account: str, ticket: str, seconds: float) -> None:
-        """Wait for room at this account: those that came before go first. The place is kept for so many seconds, and
-        for so many more each time that this is called again; zero gives it up."""
+        """Wait for room at this account: those that came before go first. The place is kept for this many seconds, and
+        for as many more each time that this is called again; zero gives it up."""
 
     def begin(self, reservation: str) -> Room | None:
         """The request is about to leave: returns the room (its seconds cut the request).
 
-        `None`: it must not be sent under this reservation, because somebody began it before (a process that died)
+        `None`: it must not be sent under this reservation, because it was begun before (a process that died)
         or it isn't known here. What was begun before stays charged in full, as unknown.
         """
 
@@ -191,7 +191,7 @@ class Ledger(Protocol):
         """Give the hold back: only when the request provably never left."""
 
     def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
-        """Nobody knows what the call cost: it stays charged, as unknown, until it is settled.
+        """The cost of the call is unknown: it stays charged, as unknown, until it is settled.
 
         It is charged its full hold; or an `estimate`, as far as that lies within the hold, kind by kind.
         """

@@ -1,4 +1,4 @@
-"""What was decided for each call, beside what it cost: for reports, learning and replay. No text of anybody's."""
+"""What was decided for each call, beside what it cost: for reports, learning and replay. No text of a user's or a model's."""
 
 from __future__ import annotations
 

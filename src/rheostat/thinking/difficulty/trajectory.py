@@ -32,7 +32,7 @@ _WINDOW = 40
 _PLAN_TOOLS = {"write_todos"}
 _FAILURE_WEIGHT, _REPEAT_WEIGHT = 0.12, 0.10
 _FAILING_AGAIN = 2
-"""So many failures in a row are more than an accident."""
+"""This many failures in a row are more than an accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
