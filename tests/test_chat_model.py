@@ -281,7 +281,7 @@ def test_what_is_held_covers_our_own_sentences_too() -> None:
     messages = [HumanMessage("hi")]
     ledger = MemoryLedger()
     ledger.open(Account("a", Budget(tokens=10**6)))
-    thinker = Thinker(ladder=[at], meter=Meter(ledger), wish=Effort.high)
+    thinker = Thinker(models=[at], meter=Meter(ledger), wish=Effort.high)
     ready = drive(thinker.ready("a", messages, {}))
     assert [phase for phase, _ in ready.phases] == ["think", "answer"]
     ready.thought = "t" * ready.plan.thinking_tokens  # one token a byte: the most that it can be

@@ -105,12 +105,12 @@ class ThinkingChatModel(BaseChatModel):
         if not isinstance(self.budget, Budget):
             raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
         wish: Wish = parse_wish(self.effort)
-        ladder = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
-        for endpoint in ladder:
+        models = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
+        for endpoint in models:
             Meter.check_price(endpoint, self.budget)
         ledger: Ledger = self.ledger or MemoryLedger()
         self.thinker = Thinker(
-            ladder=ladder,
+            models=models,
             meter=Meter(ledger, quiet=True, on_contention=self.on_contention, gate=self.gate),
             wish=wish,
             caps=self.caps or Caps(answer_tokens=4096),
@@ -121,13 +121,13 @@ class ThinkingChatModel(BaseChatModel):
         self.account_id = f"model/{uuid.uuid4().hex}"
         ledger.open(Account(self.account_id, self.budget, self.account))
         if self.profile is None:
-            profile: ModelProfile | None = ladder[0].chat.profile
+            profile: ModelProfile | None = models[0].chat.profile
             self.profile = profile
 
     @property
     def endpoint(self) -> Endpoint:
         """The model within."""
-        return self._thinker().ladder[0]
+        return self._thinker().models[0]
 
     @property
     def spend(self) -> Reading:
@@ -142,8 +142,8 @@ class ThinkingChatModel(BaseChatModel):
     @property
     def model_name(self) -> str:
         """The name of the model within: integrations look at it."""
-        chat = self._thinker().ladder[0].chat
-        return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or self._thinker().ladder[0].name)
+        chat = self._thinker().models[0].chat
+        return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or self._thinker().models[0].name)
 
     def _thinker(self) -> Thinker:
         thinker: Thinker = self.thinker
@@ -180,7 +180,7 @@ class ThinkingChatModel(BaseChatModel):
 
     def _should_stream(self, **how: Any) -> bool:
         """Only what the model within can do: a reply that comes whole is one chunk, as it is without us."""
-        return super()._should_stream(**how) and self._thinker().ladder[0].own._should_stream(**how)
+        return super()._should_stream(**how) and self._thinker().models[0].own._should_stream(**how)
 
     def _opened(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[_Stream]:
         """Plan, think first where that is a request of its own, and open the stream; again, if it fails at once."""
@@ -307,10 +307,10 @@ class ThinkingChatModel(BaseChatModel):
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """As the model within binds them."""
         thinker = self._thinker()
-        first, *others = thinker.ladder
+        first, *others = thinker.models
         bound = first.chat.bind_tools(tools, **kwargs)
         if isinstance(bound, BaseChatModel):  # a stand-in that keeps its tools itself, or drops them
-            within = replace(thinker, ladder=[replace(first, chat=bound, given=bound), *others])
+            within = replace(thinker, models=[replace(first, chat=bound, given=bound), *others])
             return self.model_copy(update={"thinker": within})
         if not isinstance(bound, RunnableBinding):
             raise BadInput(f"{self.model_name} binds tools in a way that can't be put under a budget: {type(bound)}")
@@ -318,7 +318,7 @@ class ThinkingChatModel(BaseChatModel):
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """As the model within does it: by a tool, or by its provider's own means."""
-        chat = self._thinker().ladder[0].chat
+        chat = self._thinker().models[0].chat
         return instead_of(chat.with_structured_output(schema, **kwargs), chat, self)
 
 

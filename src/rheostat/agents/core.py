@@ -288,16 +288,16 @@ class AgentCore:
             )
         first = self.endpoint(chat)
         Meter.check_price(first, self.budget)
-        ladder = [first, *self.others]
+        models = [first, *self.others]
         if (
             not self.tools_cost
             and set(self.budget.to_dict()) == {"usd"}
-            and all(e.price and e.price.free and not declared_price(model_of(e.chat)) for e in ladder)
+            and all(e.price and e.price.free and not declared_price(model_of(e.chat)) for e in models)
         ):
             told = f"{first.name} is free, so ${self.budget.usd} limits nothing but tools that have a price"
             warnings.warn(f"{told}: limit tokens, calls or seconds too", LimitWarning, stacklevel=2)
         thinker = Thinker(
-            ladder=ladder, meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
+            models=models, meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
             pacing=self.pacing,
         )  # fmt: skip
         self._thinkers[id(chat)] = (chat, thinker)
@@ -365,7 +365,7 @@ def _context() -> dict[str, Any]:
 
 
 def _prices(thinker: Thinker) -> dict[str, Any]:
-    return {model_of(endpoint.chat): endpoint.price for endpoint in thinker.ladder if endpoint.price is not None}
+    return {model_of(endpoint.chat): endpoint.price for endpoint in thinker.models if endpoint.price is not None}
 
 
 def _excerpt(result: Any) -> str:

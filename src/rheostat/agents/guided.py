@@ -130,7 +130,7 @@ def _sent(
     meter = thinker.meter
     result: Any = None
     reply: Reply | None = None
-    model = own_model(chat if ready.endpoint is thinker.ladder[0] else ready.endpoint.own)
+    model = own_model(chat if ready.endpoint is thinker.models[0] else ready.endpoint.own)
     for phase, settings in ready.phases:
         if phase == "answer" and reply is not None and not reply.empty:
             break

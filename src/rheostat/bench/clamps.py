@@ -58,7 +58,7 @@ def levels(model: str, usd: str, *, clamped: bool) -> str:
     endpoint = resolve(model) if clamped else _with_constants(resolve(model))
     ledger = MemoryLedger()
     ledger.open(Account("a", Budget(usd=usd)))
-    thinker = Thinker(ladder=[endpoint], meter=Meter(ledger, gate=False), wish=Effort.medium)
+    thinker = Thinker(models=[endpoint], meter=Meter(ledger, gate=False), wish=Effort.medium)
     try:
         ready: Ready = drive(thinker.ready("a", [HumanMessage(QUESTION)], {"tools": [convert_to_openai_tool(bash)]}))
     except BudgetExceeded:

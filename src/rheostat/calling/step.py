@@ -99,7 +99,7 @@ class Ready:
 class Thinker:
     """What all steps of an agent share."""
 
-    ladder: Sequence[Endpoint]
+    models: Sequence[Endpoint]
     """The models, the first one first; the others when tools keep failing."""
     meter: Meter
     wish: Wish = "balanced"
@@ -119,7 +119,7 @@ class Thinker:
         )  # fmt: skip
 
     def _rung(self, at: Trajectory) -> Endpoint:
-        return self.ladder[min(at.failures // self.pacing.escalate_after, len(self.ladder) - 1)]
+        return self.models[min(at.failures // self.pacing.escalate_after, len(self.models) - 1)]
 
     def _clamps(self, endpoint: Endpoint, asked: Asked) -> Flow[Clamps | None]:
         if not endpoint.dial.facts.clamped:

@@ -86,12 +86,12 @@ def solve(
     names = [model, *(escalate_to or [])]
     for name in names:
         ensure_model(name, quiet=quiet or as_json)
-    ladder = [resolve(name) for name in names]
+    models = [resolve(name) for name in names]
     if account is not None and ledger_at is None:
         raise BadInput("--account names an account in a ledger: give --ledger FILE as well")
     ledger = open_ledger(ledger_at) if ledger_at is not None else MemoryLedger()
     graph = build_solver(
-        ladder[0], escalate_to=ladder[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger, account=account
+        models[0], escalate_to=models[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger, account=account
     ).compile()
     if account is not None:  # our own defaults may well be looser than the account
         warnings.simplefilter("ignore", LimitWarning)

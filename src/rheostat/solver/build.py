@@ -96,17 +96,17 @@ def build_solver(
         raise BadInput(f"on_limit is one of {', '.join(get_args(OnLimit))}; not {on_limit!r}")
     if ledger is not None and meter is not None:
         raise BadInput("give a ledger or a meter, not both: a meter brings its own ledger")
-    ladder = [resolve(one) for one in (model, *escalate_to)]
-    for endpoint in ladder:
+    models = [resolve(one) for one in (model, *escalate_to)]
+    for endpoint in models:
         Meter.check_price(endpoint, budget)
-    all_free = all(endpoint.price is not None and endpoint.price.free for endpoint in ladder)
+    all_free = all(endpoint.price is not None and endpoint.price.free for endpoint in models)
     if all_free and set(budget.to_dict()) == {"usd"}:
         raise BudgetInvalid(
-            f"{ladder[0].name} is free, so ${budget.usd} limits nothing: limit tokens, calls or seconds, "
+            f"{models[0].name} is free, so ${budget.usd} limits nothing: limit tokens, calls or seconds, "
             "or declare a price (rheostat.Price)"
         )
     solver = Solver(
-        ladder=ladder,
+        models=models,
         meter=meter or Meter(ledger or MemoryLedger(), on_contention=on_contention),
         budget=budget,
         verifier=as_verifier(verifier),

@@ -60,7 +60,7 @@ def _probe(
     solver: Solver, account: str, question: str, difficulty: Difficulty, probe: Agreement
 ) -> Flow[list[dict[str, Any]]]:
     """A few answers without thought; they are votes like all others. Too little room: no probe."""
-    endpoint = solver.ladder[0]
+    endpoint = solver.models[0]
     expected = Expected.of(question, difficulty.kind, solver.verifier, solver.form)
     lowest = endpoint.dial.facts.nearest(Effort.none)
     plan = solver.policy.set_effort(

@@ -102,7 +102,7 @@ def _decision(
     )
     more = facts.above(plan.effort, solver.caps.max_effort)
     next_tokens = facts.levels[more or plan.effort] + plan.answer_tokens
-    other = state["model"] + 1 < len(solver.ladder)
+    other = state["model"] + 1 < len(solver.models)
     decision = solver.policy.decide(
         progress,
         plan,

@@ -46,7 +46,7 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     number = state["model"]
     if decision["to"] == "model":
         number += 1
-    endpoint = solver.ladder[number]
+    endpoint = solver.models[number]
     facts = endpoint.dial.facts
     expected = solver.expected(state)
     wanted = _wanted(solver, state, difficulty, facts, expected)

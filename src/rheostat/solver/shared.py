@@ -44,7 +44,7 @@ def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runn
 class Solver:
     """What the nodes share: models, meter, budget, verifier, policy."""
 
-    ladder: Sequence[Endpoint]
+    models: Sequence[Endpoint]
     """The models to ask, the first one first; the others when it is worth their price."""
     meter: Meter
     budget: Budget
@@ -108,7 +108,7 @@ class Solver:
 
     def endpoint(self, state: SolverState) -> Endpoint:
         """The model that is asked now."""
-        return self.ladder[state.get("model", 0)]
+        return self.models[state.get("model", 0)]
 
     @property
     def schema(self) -> Any | None:

@@ -59,7 +59,7 @@ class SolverState(TypedDict, total=False):
     round: int
     """Rounds that were planned."""
     model: int
-    """Which model of the ladder is asked: 0 is the first."""
+    """Which of the models is asked: 0 is the first."""
     answer: str | None
     status: str
     stopped: str
