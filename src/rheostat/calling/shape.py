@@ -107,7 +107,7 @@ def shortened(messages: Sequence[BaseMessage], chars: int | None) -> list[BaseMe
 
 
 def shorter(message: ToolMessage, most_chars: int) -> ToolMessage:
-    """A result within a number of characters, whatever its shape: the middle of its text is left out. Its artifact stays:
+    """A result of limited length, whatever its shape: the middle of its text is left out. Its artifact stays:
     no model reads that."""
     if isinstance(message.content, str):
         cut = _middle_left_out(message.content, most_chars)

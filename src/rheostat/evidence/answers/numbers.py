@@ -195,7 +195,7 @@ def _in_words(text: str) -> Fraction:
 
 
 def number_at(text: str, start: int = 0, parts: int = 4) -> Found | None:
-    """The number that begins at this place of a `plain` text, with its unit, in one or more parts (1 hour 35 minutes)."""
+    """The number that begins at this place of a `plain` text, with its unit, in parts (1 hour 35 minutes)."""
     if (tall := _FEET.match(text, start)) is not None:
         return Found(start, tall.end(), Quantity(int(tall[1]) + Fraction(int(tall[2]), 12), "foot"))
     if (half := _HALF.match(text, start)) is not None and (of := UNIT_AFTER.match(text, half.end())) is not None:

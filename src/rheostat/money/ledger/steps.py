@@ -1,4 +1,4 @@
-"""What was decided for each call, beside what it cost: for reports, learning and replay. No text of a user's or a model's."""
+"""What was decided for each call, beside what it cost: for reports, learning and replay. No text."""
 
 from __future__ import annotations
 
