@@ -172,6 +172,8 @@ REAL = {
         "        pass\ndef f(): return 1"),
     "the cause of an exception": ("try:\n    f()\n    assert False\nexcept A as e:\n    assert isinstance(e.__cause__, KeyError)",
         "import heapq\nclass A(Exception): pass\ndef f():\n    try: {}['x']\n    except KeyError as e: raise A('a') from e"),
+    "a function named like a class": ("assert Diff([1, 2], [2]) == [1] and Diff([3], []) == [3]",
+        "import heapq\ndef Diff(a, b): return [x for x in a if x not in b]"),
     "its signature": ("import inspect\nassert list(inspect.signature(f).parameters) == ['a', 'b']", "def f(a, b): return 1"),
     "a list that is long, in place": ("x = list(range(30000))[::-1]\nf(x)\nassert x == list(range(30000))",
         "import heapq\ndef f(x): x.sort()"),
