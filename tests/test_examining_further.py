@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.test_examining import judge
 
-from rheostat.sandbox import Sandbox, why_not
+from judged import APART, judge
 from rheostat_tools import test_runner as run_tests_of
 
-APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
 
 SQUARE = "from m import square\ndef test(): assert square(3) == 9\n"
