@@ -4,36 +4,16 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
-import textwrap
 from pathlib import Path
 
 import pytest
 
-from rheostat.evidence.examining import Examined, examine, examine_source
-from rheostat.sandbox import Limits, Sandbox, Show, why_not
+from judged import APART, BARE, judge
+from rheostat.evidence.examining import examine, examine_source
+from rheostat.sandbox import Limits, Sandbox, Show
 from rheostat_tools import test_runner as run_tests_of
-from rheostat_tools.pristine import Pristine
 
-APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
-BARE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-
-
-def judge(root: Path, files: dict[str, str], kind: Sandbox = "auto", *, seconds: float = 20) -> Examined:
-    """What is found of a tree of these files; those named test_*, conftest or below tests/ are the tests' own."""
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(textwrap.dedent(text))
-    start = Pristine(str(root))
-    said: list[bytes] = []
-    with tempfile.TemporaryDirectory() as place:
-        found = examine(
-            start.lay_out(place, {}, bare=False), root=str(root), own=start.own, limits=Limits(seconds=seconds),
-            arguments=["-q", "-x", "-p", "no:cacheprovider"], sandbox=kind, output=said.append, variables=BARE,
-        )  # fmt: skip
-    print(b"".join(said).decode(errors="replace"))
-    return found
 
 
 HONEST = {

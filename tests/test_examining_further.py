@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.test_examining import judge
 
-from rheostat.evidence.examining import examine
-from rheostat.sandbox import Sandbox, why_not
+from judged import APART, judge
 from rheostat_tools import test_runner as run_tests_of
 
-APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
 
 SQUARE = "from m import square\ndef test(): assert square(3) == 9\n"
@@ -465,6 +462,11 @@ HONEST = {
             assert Model([1.0, 2.0]).w.shape == (2,)
         """,
     ),
+    "a variable of the environment": (
+        "import os\ndef connect(): os.environ['LDAP_HOST'] = os.environ['GITHUB_RUN'] = 'here'\n",
+        "import os\nfrom m import connect\ndef test():\n    connect()\n"
+        "    assert os.environ['LDAP_HOST'] == os.environ['GITHUB_RUN'] == 'here'\n",
+    ),
     "exceptions by their whole text": (
         "def f(x): raise ValueError(f'bad value {x}')\n",
         """
@@ -676,7 +678,3 @@ def test_what_the_tests_start_cannot_write_the_verdict(tmp_path: Path) -> None:
     tests = f"import os, sys\nimport m\ndef test_first(): os.system(f'{{sys.executable}} run.py')\n{SQUARE}"
     files = {"m.py": ZERO, "run.py": writes, "test_m.py": tests}
     assert judge(tmp_path, files).passed is False
-
-
-def test_the_public_door_is_the_same() -> None:
-    assert examine.__module__ == "rheostat.evidence.examining.examine"

@@ -132,7 +132,7 @@ RIGHT = {
     "a thought whose begin is in the prompt": f"{block('shop.py', 'x')}\n</think>\n\n{block('shop.py', NEW)}",
     "a tag": f'<file name="shop.py">\n{block("", NEW)[1:]}</file>\n',
     "another tag": f"<document index='1' path='shop.py'>\n\n{block('', NEW)}</document>\n",
-    "from another root": block("/work/repo/shop.py", NEW),
+    "from another root": block("/home/ann/repo/shop.py", NEW),
     "from Windows": block("C:\\work\\shop.py", NEW),
     "in a list": f"1. shop.py:\n\n   {T}python\n" + lined("   ") + f"   {T}\n",
     "in a list, not indented": f"- shop.py:\n   {T}python\n{NEW}   {T}\n",

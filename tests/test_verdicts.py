@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from rheostat import PythonTests, VerifierInvalid
@@ -60,6 +62,14 @@ FORGED = {
     ),
     "a guessed examiner": ("assert f() == 5", "def examiner(*a): return None\ndef f(): return examiner"),
     "a walrus in a default": ("assert abs(f() - 3) < 0.1", "def g(x=(abs := lambda a: 0)): pass\ndef f(): return 100"),
+    "a walrus in an annotation": (
+        "assert len(f(3)) == 3",
+        "def g(x) -> (len := (lambda a: 3)):\n    return x\ndef f(n):\n    return []",
+    ),
+    "an attribute in place of text": (
+        "assert f('a').startswith('b')",
+        "def g(): pass\ng.startswith = lambda x: True\ndef f(x): return g",
+    ),
     "a walrus in a decorator": (
         "assert len(f()) == 3",
         "def d(x): return lambda g: g\n@d(len := lambda a: 3)\ndef g(): pass\ndef f(): return []",
@@ -162,6 +172,8 @@ REAL = {
         "        pass\ndef f(): return 1"),
     "the cause of an exception": ("try:\n    f()\n    assert False\nexcept A as e:\n    assert isinstance(e.__cause__, KeyError)",
         "import heapq\nclass A(Exception): pass\ndef f():\n    try: {}['x']\n    except KeyError as e: raise A('a') from e"),
+    "a function named like a class": ("assert Diff([1, 2], [2]) == [1] and Diff([3], []) == [3]",
+        "import heapq\ndef Diff(a, b): return [x for x in a if x not in b]"),
     "its signature": ("import inspect\nassert list(inspect.signature(f).parameters) == ['a', 'b']", "def f(a, b): return 1"),
     "a list that is long, in place": ("x = list(range(30000))[::-1]\nf(x)\nassert x == list(range(30000))",
         "import heapq\ndef f(x): x.sort()"),
@@ -189,6 +201,13 @@ def test_what_cannot_be_told_is_not_called_wrong(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(kinds, "why_not", lambda kind: f"no {kind}")
     tests, code = UNTOLD["a type error of the embedded interpreter's, and no sandbox"]
     assert PythonTests(tests).check(code).passed is None
+
+
+@pytest.mark.parametrize("code", ["dataclass " * 9_000, "class " * 15_000, ". " * 45_000, "def " + " " * 90_000])
+def test_code_of_any_shape_is_looked_at_in_no_time(code: str) -> None:
+    began = time.monotonic()
+    PythonTests("assert f() == 1").check(f"def f(): return 1\n#{code}")
+    assert time.monotonic() - began < 5
 
 
 def test_tests_of_which_nothing_would_run_are_refused() -> None:

@@ -41,7 +41,7 @@ class Files(Protocol):
 def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
     """The same edits, each with the path of a file that there is, where one is meant.
 
-    `/work/repo/src/m.py` is `src/m.py`; so is `repo/src/m.py` in a diff. A piece without a name is in the only file
+    `/home/ann/repo/src/m.py` is `src/m.py`; so is `repo/src/m.py` in a diff. A piece without a name is in the only file
     that holds it.
     """
     there = {path for path, _ in files.files()} if any(map(_is_unclear, edits)) else set()

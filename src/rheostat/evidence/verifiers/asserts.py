@@ -24,12 +24,14 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, datetime.time, datetime.timedelta)
 _ANSWERS = re.compile(
-    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__"
-    r"|\b(?:setattr|vars|type)\b|\bdataclass\b[\s\S]*__init__"
-    r"|\b(?:def\s+)?(?:startswith|endswith|find|index|count|issubset|issuperset|isdisjoint|equals|is[a-z]{5,})\s*"
-    r"(?:=[^=]|\(\s*(?:self|s|_)\b)"
+    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__|\b(?:setattr|vars|type)\b"
 )
 """What gives a class an answer of its own where a test may mean plain data, also under a name that is put together."""
+_METHODS = r"(?:startswith|endswith|find|index|count|issubset|issuperset|isdisjoint|equals|is[a-z]{5,})"
+_CLASS = re.compile(r"\bclass\b")
+_OF_CLASS = re.compile(rf"\bdef\s{{1,100}}{_METHODS}\b|\b{_METHODS}\s{{0,100}}=[^=]")
+"""Methods of text and sets, where there is a class that may have them."""
+_OF_OBJECT = re.compile(rf"\.\s{{0,100}}{_METHODS}\s{{0,100}}=[^=]")
 
 
 class Unjudged(Exception):
@@ -96,7 +98,7 @@ class Examiner:
         self._wrong: list[tuple[int, str]] = []
         self.unjudged: str | None = _redefined(asserts, code)
         """Why nothing can be judged."""
-        if self.unjudged is None and _ANSWERS.search(unicodedata.normalize("NFKC", code)):
+        if self.unjudged is None and _answers_for_itself(unicodedata.normalize("NFKC", code)):
             self.unjudged = "a class of the code's answers operators or comparisons for itself"
         self.reordered = False
         """Two sides that didn't hold have the same items in another order, as sets have in another interpreter."""
@@ -258,6 +260,13 @@ def _plain(value: Any, depth: int = 0) -> bool:
     return isinstance(value, _PLAIN)
 
 
+def _answers_for_itself(code: str) -> bool:
+    """Whether an object of the code's may answer where a test means plain data."""
+    if _ANSWERS.search(code) or _OF_OBJECT.search(code) or ("dataclass" in code and "__init__" in code):
+        return True
+    return _CLASS.search(code) is not None and _OF_CLASS.search(code) is not None
+
+
 def _redefined(asserts: Asserts, code: str) -> str | None:
     """A name of the tests that the code gives another meaning: before they run, or out of a function while they do."""
     try:
@@ -275,7 +284,10 @@ def _bound(statement: ast.stmt) -> set[str]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         outside: list[ast.AST] = [*statement.decorator_list]
         outside += [statement.args] if not isinstance(statement, ast.ClassDef) else statement.bases
-        outside += statement.keywords if isinstance(statement, ast.ClassDef) else []
+        if isinstance(statement, ast.ClassDef):
+            outside += statement.keywords
+        elif statement.returns is not None:
+            outside.append(statement.returns)
         named = [each for part in outside for each in ast.walk(part) if isinstance(each, ast.NamedExpr)]
         return {statement.name, *(each.target.id for each in named)}
     names: set[str] = set()

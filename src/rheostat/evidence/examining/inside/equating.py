@@ -44,6 +44,7 @@ class Equating(Peer):
         self.doubts: list[str] = []
         """Why what was said can't be taken for proven."""
         self._named: set[int] = set()
+        self._like_a_class: set[int] = set()
         self._made: dict[int, tuple[Any, str | None]] = {}
         self._touched: set[int] = set()
         self._came_of: dict[int, str | None] = {}
@@ -62,8 +63,8 @@ class Equating(Peer):
         like_a_class = name.lstrip("_")[:1].isupper()
         if type(value) is MirrorMeta and like_a_class:
             self._named.add(handle_of(value) or 0)
-        elif like_a_class and not name.isupper() and type(value).__name__ in ("function", "method", "partial"):
-            self.doubt(f"{name} is a function, and named like a class")
+        elif like_a_class and (handle := handle_of(value)) is not None:
+            self._like_a_class.add(handle)
         return value
 
     def known_as(self, handle: int, kind: type) -> None:
@@ -86,7 +87,7 @@ class Equating(Peer):
             shown = repr(given) if is_plain(given) else None
             if None not in (shown, before := self._came_of.setdefault(handle, shown)) and before != shown:
                 self._shared.add(handle)
-                if type(target) is MirrorMeta:
+                if type(target) is MirrorMeta or handle_of(target) in self._like_a_class:
                     self.doubt(f"{type(made).__name__} gives the same object for different values")
             if type(target) is MirrorMeta:
                 self._made[handle] = (made, shown)

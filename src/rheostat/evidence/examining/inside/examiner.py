@@ -43,7 +43,7 @@ else:
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
-_OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|(?:PYTHON|PYTEST|LD|DYLD|GIT|PERL|RUBY|NODE)_?")
+_OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|PYTHON|PERL5|RUBY|(?:PYTEST|LD|DYLD|GIT|NODE)_")
 """Variables by which a program that the tests start would do something else."""
 _DUMPABLE, _MOST_SINCE_LOST = 4, 1_000
 
