@@ -1,7 +1,8 @@
 """What is sent, step by step: a ten-step tool loop at Anthropic and at OpenAI, under the same middleware.
 
 Run: python examples/hosted_loop.py
-The effort changes at seams only (here: when the tool fails for the second time in a row), so the prompt cache is kept.
+The effort changes at boundaries only (here: when the tool fails for the second time in a row), so the prompt cache is
+kept.
 """
 
 from langchain.agents import create_agent
@@ -36,10 +37,12 @@ def table(title, chat, provider, server, system):
     agent = create_agent(chat, [measure], system_prompt=system, middleware=[thinking])
     result = agent.invoke({"messages": [("user", "Measure the current at the places 0 to 8.")]})
     replies = [message for message in result["messages"] if isinstance(message, AIMessage)]
-    print(f"\n{title}\n\n| step | seam | effort | thinking tokens | input | of it cached |\n|--:|---|---|--:|--:|--:|")
+    print(
+        f"\n{title}\n\n| step | boundary | effort | thinking tokens | input | of it cached |\n|--:|---|---|--:|--:|--:|"
+    )
     for number, (reply, line) in enumerate(zip(replies, server.bill.lines, strict=True), 1):
-        seam = reply.response_metadata["thinking"]["seam"]
-        cells = (number, seam, line.effort, line.thinking_tokens, line.input_tokens, line.cached_input_tokens)
+        boundary = reply.response_metadata["thinking"]["boundary"]
+        cells = (number, boundary, line.effort, line.thinking_tokens, line.input_tokens, line.cached_input_tokens)
         print("| " + " | ".join(str(cell) for cell in cells) + " |")
     assert server.bill.refusals == []
     assert read(result)["spend"]["usd_nanos"] == server.bill.total("usd_nanos")

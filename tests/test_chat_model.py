@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from conftest import in_loop
 from rheostat import Account, BadInput, Budget, BudgetExceeded, Effort, MemoryLedger, Meter, NoPrice, ThinkingChatModel
-from rheostat.calling.step import Thinker
+from rheostat.calling.step import Stepper
 from rheostat.flow import drive
 from rheostat.providers.bounds import input_bound
 from rheostat.providers.servers import SERVERS, ServerDial
@@ -112,7 +112,7 @@ def test_tools_are_bound_as_the_model_within_binds_them(api: Api, way: Way) -> N
             messages += [said, ToolMessage("6", tool_call_id=said.tool_calls[0]["id"])]
         assert say(bound, messages, way).text == "36"
         agrees(model, server)
-        assert len({line.effort for line in server.bill.lines}) == 1  # no seam, no switch
+        assert len({line.effort for line in server.bill.lines}) == 1  # no boundary, no switch
 
 
 class Answer(BaseModel):
@@ -281,8 +281,8 @@ def test_what_is_held_covers_our_own_sentences_too() -> None:
     messages = [HumanMessage("hi")]
     ledger = MemoryLedger()
     ledger.open(Account("a", Budget(tokens=10**6)))
-    thinker = Thinker(models=[at], meter=Meter(ledger), wish=Effort.high)
-    ready = drive(thinker.ready("a", messages, {}))
+    stepper = Stepper(models=[at], meter=Meter(ledger), effort=Effort.high)
+    ready = drive(stepper.ready("a", messages, {}))
     assert [phase for phase, _ in ready.phases] == ["think", "answer"]
     ready.thought = "t" * ready.plan.thinking_tokens  # one token a byte: the most that it can be
     for (phase, settings), held in zip(ready.phases, ready.held, strict=True):

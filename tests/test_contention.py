@@ -388,7 +388,7 @@ class World:
             yield Effect(lambda: None, lambda: asyncio.sleep(0))
         how = self.dice.random()
         if how < 0.1:
-            yield from self.meter._lose(held.id)
+            yield from self.meter._mark_unknown(held.id)
         elif how < 0.2:
             yield from self.meter.void(held.id)
         else:

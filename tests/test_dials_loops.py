@@ -15,7 +15,7 @@ from conftest import in_loop, note
 from rheostat import BadInput, Budget, Effort, MemoryLedger, build_solver
 from rheostat.flow import drive
 from rheostat.providers import Endpoint
-from rheostat.providers.dial import SEAM, Reply, Step
+from rheostat.providers.dial import FRESH, Reply, Step
 from rheostat.testing.server import ProviderServer, Turn
 from wire import (
     ADAPTIVE,
@@ -137,7 +137,7 @@ class Loop:
 
         chat.__class__ = Kept
 
-    def turn(self, effort: Effort, step: Step = SEAM) -> Reply:
+    def turn(self, effort: Effort, step: Step = FRESH) -> Reply:
         reply = self.caller.call(effort, self.messages, step=step, tools=offered(self.caller.at))
         self.messages.append(self.last)
         for call in self.last.tool_calls:

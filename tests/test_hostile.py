@@ -63,7 +63,7 @@ def test_an_older_error_says_nothing_of_a_newer_call(older: Exception | None) ->
         first, second = (ThinkingChatModel(model=CHAT.at(server), budget=Budget(usd="5")) for _ in range(2))
         if older is None:
             for each in (first, second):
-                each.thinker.meter._retrying.stop = lambda state: True
+                each.stepper.meter._retrying.stop = lambda state: True
 
         def fall_back() -> None:
             try:

@@ -109,7 +109,7 @@ def test_a_refusal_says_which_account_which_limit_and_where_it_went(ledger: Ledg
     ledger.open(Account("run", Budget(calls=50), "user"))
     [first, second, _] = ledger.hold("run", [out(20), out(30), out(10)])
     ledger.settle(first.id, out(15))
-    ledger.lose(second.id)
+    ledger.mark_unknown(second.id)
     with pytest.raises(BudgetExceeded) as refused:
         ledger.hold("run", [out(50)])
     error = refused.value
@@ -329,7 +329,7 @@ def test_the_awaitable_forms_do_the_same(ledger: Ledger) -> None:
         [one, two, three] = await ledger.ahold("a", [out(1)] * 3)
         assert await ledger.abegin(one.id) is not None
         assert await ledger.asettle(one.id, out(1), "r")
-        assert await ledger.alose(two.id)
+        assert await ledger.amark_unknown(two.id)
         assert await ledger.avoid(three.id)
         assert (await ledger.aroom("a")).calls == 1
         await ledger.aamend("a", Budget(calls=9))
@@ -399,7 +399,7 @@ def test_the_memory_ledger_stays_bounded_over_many_threads() -> None:
         account = Account(f"thread/{number}", Budget(calls=2), "tenant")
         ledger.open(account, {})
         [held] = ledger.hold(account.id, [out(1)])
-        ledger.settle(held.id, out(1)) if number % 2 else ledger.lose(held.id)
+        ledger.settle(held.id, out(1)) if number % 2 else ledger.mark_unknown(held.id)
         readings[number] = ledger.reading(account.id)
     assert len(ledger._book.entries) <= 1000
     assert len(ledger._book.reservations) <= 1000
@@ -505,3 +505,15 @@ def test_power_safe_keeps_the_law_too(tmp_path: Path) -> None:
     ledger.settle(held.id, out(1))
     ledger.close()
     assert SQLiteLedger(tmp_path / "ledger.db").room("a").calls == 0
+
+
+def test_the_former_name_of_mark_unknown_works_on(ledger: MemoryLedger | SQLiteLedger | PostgresLedger) -> None:
+    ledger.open(Account("a", Budget(tokens=100)))
+    one, two = ledger.hold("a", [out(10), out(20)])
+    for held in (one, two):
+        ledger.begin(held.id)
+    with pytest.warns(DeprecationWarning, match="mark_unknown"):
+        assert ledger.lose(one.id)
+    with pytest.warns(DeprecationWarning, match="mark_unknown"):
+        assert in_loop(ledger.alose(two.id, out(5)))
+    assert ledger.reading("a")["unknown_output_tokens"] == 15

@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Iterator[Path]:
         ledger.begin(one.id)
     ledger.settle(a.id, Spend(usd_nanos=2_000_000, input_tokens=90, output_tokens=50, calls=1), "req-a")
     ledger.settle(b.id, Spend(usd_nanos=3_000_000, input_tokens=91, output_tokens=70, calls=1), "req-b")
-    ledger.lose(c.id)
+    ledger.mark_unknown(c.id)
     ledger.void(d.id)
     ledger.close()
     return path

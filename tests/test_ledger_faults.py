@@ -188,7 +188,7 @@ def test_a_crash_inside_a_transaction_changes_nothing(tmp_path: Path, monkeypatc
         lambda: ledger.hold("a", [Spend(calls=1)]),
         lambda: ledger.begin(held.id),
         lambda: ledger.settle(held.id, Spend(calls=1)),
-        lambda: ledger.lose(held.id),
+        lambda: ledger.mark_unknown(held.id),
         lambda: ledger.void(held.id),
         lambda: ledger.amend("a", Budget(calls=9)),
     ):

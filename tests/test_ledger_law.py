@@ -71,27 +71,27 @@ def _trusting(keep: Any) -> Any:
     return mutant
 
 
-def _unbounded(lose: Any) -> Any:
+def _unbounded(mark_unknown: Any) -> Any:
     def mutant(book: Any, name: str, estimate: Any = None) -> bool:
         held = book.reservations.get(name)
         if estimate is not None and held is not None:
             amount, held.amount = held.amount, [10**9] * len(held.amount)
             try:
-                return bool(lose(book, name, estimate))
+                return bool(mark_unknown(book, name, estimate))
             finally:
                 held.amount = amount
-        return bool(lose(book, name, estimate))
+        return bool(mark_unknown(book, name, estimate))
 
     return mutant
 
 
-def _forgotten(lose: Any) -> Any:
-    return lambda book, name, estimate=None: lose(book, name, None if estimate is None else [0] * len(estimate))
+def _forgotten(mark_unknown: Any) -> Any:
+    return lambda book, name, estimate=None: mark_unknown(book, name, None if estimate is None else [0] * len(estimate))
 
 
 MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
     "what is lost is given back": (
-        law.Book, "lose", lambda _: lambda book, name, estimate=None: book.void(name), MemoryStore
+        law.Book, "mark_unknown", lambda _: lambda book, name, estimate=None: book.void(name), MemoryStore
     ),
     "a request may leave twice": (
         law.Book, "begin", lambda _: lambda book, name: name in book.reservations, MemoryStore
@@ -109,8 +109,8 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
         postgres_ledger._Memory, "keep", _trusting, PostgresStore
     ),
     "models aren't counted": (law, "tally", lambda _: lambda *_: None, MemoryStore),
-    "an estimate above the hold is believed": (law.Book, "lose", _unbounded, MemoryStore),
-    "an estimate is charged nowhere": (law.Book, "lose", _forgotten, SQLiteStore),
+    "an estimate above the hold is believed": (law.Book, "mark_unknown", _unbounded, MemoryStore),
+    "an estimate is charged nowhere": (law.Book, "mark_unknown", _forgotten, SQLiteStore),
     "what is admitted hasn't left": (
         MemoryLedger, "admit", lambda _: lambda ledger, account, amount, note=None, ticket=None: (
             ledger.hold(account, [amount], note)[0], ledger.room(account)), MemoryStore

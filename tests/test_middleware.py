@@ -342,8 +342,10 @@ def test_repeated_failure_is_a_seam(api: Api) -> None:
     with simulated(*turns, DONE) as server:
         case = Case(api, server, correct_tools=True)
         result = case.agent([broken]).invoke({"messages": [HumanMessage("Say hello, please.")]})
-        seams = [m.response_metadata[THOUGHT_WITH]["seam"] for m in result["messages"] if isinstance(m, AIMessage)]
-        assert seams == ["turn", "", "failure", "", "failure"]
+        boundaries = [
+            m.response_metadata[THOUGHT_WITH]["boundary"] for m in result["messages"] if isinstance(m, AIMessage)
+        ]
+        assert boundaries == ["turn", "", "failure", "", "failure"]
         rooms = [
             m.response_metadata[THOUGHT_WITH]["thinking_tokens"] for m in result["messages"] if isinstance(m, AIMessage)
         ]

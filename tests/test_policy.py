@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from rheostat import BadInput, Caps, Difficulty, Effort, Policy, Room, Spend, ThinkingPlan, heuristic
 from rheostat.evidence.votes import Votes, boundary, first_draw
 from rheostat.judgement.policy import ModelFacts, Progress
-from rheostat.task import parse_wish
+from rheostat.task import parse_effort
 from rheostat.thinking.difficulty import Agreement
 
 LEVELS = {Effort.none: 0, Effort.minimal: 16, Effort.low: 64, Effort.medium: 128, Effort.high: 512}
 MODEL = ModelFacts(name="m", levels=LEVELS, least_useful_thinking_tokens=32)
-efforts, wishes = st.sampled_from(list(Effort)), st.sampled_from(["fast", "balanced", "thorough", *Effort])
+efforts, asked_efforts = st.sampled_from(list(Effort)), st.sampled_from(["fast", "balanced", "thorough", *Effort])
 scores = st.floats(0, 1)
 
 
@@ -29,31 +29,31 @@ def bound(plan: ThinkingPlan) -> Spend:
     return Spend(input_tokens=20 * count, output_tokens=plan.max_output_tokens * count, calls=count)
 
 
-@given(scores, wishes, efforts, st.booleans(), st.booleans())
-def test_the_operator_binds_everybody(score: float, wish: Any, cap: Effort, verified: bool, votable: bool) -> None:
+@given(scores, asked_efforts, efforts, st.booleans(), st.booleans())
+def test_the_operator_binds_everybody(score: float, asked: Any, cap: Effort, verified: bool, votable: bool) -> None:
     caps = Caps(max_effort=cap, max_samples=2)
-    plan = Policy().first(difficulty(score), wish, caps, MODEL, verified=verified, votable=votable)
+    plan = Policy().first(difficulty(score), asked, caps, MODEL, verified=verified, votable=votable)
     lowest = min(LEVELS, key=lambda level: level.rank)
     assert plan.effort <= cap or plan.effort == lowest
     assert plan.samples <= 2
     assert plan.thinking_tokens == LEVELS[plan.effort]
     assert plan.reasons
-    if isinstance(wish, Effort) and wish > cap:
+    if isinstance(asked, Effort) and asked > cap:
         assert plan.decided_by in ("operator", "model")
 
 
 @given(st.lists(scores, min_size=2, max_size=2), st.sampled_from(["fast", "balanced", "thorough"]))
-def test_harder_never_gets_less_thought(pair: list[float], wish: Any) -> None:
+def test_harder_never_gets_less_thought(pair: list[float], asked: Any) -> None:
     easy, hard = (
-        Policy().first(difficulty(score), wish, Caps(), MODEL, verified=False, votable=True) for score in sorted(pair)
+        Policy().first(difficulty(score), asked, Caps(), MODEL, verified=False, votable=True) for score in sorted(pair)
     )
     assert easy.effort <= hard.effort
     assert easy.samples <= hard.samples
 
 
-@given(scores, wishes, st.integers(0, 5000))
-def test_what_fits_really_fits_and_is_never_more_than_was_wanted(score: float, wish: Any, tokens: int) -> None:
-    wanted = Policy().first(difficulty(score), wish, Caps(), MODEL, verified=False, votable=True)
+@given(scores, asked_efforts, st.integers(0, 5000))
+def test_what_fits_really_fits_and_is_never_more_than_was_wanted(score: float, asked: Any, tokens: int) -> None:
+    wanted = Policy().first(difficulty(score), asked, Caps(), MODEL, verified=False, votable=True)
     room = Room(tokens=tokens)
     plan = Policy().fit(wanted, room, MODEL, bound)
     if plan is None:
@@ -74,8 +74,8 @@ def decide(progress: Progress, **changes: Any) -> Any:
     facts: dict[str, Any] = {
         "verified": False, "votable": True, "price_ratio": 1.2, "can_think_more": True, "has_other_model": False,
     }  # fmt: skip
-    wish, caps = changes.pop("wish", "balanced"), changes.pop("caps", Caps())
-    return Policy().decide(progress, changes.pop("plan", plan), wish, caps, **{**facts, **changes})
+    asked, caps = changes.pop("asked", "balanced"), changes.pop("caps", Caps())
+    return Policy().decide(progress, changes.pop("plan", plan), asked, caps, **{**facts, **changes})
 
 
 def test_a_passed_answer_ends_it() -> None:
@@ -105,9 +105,9 @@ def test_votes_decide_without_a_verifier() -> None:
     assert vote("a", "b").action == "sample"
     assert vote("a", "b", "c").action == "stop"  # no two agree: hopeless
     assert vote("a", "b", "c", has_other_model=True).to == "model"
-    assert vote("a", wish="fast").action == "accept"
-    assert vote("a", "a", wish="thorough").action == "sample"
-    assert vote("a", "b", wish=Effort.low).action == "accept"  # the user fixed the effort
+    assert vote("a", asked="fast").action == "accept"
+    assert vote("a", "a", asked="thorough").action == "sample"
+    assert vote("a", "b", asked=Effort.low).action == "accept"  # the user fixed the effort
     assert vote("a", votable=False).action == "accept"
 
 
@@ -118,16 +118,16 @@ def test_starvation_asks_for_more_thought_not_for_the_same_again() -> None:
 
 
 @given(
-    st.integers(1, 20), st.integers(0, 20), st.lists(st.sampled_from("abc")), st.booleans(), st.integers(0, 20), wishes,
-    st.booleans(), st.booleans(), st.booleans(), st.booleans(),
+    st.integers(1, 20), st.integers(0, 20), st.lists(st.sampled_from("abc")), st.booleans(), st.integers(0, 20),
+    asked_efforts, st.booleans(), st.booleans(), st.booleans(), st.booleans(),
 )  # fmt: skip
 def test_every_decision_is_made_and_the_loop_ends(
-    rounds: int, samples: int, keys: list[str], starved: bool, failed: int, wish: Any,
+    rounds: int, samples: int, keys: list[str], starved: bool, failed: int, asked: Any,
     verified: bool, votable: bool, more: bool, other: bool,
 ) -> None:  # fmt: skip
     progress = Progress(rounds=rounds, samples=samples, votes=Votes.count(keys), starved=starved, failed=failed)
     said = decide(
-        progress, wish=wish, verified=verified, votable=votable, can_think_more=more, has_other_model=other,
+        progress, asked=asked, verified=verified, votable=votable, can_think_more=more, has_other_model=other,
         caps=Caps(max_rounds=5),
     )  # fmt: skip
     assert said.why
@@ -184,11 +184,11 @@ def test_agreement_moves_the_score_both_ways() -> None:
         Agreement(samples=1)
 
 
-def test_wishes_are_read_or_refused_with_the_choices() -> None:
-    assert parse_wish("auto") == "balanced"
-    assert parse_wish("high") is Effort.high
+def test_efforts_are_read_or_refused_with_the_choices() -> None:
+    assert parse_effort("auto") == "balanced"
+    assert parse_effort("high") is Effort.high
     with pytest.raises(BadInput, match="thorough"):
-        parse_wish("enormous")
+        parse_effort("enormous")
 
 
 def test_levels_are_ordered() -> None:

@@ -155,12 +155,12 @@ def test_at_the_cap_the_best_answer_so_far_comes_with_the_reason(run: Runner) ->
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 30), st.sampled_from(["fast", "balanced", "thorough"]))
-def test_no_budget_is_ever_passed(cap: int, words: int, wish: str) -> None:
+def test_no_budget_is_ever_passed(cap: int, words: int, asked: str) -> None:
     """Whatever the model says, and however much of it: the bill stays under the cap."""
     model = ScriptedModel(script=lambda *_: Said(text=" ".join(["7"] * words), input_tokens=12))
     ledger = MemoryLedger()
     try:
-        result = build_solver(model, budget=Budget(tokens=cap), effort=wish, ledger=ledger).compile().invoke(
+        result = build_solver(model, budget=Budget(tokens=cap), effort=asked, ledger=ledger).compile().invoke(
             {"question": QUESTION}
         )  # fmt: skip
     except BudgetExceeded:

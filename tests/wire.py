@@ -17,7 +17,7 @@ from rheostat import Account, Budget, Effort, MemoryLedger, Meter, ThinkingPlan
 from rheostat.flow import adrive, drive
 from rheostat.judgement.policy import Caps, Policy
 from rheostat.providers import Endpoint, endpoint_for
-from rheostat.providers.dial import SEAM, Reply, Step
+from rheostat.providers.dial import FRESH, Reply, Step
 from rheostat.testing.server import ProviderServer, Turn
 
 
@@ -100,7 +100,7 @@ class Caller:
         effort: Effort = Effort.medium,
         messages: Any = ASK,
         *,
-        step: Step = SEAM,
+        step: Step = FRESH,
         answer_tokens: int = 200,
         temperature: float | None = None,
         schema: Any = None,

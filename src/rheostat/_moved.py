@@ -15,7 +15,7 @@ __all__ = ["install"]
 _MOVED = {
     "usage": "money.usage", "budget": "money.budget", "pricing": "money.pricing", "ledger": "money.ledger",
     "effort": "task", "difficulty": "thinking.difficulty", "clamps": "thinking.clamps", "policy": "judgement.policy",
-    "pacing": "judgement.schedule", "meter": "calling.meter", "purse": "calling.purse", "request": "calling.waits",
+    "pacing": "judgement.schedule", "meter": "calling.meter", "purse": "calling.holds", "request": "calling.waits",
     "exchange": "calling.sample", "asked": "calling.call_options", "streams": "calling.stream",
     "thinker": "calling.step", "fitting": "calling.fit", "shaping": "calling.shape", "events": "graph.events",
     "cover": "graph.unplanned", "state": "solver.state", "builders": "solver.build", "nodes": "solver",

@@ -24,7 +24,7 @@ from rheostat.calling import stream as streams
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Call
-from rheostat.calling.step import Ready, Thinker
+from rheostat.calling.step import ReadyStep, Stepper
 from rheostat.calling.waits import pause
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
@@ -36,7 +36,7 @@ from rheostat.money.ledger import Account, Ledger, MemoryLedger, Reading, Reserv
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
 from rheostat.providers.generic import accepted
-from rheostat.task import Wish, parse_wish
+from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["ThinkingChatModel", "instead_of"]
@@ -46,7 +46,7 @@ __all__ = ["ThinkingChatModel", "instead_of"]
 class _Stream:
     """A stream that has begun."""
 
-    ready: Ready
+    ready: ReadyStep
     call: Call
     chunks: Any
     first: Any
@@ -89,7 +89,7 @@ class ThinkingChatModel(BaseChatModel):
     gate: bool = True
     """Count money on the requests as they leave; False, where that is forbidden: believe LangChain's objects."""
 
-    thinker: Any = Field(default=None, exclude=True, repr=False)
+    stepper: Any = Field(default=None, exclude=True, repr=False)
     account_id: str = ""
     """Whose money it is; open in the ledger."""
 
@@ -104,15 +104,15 @@ class ThinkingChatModel(BaseChatModel):
         super().__init__(**fields)
         if not isinstance(self.budget, Budget):
             raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
-        wish: Wish = parse_wish(self.effort)
+        effort: AskedEffort = parse_effort(self.effort)
         models = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
         for endpoint in models:
             Meter.check_price(endpoint, self.budget)
         ledger: Ledger = self.ledger or MemoryLedger()
-        self.thinker = Thinker(
+        self.stepper = Stepper(
             models=models,
             meter=Meter(ledger, quiet=True, on_contention=self.on_contention, gate=self.gate),
-            wish=wish,
+            effort=effort,
             caps=self.caps or Caps(answer_tokens=4096),
             policy=self.policy or Policy(),
             pacing=self.pacing or Pacing(),
@@ -127,7 +127,7 @@ class ThinkingChatModel(BaseChatModel):
     @property
     def endpoint(self) -> Endpoint:
         """The model within."""
-        return self._thinker().models[0]
+        return self._stepper().models[0]
 
     @property
     def spend(self) -> Reading:
@@ -142,20 +142,20 @@ class ThinkingChatModel(BaseChatModel):
     @property
     def model_name(self) -> str:
         """The name of the model within: integrations look at it."""
-        chat = self._thinker().models[0].chat
-        return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or self._thinker().models[0].name)
+        chat = self._stepper().models[0].chat
+        return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or self._stepper().models[0].name)
 
-    def _thinker(self) -> Thinker:
-        thinker: Thinker = self.thinker
-        return thinker
+    def _stepper(self) -> Stepper:
+        stepper: Stepper = self.stepper
+        return stepper
 
-    def _ready(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[Ready]:
+    def _ready(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[ReadyStep]:
         asked = {**kwargs, **({"stop": stop} if stop else {})}
-        return (yield from self._thinker().ready(self.account_id, messages, asked))
+        return (yield from self._stepper().ready(self.account_id, messages, asked))
 
     def _step(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[ChatResult]:
         ready = yield from self._ready(messages, stop, kwargs)
-        message = yield from self._thinker().step(self.account_id, ready)
+        message = yield from self._stepper().step(self.account_id, ready)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _generate(
@@ -180,14 +180,14 @@ class ThinkingChatModel(BaseChatModel):
 
     def _should_stream(self, **how: Any) -> bool:
         """Only what the model within can do: a reply that comes whole is one chunk, as it is without us."""
-        return super()._should_stream(**how) and self._thinker().models[0].own._should_stream(**how)
+        return super()._should_stream(**how) and self._stepper().models[0].own._should_stream(**how)
 
     def _opened(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[_Stream]:
         """Plan, think first where that is a request of its own, and open the stream; again, if it fails at once."""
         ready = yield from self._ready(messages, stop, kwargs)
-        thinker = self._thinker()
-        meter, account = thinker.meter, self.account_id
-        [(phase, settings), *_] = yield from thinker.before_last(account, ready)
+        stepper = self._stepper()
+        meter, account = stepper.meter, self.account_id
+        [(phase, settings), *_] = yield from stepper.before_last(account, ready)
         held, sent, attempt = ready.held.pop(0), ready.sent(phase), 1
         while True:
             call = meter.planned(ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase))
@@ -202,17 +202,19 @@ class ThinkingChatModel(BaseChatModel):
                 try:
                     [held] = yield from self._again(error, attempt, held, ready)
                 except BaseException:
-                    yield from thinker.give_back(ready)
+                    yield from stepper.give_back(ready)
                     raise
                 attempt += 1
 
-    def _again(self, error: BaseException, attempt: int, held: Reservation, ready: Ready) -> Flow[list[Reservation]]:
+    def _again(
+        self, error: BaseException, attempt: int, held: Reservation, ready: ReadyStep
+    ) -> Flow[list[Reservation]]:
         """Wait, and hold for another try.
 
         Raises:
             BaseException: the same, as what it is, if it may not be tried again.
         """
-        meter, refusal = self._thinker().meter, refusal_in(error)
+        meter, refusal = self._stepper().meter, refusal_in(error)
         if refusal is not None or not isinstance(error, Exception):
             raise refusal or error
         seconds = meter.again_after_seconds(error, attempt)
@@ -225,32 +227,32 @@ class ThinkingChatModel(BaseChatModel):
 
     def _left(self, stream: _Stream, error: BaseException) -> Flow[None]:
         """It wasn't read to its end: the gate knows what had come."""
-        yield from self._thinker().meter.close(stream.call, error=error)
-        yield from self._thinker().give_back(stream.ready)
+        yield from self._stepper().meter.close(stream.call, error=error)
+        yield from self._stepper().give_back(stream.ready)
 
     def _end(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:
         """The stream has ended by itself: settle it, and ask for the answer if thought was all that came. The last
         chunk says what it was thought with."""
-        thinker, ready = self._thinker(), stream.ready
+        stepper, ready = self._stepper(), stream.ready
         number = next(number for number, (_, each) in enumerate(ready.phases) if each is stream.settings)
         try:
             message = streams.whole(full, ready)
             last = AIMessageChunk(content="", id=message.id, chunk_position="last")
-            reply = yield from thinker.meter.read(
+            reply = yield from stepper.meter.read(
                 ready.endpoint, stream.call, message, ready.sent(stream.phase), stream.settings, stream.phase
             )
             if reply.empty and number + 1 < len(ready.phases):
                 ready.thought = reply.thought or ready.thought
-                reply = yield from thinker.call(self.account_id, ready, *ready.phases[number + 1])
-                last = streams.as_chunk(thinker.finish(ready, reply), last)
+                reply = yield from stepper.call(self.account_id, ready, *ready.phases[number + 1])
+                last = streams.as_chunk(stepper.finish(ready, reply), last)
         except BaseException as error:
             yield from self._left(stream, error)
             raise
-        yield from thinker.give_back(ready)
-        stamp = thinker.finish(ready, reply).response_metadata[THOUGHT_WITH]
-        wider = yield from thinker.wider(ready, reply)
+        yield from stepper.give_back(ready)
+        stamp = stepper.finish(ready, reply).response_metadata[THOUGHT_WITH]
+        wider = yield from stepper.wider(ready, reply)
         if wider is not None:
-            answer = yield from thinker.step(self.account_id, wider)
+            answer = yield from stepper.step(self.account_id, wider)
             stamp, last = answer.response_metadata[THOUGHT_WITH], streams.as_chunk(answer, last)
         last.response_metadata = {**last.response_metadata, THOUGHT_WITH: stamp}
         return ChatGenerationChunk(message=last)
@@ -306,19 +308,19 @@ class ThinkingChatModel(BaseChatModel):
         self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """As the model within binds them."""
-        thinker = self._thinker()
-        first, *others = thinker.models
+        stepper = self._stepper()
+        first, *others = stepper.models
         bound = first.chat.bind_tools(tools, **kwargs)
         if isinstance(bound, BaseChatModel):  # a stand-in that keeps its tools itself, or drops them
-            within = replace(thinker, models=[replace(first, chat=bound, given=bound), *others])
-            return self.model_copy(update={"thinker": within})
+            within = replace(stepper, models=[replace(first, chat=bound, given=bound), *others])
+            return self.model_copy(update={"stepper": within})
         if not isinstance(bound, RunnableBinding):
             raise BadInput(f"{self.model_name} binds tools in a way that can't be put under a budget: {type(bound)}")
         return self.bind(**bound.kwargs)
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
         """As the model within does it: by a tool, or by its provider's own means."""
-        chat = self._thinker().models[0].chat
+        chat = self._stepper().models[0].chat
         return instead_of(chat.with_structured_output(schema, **kwargs), chat, self)
 
 

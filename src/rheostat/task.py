@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput
 
-__all__ = ["WISHES", "Difficulty", "Effort", "Kind", "ThinkingPlan", "Wish", "parse_wish", "plan_of"]
+__all__ = ["PRESETS", "AskedEffort", "Difficulty", "Effort", "Kind", "ThinkingPlan", "parse_effort", "plan_of"]
 
 Kind: TypeAlias = Literal["maths", "code", "science", "facts", "creative", "chat"]
 """What sort of task it is."""
@@ -49,27 +49,27 @@ class Effort(StrEnum):
 
 
 _RANKS = {level: rank for rank, level in enumerate(Effort)}
-WISHES = ("fast", "balanced", "thorough")
+PRESETS = ("fast", "balanced", "thorough")
 
-Wish: TypeAlias = Literal["fast", "balanced", "thorough"] | Effort
+AskedEffort: TypeAlias = Literal["fast", "balanced", "thorough"] | Effort
 """What the user asks for: a preset, or a fixed level that switches adaptation off."""
 
 
-def parse_wish(text: str) -> Wish:
-    """Read a wish. `auto` means balanced.
+def parse_effort(text: str) -> AskedEffort:
+    """Read an effort as a user asks for it. `auto` means balanced.
 
     Raises:
-        BadInput: no such wish.
+        BadInput: no such effort.
     """
     if text == "auto":
         return "balanced"
-    if text in WISHES:
-        return text  # type: ignore[return-value]  # one of WISHES
+    if text in PRESETS:
+        return text  # type: ignore[return-value]  # one of PRESETS
     try:
         return Effort(text)
     except ValueError:
         levels = ", ".join(level.value for level in Effort)
-        raise BadInput(f"no effort named {text!r}; choose auto, {', '.join(WISHES)}, or a level: {levels}") from None
+        raise BadInput(f"no effort named {text!r}; choose auto, {', '.join(PRESETS)}, or a level: {levels}") from None
 
 
 def _shallow(plain: Difficulty | ThinkingPlan) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from langgraph.types import Overwrite
 
 from rheostat.agents.guided import Sending, guided_step
 from rheostat.agents.tools import run_tool
+from rheostat.calling.holds import OnContention
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import PAYER, Payer, paid_by
-from rheostat.calling.purse import OnContention
 from rheostat.calling.shape import malformed
-from rheostat.calling.step import Thinker
+from rheostat.calling.step import Stepper
 from rheostat.calling.unwired import forget
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
@@ -42,7 +42,7 @@ from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint
 from rheostat.providers.failures import read_failure
 from rheostat.providers.integrations import model_of
-from rheostat.task import Wish, parse_wish
+from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["AgentCore", "OnCap"]
@@ -77,7 +77,7 @@ class AgentCore:
     given_ledger: bool = False
     """The ledger was chosen by the user, and can't be exchanged for that of an agent above."""
     parent: str | None = None
-    wish: Wish = "balanced"
+    effort: AskedEffort = "balanced"
     others: Sequence[Endpoint] = ()
     """Asked when tools keep failing."""
     on_limit: OnCap = "answer"
@@ -91,7 +91,7 @@ class AgentCore:
     """A tool is known to have a price."""
     correct_tools: bool | tuple[type[Exception], ...] = True
     most_result_chars: int | None = 50_000
-    _thinkers: OrderedDict[int, tuple[BaseChatModel, Thinker]] = field(default_factory=OrderedDict)
+    _steppers: OrderedDict[int, tuple[BaseChatModel, Stepper]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.budget, Budget):
@@ -216,16 +216,16 @@ class AgentCore:
             before: replies that went back, with their evidence.
         """
         meter, account = yield from self.open(state)
-        thinker = self.thinker(chat, meter)
+        stepper = self.stepper(chat, meter)
         payer = Payer(
-            meter.ledger, account, self.budget, _prices(thinker), gated=meter.gated, run=True, patient=meter.patient
+            meter.ledger, account, self.budget, _prices(stepper), gated=meter.gated, run=True, patient=meter.patient
         )
         self._watch(payer)  # again: a step that failed may be tried again by others
         before: list[BaseMessage] = []
         try:
             for more in reversed(range(_MALFORMED_TRIES)):
                 result, message = yield from guided_step(
-                    thinker, payer, chat, [*messages, *before], kwargs, self._wished(), emit, send, reply_of
+                    stepper, payer, chat, [*messages, *before], kwargs, self._effort_asked(), emit, send, reply_of
                 )
                 told = malformed(message) if message is not None and self.correct_tools is not False else []
                 if message is None or not told or message.tool_calls or not more:
@@ -251,9 +251,9 @@ class AgentCore:
         emit("spend", **readings)
         return result, readings, before
 
-    def _wished(self) -> Wish:
+    def _effort_asked(self) -> AskedEffort:
         asked = _context().get("effort")
-        return parse_wish(str(asked)) if asked else self.wish
+        return parse_effort(str(asked)) if asked else self.effort
 
     def _cap(self, meter: Meter, account: str, error: Exception) -> Flow[str]:
         """Why the run ends here, if it is the budget that ends it; empty: the error is one.
@@ -271,14 +271,14 @@ class AgentCore:
             return f"seconds: the call in flight at the deadline of {self.budget.seconds:g} s was cut"
         return ""
 
-    def thinker(self, chat: BaseChatModel, meter: Meter) -> Thinker:
+    def stepper(self, chat: BaseChatModel, meter: Meter) -> Stepper:
         """What the steps of this chat model share.
 
         Raises:
             BadInput: it has a budget of its own already.
             NoPrice: the budget is in money, and its price is unknown.
         """
-        known = self._thinkers.get(id(chat))
+        known = self._steppers.get(id(chat))
         if known is not None and known[0] is chat:
             return known[1] if known[1].meter is meter else replace(known[1], meter=meter)
         if isinstance(chat, ThinkingChatModel):
@@ -296,14 +296,14 @@ class AgentCore:
         ):
             told = f"{first.name} is free, so ${self.budget.usd} limits nothing but tools that have a price"
             warnings.warn(f"{told}: limit tokens, calls or seconds too", LimitWarning, stacklevel=2)
-        thinker = Thinker(
-            models=models, meter=meter, wish=self.wish, caps=self.caps, policy=self.policy,
+        stepper = Stepper(
+            models=models, meter=meter, effort=self.effort, caps=self.caps, policy=self.policy,
             pacing=self.pacing,
         )  # fmt: skip
-        self._thinkers[id(chat)] = (chat, thinker)
-        while len(self._thinkers) > _REMEMBERED:
-            self._thinkers.popitem(last=False)
-        return thinker
+        self._steppers[id(chat)] = (chat, stepper)
+        while len(self._steppers) > _REMEMBERED:
+            self._steppers.popitem(last=False)
+        return stepper
 
     # --- a tool -----------------------------------------------------------------------------------------------
 
@@ -364,8 +364,8 @@ def _context() -> dict[str, Any]:
     return said
 
 
-def _prices(thinker: Thinker) -> dict[str, Any]:
-    return {model_of(endpoint.chat): endpoint.price for endpoint in thinker.models if endpoint.price is not None}
+def _prices(stepper: Stepper) -> dict[str, Any]:
+    return {model_of(endpoint.chat): endpoint.price for endpoint in stepper.models if endpoint.price is not None}
 
 
 def _excerpt(result: Any) -> str:

@@ -18,14 +18,14 @@ from langchain_core.runnables import Runnable
 
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
-from rheostat.calling.step import Listener, Ready, Thinker
+from rheostat.calling.step import Listener, ReadyStep, Stepper
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.providers import Reply, failure
 from rheostat.providers.choose import own_model
 from rheostat.providers.dial import Phase
 from rheostat.providers.generic import accepted
-from rheostat.task import Wish
+from rheostat.task import AskedEffort
 
 __all__ = ["Sending", "guided_step"]
 
@@ -59,12 +59,12 @@ class Sending:
 
 
 def guided_step(
-    thinker: Thinker,
+    stepper: Stepper,
     payer: Payer,
     chat: BaseChatModel,
     messages: Sequence[BaseMessage],
     kwargs: dict[str, Any],
-    wish: Wish,
+    effort: AskedEffort,
     listener: Listener,
     send: Callable[[Sending], Effect],
     reply_of: Callable[[Any], AIMessage | None],
@@ -85,19 +85,19 @@ def guided_step(
         Exception: as `send` raised it; a refusal as what it is, whatever an SDK made of it.
     """
     beside, revived = 0, False
-    wider: Ready | None = None
+    wider: ReadyStep | None = None
     calls: list[Call]
     while True:
         ready = wider or (
-            yield from thinker.ready(
-                payer.account, messages, kwargs, wish=wish, listener=listener, beside_tokens=beside, standing=True
+            yield from stepper.ready(
+                payer.account, messages, kwargs, effort=effort, listener=listener, beside_tokens=beside, standing=True
             )
         )
         wider, calls = None, []
         try:
-            result, message, reply = yield from _sent(thinker, payer, chat, ready, listener, send, reply_of, calls)
+            result, message, reply = yield from _sent(stepper, payer, chat, ready, listener, send, reply_of, calls)
             if reply is not None:
-                wider = yield from thinker.wider(ready, reply)
+                wider = yield from stepper.wider(ready, reply)
             if wider is None:
                 return result, message
         except BudgetExceeded as refused:
@@ -114,23 +114,23 @@ def guided_step(
             if not revived:
                 raise
         finally:
-            yield from thinker.give_back(ready)
+            yield from stepper.give_back(ready)
 
 
 def _sent(
-    thinker: Thinker,
+    stepper: Stepper,
     payer: Payer,
     chat: BaseChatModel,
-    ready: Ready,
+    ready: ReadyStep,
     listener: Listener,
     send: Callable[[Sending], Effect],
     reply_of: Callable[[Any], AIMessage | None],
     calls: list[Call],
 ) -> Flow[tuple[Any, AIMessage | None, Reply | None]]:
-    meter = thinker.meter
+    meter = stepper.meter
     result: Any = None
     reply: Reply | None = None
-    model = own_model(chat if ready.endpoint is thinker.models[0] else ready.endpoint.own)
+    model = own_model(chat if ready.endpoint is stepper.models[0] else ready.endpoint.own)
     for phase, settings in ready.phases:
         if phase == "answer" and reply is not None and not reply.empty:
             break
@@ -160,7 +160,7 @@ def _sent(
             reply = None
     if reply is None:
         raise AssertionError("a step has at least one request")
-    return result, thinker.finish(ready, reply, listener), reply
+    return result, stepper.finish(ready, reply, listener), reply
 
 
 def _for(payer: Payer, call: Call) -> Payer:
@@ -168,7 +168,7 @@ def _for(payer: Payer, call: Call) -> Payer:
 
 
 def _sending(
-    model: BaseChatModel, phase: Phase, ready: Ready, settings: dict[str, Any], sent: list[BaseMessage]
+    model: BaseChatModel, phase: Phase, ready: ReadyStep, settings: dict[str, Any], sent: list[BaseMessage]
 ) -> Sending:
     alone = phase == "think"
     if alone:

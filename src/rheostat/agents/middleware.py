@@ -1,9 +1,9 @@
 """`AdaptiveThinking`: one line in `create_agent`, and every step of the agent has a plan, a hold and a price.
 
-Per model call: the trajectory says how hard the step is, the effort is set at seams, the worst case is held, the reply
-is settled. State and output get one key, `rheostat` (see `rheostat.read`): `spend` (the thread's meter reading), `run`
-(this run's) and `thinking` (what was decided, by whom, why). As the room shrinks thought goes first, then answers get
-shorter, and the last word is paid for in advance.
+Per model call: the trajectory says how hard the step is, the effort is set at boundaries, the worst case is held, the
+reply is settled. State and output get one key, `rheostat` (see `rheostat.read`): `spend` (the thread's meter reading),
+`run` (this run's) and `thinking` (what was decided, by whom, why). As the room shrinks thought goes first, then answers
+get shorter, and the last word is paid for in advance.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from langgraph.types import Command
 from rheostat.agents.core import AgentCore, OnCap
 from rheostat.agents.guided import Sending
 from rheostat.calling.call_options import LENGTHS, once_for, tools_as_sent
+from rheostat.calling.holds import OnContention
 from rheostat.calling.payer import PAYER
-from rheostat.calling.purse import OnContention
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.graph.state import KEY, RheostatState, merge, read
@@ -31,7 +31,7 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger, MemoryLedger
 from rheostat.providers import Endpoint
 from rheostat.providers.integrations import model_of
-from rheostat.task import Wish, parse_wish
+from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 try:
@@ -101,7 +101,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         self,
         *,
         budget: Budget,
-        effort: Wish | str = "balanced",
+        effort: AskedEffort | str = "balanced",
         escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
         ledger: Ledger | None = None,
         account: str | None = None,
@@ -117,7 +117,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
     ) -> None:
         super().__init__()
         self.core = AgentCore.build(
-            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
+            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, effort=parse_effort(str(effort)),
             others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
             on_contention=on_contention, caps=caps, policy=policy,
             pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,

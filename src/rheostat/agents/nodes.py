@@ -32,7 +32,7 @@ from rheostat.agents.core import AgentCore, OnCap
 from rheostat.agents.guided import Sending
 from rheostat.agents.tools import terms_of
 from rheostat.calling.call_options import tools_as_sent
-from rheostat.calling.purse import OnContention
+from rheostat.calling.holds import OnContention
 from rheostat.errors import BadInput
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import Form
@@ -48,7 +48,7 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger, MemoryLedger
 from rheostat.money.usage import usd_nanos
 from rheostat.providers import Endpoint
-from rheostat.task import Wish, parse_wish
+from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH, read_trajectory
 
 __all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
@@ -107,7 +107,7 @@ class AgentNodes:
         verifier: Verifier | Check | None = None,
         system_prompt: str | None = None,
         most_corrections: int = 3,
-        effort: Wish | str = "balanced",
+        effort: AskedEffort | str = "balanced",
         escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
         ledger: Ledger | None = None,
         account: str | None = None,
@@ -125,13 +125,13 @@ class AgentNodes:
         )
         self._tools = list(self._tool_node.tools_by_name.values())
         self.core = AgentCore.build(
-            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, wish=parse_wish(str(effort)),
+            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, effort=parse_effort(str(effort)),
             others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
             on_contention=on_contention, caps=caps, policy=policy,
             pacing=pacing, endpoint=lambda _: endpoint, tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
         )  # fmt: skip
         self.chat = endpoint.own
-        self.core.thinker(self.chat, self.core.meter)  # a missing price shows now
+        self.core.stepper(self.chat, self.core.meter)  # a missing price shows now
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
             FlowNode(name, flow)
@@ -153,8 +153,8 @@ class AgentNodes:
 
     def _plan(self, state: AgentGraphState) -> Flow[dict[str, Any]]:
         meter, _ = yield from self.core.open(state)
-        thinker = self.core.thinker(self.chat, meter)
-        plan = thinker.wanted(state["messages"], tools=bool(self._tools))
+        stepper = self.core.stepper(self.chat, meter)
+        plan = stepper.wanted(state["messages"], tools=bool(self._tools))
         return {"plan": plan.to_dict(), "difficulty": read_trajectory(state["messages"]).difficulty.to_dict()}
 
     def _think(self, state: AgentGraphState) -> Flow[dict[str, Any]]:

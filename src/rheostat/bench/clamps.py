@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rheostat.calling.meter import Meter
-from rheostat.calling.step import Ready, Thinker
+from rheostat.calling.step import Stepper
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import drive
 from rheostat.models import resolve
@@ -58,9 +58,9 @@ def levels(model: str, usd: str, *, clamped: bool) -> str:
     endpoint = resolve(model) if clamped else _with_constants(resolve(model))
     ledger = MemoryLedger()
     ledger.open(Account("a", Budget(usd=usd)))
-    thinker = Thinker(models=[endpoint], meter=Meter(ledger, gate=False), wish=Effort.medium)
+    stepper = Stepper(models=[endpoint], meter=Meter(ledger, gate=False), effort=Effort.medium)
     try:
-        ready: Ready = drive(thinker.ready("a", [HumanMessage(QUESTION)], {"tools": [convert_to_openai_tool(bash)]}))
+        ready = drive(stepper.ready("a", [HumanMessage(QUESTION)], {"tools": [convert_to_openai_tool(bash)]}))
     except BudgetExceeded:
         return "refused"
     held = sum(reservation.amount.usd_nanos or 0 for reservation in ready.held) / 1e9

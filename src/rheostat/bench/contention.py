@@ -20,7 +20,7 @@ from typing import Any, Literal
 from langchain_core.messages import AIMessage
 
 from rheostat.bench.together import together, wait_for_the_others
-from rheostat.calling.purse import OnContention
+from rheostat.calling.holds import OnContention
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BudgetExceeded
 from rheostat.judgement.policy import Caps

@@ -27,11 +27,11 @@ BUDGETS = (0, 16, 32, 64, 128, 256)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One way to think: a fixed budget, or adaptive with a wish."""
+    """One way to think: a fixed budget, or adaptive with a preset."""
 
     name: str
     thinking_tokens: int | None = None
-    wish: str = ""
+    effort: str = ""
 
     @property
     def adaptive(self) -> bool:
@@ -85,7 +85,7 @@ def solve_one(endpoint: Endpoint, setting: Setting, problem: Problem, budget: Bu
     model = endpoint if setting.adaptive else _fixed(endpoint, setting.thinking_tokens or 0)
     # a fixed setting is one call, as people use it; tests are the user's own check and part of what adaptive means
     verifier = PythonTests(problem.tests) if setting.adaptive and problem.tests else None
-    effort = setting.wish if setting.adaptive else Effort.medium
+    effort = setting.effort if setting.adaptive else Effort.medium
     graph = build_solver(
         model, budget=budget, verifier=verifier, effort=effort, caps=Caps(answer_tokens=answer_tokens)
     ).compile()

@@ -44,7 +44,7 @@ def install_aiohttp() -> None:
         async def request(self: Any, method: str, url: Any, **kwargs: Any) -> Any:
             parts = urlsplit(str(url))
             seen = look(_Request(kwargs), method.upper(), parts.hostname or "", parts.path, parts.port)
-            if seen is None or seen.asked.kind != "billable":
+            if seen is None or seen.request.kind != "billable":
                 return await original(self, method, url, **kwargs)
             return await _sent(original(self, method, url, **kwargs), seen)
 
@@ -68,11 +68,11 @@ class _Request:
 
 async def _sent(sending: Any, seen: Seen) -> Any:
     try:
-        attempt, seconds = await adrive(gate.admit(seen.asked, seen.payer))
+        attempt, seconds = await adrive(gate.admit(seen.request, seen.payer))
     except BaseException:
         sending.close()
         raise
-    body = Body(seen.asked)
+    body = Body(seen.request)
     ends = None if seconds is None else time.monotonic() + seconds
     try:
         response = await awithin(sending, ends)
@@ -112,9 +112,9 @@ class _Watched:
         self._body.feed(data[0] if isinstance(data, tuple) else data)
         if self._inner.at_eof():
             await self._close(None)
-            asked = self._seen.asked
-            if asked.stream and not (self._body.ended or self._body.failed):
-                raise cut(sys.modules["aiohttp"].ClientPayloadError, asked)
+            request = self._seen.request
+            if request.stream and not (self._body.ended or self._body.failed):
+                raise cut(sys.modules["aiohttp"].ClientPayloadError, request)
         return data
 
     async def read(self, n: int = -1) -> bytes:

@@ -55,12 +55,12 @@ def _look(request: Any) -> Seen | None:
     url = urlsplit(request.url)
     content = request.body if isinstance(request.body, bytes) else str(request.body or "").encode()
     seen = look(_Request(content), request.method, url.hostname or "", unquote(url.path))
-    return seen if seen is not None and seen.asked.kind == "billable" else None
+    return seen if seen is not None and seen.request.kind == "billable" else None
 
 
 def _sent(send: Any, seen: Seen) -> Any:
-    attempt, seconds = drive(gate.admit(seen.asked, seen.payer))
-    body = Body(seen.asked)
+    attempt, seconds = drive(gate.admit(seen.request, seen.payer))
+    body = Body(seen.request)
     ends = None if seconds is None else time.monotonic() + seconds
     try:
         response = within(send, ends)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.prefixes import known_tokens
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import Asked, unbounded_tools
+from rheostat.calling.wire import WireRequest, unbounded_tools
 from rheostat.errors import BadInput, NoPrice
 from rheostat.money.pricing import FREE, Price, Terms, context_of, price_of
 from rheostat.money.usage import Spend
@@ -30,23 +30,23 @@ MOMENT_SECONDS = 0.25
 """A server goes on for a moment after its client has gone."""
 
 
-def prices_of(asked: Asked, payer: Payer) -> dict[str, Price | None]:
+def prices_of(request: WireRequest, payer: Payer) -> dict[str, Price | None]:
     """What the models cost that may answer, the one that is asked first: as declared for this call or agent, else the
     list's."""
     call = payer.call
-    if call is not None and call.prices and asked.flavor == "other":  # no wire: the planned model itself
-        return {asked.model: next(iter(call.prices.values()))}
-    return {model: _price_of(model, asked, payer) for model in (asked.model, *asked.others)}
+    if call is not None and call.prices and request.flavor == "other":  # no wire: the planned model itself
+        return {request.model: next(iter(call.prices.values()))}
+    return {model: _price_of(model, request, payer) for model in (request.model, *request.others)}
 
 
-def _price_of(model: str, asked: Asked, payer: Payer) -> Price | None:
+def _price_of(model: str, request: WireRequest, payer: Payer) -> Price | None:
     for declared in (payer.call.prices if payer.call is not None else {}, payer.prices):
         if model in declared:
             return declared[model]
-    return price_of(asked.assumed_provider, model) or (FREE if asked.fake else None)
+    return price_of(request.assumed_provider, model) or (FREE if request.fake else None)
 
 
-def bound(asked: Asked, payer: Payer, prices: Mapping[str, Price | None], needed: set[str]) -> Spend:
+def bound(request: WireRequest, payer: Payer, prices: Mapping[str, Price | None], needed: set[str]) -> Spend:
     """The most that this request can cost.
 
     Args:
@@ -59,41 +59,41 @@ def bound(asked: Asked, payer: Payer, prices: Mapping[str, Price | None], needed
     """
     call = payer.call
     if "usd_nanos" in needed:
-        _check_prices(asked, prices)
+        _check_prices(request, prices)
     by_tokens = bool(needed & _BY_TOKENS)
-    context = (call and call.context_tokens) or context_of(asked.assumed_provider, asked.model)
-    output = asked.most_output_tokens
-    if output is None and asked.flavor == "other" and call is not None and call.held is not None:
+    context = (call and call.context_tokens) or context_of(request.assumed_provider, request.model)
+    output = request.most_output_tokens
+    if output is None and request.flavor == "other" and call is not None and call.held is not None:
         output = call.held.amount.output_tokens  # no wire: what was planned is believed
     if by_tokens:
-        unbounded_tools(asked)
+        unbounded_tools(request)
         if output is None:
-            output = most_output_tokens(asked.assumed_provider, asked.model) or context
-        if output is None and asked.flavor == "other":
+            output = most_output_tokens(request.assumed_provider, request.model) or context
+        if output is None and request.flavor == "other":
             output = _UNTOLD_TOKENS
         if output is None:
             raise BadInput(
-                f"nothing says how long an answer of {asked.model or 'this model'} may be: set max_tokens on the "
+                f"nothing says how long an answer of {request.model or 'this model'} may be: set max_tokens on the "
                 "model, or limit calls or seconds instead of money and tokens"
             )
-    inputs = _input_tokens(asked, payer, context, output, by_tokens=by_tokens)
-    output = asked.answers * (_PLENTY if output is None else output)
+    inputs = _input_tokens(request, payer, context, output, by_tokens=by_tokens)
+    output = request.answers * (_PLENTY if output is None else output)
     thinking = output
-    if call is not None and call.most_thinking_tokens is not None and planned(call, asked):
+    if call is not None and call.most_thinking_tokens is not None and planned(call, request):
         thinking = min(output, call.most_thinking_tokens)
     longest = max((price.most_seconds or 0 for price in prices.values() if price), default=0)
     spend = Spend(
         input_tokens=inputs, output_tokens=output, thinking_tokens=thinking, calls=1, milliseconds=int(1000 * longest)
     )
-    tier = _tier(asked, named=call is not None and planned(call, asked))
+    tier = _tier(request, named=call is not None and planned(call, request))
     terms = Terms(
-        service_tier=tier, speed=asked.speed, region=asked.region or "auto", web_searches=asked.searches
+        service_tier=tier, speed=request.speed, region=request.region or "auto", web_searches=request.searches
     )  # fmt: skip
     costs = [price.bound(spend, terms) for price in prices.values() if price]
     return replace(spend, usd_nanos=max(costs) if len(costs) == len(prices) else None)
 
 
-def _check_prices(asked: Asked, prices: Mapping[str, Price | None]) -> None:
+def _check_prices(request: WireRequest, prices: Mapping[str, Price | None]) -> None:
     """A limit in money binds only what has a price.
 
     Raises:
@@ -102,69 +102,71 @@ def _check_prices(asked: Asked, prices: Mapping[str, Price | None]) -> None:
     for model, price in prices.items():
         if price is None:
             raise NoPrice(
-                f"no price is known for {model or 'a model'} at {asked.provider or 'this address'}, so a limit in "
+                f"no price is known for {model or 'a model'} at {request.provider or 'this address'}, so a limit in "
                 "money can't bind it. Give a price (RHEOSTAT_PRICES names a TOML file with yours; resolve(model, "
                 "price=Price(…)) for a model that you hand over), or limit tokens, calls or seconds instead"
             )
-        dear = "sound or pictures" if asked.sound and price.listed else ""
-        if dear or not price.knows(Terms(speed=asked.speed)):
+        dear = "sound or pictures" if request.sound and price.listed else ""
+        if dear or not price.knows(Terms(speed=request.speed)):
             raise NoPrice(
-                f"no price is known for {model} with {dear or f'speed={asked.speed!r}'}, so a limit in money can't "
+                f"no price is known for {model} with {dear or f'speed={request.speed!r}'}, so a limit in money can't "
                 "bind this request: leave that out, give a price of your own (resolve(model, price=Price(…))), or "
                 "limit tokens, calls or seconds instead"
             )
 
 
-def planned(call: Call, asked: Asked) -> bool:
+def planned(call: Call, request: WireRequest) -> bool:
     """It is the model that was planned, and not one that another put in its place."""
-    return asked.flavor == "other" or asked.model in call.prices
+    return request.flavor == "other" or request.model in call.prices
 
 
-def _tier(asked: Asked, *, named: bool) -> str:
+def _tier(request: WireRequest, *, named: bool) -> str:
     """The dearest tier that it may be billed on: what a project's own settings say can't be seen from here."""
-    tier = {"fast": "priority"}.get(asked.service_tier, asked.service_tier)
-    if asked.assumed_provider == "openai" and asked.flavor != "vectors":
+    tier = {"fast": "priority"}.get(request.service_tier, request.service_tier)
+    if request.assumed_provider == "openai" and request.flavor != "vectors":
         return tier or ("default" if named else "auto")
     return "" if tier in ("auto", "standard_only") else tier
 
 
-def _input_tokens(asked: Asked, payer: Payer, context: int | None, output: int | None, *, by_tokens: bool) -> int:
+def _input_tokens(
+    request: WireRequest, payer: Payer, context: int | None, output: int | None, *, by_tokens: bool
+) -> int:
     call = payer.call
-    if asked.flavor == "other" and call is not None and call.held is not None:
+    if request.flavor == "other" and call is not None and call.held is not None:
         return call.held.amount.input_tokens  # no wire: what was planned is believed
-    tokens = asked.input_bytes + asked.extra_tokens if not asked.unbounded and asked.rounds == 1 else None
-    if asked.rounds == 1:
-        known = known_tokens(payer.account, asked)
+    tokens = request.input_bytes + request.extra_tokens if not request.unbounded and request.rounds == 1 else None
+    if request.rounds == 1:
+        known = known_tokens(payer.account, request)
         tokens = known if tokens is None else min(tokens, known or tokens)
     if tokens is not None and call is not None and call.reread is not None:
-        tokens -= _reread(asked, *call.reread)
+        tokens -= _reread(request, *call.reread)
     if context is not None and (tokens is None or tokens > context):
         left = context - (output or 0)
-        tokens = (left if left > 0 else context) * max(asked.rounds, 1)
+        tokens = (left if left > 0 else context) * max(request.rounds, 1)
     if tokens is not None:
-        tokens *= asked.passes
+        tokens *= request.passes
     if tokens is not None and call is not None and call.held is not None:
         call.beyond_tokens = max(0, tokens - call.held.amount.input_tokens)
     if tokens is None:
         if by_tokens:
             raise BadInput(
-                f"what is in this request ({asked.unbounded or 'tools of the provider'}) can't be bounded for "
-                f"{asked.model}: its context is unknown. Send text, give the chat model a profile with "
+                f"what is in this request ({request.unbounded or 'tools of the provider'}) can't be bounded for "
+                f"{request.model}: its context is unknown. Send text, give the chat model a profile with "
                 "max_input_tokens, or limit calls or seconds instead"
             )
         return _PLENTY
     return tokens
 
 
-def _reread(asked: Asked, thought: str, tokens: int) -> int:
+def _reread(request: WireRequest, thought: str, tokens: int) -> int:
     """Bytes that a thought has beyond its tokens, where it is sent back as it came."""
     size = len(thought.encode())
-    sent = [each for each in asked.body.get("messages") or () if isinstance(each, dict)]
+    sent = [each for each in request.body.get("messages") or () if isinstance(each, dict)]
     said = any(thought in str(each.get("content")) for each in sent)
     return max(0, size - tokens) if said else 0
 
 
-def refuse_unknown(asked: Asked, payer: Payer, path: str) -> None:
+def refuse_unknown(request: WireRequest, payer: Payer, path: str) -> None:
     """A path of a provider's that isn't in the table may cost anything.
 
     Raises:
@@ -172,8 +174,8 @@ def refuse_unknown(asked: Asked, payer: Payer, path: str) -> None:
     """
     if any(limits_of(each) & _BY_TOKENS for each in payer.chain()):
         raise BadInput(
-            f"a request to {asked.provider}{path} would leave under a budget, and what it costs isn't known here: make "
-            "it outside of the agent, or limit calls or seconds instead of money and tokens"
+            f"a request to {request.provider}{path} would leave under a budget, and what it costs isn't known here: "
+            "make it outside of the agent, or limit calls or seconds instead of money and tokens"
         )
 
 
@@ -190,11 +192,11 @@ def limits_of(payer: Payer) -> set[str]:
 def estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
     """What it most likely cost at the most: never above the hold."""
     seconds = lasted = time.monotonic() - attempt.started
-    came, asked = 0, None
+    came, request = 0, None
     if body is not None:
         body.heard()
-        seconds, came, asked = body.silent_seconds, body.text_bytes, body.asked
-    fastest = _TOKENS_PER_SECOND * (asked.answers if asked else 1)
+        seconds, came, request = body.silent_seconds, body.text_bytes, body.request
+    fastest = _TOKENS_PER_SECOND * (request.answers if request else 1)
     output = min(held.output_tokens, came + int((seconds + MOMENT_SECONDS) * fastest))
     guess = replace(
         held, output_tokens=output, thinking_tokens=min(output, held.thinking_tokens or 0),
@@ -206,7 +208,7 @@ def estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
     if len(attempt.prices) > 1:  # another may have answered
         return replace(guess, usd_nanos=held.usd_nanos)
     terms = Terms(service_tier="auto", region="auto")
-    if asked is not None:
-        tier = _tier(asked, named=attempt.planned)
-        terms = replace(terms, service_tier=tier, speed=asked.speed, web_searches=asked.searches)
+    if request is not None:
+        tier = _tier(request, named=attempt.planned)
+        terms = replace(terms, service_tier=tier, speed=request.speed, web_searches=request.searches)
     return replace(guess, usd_nanos=min(held.usd_nanos, price.bound(guess, terms)))

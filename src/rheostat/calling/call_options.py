@@ -15,7 +15,7 @@ from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase, Step
 from rheostat.task import ThinkingPlan
 
-__all__ = ["LENGTHS", "Asked", "once_for", "tools_as_sent"]
+__all__ = ["LENGTHS", "CallOptions", "once_for", "tools_as_sent"]
 
 T = TypeVar("T")
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
@@ -26,7 +26,7 @@ _MERGED = ("extra_body", "output_config", "options", "additional_model_request_f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class CallOptions:
     """The arguments of a call, sorted."""
 
     kwargs: dict[str, Any]
@@ -42,7 +42,7 @@ class Asked:
     _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> Asked:
+    def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> CallOptions:
         """Sort them."""
         rest = {name: value for name, value in kwargs.items() if value is not None}
         lengths = [int(rest.pop(name)) for name in LENGTHS if name in rest]
@@ -79,7 +79,7 @@ class Asked:
         choice = self.kwargs.get("tool_choice")
         return choice.get("type") if isinstance(choice, dict) else choice
 
-    def without_tools(self, endpoint: Endpoint) -> Asked:
+    def without_tools(self, endpoint: Endpoint) -> CallOptions:
         """The same, with the tools still told (the conversation is full of them) but not to be called."""
         style: Any = {"type": "none"} if any("input_schema" in tool for tool in self.kwargs["tools"]) else "none"
         return replace(self, kwargs={**self.kwargs, "tool_choice": style}, constrained=False, _known={})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import BaseMessage, HumanMessage
 
-from rheostat.calling.call_options import Asked
+from rheostat.calling.call_options import CallOptions
 from rheostat.calling.meter import Meter
 from rheostat.calling.shape import within
 from rheostat.errors import BudgetExceeded
@@ -68,7 +68,7 @@ class Fitting:
     meter: Meter
     policy: Policy
     endpoint: Endpoint
-    asked: Asked
+    options: CallOptions
     clamps: Clamps | None
     """How long this model's replies are; `None`: its dial says how much is thought."""
     tool_result_tokens: int
@@ -76,23 +76,23 @@ class Fitting:
 
     def requests(self, plan: ThinkingPlan, inputs: int) -> tuple[list[tuple[Phase, Settings]], list[Spend]]:
         """The one or two requests of a step, and the most that each can cost."""
-        endpoint, asked = self.endpoint, self.asked
+        endpoint, options = self.endpoint, self.options
         phases: list[tuple[Phase, Settings]] = []
         amounts = []
-        for number, phase in enumerate(endpoint.dial.phases(plan, schema=asked.constrained)):
-            settings = asked.settings(endpoint, plan, phase)
+        for number, phase in enumerate(endpoint.dial.phases(plan, schema=options.constrained)):
+            settings = options.settings(endpoint, plan, phase)
             phases.append((phase, settings))
             read = inputs + (_ASIDE_TOKENS if phase == "think" else 0)
             read += plan.thinking_tokens + 2 * _ASIDE_TOKENS if number else 0
             key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase, read)
-            amounts.append(asked.once(key, functools.partial(Meter.bound, endpoint, read, settings)))
+            amounts.append(options.once(key, functools.partial(Meter.bound, endpoint, read, settings)))
         return phases, amounts
 
     def inputs(self, account: str, messages: Sequence[BaseMessage], plan: ThinkingPlan, *, exact: bool) -> Flow[int]:
         """The most input tokens of the step's (last) request."""
         endpoint = self.endpoint
-        phase = endpoint.dial.phases(plan, schema=self.asked.constrained)[-1]
-        settings = self.asked.settings(endpoint, plan, phase)
+        phase = endpoint.dial.phases(plan, schema=self.options.constrained)[-1]
+        settings = self.options.settings(endpoint, plan, phase)
         tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact, account=account)
         if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
             tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
@@ -166,7 +166,7 @@ class Fitting:
         if self.clamps is not None:
             *_, plan = [wanted, *self.clamps.shorter(wanted)]
         most = self.bound(plan, inputs)
-        if not self.asked.offers_tools:
+        if not self.options.offers_tools:
             return most
         return most + self.last_word(plan, inputs, Reserve(self.tool_result_tokens))
 

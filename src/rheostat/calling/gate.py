@@ -26,7 +26,7 @@ from typing import Any
 from rheostat.calling.bound import MOMENT_SECONDS, bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import Asked
+from rheostat.calling.wire import WireRequest
 from rheostat.errors import BudgetExceeded, LedgerError
 from rheostat.flow import Effect, Flow
 from rheostat.money.budget import Room
@@ -39,7 +39,7 @@ from rheostat.providers.failures import failure
 __all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "settle"]
 
 
-def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
+def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
     """Hold the most that it can cost and note that it leaves: at the payer and at each agent around it.
 
     Returns:
@@ -48,14 +48,14 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
     Raises:
         BudgetExceeded, BadInput, NoPrice, LedgerError: it must not leave; nothing is held.
     """
-    prices, call = prices_of(asked, payer), payer.call
+    prices, call = prices_of(request, payer), payer.call
     attempt = Attempt(
-        holds=[], prices=prices, model=asked.model, planned=call is not None and planned(call, asked),
-        effort=asked.effort, most_output_tokens=asked.most_output_tokens,
+        holds=[], prices=prices, model=request.model, planned=call is not None and planned(call, request),
+        effort=request.effort, most_output_tokens=request.most_output_tokens,
     )  # fmt: skip
     limits = [price.most_seconds for price in prices.values() if price and price.most_seconds]
-    amounts = [(each, bound(asked, each, prices, limits_of(each))) for each in payer.chain()]
-    limits += yield from _take_all(attempt, amounts, asked)
+    amounts = [(each, bound(request, each, prices, limits_of(each))) for each in payer.chain()]
+    limits += yield from _take_all(attempt, amounts, request)
     for ledger, _ in attempt.holds:
         attempt.owner = line_of(ledger).began()
     if call is not None:
@@ -63,7 +63,7 @@ def admit(asked: Asked, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
     return attempt, min(limits, default=None)
 
 
-def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], asked: Asked) -> Flow[list[float]]:
+def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], request: WireRequest) -> Flow[list[float]]:
     """Hold at every payer, or at none: one that has to wait for room holds nothing at the others meanwhile.
 
     Returns:
@@ -73,9 +73,9 @@ def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], asked: A
     call = payer.call
 
     def work(ticket: str | None) -> Flow[list[float]]:
-        seconds = (yield from _take_all(attempt, inner, asked)) if inner else []
+        seconds = (yield from _take_all(attempt, inner, request)) if inner else []
         try:
-            reservation, room = yield from _take(payer, amount, asked, ticket)
+            reservation, room = yield from _take(payer, amount, request, ticket)
         except BaseException:
             with contextlib.suppress(LedgerError):
                 yield from give_back(attempt)
@@ -88,11 +88,11 @@ def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], asked: A
     return (yield from patiently(payer.ledger, payer.account, work, wait=wait, standing=last_word_of(payer.account)))
 
 
-def _take(payer: Payer, amount: Spend, asked: Asked, ticket: str | None) -> Flow[tuple[Reservation, Room]]:
+def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None) -> Flow[tuple[Reservation, Room]]:
     ledger, call = payer.ledger, payer.call
-    note = {"model": asked.model, "node": "unplanned"}
+    note = {"model": request.model, "node": "unplanned"}
     if call is not None:
-        note = {**call.note, "model": call.note.get("model", "") if asked.model in call.prices else asked.model}
+        note = {**call.note, "model": call.note.get("model", "") if request.model in call.prices else request.model}
         held, call.held = call.held, None
         if held is not None:
             room = yield from _begin(ledger, held, amount)
@@ -249,11 +249,11 @@ class _Status(Exception):
 
 
 def _losing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
-    return lambda: ledger.lose(reservation, guess)
+    return lambda: ledger.mark_unknown(reservation, guess)
 
 
 def _alosing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
-    return lambda: ledger.alose(reservation, guess)
+    return lambda: ledger.amark_unknown(reservation, guess)
 
 
 def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None) -> Flow[None]:

@@ -29,7 +29,7 @@ from rheostat.calling.refusals import refusal_in, through
 from rheostat.calling.replies import astream_of, pending, read, stream_of
 from rheostat.calling.seen import GATE, Seen, late, look
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import Asked
+from rheostat.calling.wire import WireRequest
 from rheostat.errors import RheostatError
 from rheostat.flow import Flow, adrive, drive
 from rheostat.providers.hosted import with_margin
@@ -89,8 +89,8 @@ def _look(request: Any) -> Seen | None:
 
 def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:
     """A stream of Chat Completions tells its usage only if it is asked for it."""
-    asked = seen.asked
-    if asked.flavor != "chat" or not asked.stream or b'"stream_options"' in request.content:
+    wire = seen.request
+    if wire.flavor != "chat" or not wire.stream or b'"stream_options"' in request.content:
         return
     seen.usage_is_ours = True
     content = request.content.rstrip()[:-1] + b',"stream_options":{"include_usage":true}}'
@@ -144,13 +144,13 @@ def _told(seen: Seen | None, response: Any) -> Flow[None]:
     if seen is not None:
         tokens = told.get("input_tokens") or told.get("totalTokens")
         if isinstance(tokens, int):
-            learn("", seen.asked, with_margin(tokens))
+            learn("", seen.request, with_margin(tokens))
         return
     if told.get("status") in ("queued", "in_progress", None):
         return
     attempt = pending.pop(str(told.get("id")), None)
     if attempt is not None:
-        body = Body(Asked(provider="openai", flavor="responses", kind="billable"))
+        body = Body(WireRequest(provider="openai", flavor="responses", kind="billable"))
         body.feed(response.content)
         body.finish()
         billed = body.billed()
@@ -169,17 +169,17 @@ def _sync(original: Any, module: Any) -> Any:
     def send(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
             seen = _look(request)
-            if seen is None or seen.asked.kind == "count":
+            if seen is None or seen.request.kind == "count":
                 response = original(self, request, **kwargs)
                 if _may_tell(request, seen, kwargs):
                     drive(_told(seen, response))
                 return response
             for tell in on_admitted:
                 tell(seen.payer)
-            attempt, seconds = drive(gate.admit(seen.asked, seen.payer))
+            attempt, seconds = drive(gate.admit(seen.request, seen.payer))
         except RheostatError as error:
             raise through(error, request) from None
-        body, ends = Body(seen.asked), None
+        body, ends = Body(seen.request), None
         try:
             _ask_for_usage(request, seen, module)
             ends = _in_time(request, seconds)
@@ -213,17 +213,17 @@ def _async(original: Any, module: Any) -> Any:
     async def send(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
             seen = _look(request)
-            if seen is None or seen.asked.kind == "count":
+            if seen is None or seen.request.kind == "count":
                 response = await original(self, request, **kwargs)
                 if _may_tell(request, seen, kwargs):
                     await adrive(_told(seen, response))
                 return response
             for tell in on_admitted:
                 tell(seen.payer)
-            attempt, seconds = await adrive(gate.admit(seen.asked, seen.payer))
+            attempt, seconds = await adrive(gate.admit(seen.request, seen.payer))
         except RheostatError as error:
             raise through(error, request) from None
-        body, ends = Body(seen.asked), None
+        body, ends = Body(seen.request), None
         try:
             _ask_for_usage(request, seen, module)
             ends = _in_time(request, seconds)

@@ -17,9 +17,9 @@ from tenacity.wait import wait_base, wait_random_exponential
 from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
 from rheostat.calling.conversations import Conversations
 from rheostat.calling.gate import close_call
+from rheostat.calling.holds import Holds, OnContention
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, under
-from rheostat.calling.purse import OnContention, Purse
 from rheostat.calling.record import record_of
 from rheostat.calling.waits import RetryAfter, longest, pause
 from rheostat.errors import BadInput, LedgerError, NoPrice
@@ -42,7 +42,7 @@ _PLENTY = 1_000_000
 """Input tokens of what nothing bounds, where no limit counts them."""
 
 
-class Meter(Purse):
+class Meter(Holds):
     """Calls models under a ledger. All methods are flows: run them by `rheostat.flow.drive` or `adrive`.
 
     Args:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import orjson
 
-from rheostat.calling.wire import SETTINGS, Asked
+from rheostat.calling.wire import SETTINGS, WireRequest
 from rheostat.providers.bounds import thinks
 
 __all__ = ["known_tokens", "learn", "learn_response"]
@@ -49,42 +49,42 @@ _responses: OrderedDict[tuple[str, str], int] = OrderedDict()
 _bytes = 0
 
 
-def _split(asked: Asked) -> tuple[bytes, bytes] | None:
+def _split(request: WireRequest) -> tuple[bytes, bytes] | None:
     """The messages as they are sent, and a digest that tells one conversation from another."""
-    if "split" not in asked.memo:
-        asked.memo["split"] = _read(asked)
-    split: tuple[bytes, bytes] | None = asked.memo["split"]
+    if "split" not in request.memo:
+        request.memo["split"] = _read(request)
+    split: tuple[bytes, bytes] | None = request.memo["split"]
     return split
 
 
-def _read(asked: Asked) -> tuple[bytes, bytes] | None:
-    name = next((each for each in _LISTS if isinstance(asked.body.get(each), list)), None)
+def _read(request: WireRequest) -> tuple[bytes, bytes] | None:
+    name = next((each for each in _LISTS if isinstance(request.body.get(each), list)), None)
     if name is None:
         return None
-    messages = asked.body[name]
-    beside = {key: value for key, value in asked.body.items() if key != name and key not in _NOT_READ}
-    config = asked.body.get("output_config")
+    messages = request.body[name]
+    beside = {key: value for key, value in request.body.items() if key != name and key not in _NOT_READ}
+    config = request.body.get("output_config")
     if isinstance(config, dict) and config.get("format"):
         beside["format"] = config["format"]
-    beside["thinks"] = thinks(asked.body)  # thoughts of before may be read with thinking on, and dropped with it off
+    beside["thinks"] = thinks(request.body)  # thoughts of before may be read with thinking on, and dropped with it off
     digest = hashlib.blake2b(orjson.dumps([name, beside, messages[:1]]), digest_size=16).digest()
     return orjson.dumps(messages)[:-1], digest
 
 
-def learn(account: str, asked: Asked, input_tokens: int) -> None:
+def learn(account: str, request: WireRequest, input_tokens: int) -> None:
     """A request was settled, or counted: its provider says how many tokens it had.
 
     Args:
         account: That paid for it; empty: it was counted.
     """
     global _bytes  # noqa: PLW0603 - the size of the table
-    split = _split(asked) if asked.body and asked.rounds == 1 and not asked.others else None
+    split = _split(request) if request.body and request.rounds == 1 and not request.others else None
     if split is None:
         return
     sent, digest = split
-    known = _Known(sent, asked.input_bytes + asked.extra_tokens, asked.files, _choice(asked), input_tokens)
+    known = _Known(sent, request.input_bytes + request.extra_tokens, request.files, _choice(request), input_tokens)
     with _lock:
-        key = (account, asked.address, asked.model, digest)
+        key = (account, request.address, request.model, digest)
         before = _known.pop(key, None)
         _bytes += len(sent) - (len(before.sent) if before else 0)
         _known[key] = known
@@ -92,38 +92,38 @@ def learn(account: str, asked: Asked, input_tokens: int) -> None:
             _bytes -= len(_known.popitem(last=False)[1].sent)
 
 
-def learn_response(asked: Asked, id_: str, tokens: int) -> None:
+def learn_response(request: WireRequest, id_: str, tokens: int) -> None:
     """A response that the provider stores: a later one may go on from it."""
     with _lock:
-        _responses[asked.address, id_] = tokens
+        _responses[request.address, id_] = tokens
         while len(_responses) > _MOST_RESPONSES:
             _responses.popitem(last=False)
 
 
-def known_tokens(account: str, asked: Asked) -> int | None:
+def known_tokens(account: str, request: WireRequest) -> int | None:
     """The most input tokens of a request whose beginning is known; `None`: it isn't."""
-    by_bytes = asked.input_bytes + asked.extra_tokens
-    before = asked.body.get("previous_response_id")
+    by_bytes = request.input_bytes + request.extra_tokens
+    before = request.body.get("previous_response_id")
     if before is not None:
-        total = _responses.get((asked.address, str(before)))
-        return None if total is None or asked.files > 1 else total + by_bytes
+        total = _responses.get((request.address, str(before)))
+        return None if total is None or request.files > 1 else total + by_bytes
     if not _known:
         return None
-    split = _split(asked)
+    split = _split(request)
     if split is None:
         return None
     sent, digest = split
-    told = [_known.get((each, asked.address, asked.model, digest)) for each in (account, "")]
-    known = [each for each in told if each and _begins(sent, each.sent) and asked.files == each.files]
-    more = [asked.extra_tokens if each.tool_choice != _choice(asked) else 0 for each in known]
+    told = [_known.get((each, request.address, request.model, digest)) for each in (account, "")]
+    known = [each for each in told if each and _begins(sent, each.sent) and request.files == each.files]
+    more = [request.extra_tokens if each.tool_choice != _choice(request) else 0 for each in known]
     return min(
         (each.tokens + extra + max(0, by_bytes - each.bound) for each, extra in zip(known, more, strict=True)),
         default=None,
     )
 
 
-def _choice(asked: Asked) -> bytes:
-    return orjson.dumps(asked.body.get("tool_choice"))
+def _choice(request: WireRequest) -> bytes:
+    return orjson.dumps(request.body.get("tool_choice"))
 
 
 def _begins(sent: bytes, before: bytes) -> bool:

@@ -17,7 +17,7 @@ from rheostat.calling.prefixes import learn, learn_response
 from rheostat.calling.refusals import through
 from rheostat.calling.seen import Seen, late
 from rheostat.calling.usage import Body
-from rheostat.calling.wire import Asked
+from rheostat.calling.wire import WireRequest
 from rheostat.flow import Flow, adrive, drive
 
 __all__ = ["astream_of", "cut", "pending", "read", "stream_of"]
@@ -30,20 +30,20 @@ _MOST_PENDING = 1_000
 def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None) -> Flow[None]:
     """A body has come, or as much of it as will: settle it, or note what it may have cost."""
     body.finish()
-    if body.pending and body.asked.background:
+    if body.pending and body.request.background:
         while len(pending) >= _MOST_PENDING:
             pending.pop(next(iter(pending)))
         pending[body.pending] = attempt
         return
     billed = body.billed()
-    whole = error is None and (body.ended or not body.asked.stream)
+    whole = error is None and (body.ended or not body.request.stream)
     if billed is None or not whole:  # a stream that was left may be billed for more than it had told so far
         yield from gate.fail(attempt, None, None if whole else body)
         return
     spend, _ = billed
-    learn(payer.account, body.asked, spend.input_tokens)
-    if body.asked.flavor == "responses":
-        learn_response(body.asked, body.request_id, spend.tokens)
+    learn(payer.account, body.request, spend.input_tokens)
+    if body.request.flavor == "responses":
+        learn_response(body.request, body.request_id, spend.tokens)
     attempt.request_id, attempt.answered, attempt.read = body.request_id, body.model, billed
     if payer.call is None or not payer.call.refined:
         yield from gate.settle(attempt, *billed, attempt.request_id, model=body.model)
@@ -93,10 +93,10 @@ class _Shown:
             return False
 
 
-def cut(kind: Any, asked: Asked) -> Exception:
+def cut(kind: Any, request: WireRequest) -> Exception:
     """A stream that ended before its last event, as an error of its client's."""
     error: Exception = kind(
-        f"the stream of {asked.model} ended before its last event: it was cut, and what came is no whole answer"
+        f"the stream of {request.model} ended before its last event: it was cut, and what came is no whole answer"
     )
     return error
 
@@ -129,8 +129,8 @@ def stream_of(module: Any) -> Any:
                 if rest := self._shown.end():
                     yield rest
                 self._close(None)
-                if self._seen.asked.stream and not (self._body.ended or self._body.failed):
-                    raise cut(module.RemoteProtocolError, self._seen.asked)
+                if self._seen.request.stream and not (self._body.ended or self._body.failed):
+                    raise cut(module.RemoteProtocolError, self._seen.request)
             except BaseException as error:
                 self._close(error)
                 raise
@@ -179,8 +179,8 @@ def astream_of(module: Any) -> Any:
                 if rest := self._shown.end():
                     yield rest
                 await self._close(None)
-                if self._seen.asked.stream and not (self._body.ended or self._body.failed):
-                    raise cut(module.RemoteProtocolError, self._seen.asked)
+                if self._seen.request.stream and not (self._body.ended or self._body.failed):
+                    raise cut(module.RemoteProtocolError, self._seen.request)
             except BaseException as error:
                 await self._close(error)
                 raise

@@ -7,7 +7,7 @@ from typing import Any
 
 from rheostat.calling.bound import refuse_unknown
 from rheostat.calling.payer import Payer, paying
-from rheostat.calling.wire import Asked, read_request
+from rheostat.calling.wire import WireRequest, read_request
 from rheostat.errors import BadInput, BudgetExceeded
 
 __all__ = ["GATE", "Gate", "Seen", "late", "look"]
@@ -30,17 +30,17 @@ GATE = Gate()
 class Seen:
     """What a request is, and who pays for it."""
 
-    asked: Asked
+    request: WireRequest
     payer: Payer
     usage_is_ours: bool = False
     """It wasn't asked for by the caller, who mustn't see it."""
 
 
-def look(request: Any, method: str, host: str, path: str, port: int | None = None) -> Seen | None:
+def look(http_request: Any, method: str, host: str, path: str, port: int | None = None) -> Seen | None:
     """Is this a request that must be held for, or one that counts tokens?
 
     Args:
-        request: Has the body as `content`; without one it may raise.
+        http_request: Has the body as `content`; without one it may raise.
 
     Raises:
         BadInput: it is billable, and nothing pays for it (strict); or its cost is unknown.
@@ -51,21 +51,21 @@ def look(request: Any, method: str, host: str, path: str, port: int | None = Non
     if not GATE.strict if payer is None else not payer.gated:
         return None
     try:
-        content = request.content
+        content = http_request.content
     except Exception:  # a body that is streamed up: a file, never a question
         content = None
-    asked = read_request(method, host, path, content, port=port)
-    if asked is None or asked.kind == "free" or (asked.kind == "count" and payer is None):
+    request = read_request(method, host, path, content, port=port)
+    if request is None or request.kind == "free" or (request.kind == "count" and payer is None):
         return None
     if payer is None:
         raise BadInput(
             f"{host}{path} would be billed, and no account pays for it here (strict=True): call it inside an agent, or "
             "take it out of this process"
         )
-    if asked.kind == "unknown":
-        refuse_unknown(asked, payer, path)
+    if request.kind == "unknown":
+        refuse_unknown(request, payer, path)
         return None
-    return Seen(asked, payer)
+    return Seen(request, payer)
 
 
 def late(payer: Payer) -> BudgetExceeded:

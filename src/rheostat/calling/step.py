@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
-from rheostat.calling.call_options import Asked
+from rheostat.calling.call_options import CallOptions
 from rheostat.calling.fit import Fitting, Planned
 from rheostat.calling.meter import Meter
 from rheostat.calling.shape import closed, read_before, shortened, steered
@@ -27,11 +27,11 @@ from rheostat.money.ledger import Reservation
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.dial import Phase
-from rheostat.task import Effort, ThinkingPlan, Wish, plan_of
+from rheostat.task import AskedEffort, Effort, ThinkingPlan, plan_of
 from rheostat.thinking.clamps import Clamps
 from rheostat.thinking.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
 
-__all__ = ["LAST_WORD", "Listener", "Ready", "Thinker"]
+__all__ = ["LAST_WORD", "Listener", "ReadyStep", "Stepper"]
 
 Listener: TypeAlias = Callable[..., None]
 """`listener(type, **data)`: told of every estimate, plan, hold, call and settlement."""
@@ -55,7 +55,7 @@ def _no_listener(type_: str, **data: Any) -> None: ...
 
 
 @dataclass(slots=True, kw_only=True)
-class Ready:
+class ReadyStep:
     """A step that is planned and held: what is sent, request by request."""
 
     endpoint: Endpoint
@@ -69,7 +69,7 @@ class Ready:
     effort_asked: str
     id: str
     """Of the plan: its events, its record, its span and its message carry it."""
-    again: Callable[[], Flow[Ready]] | None = None
+    again: Callable[[], Flow[ReadyStep]] | None = None
     """The same step with twice the length cap; `None`: there is nothing to widen."""
     thought: str = ""
 
@@ -96,13 +96,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thinker:
+class Stepper:
     """What all steps of an agent share."""
 
     models: Sequence[Endpoint]
     """The models, the first one first; the others when tools keep failing."""
     meter: Meter
-    wish: Wish = "balanced"
+    effort: AskedEffort = "balanced"
     caps: Caps = field(default_factory=lambda: Caps(answer_tokens=4096))
     policy: Policy = field(default_factory=Policy)
     pacing: Pacing = field(default_factory=Pacing)
@@ -112,19 +112,19 @@ class Thinker:
     def wanted(self, messages: Sequence[BaseMessage], *, tools: bool = False) -> ThinkingPlan:
         """How the next step would think, before the room is looked at."""
         at = read_trajectory(messages)
-        endpoint = self._rung(at)
+        endpoint = self._model_after(at)
         return self.pacing.plan(
-            at, self.policy, self.wish, self.caps, endpoint.dial.facts,
+            at, self.policy, self.effort, self.caps, endpoint.dial.facts,
             price=endpoint.price, cached_tokens=read_before(messages), tools=tools,
         )  # fmt: skip
 
-    def _rung(self, at: Trajectory) -> Endpoint:
+    def _model_after(self, at: Trajectory) -> Endpoint:
         return self.models[min(at.failures // self.pacing.escalate_after, len(self.models) - 1)]
 
-    def _clamps(self, endpoint: Endpoint, asked: Asked) -> Flow[Clamps | None]:
+    def _clamps(self, endpoint: Endpoint, options: CallOptions) -> Flow[Clamps | None]:
         if not endpoint.dial.facts.clamped:
             return None
-        return Clamps(endpoint.name, (yield from self.meter.uses(endpoint.name)), asked.most_answer_tokens)
+        return Clamps(endpoint.name, (yield from self.meter.uses(endpoint.name)), options.most_answer_tokens)
 
     # --- plan and hold --------------------------------------------------------------------------------
 
@@ -134,13 +134,13 @@ class Thinker:
         messages: Sequence[BaseMessage],
         kwargs: dict[str, Any],
         *,
-        wish: Wish | None = None,
+        effort: AskedEffort | None = None,
         note: dict[str, str] | None = None,
         listener: Listener = _no_listener,
         beside_tokens: int = 0,
         standing: bool = False,
         widened: bool = False,
-    ) -> Flow[Ready]:
+    ) -> Flow[ReadyStep]:
         """Plan and hold one step.
 
         Args:
@@ -156,10 +156,18 @@ class Thinker:
         """
         at, id_ = read_trajectory(messages), uuid.uuid4().hex
         messages = closed(messages)
-        listener("estimate", id=id_, **at.difficulty.to_dict(), seam=at.seam, failures=at.failures, repeats=at.repeats)
-        asked_for = wish or self.wish
+        listener(
+            "estimate",
+            id=id_,
+            **at.difficulty.to_dict(),
+            boundary=at.boundary,
+            seam=at.boundary,  # what it was called before
+            failures=at.failures,
+            repeats=at.repeats,
+        )
+        asked = effort or self.effort
         for tries_left in reversed(range(_TRIES)):
-            made = yield from self._planned(account, at, messages, kwargs, asked_for, beside_tokens, standing, widened)
+            made = yield from self._planned(account, at, messages, kwargs, asked, beside_tokens, standing, widened)
             plan, endpoint = made.plan, made.fitting.endpoint
             phases, amounts = made.fitting.requests(plan, made.inputs)
             named = {"model": endpoint.name, "node": "model", **(note or {})}
@@ -179,16 +187,16 @@ class Thinker:
         clamps = made.fitting.clamps
         if clamps is not None and clamps.own_tokens is None and not (made.last_word or widened or plan.widened):
             again = functools.partial(
-                self.ready, account, messages, kwargs, wish=wish, note=note, listener=listener,
+                self.ready, account, messages, kwargs, effort=effort, note=note, listener=listener,
                 beside_tokens=beside_tokens, standing=standing, widened=True,
             )  # fmt: skip
         listener("plan", id=id_, **plan.to_dict(), last_word=made.last_word)
         most = sum(amounts, Spend())
         listener("hold", id=id_, tokens=most.tokens, usd_nanos=most.usd_nanos, requests=len(amounts))
-        return Ready(
+        return ReadyStep(
             endpoint=endpoint, plan=plan, at=at, messages=list(sent), phases=phases, held=held, note=named,
             last_word=made.last_word, id=id_, again=again,
-            effort_asked=asked_for.value if isinstance(asked_for, Effort) else asked_for,
+            effort_asked=asked.value if isinstance(asked, Effort) else asked,
         )  # fmt: skip
 
     def _planned(
@@ -197,51 +205,51 @@ class Thinker:
         at: Trajectory,
         messages: Sequence[BaseMessage],
         kwargs: dict[str, Any],
-        wish: Wish,
+        effort: AskedEffort,
         beside_tokens: int,
         standing: bool,
         widened: bool,
     ) -> Flow[Planned]:
         """What fits the room now; else the last word; else the smallest step, which the ledger will refuse."""
-        endpoint = self._rung(at)
-        asked = Asked.read(kwargs, endpoint, at.loop)
-        caps = replace(self.caps, answer_tokens=asked.answer_tokens(self.caps.answer_tokens))
+        endpoint = self._model_after(at)
+        options = CallOptions.read(kwargs, endpoint, at.loop)
+        caps = replace(self.caps, answer_tokens=options.answer_tokens(self.caps.answer_tokens))
         fitting = Fitting(
-            meter=self.meter, policy=self.policy, endpoint=endpoint, asked=asked,
-            clamps=(yield from self._clamps(endpoint, asked)), tool_result_tokens=self.tool_result_tokens,
+            meter=self.meter, policy=self.policy, endpoint=endpoint, options=options,
+            clamps=(yield from self._clamps(endpoint, options)), tool_result_tokens=self.tool_result_tokens,
         )  # fmt: skip
-        free = endpoint.dial.steer is not None and at.seam == "turn"  # the change stands in the conversation itself
+        free = endpoint.dial.steer is not None and at.boundary == "turn"  # the change stands in the conversation itself
         wanted = self.pacing.plan(
-            at, self.policy, wish, caps, endpoint.dial.facts, price=endpoint.price,
-            cached_tokens=0 if free else read_before(messages), tools=asked.offers_tools,
+            at, self.policy, effort, caps, endpoint.dial.facts, price=endpoint.price,
+            cached_tokens=0 if free else read_before(messages), tools=options.offers_tools,
         )  # fmt: skip
-        for reason in asked.notes:
+        for reason in options.notes:
             wanted = wanted.because(reason)
         if fitting.clamps is not None:
-            if fitting.clamps.too_short_to_think and not isinstance(wish, Effort):
+            if fitting.clamps.too_short_to_think and not isinstance(effort, Effort):
                 lowest = endpoint.dial.facts.nearest(Effort.none)
-                told = wanted.because(f"max_tokens={asked.most_answer_tokens} leaves no room for a thought")
+                told = wanted.because(f"max_tokens={options.most_answer_tokens} leaves no room for a thought")
                 wanted = self.policy.set_effort(told, lowest, caps, endpoint.dial.facts)
             wanted = fitting.clamps.on(wanted, widened=widened or (at.starved and not at.widened))
         room = yield from self.meter.room(account)
         if standing:
             room = room.plus((yield from self.meter.kept(account)))
-        giving_up = asked.offers_tools and at.failures >= self.pacing.give_up_after
+        giving_up = options.offers_tools and at.failures >= self.pacing.give_up_after
         fitted, inputs, bounded = None, 0, 0
         for exact in (False, True):
             inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
             if not giving_up:
-                fitted = fitting.fit(wanted, inputs, room, keep=asked.offers_tools)
+                fitted = fitting.fit(wanted, inputs, room, keep=options.offers_tools)
             bounded = max(bounded, inputs)
             if fitted is not None or endpoint.dial.counts_at_once:
                 break
         enough = fitting.smallest(wanted, bounded) if fitted is None else Spend()
-        if fitted is not None or not asked.offers_tools:
+        if fitted is not None or not options.offers_tools:
             return Planned(fitting, wanted, fitted, inputs, messages, enough=enough)
         why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
         said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
         with_tools = fitting.with_tools(wanted, inputs)
-        fitting = replace(fitting, asked=asked.without_tools(endpoint))
+        fitting = replace(fitting, options=options.without_tools(endpoint))
         wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
         sent: Sequence[BaseMessage] = [*messages, HumanMessage(said)]
         for chars in (None, *_SHORT_CHARS):
@@ -260,7 +268,7 @@ class Thinker:
         """Hold a step, and keep back what the last word after it takes; or the last word out of that."""
         if not standing:
             return (yield from self.meter.hold(account, amounts, note))
-        if made.fitting.asked.offers_tools:
+        if made.fitting.options.offers_tools:
             if made.fitted is not None:
                 yield from self.meter.keep(account, made.fitted.after, note)
             return (yield from self.meter.hold(account, amounts, note))
@@ -268,7 +276,7 @@ class Thinker:
 
     # --- call and settle -------------------------------------------------------------------------------
 
-    def step(self, account: str, ready: Ready) -> Flow[AIMessage]:
+    def step(self, account: str, ready: ReadyStep) -> Flow[AIMessage]:
         """Send a step that is ready, request by request, and settle it.
 
         Raises:
@@ -286,7 +294,7 @@ class Thinker:
         wider = yield from self.wider(ready, reply)
         return self.finish(ready, reply) if wider is None else (yield from self.step(account, wider))
 
-    def wider(self, ready: Ready, reply: Reply) -> Flow[Ready | None]:
+    def wider(self, ready: ReadyStep, reply: Reply) -> Flow[ReadyStep | None]:
         """The step with twice the length cap, after a reply that ran out of it before it said or did anything.
 
         Once, and only where there is room for more: the same request is never sent again.
@@ -302,7 +310,7 @@ class Thinker:
             return None
         return again
 
-    def before_last(self, account: str, ready: Ready) -> Flow[list[tuple[Phase, Settings]]]:
+    def before_last(self, account: str, ready: ReadyStep) -> Flow[list[tuple[Phase, Settings]]]:
         """Think first, where the model has no dial of its own; what is left to send comes back."""
         phases = list(ready.phases)
         if phases[0][0] == "think":
@@ -311,7 +319,7 @@ class Thinker:
             ready.thought = reply.thought
         return phases
 
-    def call(self, account: str, ready: Ready, phase: Phase, settings: Settings) -> Flow[Reply]:
+    def call(self, account: str, ready: ReadyStep, phase: Phase, settings: Settings) -> Flow[Reply]:
         """One request of a step, under the first of its holds; if it fails, the others are given back."""
         held = ready.held.pop(0)
         try:
@@ -333,12 +341,12 @@ class Thinker:
             yield from self.give_back(ready)
             raise
 
-    def give_back(self, ready: Ready) -> Flow[None]:
+    def give_back(self, ready: ReadyStep) -> Flow[None]:
         """What of the step was held and won't be sent."""
         while ready.held:
             yield from self.meter.void(ready.held.pop(0).id)
 
-    def finish(self, ready: Ready, reply: Reply, listener: Listener = _no_listener) -> AIMessage:
+    def finish(self, ready: ReadyStep, reply: Reply, listener: Listener = _no_listener) -> AIMessage:
         """The reply, with what it was thought with in its metadata."""
         message = reply.message or AIMessage(reply.text)
         if ready.last_word and message.tool_calls:  # told not to, and there is no room to run them
@@ -358,7 +366,7 @@ class Thinker:
         return message
 
     @staticmethod
-    def stamp(ready: Ready, reply: Reply) -> dict[str, Any]:
+    def stamp(ready: ReadyStep, reply: Reply) -> dict[str, Any]:
         """Plain data for a message: what it was thought with, who decided it and why."""
         plan = ready.plan
         thinks = any(settings.max_thinking_tokens for _, settings in ready.phases)
@@ -370,7 +378,8 @@ class Thinker:
             "model": ready.endpoint.name,
             "decided_by": plan.decided_by,
             "reasons": list(plan.reasons),
-            "seam": ready.at.seam,
+            "boundary": ready.at.boundary,
+            "seam": ready.at.boundary,  # what it was called before
             "notes": [note for _, settings in ready.phases for note in settings.notes],
             "switch_usd_nanos": plan.switch_usd_nanos,
             "starved": reply.ran_out,

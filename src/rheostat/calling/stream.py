@@ -13,7 +13,7 @@ from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
 from rheostat.calling.payer import Payer, under
-from rheostat.calling.step import Ready
+from rheostat.calling.step import ReadyStep
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
 
@@ -59,7 +59,7 @@ def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenera
     return generation
 
 
-def whole(full: AIMessageChunk | None, ready: Ready) -> AIMessage:
+def whole(full: AIMessageChunk | None, ready: ReadyStep) -> AIMessage:
     """All chunks together.
 
     Raises:
@@ -71,7 +71,7 @@ def whole(full: AIMessageChunk | None, ready: Ready) -> AIMessage:
     return message
 
 
-def shown(chunk: AIMessageChunk, ready: Ready) -> AIMessageChunk:
+def shown(chunk: AIMessageChunk, ready: ReadyStep) -> AIMessageChunk:
     """What of a chunk goes on: the last word calls no tools, whatever the model does."""
     if not ready.last_word or not (chunk.tool_call_chunks or isinstance(chunk.content, list)):
         return chunk

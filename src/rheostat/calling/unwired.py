@@ -25,7 +25,7 @@ from rheostat.calling import gate, instrument
 from rheostat.calling.aio import install_aiohttp
 from rheostat.calling.aws import install_botocore
 from rheostat.calling.payer import Attempt, Payer, left, paying
-from rheostat.calling.wire import Asked
+from rheostat.calling.wire import WireRequest
 from rheostat.flow import drive
 from rheostat.money.usage import Spend
 from rheostat.providers.bounds import Overhead, input_bound
@@ -90,12 +90,12 @@ class _Unwired(BaseCallbackHandler):
                 self._awaited[run_id] = payer
             return
         held = payer.call is not None and payer.call.held is not None
-        asked = _asked(messages, params, metadata or {}, planned=held, kind=str((serialized or {}).get("name") or ""))
-        self._in_flight[run_id] = self._admitted(asked, payer)
+        request = _asked(messages, params, metadata or {}, planned=held, kind=str((serialized or {}).get("name") or ""))
+        self._in_flight[run_id] = self._admitted(request, payer)
 
     @staticmethod
-    def _admitted(asked: Asked, payer: Payer) -> _InFlight:
-        attempt, _ = drive(gate.admit(asked, payer))
+    def _admitted(request: WireRequest, payer: Payer) -> _InFlight:
+        attempt, _ = drive(gate.admit(request, payer))
         most = attempt.holds[0][1].amount
         settings = Settings({}, most.output_tokens, most.thinking_tokens or 0)
         return _InFlight(attempt, payer, settings, threading.get_ident())
@@ -150,13 +150,13 @@ class _Unwired(BaseCallbackHandler):
 
     def forget(self, account: str) -> None:
         """An agent has ended: what of its calls never came back stays charged, as unknown."""
-        self._lose(lambda payer: payer.account == account)
+        self._mark_unknown(lambda payer: payer.account == account)
 
     def cut(self, cut: Payer) -> None:
         """What happened under this payer was cut: a callback isn't told of a cancelled task."""
-        self._lose(lambda payer: payer is cut)
+        self._mark_unknown(lambda payer: payer is cut)
 
-    def _lose(self, whose: Callable[[Payer], bool]) -> None:
+    def _mark_unknown(self, whose: Callable[[Payer], bool]) -> None:
         for run_id, payer in list(self._awaited.items()):
             if whose(payer):
                 self._awaited.pop(run_id, None)
@@ -173,14 +173,14 @@ def _impossible(spend: Spend, attempt: Attempt) -> bool:
 
 def _asked(
     messages: list[list[BaseMessage]], params: dict[str, Any], said: dict[str, Any], *, planned: bool, kind: str = ""
-) -> Asked:
+) -> WireRequest:
     """What LangChain's objects say of a call: believed where there is no wire."""
     name = str(said.get("ls_model_name") or params.get("model") or params.get("model_name") or kind or "a model")
     most = next((int(params[n]) for n in _LENGTHS if params.get(n)), said.get("ls_max_tokens"))
     found = [] if planned else [input_bound(each, params, _OVERHEAD) for each in messages]
     unbounded = "" if all(each.tokens is not None for each in found) else "a file"
     answers = params.get("n") if isinstance(params.get("n"), int) else 1
-    return Asked(
+    return WireRequest(
         provider=str(said.get("ls_provider") or ""), flavor="other", kind="billable", model=name,
         fake="fake" in str(params.get("_type") or ""),
         input_bytes=sum(each.tokens or 0 for each in found), unbounded=unbounded,

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 from genai_prices import data_snapshot
 
-from rheostat.calling.wire import Asked, Flavor
+from rheostat.calling.wire import Flavor, WireRequest
 from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
 
@@ -50,7 +50,7 @@ def _provider(name: str) -> Any:
 class Body:
     """The body of a reply, while it comes."""
 
-    asked: Asked
+    request: WireRequest
     ended: bool = False
     """It came to its own end."""
     failed: bool = False
@@ -87,7 +87,7 @@ class Body:
 
     def _feed(self, data: bytes) -> None:
         if self._events is None:
-            by_line = self.asked.flavor in ("ollama", "bedrock") and self.asked.stream
+            by_line = self.request.flavor in ("ollama", "bedrock") and self.request.stream
             self._events = by_line or data.lstrip()[:1] not in (b"{", b"[")
         if not self._events:
             self._parts.append(data)
@@ -132,7 +132,7 @@ class Body:
             for event in whole if isinstance(whole, list) else [whole]:
                 if isinstance(event, dict):
                     self._event(event)
-        if self._finished and len(self._finished) >= self.asked.answers:
+        if self._finished and len(self._finished) >= self.request.answers:
             self.ended = True
 
     def _event(self, event: dict[str, Any]) -> None:
@@ -156,7 +156,7 @@ class Body:
             for name in ("model", "modelVersion", "service_tier", "speed", "tool_usage"):
                 if root.get(name):
                     self._root[name] = root[name]
-            if self.asked.flavor == "ollama" and "eval_count" in root:
+            if self.request.flavor == "ollama" and "eval_count" in root:
                 self._usage.update(root)
             self.pending = str(root.get("id") or "") if root.get("status") in _PENDING else ""
         if kind in _ENDED or event.get("done") is True:
@@ -176,7 +176,7 @@ class Body:
             said += (candidate.get("content") or {}).get("parts") or ()
             if candidate.get("finishReason"):
                 self._finished.add(int(candidate.get("index") or 0))
-        if self.asked.flavor == "ollama":
+        if self.request.flavor == "ollama":
             said += [event.get("message"), event.get("response")]
         self.text_bytes += sum(_length(each) for each in said)
 
@@ -195,14 +195,14 @@ class Body:
             return None
 
     def _spend(self) -> Spend | None:
-        extractor = _EXTRACTORS.get(self.asked.flavor)
+        extractor = _EXTRACTORS.get(self.request.flavor)
         usage = self._usage
         if extractor is None:
             return self._plain(usage)
         if isinstance(usage.get("iterations"), list):
             usage = _summed(usage)
         name, flavor = extractor
-        root = "usageMetadata" if self.asked.flavor == "gemini" else "usage"
+        root = "usageMetadata" if self.request.flavor == "gemini" else "usage"
         _, found = _provider(name).extract_usage({**self._root, root: usage}, api_flavor=flavor)
         inputs, output = int(found.input_tokens or 0), int(found.output_tokens or 0)
         if isinstance(total := usage.get("total_tokens"), int):
@@ -220,14 +220,14 @@ class Body:
     def _impossible(self, spend: Spend) -> bool:
         """Counts that can't be: more than the cap that was sent, or than there were bytes to read, from a server that
         isn't a provider's own. (A provider bills what it reports.) Running totals that were added up look so."""
-        asked = self.asked
-        if asked.provider or not asked.input_bytes:
+        request = self.request
+        if request.provider or not request.input_bytes:
             return False
-        most_input = (asked.input_bytes + asked.extra_tokens) * max(1, asked.passes) + _ALLOWED_TOKENS
-        if asked.rounds == 1 and not asked.unbounded and spend.input_tokens > most_input:
+        most_input = (request.input_bytes + request.extra_tokens) * max(1, request.passes) + _ALLOWED_TOKENS
+        if request.rounds == 1 and not request.unbounded and spend.input_tokens > most_input:
             return True
-        cap = asked.most_output_tokens
-        return cap is not None and spend.output_tokens > cap * max(1, asked.answers) + _ALLOWED_TOKENS
+        cap = request.most_output_tokens
+        return cap is not None and spend.output_tokens > cap * max(1, request.answers) + _ALLOWED_TOKENS
 
     def _plain(self, usage: dict[str, Any]) -> Spend | None:
         named = ("prompt_eval_count", "input_tokens", "prompt_tokens", "total_tokens")

@@ -17,7 +17,7 @@ import orjson
 from rheostat.errors import BadInput
 from rheostat.providers.bounds import CLIENT_TOOLS
 
-__all__ = ["SETTINGS", "Asked", "Flavor", "read_request", "unbounded_tools"]
+__all__ = ["SETTINGS", "Flavor", "WireRequest", "read_request", "unbounded_tools"]
 
 Flavor: TypeAlias = Literal[
     "chat", "responses", "messages", "completions", "gemini", "ollama", "bedrock", "vectors", "other"
@@ -94,7 +94,7 @@ _OTHER_IMAGE_TOKENS = 12_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class WireRequest:
     """A request, read."""
 
     provider: str
@@ -147,7 +147,9 @@ class Asked:
         return self.provider or makers.get(self.flavor, "openai")
 
 
-def read_request(method: str, host: str, path: str, content: bytes | None, *, port: int | None = None) -> Asked | None:
+def read_request(
+    method: str, host: str, path: str, content: bytes | None, *, port: int | None = None
+) -> WireRequest | None:
     """Read a request; `None`: it is none of a model's.
 
     Args:
@@ -157,22 +159,22 @@ def read_request(method: str, host: str, path: str, content: bytes | None, *, po
     if not provider and (hosted := _HOSTED.search(host)):
         provider = {"azure": "azure", "platform": "google", "aws": "aws"}[hosted[1]]
     if method != "POST" or _FREE.search(path):
-        return Asked(provider=provider, flavor="other", kind="free") if provider else None
+        return WireRequest(provider=provider, flavor="other", kind="free") if provider else None
     counts = _COUNTS.search(path) is not None
     flavor = next((flavor for pattern, flavor in _BILLABLE if pattern.search(path)), "other" if counts else None)
     if flavor is None:
-        return Asked(provider=provider, flavor="other", kind="unknown") if provider else None
+        return WireRequest(provider=provider, flavor="other", kind="unknown") if provider else None
     try:
         body = orjson.loads(content or b"")
     except orjson.JSONDecodeError:
         body = None
     if not isinstance(body, dict):
-        return Asked(provider=provider, flavor=flavor, kind="free" if counts else "unknown") if provider else None
+        return WireRequest(provider=provider, flavor=flavor, kind="free" if counts else "unknown") if provider else None
     model = str(body.get("model") or _model_in(path))
     if not provider and (not model or not _INPUTS & body.keys()):
         return None  # another API that happens to have such a path
-    asked = _read(provider, flavor, model, body, content or b"", path)
-    return replace(asked, address=f"{host}:{port or ''}", kind="count" if counts else "billable")
+    request = _read(provider, flavor, model, body, content or b"", path)
+    return replace(request, address=f"{host}:{port or ''}", kind="count" if counts else "billable")
 
 
 _INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state"}
@@ -183,7 +185,7 @@ def _model_in(path: str) -> str:
     return found[1] or found[2] if found else ""
 
 
-def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], content: bytes, path: str) -> Asked:
+def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], content: bytes, path: str) -> WireRequest:
     caps = _caps(flavor, body)
     settings = {name: value for name, value in body.items() if name in SETTINGS}
     size = len(content) - (len(orjson.dumps(settings)) if settings else 0)
@@ -204,7 +206,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
         answers *= len(prompts)
     answers *= _compactions(body)
-    return Asked(
+    return WireRequest(
         provider=provider, flavor=flavor, kind="billable", model=model, input_bytes=max(0, size), extra_tokens=extra,
         unbounded=unbounded, files=files, body=body, answers=answers, rounds=rounds, passes=_compactions(body),
         most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), searches=searches,
@@ -348,15 +350,15 @@ def _blocks(node: Any) -> Iterator[dict[str, Any]]:
                 yield from _blocks(node[name])
 
 
-def unbounded_tools(asked: Asked) -> None:
+def unbounded_tools(request: WireRequest) -> None:
     """Refuse tools on the provider's side without an end.
 
     Raises:
         BadInput: they may run as often as they like.
     """
-    if asked.rounds == 0:
+    if request.rounds == 0:
         raise BadInput(
-            f"{asked.model}: something in this request (a tool of the provider's, an MCP server, a model that "
+            f"{request.model}: something in this request (a tool of the provider's, an MCP server, a model that "
             "searches) runs on the provider's side as often as it likes, and what it finds is billed as input: give a "
             "web search max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit calls or seconds instead "
             "of money and tokens"

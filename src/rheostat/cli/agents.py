@@ -27,7 +27,7 @@ from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.providers import Endpoint
 from rheostat.sandbox import Sandbox
-from rheostat.task import parse_wish
+from rheostat.task import parse_effort
 from rheostat_tools import Workspace, calculator, python_tool
 
 __all__ = ["agent", "auto", "code"]
@@ -81,10 +81,10 @@ def agent(
 
         rheostat agent "Sum up notes.txt" --files . --model anthropic:claude-sonnet-5-5 --budget-usd 0.10
     """
-    wish, at = parse_wish(effort), _ready(model, quiet=as_json)
+    asked, at = parse_effort(effort), _ready(model, quiet=as_json)
     budget = _budget(at, budget_usd, budget_tokens, seconds)
     graph = build_agent(
-        at, _general_tools(files), budget=budget, effort=wish,
+        at, _general_tools(files), budget=budget, effort=asked,
         system_prompt="Use the tools to work the task out, then give the answer.",
     ).compile()  # fmt: skip
     result = _watch(graph, {"messages": [("user", _task(task))]}, AgentView(task, model, budget), as_json=as_json)
@@ -122,7 +122,7 @@ def code(
 
         rheostat code . "Parsing dates fails in leap years" --model openai:gpt-6-sol --budget-usd 0.50
     """
-    wish = parse_wish(effort)
+    asked = parse_effort(effort)
     try:
         command = shlex.split(test_command)
     except ValueError as error:
@@ -133,7 +133,7 @@ def code(
         at,
         root,
         budget=budget,
-        effort=wish,
+        effort=asked,
         command=command,
         test_seconds=test_seconds,
         sandbox=cast("Sandbox", sandbox),
@@ -164,9 +164,9 @@ def auto(
     from langgraph.checkpoint.memory import InMemorySaver
     from langgraph.types import Command
 
-    wish, at = parse_wish(effort), _ready(model, quiet=as_json)
+    asked, at = parse_effort(effort), _ready(model, quiet=as_json)
     budget = _budget(at, budget_usd, budget_tokens, seconds)
-    graph = build_autonomous(at, _general_tools(files), budget=budget, effort=wish, check_in=check_in or ()).compile(
+    graph = build_autonomous(at, _general_tools(files), budget=budget, effort=asked, check_in=check_in or ()).compile(
         checkpointer=InMemorySaver()
     )
     view = AgentView(task, model, budget)

@@ -45,7 +45,7 @@ def demo(
     out.mkdir(parents=True, exist_ok=True)
     record = out / "demo.jsonl"
     record.unlink(missing_ok=True)
-    settings = [*fixed_settings(), Setting("adaptive", wish="balanced")]
+    settings = [*fixed_settings(), Setting("adaptive", effort="balanced")]
     outcomes = _measure(model, settings, demo_problems(), record, workers, seconds, answer_tokens=256)
     _finish(outcomes, settings, len(demo_problems()), out / "demo.png", f"{model}: 20 demo problems")
 
@@ -54,7 +54,9 @@ def demo(
 def live(
     record: Annotated[Path, typer.Option(help="Outcomes, one a line; what is there isn't run again.")],
     model: Model = DEFAULT_MODEL,
-    wishes: Annotated[str, typer.Option(help="Adaptive settings to run, comma-separated.")] = "balanced",
+    efforts: Annotated[
+        str, typer.Option("--efforts", "--wishes", help="Adaptive settings to run, comma-separated.")
+    ] = "balanced",
     png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
     fixed: Annotated[bool, typer.Option(help="Run the fixed budgets too.")] = True,
     limit: Annotated[int, typer.Option(help="At most this many problems; 0: all.")] = 0,
@@ -62,7 +64,7 @@ def live(
     workers: Workers = 4,
 ) -> None:
     """The first 100 problems of GSM8K's test set and 50 of MBPP: long; resumable at any time."""
-    adaptive = [Setting(f"adaptive {wish}", wish=wish) for wish in wishes.split(",") if wish]
+    adaptive = [Setting(f"adaptive {effort}", effort=effort) for effort in efforts.split(",") if effort]
     settings = [*(fixed_settings() if fixed else []), *adaptive]
     problems = live_problems()[: limit or None]
     outcomes = _measure(model, settings, problems, record, workers, seconds, answer_tokens=320)
@@ -80,7 +82,7 @@ def report_(
         raise BadInput(f"{record} holds no outcome")
     names = list(dict.fromkeys(o.setting for o in outcomes))
     fixed = [s for s in fixed_settings() if s.name in names]
-    settings = [*fixed, *(Setting(n, wish="balanced") for n in names if n not in {s.name for s in fixed})]
+    settings = [*fixed, *(Setting(n, effort="balanced") for n in names if n not in {s.name for s in fixed})]
     for level in (None, *sorted({o.level for o in outcomes})):
         typer.echo(f"\n### {level or 'all'}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
         for ours in (s for s in settings if s.adaptive):

@@ -28,7 +28,7 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import MemoryLedger, open_ledger
 from rheostat.money.ledger.durable import DurableLedger
 from rheostat.solver.build import build_solver
-from rheostat.task import parse_wish
+from rheostat.task import parse_effort
 from rheostat.thinking.difficulty import check_question
 
 __all__ = ["solve"]
@@ -78,7 +78,7 @@ def solve(
         rheostat solve "Prove it" --model anthropic:claude-sonnet-5-5 --budget-usd 0.10 --effort thorough
     """
     asked = _question(question, file)
-    wish = parse_wish(effort)
+    asked = parse_effort(effort)
     verifier = _verifier(tests, schema, equals, exact, matches)
     if budget_usd is None and budget_tokens is None and seconds is None:
         budget_tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
@@ -91,7 +91,13 @@ def solve(
         raise BadInput("--account names an account in a ledger: give --ledger FILE as well")
     ledger = open_ledger(ledger_at) if ledger_at is not None else MemoryLedger()
     graph = build_solver(
-        models[0], escalate_to=models[1:], budget=budget, verifier=verifier, effort=wish, ledger=ledger, account=account
+        models[0],
+        escalate_to=models[1:],
+        budget=budget,
+        verifier=verifier,
+        effort=asked,
+        ledger=ledger,
+        account=account,
     ).compile()
     if account is not None:  # our own defaults may well be looser than the account
         warnings.simplefilter("ignore", LimitWarning)

@@ -24,7 +24,7 @@ class RheostatState(TypedDict, total=False):
     run: Reading
     """The same of this run alone: what the budget is compared with."""
     thinking: dict[str, Any]
-    """What the last step was thought with: `effort`, `decided_by`, `reasons`, `seam` …; `stopped`, at the cap;
+    """What the last step was thought with: `effort`, `decided_by`, `reasons`, `boundary` …; `stopped`, at the cap;
     `last_word`, where it had to be the last."""
 
 

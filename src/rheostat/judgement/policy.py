@@ -1,4 +1,4 @@
-"""Difficulty × wish × caps × room → a plan; and after each round: accept, correct, sample, escalate or stop.
+"""Difficulty × effort asked for × caps × room → a plan; after each round: accept, correct, sample, escalate or stop.
 
 Pure functions over plain data. They never see a gold answer: what they may look at is what a user has too.
 """
@@ -15,7 +15,7 @@ from rheostat.evidence.asking import WAYS, WayName
 from rheostat.evidence.votes import Votes, boundary, first_draw
 from rheostat.money.budget import Room
 from rheostat.money.usage import Spend
-from rheostat.task import Difficulty, Effort, Kind, ThinkingPlan, Wish
+from rheostat.task import AskedEffort, Difficulty, Effort, Kind, ThinkingPlan
 from rheostat.thinking.clamps import Clamps
 
 __all__ = ["Action", "Caps", "Decision", "ModelFacts", "Policy", "Progress"]
@@ -25,7 +25,7 @@ Action: TypeAlias = Literal["accept", "correct", "sample", "escalate", "stop"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What the operator allows, whatever the user wishes."""
+    """What the operator allows, whatever the user asks for."""
 
     max_effort: Effort = Effort.max
     max_samples: int = 12
@@ -169,7 +169,7 @@ class Policy:
     The stopping rule is Weitzman's (1979, Econometrica 47:641): go on only while the expected gain exceeds the
     price. With a verifier the gain of round r is `0.35 · 0.7^(r-1)` (prior of success) × `worth`, the price is that
     of the next call in units of the first one. Without one, answers vote, and the lead that is enough falls with
-    each vote (`rheostat.evidence.votes.boundary`); the wish sets where it starts.
+    each vote (`rheostat.evidence.votes.boundary`); the preset sets where it starts.
     """
 
     thresholds: tuple[tuple[float, Effort], ...] = (
@@ -186,7 +186,7 @@ class Policy:
     def first(
         self,
         difficulty: Difficulty,
-        wish: Wish,
+        asked: AskedEffort,
         caps: Caps,
         model: ModelFacts,
         *,
@@ -194,23 +194,23 @@ class Policy:
         votable: bool,
     ) -> ThinkingPlan:
         """The plan of the first round, before the room is looked at."""
-        if isinstance(wish, Effort):
-            effort, by = wish, "user"
-            reasons = [f"{wish.value}: asked for by the user"]
+        if isinstance(asked, Effort):
+            effort, by = asked, "user"
+            reasons = [f"{asked.value}: asked for by the user"]
             base = 1.0
         else:
-            preset = self.presets[wish]
+            preset = self.presets[asked]
             effort = next(level for below, level in self.thresholds if difficulty.score < below)
             reasons = [f"difficulty {difficulty.score:.2f} ({difficulty.kind}) → {effort.value}"]
             by = "policy"
-            easy = effort == Effort.none and wish != "thorough"
+            easy = effort == Effort.none and asked != "thorough"
             base = 1.0 if easy else preset.base
             if verified and effort > model.evidence_effort:
                 effort = model.evidence_effort
                 reasons.append(f"a verifier can tell: start at {effort.value}, think more on evidence")
             if preset.step and not verified:
                 effort = effort.step(preset.step)
-                reasons.append(f"{wish} → {effort.value}")
+                reasons.append(f"{asked} → {effort.value}")
             if effort > Effort.none and model.works_without_thought(difficulty.kind):
                 effort = Effort.none
                 reasons.append(
@@ -274,7 +274,7 @@ class Policy:
         self,
         progress: Progress,
         plan: ThinkingPlan,
-        wish: Wish,
+        asked: AskedEffort,
         caps: Caps,
         *,
         verified: bool,
@@ -298,7 +298,7 @@ class Policy:
             return Decision(action="stop", why="this was the last word that the reserve pays for")
         if progress.rounds >= caps.max_rounds:
             return Decision(action="stop", why=f"{progress.rounds} rounds: the operator allows no more")
-        fixed = isinstance(wish, Effort)
+        fixed = isinstance(asked, Effort)
         if progress.samples == 0:
             if progress.starved and can_think_more and not fixed:
                 return Decision(
@@ -312,14 +312,16 @@ class Policy:
                 return Decision(action="escalate", why="no answer came: another model", to="model")
             return Decision(action="stop", why="no answer came, twice")
         if verified:
-            return self._after_failure(progress, wish, price_ratio, has_other_model)
+            return self._after_failure(progress, asked, price_ratio, has_other_model)
         if not votable:
             return Decision(action="accept", why="nothing to verify it with, and free text can't vote")
-        return self._after_vote(progress, plan, wish, caps, can_think_more, has_other_model)
+        return self._after_vote(progress, plan, asked, caps, can_think_more, has_other_model)
 
-    def _after_failure(self, progress: Progress, wish: Wish, price_ratio: float, has_other_model: bool) -> Decision:
+    def _after_failure(
+        self, progress: Progress, asked: AskedEffort, price_ratio: float, has_other_model: bool
+    ) -> Decision:
         chance = _FIX_RATE * _FIX_DECAY ** max(progress.failed - 1, 0)
-        worth = self.presets["balanced" if isinstance(wish, Effort) else wish].worth
+        worth = self.presets["balanced" if isinstance(asked, Effort) else asked].worth
         if chance * worth > price_ratio:
             gain = f"succeeds with ~{chance:.0%}: worth {chance * worth:.1f} calls, costs {price_ratio:.1f}"
             why = f"refused; a correction {gain}"
@@ -333,16 +335,16 @@ class Policy:
         self,
         progress: Progress,
         plan: ThinkingPlan,
-        wish: Wish,
+        asked: AskedEffort,
         caps: Caps,
         can_think_more: bool,
         has_other_model: bool,
     ) -> Decision:
         votes = progress.votes
-        if isinstance(wish, Effort):
+        if isinstance(asked, Effort):
             return Decision(action="accept", why=f"{votes.lead} ahead of {votes.total}; the user set the effort")
-        base = self.presets[wish].base
-        if plan.effort == Effort.none and votes.total == votes.lead == 1 and wish != "thorough":
+        base = self.presets[asked].base
+        if plan.effort == Effort.none and votes.total == votes.lead == 1 and asked != "thorough":
             return Decision(action="accept", why="easy: one direct answer is enough")
         wanted = boundary(votes.total, base)
         state = f"lead {votes.lead} of {votes.total} votes, {max(wanted, 0):.2f} wanted"
@@ -351,7 +353,7 @@ class Policy:
         hopeless = votes.total >= HOPELESS_VOTES and votes.lead <= 1 and votes.ranked[0][1] == 1
         if hopeless:
             state += f"; {votes.total} answers, no two agree"
-        elif progress.samples < min(caps.max_samples, self.presets[wish].samples):
+        elif progress.samples < min(caps.max_samples, self.presets[asked].samples):
             if progress.starved and can_think_more:
                 return Decision(
                     action="escalate", why=f"{state}; thoughts were cut: more thinking tokens", to="thought"

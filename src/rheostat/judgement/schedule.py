@@ -1,8 +1,8 @@
 """Where an agent is × what a change costs → how the next step thinks.
 
-The effort changes at seams (a person spoke, a step of the plan ended, things keep failing) and stays in between: prompt
-caches are kept by effort, so that a change makes the provider read the whole conversation again at its full price. That
-price is in the plan, and a change is made only where the thought that it adds or saves is worth more.
+The effort changes at boundaries (a person spoke, a step of the plan ended, things keep failing) and stays in between:
+prompt caches are kept by effort, so that a change makes the provider read the whole conversation again at its full
+price. That price is in the plan, and a change is made only where the thought that it adds or saves is worth more.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from rheostat.judgement.policy import Caps, ModelFacts, Policy
 from rheostat.money.pricing import Price
 from rheostat.money.usage import Spend, usd
-from rheostat.task import Effort, ThinkingPlan, Wish
+from rheostat.task import AskedEffort, Effort, ThinkingPlan
 from rheostat.thinking.difficulty import Trajectory
 
 __all__ = ["Pacing", "switch_price"]
@@ -34,7 +34,7 @@ class Pacing:
     """The rules of an agent's steps, with their numbers as fields so that you can turn them."""
 
     sticky: bool = True
-    """Keep the effort between seams. False: decide anew at each call, whatever the cache costs."""
+    """Keep the effort between boundaries. False: decide anew at each call, whatever the cache costs."""
     escalate_after: int = 4
     """This many failures in a row go to the next model, if there is one."""
     give_up_after: int = 8
@@ -44,7 +44,7 @@ class Pacing:
         self,
         at: Trajectory,
         policy: Policy,
-        wish: Wish,
+        asked: AskedEffort,
         caps: Caps,
         model: ModelFacts,
         *,
@@ -59,12 +59,12 @@ class Pacing:
             cached_tokens: Of the conversation, those that the provider may have in its cache.
             tools: The model may call tools: a loop may follow.
         """
-        if isinstance(wish, Effort):
-            plan = _plan(wish, caps, f"{wish.value}: asked for by the user")
-            return policy.set_effort(replace(plan, decided_by="user"), wish, caps, model)
-        if at.before is not None and not at.seam and self.sticky:
+        if isinstance(asked, Effort):
+            plan = _plan(asked, caps, f"{asked.value}: asked for by the user")
+            return policy.set_effort(replace(plan, decided_by="user"), asked, caps, model)
+        if at.before is not None and not at.boundary and self.sticky:
             return self._kept(at, at.before, policy, caps, model)
-        wanted, why = self._wanted(at, policy, wish, model)
+        wanted, why = self._wanted(at, policy, asked, model)
         if tools and not at.loop and wanted < model.loop_floor:
             wanted = model.loop_floor
             why.append(f"{wanted.value}: a tool loop that begins without thinking can't begin to think later")
@@ -75,7 +75,7 @@ class Pacing:
         moved = abs(model.levels[plan.effort] - model.levels[at.before])
         worth = price.cost(Spend(output_tokens=int(moved * _USED_SHARE))) if price else 0
         change = f"{at.before.value} → {plan.effort.value}: the cache is read anew for {usd(cost)}"
-        if at.seam == "failure" or cost <= worth:
+        if at.boundary == "failure" or cost <= worth:
             return plan.because(change, switch_usd_nanos=cost) if cost else plan
         kept = policy.set_effort(_plan(at.before, caps), at.before, caps, model)
         return kept.because(f"{change}, the thought is worth {usd(worth)}: {at.before.value} stays")
@@ -92,19 +92,19 @@ class Pacing:
         if higher is not None:
             why = f"the last thought was cut: {before.value} → {higher.value}"
             return policy.set_effort(_plan(higher, caps, why), higher, caps, model)
-        reasons = [*([at.why] if at.why else []), f"no seam since: {before.value} stays"]
+        reasons = [*([at.why] if at.why else []), f"no boundary since: {before.value} stays"]
         return policy.set_effort(_plan(before, caps, *reasons), before, caps, model)
 
     @staticmethod
-    def _wanted(at: Trajectory, policy: Policy, wish: Wish, model: ModelFacts) -> tuple[Effort, list[str]]:
+    def _wanted(at: Trajectory, policy: Policy, asked: AskedEffort, model: ModelFacts) -> tuple[Effort, list[str]]:
         hard = at.difficulty
         effort = next(level for below, level in policy.thresholds if hard.score < below)
         why = [f"difficulty {hard.score:.2f} ({hard.kind}) → {effort.value}"]
-        step = policy.presets[str(wish)].step
+        step = policy.presets[str(asked)].step
         if step:
             effort = effort.step(step)
-            why.append(f"{wish} → {effort.value}")
-        if at.seam == "failure" and at.before is not None and effort <= at.before:
+            why.append(f"{asked} → {effort.value}")
+        if at.boundary == "failure" and at.before is not None and effort <= at.before:
             higher = model.above(at.before, Effort.max) or at.before
             why.append(f"{at.failures} failures, {at.repeats} repeats: {higher.value}")
             effort = higher

@@ -23,7 +23,7 @@ from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
 from rheostat.money.pricing import Terms
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
+from rheostat.providers.dial import FRESH, Messages, Reply, Settings, Step
 from rheostat.providers.failures import read_failure
 from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels, with_margin
 from rheostat.task import Effort, ThinkingPlan
@@ -148,7 +148,7 @@ class AnthropicDial(HostedDial):
             self.facts = replace(self.facts, loop_floor=Effort.low)
 
     def encode(
-        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = FRESH
     ) -> Settings:
         notes: list[str] = []
         tokens, effort = self._within_the_loop(plan, step, notes)

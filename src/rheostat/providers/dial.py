@@ -17,7 +17,7 @@ from rheostat.providers.bounds import Overhead
 from rheostat.task import Effort, ThinkingPlan
 
 __all__ = [
-    "SEAM", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Steer", "Step", "Stop",
+    "FRESH", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Steer", "Step", "Stop",
     "reply_from",
 ]  # fmt: skip
 
@@ -106,14 +106,14 @@ class Step:
     """Where in a conversation a request stands: providers have rules about it."""
 
     loop: Literal["", "thinking", "direct"] = ""
-    """In the middle of a tool loop that began with or without thinking; empty: at a seam."""
+    """In the middle of a tool loop that began with or without thinking; empty: in none."""
     forced_tool: bool = False
     """The model must call a tool (`tool_choice` any, required, or a name)."""
     task_tokens: int | None = None
     """What is left for the whole task: told to models that pace themselves by it. Advisory; our own cap holds."""
 
 
-SEAM = Step()
+FRESH = Step()
 """A request that follows from nothing: a new question, a new turn of the user."""
 
 
@@ -134,7 +134,13 @@ class Dial(Protocol):
         """The requests that make one sample. An `answer` after a `whole` is only sent if the whole had none."""
 
     def encode(
-        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self,
+        plan: ThinkingPlan,
+        phase: Phase,
+        *,
+        temperature: float | None,
+        schema: Any | None,
+        step: Step = FRESH,
     ) -> Settings:
         """The settings of one request."""
 

@@ -18,7 +18,7 @@ from langchain_core.messages import AIMessage
 from rheostat.flow import Effect
 from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
+from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["DIRECT", "LEVELS", "GenericDial", "accepted"]
@@ -89,7 +89,13 @@ class GenericDial:
         return ("whole", "answer") if plan.inline else ("think", "answer")
 
     def encode(
-        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self,
+        plan: ThinkingPlan,
+        phase: Phase,
+        *,
+        temperature: float | None,
+        schema: Any | None,
+        step: Step = FRESH,
     ) -> Settings:
         thought = phase == "think" or (plan.inline and phase == "whole")
         most = plan.thinking_tokens if thought else plan.answer_tokens

@@ -16,7 +16,7 @@ from langchain_core.language_models import BaseChatModel
 from rheostat.flow import Effect
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Settings, Step
+from rheostat.providers.dial import FRESH, Messages, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels
 from rheostat.task import Effort, ThinkingPlan
 
@@ -185,7 +185,7 @@ class TableDial(HostedDial):
         super().__init__(name, levels, strict=strict, clamped=by_name)
 
     def encode(
-        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = FRESH
     ) -> Settings:
         notes = [self._row.note] if self._row.note else []
         tokens = plan.thinking_tokens
@@ -215,7 +215,7 @@ class BedrockClaudeDial(AnthropicDial):
         super().__init__(name, chat, strict=strict, model=self._claude)
 
     def encode(
-        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = FRESH
     ) -> Settings:
         settings = super().encode(plan, phase, temperature=temperature, schema=schema, step=step)
         kwargs = settings.kwargs

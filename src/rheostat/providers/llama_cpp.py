@@ -26,7 +26,7 @@ from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
 from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
+from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 from rheostat.providers.servers import ChatServer
@@ -127,7 +127,13 @@ class LlamaCppDial:
         return ("think", "answer") if schema and not plan.inline else ("whole", "answer")
 
     def encode(
-        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self,
+        plan: ThinkingPlan,
+        phase: Phase,
+        *,
+        temperature: float | None,
+        schema: Any | None,
+        step: Step = FRESH,
     ) -> Settings:
         body: dict[str, Any] = {}
         kwargs: dict[str, Any] = {"extra_body": body}

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, conver
 from rheostat.flow import Effect
 from rheostat.money.pricing import Terms
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Reply, Settings, Step
+from rheostat.providers.dial import FRESH, Messages, Reply, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels, with_margin
 from rheostat.task import Effort, ThinkingPlan
 from rheostat.thinking.difficulty import THOUGHT_WITH
@@ -85,7 +85,7 @@ class OpenAIDial(HostedDial):
         super().__init__(name, profile_levels(chat, _UNLISTED, row.levels if row else None), strict=strict)
 
     def encode(
-        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self, plan: ThinkingPlan, phase: str, *, temperature: float | None, schema: Any | None, step: Step = FRESH
     ) -> Settings:
         notes: list[str] = []
         effort = plan.effort

@@ -24,7 +24,7 @@ from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
 from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
+from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.task import Effort, ThinkingPlan
 
@@ -131,7 +131,13 @@ class ServerDial:
         return ("whole", "answer") if plan.thinking_tokens else ("whole",)
 
     def encode(
-        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self,
+        plan: ThinkingPlan,
+        phase: Phase,
+        *,
+        temperature: float | None,
+        schema: Any | None,
+        step: Step = FRESH,
     ) -> Settings:
         tokens = plan.thinking_tokens if phase == "whole" else 0
         body = self._server.on(tokens, plan.effort) if tokens else dict(self._server.off)

@@ -22,7 +22,7 @@ from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect
 from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import SEAM, Messages, Phase, Reply, Settings, Steer, Step, reply_from
+from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.task import ThinkingPlan
 
@@ -249,7 +249,13 @@ class TransformersDial:
         return ("whole",)
 
     def encode(
-        self, plan: ThinkingPlan, phase: Phase, *, temperature: float | None, schema: Any | None, step: Step = SEAM
+        self,
+        plan: ThinkingPlan,
+        phase: Phase,
+        *,
+        temperature: float | None,
+        schema: Any | None,
+        step: Step = FRESH,
     ) -> Settings:
         kwargs: dict[str, Any] = {"thinking_tokens": plan.thinking_tokens, "max_tokens": plan.answer_tokens}
         if temperature is not None:

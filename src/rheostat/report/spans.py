@@ -41,7 +41,7 @@ def instrument(tracer_provider: TracerProvider | None = None) -> Callable[[], No
         match type_:
             case "estimate":
                 _step.set(
-                    {"started": time.time_ns(), "rheostat.difficulty": data["score"], "rheostat.seam": data["seam"]}
+                    {"started": time.time_ns(), "rheostat.difficulty": data["score"], "rheostat.seam": data["boundary"]}
                 )
             case "plan" if step := _step.get():
                 step["rheostat.id"] = data["id"]

@@ -8,8 +8,8 @@ from typing import Any, TypedDict, get_args
 from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
 
+from rheostat.calling.holds import OnContention
 from rheostat.calling.meter import Meter
-from rheostat.calling.purse import OnContention
 from rheostat.errors import BadInput, BudgetInvalid
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import Check, Verifier, as_verifier
@@ -24,7 +24,7 @@ from rheostat.solver.judge import decide, verify
 from rheostat.solver.plan import plan
 from rheostat.solver.shared import OnLimit, Solver, as_node
 from rheostat.solver.state import SolverInput, SolverOutput, SolverState
-from rheostat.task import Wish, parse_wish
+from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import Agreement
 
 __all__ = ["SolverContext", "build_solver"]
@@ -45,7 +45,7 @@ def build_solver(
     budget: Budget,
     verifier: Verifier | Check | None = None,
     form: AnswerForm | Form | None = None,
-    effort: Wish | str = "balanced",
+    effort: AskedEffort | str = "balanced",
     escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
     caps: Caps | None = None,
     policy: Policy | None = None,
@@ -113,7 +113,7 @@ def build_solver(
         form=form,
         policy=policy or Policy(),
         caps=caps or Caps(),
-        wish=parse_wish(str(effort)),
+        effort=parse_effort(str(effort)),
         probe=probe,
         parent=account,
         on_limit=on_limit,

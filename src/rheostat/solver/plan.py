@@ -1,4 +1,4 @@
-"""`plan`: difficulty, wish, caps and room → how the next round thinks."""
+"""`plan`: difficulty, effort asked for, caps and room → how the next round thinks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TRIES = 5
 
 
 def plan(solver: Solver, state: SolverState) -> Flow[Update]:
-    """Difficulty, wish, caps and room → how the next round thinks."""
+    """Difficulty, effort asked for, caps and room → how the next round thinks."""
     for _ in range(_TRIES - 1):
         update = yield from _plan(solver, state)
         if update is not None:
@@ -122,10 +122,10 @@ def _refused(state: SolverState) -> list[tuple[str, str]]:
 def _wanted(
     solver: Solver, state: SolverState, difficulty: Difficulty, facts: ModelFacts, expected: Expected
 ) -> ThinkingPlan:
-    wish = solver.asked()
+    asked = solver.asked()
     if not state["plan"]:
         return solver.policy.first(
-            difficulty, wish, solver.caps, facts, verified=solver.verifier is not None, votable=expected.votable
+            difficulty, asked, solver.caps, facts, verified=solver.verifier is not None, votable=expected.votable
         )
     before = ThinkingPlan.from_dict(state["plan"])
     decision = state["decision"]
@@ -134,14 +134,14 @@ def _wanted(
         thinking_tokens=before.thinking_tokens,
         answer_tokens=solver.caps.answer_tokens,
         model=facts.name,
-        decided_by="user" if isinstance(wish, Effort) else "policy",
+        decided_by="user" if isinstance(asked, Effort) else "policy",
         purpose="correct" if decision["action"] == "correct" else "solve",
         reasons=(decision["why"],),
     )
     effort = before.effort
     if decision["to"] == "thought" and facts.clamped and not before.widened:  # first the same level with more room
         return solver.policy.set_effort(replace(plan, widened=True), effort, solver.caps, facts)
-    if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(wish, Effort):
+    if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(asked, Effort):
         effort = facts.above(before.effort, solver.caps.max_effort) or before.effort
     return solver.policy.set_effort(plan, effort, solver.caps, facts)
 

@@ -25,7 +25,7 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Reading
 from rheostat.providers import Endpoint
 from rheostat.solver.state import SolverState
-from rheostat.task import Wish, parse_wish
+from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import Agreement
 
 __all__ = ["OnLimit", "Solver", "Update", "as_node"]
@@ -53,7 +53,7 @@ class Solver:
     """Of the answer, where the caller says so."""
     policy: Policy
     caps: Caps
-    wish: Wish
+    effort: AskedEffort
     probe: Agreement | None
     parent: str | None
     """An account above every run: a user's, a tenant's."""
@@ -96,15 +96,15 @@ class Solver:
         run = yield from self.meter.reading(account)
         return {"spend": (yield from self.meter.reading(run["parent"])), "run": run}
 
-    def asked(self) -> Wish:
-        """The wish of this run: its context's, else the builder's."""
+    def asked(self) -> AskedEffort:
+        """The effort asked for of this run: its context's, else the builder's."""
         context: Any = get_runtime().context
         if isinstance(context, dict) and not context.keys() <= {"effort", "account"}:
             raise BadInput(
                 f"the context has effort and account; not {', '.join(context.keys() - {'effort', 'account'})}"
             )
         asked = context.get("effort") if isinstance(context, dict) else None
-        return parse_wish(asked) if asked else self.wish
+        return parse_effort(asked) if asked else self.effort
 
     def endpoint(self, state: SolverState) -> Endpoint:
         """The model that is asked now."""

@@ -55,9 +55,9 @@ class Store(Protocol):
 
 
 def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
-    """A hypothesis state machine for a ledger: hold, begin, settle, settle again, overrun, void, lose, expire, amend,
-    standing holds, a line of those that wait, two processes, restart, time, nested accounts and windows in random
-    order; after every step the ledger must equal the truth.
+    """A hypothesis state machine for a ledger: hold, begin, settle, settle again, overrun, void, mark as unknown,
+    expire, amend, standing holds, a line of those that wait, two processes, restart, time, nested accounts and windows
+    in random order; after every step the ledger must equal the truth.
 
     >>> TestMyLedger = ledger_machine(MyStore).TestCase  # doctest: +SKIP
 
@@ -229,13 +229,13 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         @precondition(lambda self: self.truth.events)
         @rule(pick=_pick, share=st.sampled_from([None, 0.0, 0.4, 2.0]))
-        def lose(self, pick: int, share: float | None) -> None:
+        def mark_unknown(self, pick: int, share: float | None) -> None:
             """In full, or at an estimate: which never counts for more than the hold."""
             name = self._name(pick)
             event = self._known(name, "standing", "held", "sent")
             amount = self.truth.events[name].amount
             guess = None if share is None else part(amount, share)
-            assert self.ledger.lose(name, guess) == (event is not None)
+            assert self.ledger.mark_unknown(name, guess) == (event is not None)
             if event is not None:
                 event.status = "unknown"
                 event.actual = None if share is None else part(amount, min(share, 1.0))

@@ -16,7 +16,7 @@ from rheostat.money.ledger.journal import Line
 from rheostat.money.ledger.law import Book, say_what_is_kept
 from rheostat.money.ledger.notes import Notes, Transaction, in_thread
 from rheostat.money.ledger.page import Page
-from rheostat.money.ledger.protocol import Account, Note, Reading, Reservation
+from rheostat.money.ledger.protocol import Account, FormerNames, Note, Reading, Reservation
 from rheostat.money.ledger.rows import ENTRY, HELD, Statement, budget_of, entry_of, held_of, line_of, packed
 from rheostat.money.usage import Spend
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _REMEMBERED = 10_000
 
 
-class DurableLedger(Notes):
+class DurableLedger(Notes, FormerNames):
     """A ledger in an SQL database. Subclasses say how to connect, lock and commit; the law is `law.Book`."""
 
     shared = True
@@ -244,9 +244,9 @@ class DurableLedger(Notes):
     def void(self, reservation: str) -> bool:
         return bool(self._on(reservation, lambda book: book.void(reservation)))
 
-    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+    def mark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
         counts = None if estimate is None else counts_of(estimate)
-        return bool(self._on(reservation, lambda book: book.lose(reservation, counts)))
+        return bool(self._on(reservation, lambda book: book.mark_unknown(reservation, counts)))
 
     def expire(self, older_than_seconds: float) -> int:
         before = self._now_ms() - int(older_than_seconds * 1000)
@@ -353,8 +353,8 @@ class DurableLedger(Notes):
     async def avoid(self, reservation: str) -> bool:
         return await in_thread(lambda: self.void(reservation))
 
-    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
-        return await in_thread(lambda: self.lose(reservation, estimate))
+    async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
+        return await in_thread(lambda: self.mark_unknown(reservation, estimate))
 
     async def aexpire(self, older_than_seconds: float) -> int:
         return await in_thread(lambda: self.expire(older_than_seconds))

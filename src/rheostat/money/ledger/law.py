@@ -223,7 +223,7 @@ class Book:
         held = self.reservations.get(reservation)
         if held is None or held.status != "held":
             if held is None or held.status != "standing":
-                self.lose(reservation)
+                self.mark_unknown(reservation)
             return False
         held.status, held.begun_at_ms = "sent", self.wall_ms
         self.entries[held.account].version += 1  # nothing changes without a version: stores rely on it
@@ -258,7 +258,7 @@ class Book:
         held.status = "void"
         return True
 
-    def lose(self, reservation: str, estimate: Counts | None = None) -> bool:
+    def mark_unknown(self, reservation: str, estimate: Counts | None = None) -> bool:
         """Held or sent → unknown: still charged, in full or at an estimate within the hold."""
         held = self.reservations.get(reservation)
         if held is None or held.status not in ("standing", "held", "sent"):
@@ -289,7 +289,7 @@ class Book:
     def expire(self, reservation: str) -> Status:
         """The holder is dead: what was sent is unknown, what wasn't is given back."""
         if self.reservations[reservation].status == "sent":
-            self.lose(reservation)
+            self.mark_unknown(reservation)
         else:
             self.void(reservation)
         return self.reservations[reservation].status

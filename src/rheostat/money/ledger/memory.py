@@ -12,7 +12,7 @@ from rheostat.errors import BadInput
 from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger.counts import counts_of
 from rheostat.money.ledger.law import Book
-from rheostat.money.ledger.protocol import Account, Note, Reading, Reservation
+from rheostat.money.ledger.protocol import Account, FormerNames, Note, Reading, Reservation
 from rheostat.money.ledger.steps import StepRecord
 from rheostat.money.ledger.use import Use, UseKey, use_of
 from rheostat.money.usage import Spend
@@ -20,7 +20,7 @@ from rheostat.money.usage import Spend
 __all__ = ["MemoryLedger"]
 
 
-class MemoryLedger:
+class MemoryLedger(FormerNames):
     """Accounts in a dict under one lock.
 
     It stays bounded over any number of threads and runs: beyond `max_accounts`, those that were idle for longest
@@ -182,10 +182,10 @@ class MemoryLedger:
                 self._forget(reservation)
             return given_back
 
-    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+    def mark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
         counts = None if estimate is None else counts_of(estimate)
         with self._lock:
-            return self._now().lose(reservation, counts)
+            return self._now().mark_unknown(reservation, counts)
 
     def expire(self, older_than_seconds: float) -> int:
         with self._lock:
@@ -269,8 +269,8 @@ class MemoryLedger:
     async def avoid(self, reservation: str) -> bool:
         return self.void(reservation)
 
-    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool:
-        return self.lose(reservation, estimate)
+    async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
+        return self.mark_unknown(reservation, estimate)
 
     async def aexpire(self, older_than_seconds: float) -> int:
         return self.expire(older_than_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from rheostat.money.ledger.use import Use, UseKey
 from rheostat.money.ledger.window import Window
 from rheostat.money.usage import Spend
 
-__all__ = ["Account", "Ledger", "Note", "Reading", "Reservation", "latest_reading"]
+__all__ = ["Account", "FormerNames", "Ledger", "Note", "Reading", "Reservation", "latest_reading"]
 
 Note = dict[str, str]
 """What a reservation is for: `model`, `node`."""
@@ -93,7 +94,7 @@ class Ledger(Protocol):
 
         hold ──► held ──begin──► sent ──settle──► settled     charged what it cost
                  ▲ │               │ ▲
-             draw │ │             lose │ settle                late news
+             draw │ │     mark_unknown │ settle                late news
                  │ │               ▼ │
         resize ─► │ │            unknown ───────────────────    charged its hold, or an estimate within it
          standing │ └──void────► void ◄──void── (sent, unknown: as soon as it is known that it never left)
@@ -190,7 +191,7 @@ class Ledger(Protocol):
     def void(self, reservation: str) -> bool:
         """Give the hold back: only when the request provably never left."""
 
-    def lose(self, reservation: str, estimate: Spend | None = None) -> bool:
+    def mark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
         """The cost of the call is unknown: it stays charged, as unknown, until it is settled.
 
         It is charged its full hold; or an `estimate`, as far as that lies within the hold, kind by kind.
@@ -235,9 +236,23 @@ class Ledger(Protocol):
     async def abegin(self, reservation: str) -> Room | None: ...
     async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool: ...
     async def avoid(self, reservation: str) -> bool: ...
-    async def alose(self, reservation: str, estimate: Spend | None = None) -> bool: ...
+    async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool: ...
     async def aexpire(self, older_than_seconds: float) -> int: ...
     async def arecord(self, step: StepRecord) -> None: ...
     async def auses(self, model: str | None = None) -> dict[UseKey, Use]: ...
     async def aroom(self, account: str, *, patient: bool = False) -> Room: ...
     async def areading(self, account: str) -> Reading: ...
+
+
+class FormerNames:
+    """Verbs under the names that they had before; deprecated."""
+
+    def lose(self: Ledger, reservation: str, estimate: Spend | None = None) -> bool:
+        """As `mark_unknown`."""
+        warnings.warn("lose is mark_unknown now", DeprecationWarning, stacklevel=2)
+        return self.mark_unknown(reservation, estimate)
+
+    async def alose(self: Ledger, reservation: str, estimate: Spend | None = None) -> bool:
+        """As `amark_unknown`."""
+        warnings.warn("alose is amark_unknown now", DeprecationWarning, stacklevel=2)
+        return await self.amark_unknown(reservation, estimate)

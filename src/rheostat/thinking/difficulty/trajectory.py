@@ -17,9 +17,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from rheostat.task import Difficulty, Effort
 from rheostat.thinking.difficulty.heuristic import heuristic
 
-__all__ = ["THOUGHT_WITH", "Seam", "Trajectory", "read_trajectory"]
+__all__ = ["THOUGHT_WITH", "Boundary", "Trajectory", "read_trajectory"]
 
-Seam: TypeAlias = Literal["", "turn", "plan step", "failure"]
+Boundary: TypeAlias = Literal["", "turn", "plan step", "failure"]
 """Where the effort may change: a person spoke, a step of the plan was ended, things fail again and again. Empty: in the
 middle of a tool loop, where a change only costs (the prompt cache is kept by effort)."""
 
@@ -40,7 +40,7 @@ class Trajectory:
     """What the messages say about the next step."""
 
     difficulty: Difficulty
-    seam: Seam
+    boundary: Boundary
     loop: Literal["", "thinking", "direct"]
     """The tool loop that the step stands in began with or without thinking; empty: it begins now."""
     before: Effort | None
@@ -89,7 +89,7 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> Trajectory:
     stamp = _stamp(replies[-1]) if replies else {}
     return Trajectory(
         difficulty=difficulty,
-        seam=_seam(messages, replies, failures, repeats),
+        boundary=_boundary(messages, replies, failures, repeats),
         loop=_loop(replies),
         before=Effort(stamp["effort"]) if stamp.get("effort") in Effort.__members__ else None,
         steps=len(replies),
@@ -147,7 +147,7 @@ def _loop(replies: Sequence[AIMessage]) -> Literal["", "thinking", "direct"]:
     return "thinking" if thought else "direct"
 
 
-def _seam(messages: Sequence[BaseMessage], replies: Sequence[AIMessage], failures: int, repeats: int) -> Seam:
+def _boundary(messages: Sequence[BaseMessage], replies: Sequence[AIMessage], failures: int, repeats: int) -> Boundary:
     if not replies or isinstance(messages[-1], HumanMessage):
         return "turn"
     if failures >= _FAILING_AGAIN and failures % _FAILING_AGAIN == 0:

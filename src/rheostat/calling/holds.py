@@ -15,7 +15,7 @@ from rheostat.money.ledger import Account, Ledger, Reading, Reservation, Use, Us
 from rheostat.money.ledger.line import chain_of, last_word_of, line_of, patiently
 from rheostat.money.usage import Spend
 
-__all__ = ["OnContention", "Purse"]
+__all__ = ["Holds", "OnContention"]
 
 T = TypeVar("T")
 OnContention: TypeAlias = Literal["wait", "refuse"]
@@ -30,7 +30,7 @@ def _enough(kept: Spend, amount: Spend) -> bool:
     return kept.covers(amount) and (amount + amount).covers(kept)
 
 
-class Purse:
+class Holds:
     """A ledger's verbs as flows: run them by `rheostat.flow.drive` or `adrive`.
 
     Args:
@@ -194,8 +194,8 @@ class Purse:
         )
         line_of(self.ledger).stir()
 
-    def _lose(self, reservation: str) -> Flow[None]:
-        yield Effect(lambda: self.ledger.lose(reservation), lambda: self.ledger.alose(reservation))
+    def _mark_unknown(self, reservation: str) -> Flow[None]:
+        yield Effect(lambda: self.ledger.mark_unknown(reservation), lambda: self.ledger.amark_unknown(reservation))
         line_of(self.ledger).stir()
 
     # --- what isn't a model ---------------------------------------------------------------------------
@@ -239,7 +239,7 @@ class Purse:
             yield from self._settle(reservation.id, price)
             raise
         except BaseException:  # cut in the middle
-            yield from self._lose(reservation.id)
+            yield from self._mark_unknown(reservation.id)
             raise
         yield from self._settle(reservation.id, price)
         return result
