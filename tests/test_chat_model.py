@@ -280,8 +280,9 @@ def test_what_is_held_covers_our_own_sentences_too() -> None:
     at, _ = scripted("a thought", "an answer")
     messages = [HumanMessage("hi")]
     ledger = MemoryLedger()
-    ledger.open(Account("a", Budget(tokens=10**6)))
-    stepper = Stepper(models=[at], meter=Meter(ledger), effort=Effort.high)
+    budget = Budget(tokens=10**6)
+    ledger.open(Account("a", budget))
+    stepper = Stepper(budget=budget, models=[at], meter=Meter(ledger), effort=Effort.high)
     ready = drive(stepper.ready("a", messages, {}))
     assert [phase for phase, _ in ready.phases] == ["think", "answer"]
     ready.thought = "t" * ready.plan.thinking_tokens  # one token a byte: the most that it can be

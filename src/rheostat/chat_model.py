@@ -22,21 +22,16 @@ from pydantic import ConfigDict, Field
 
 from rheostat.calling import stream as streams
 from rheostat.calling.instrument import refusal_in
-from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Call
 from rheostat.calling.step import ReadyStep, Stepper
 from rheostat.calling.waits import pause
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
-from rheostat.judgement.policy import Caps, Policy
-from rheostat.judgement.schedule import Pacing
 from rheostat.models import models_of, resolve
-from rheostat.money.budget import Budget
-from rheostat.money.ledger import Account, Ledger, MemoryLedger, Reading, Reservation
+from rheostat.money.ledger import Account, Ledger, Reading, Reservation
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
 from rheostat.providers.generic import accepted
-from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["ThinkingChatModel", "instead_of"]
@@ -102,21 +97,20 @@ class ThinkingChatModel(BaseChatModel):
             said = f"{', '.join(sorted(unknown))} belong to the model within: give them to it; here they do nothing"
             warnings.warn(said, SettingWarning, stacklevel=2)
         super().__init__(**fields)
-        if not isinstance(self.budget, Budget):
-            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10"), not {self.budget!r}')
-        effort: AskedEffort = parse_effort(self.effort)
         models = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
-        for endpoint in models:
-            Meter.check_price(endpoint, self.budget)
-        ledger: Ledger = self.ledger or MemoryLedger()
-        self.stepper = Stepper(
+        self.stepper = Stepper.read(
+            budget=self.budget,
             models=models,
-            meter=Meter(ledger, quiet=True, on_contention=self.on_contention, gate=self.gate),
-            effort=effort,
-            caps=self.caps or Caps(answer_tokens=4096),
-            policy=self.policy or Policy(),
-            pacing=self.pacing or Pacing(),
+            effort=self.effort,
+            ledger=self.ledger,
+            account=self.account,
+            on_contention=self.on_contention,
+            gate=self.gate,
+            caps=self.caps,
+            policy=self.policy,
+            pacing=self.pacing,
         )
+        ledger: Ledger = self.stepper.meter.ledger
         self.ledger = ledger
         self.account_id = f"model/{uuid.uuid4().hex}"
         ledger.open(Account(self.account_id, self.budget, self.account))

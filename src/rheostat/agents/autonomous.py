@@ -20,10 +20,11 @@ from pydantic import BaseModel, Field
 
 from rheostat.agents.guided import Sending
 from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, build_agent
-from rheostat.calling.payer import Payer, paid_by
+from rheostat.calling.payer import paid_by
 from rheostat.chat_model import instead_of
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.flow import Effect, Flow
+from rheostat.graph.accounts import readings_of
 from rheostat.graph.events import emit
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, read
@@ -137,7 +138,7 @@ class _Plan:
         words = f"The whole task: {state['task']}\n\nDone before:\n{before or '- nothing'}\n\nDo this now: {step}"
         inputs: Any = {"messages": [HumanMessage(words)]}
         try:
-            with paid_by(Payer(meter.ledger, account, self.core.budget)):
+            with paid_by(meter.payer(account, budget=self.core.budget)):
                 result = yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs))
         except BudgetExceeded as refused:
             stopped = {"thinking": {"stopped": str(refused)}}
@@ -145,8 +146,8 @@ class _Plan:
         found = read(result)
         finished = not (found["thinking"].get("stopped") or found["thinking"].get("last_word"))
         entry = {"step": step, "result": result["messages"][-1].text, "finished": finished, "spend": found["run"]}
-        readings = yield from self.core.readings(meter, account)
-        return {"steps": rest, "done": [*state["done"], entry], KEY: readings}
+        now = yield from readings_of(meter, account)
+        return {"steps": rest, "done": [*state["done"], entry], KEY: now}
 
     def check_in(self, state: AutonomousState) -> Flow[dict[str, Any]]:
         """Ask a human at chosen fractions of the budget."""

@@ -19,24 +19,21 @@ from langgraph.types import Overwrite
 
 from rheostat.agents.guided import Sending, guided_step
 from rheostat.agents.tools import run_tool
-from rheostat.calling.holds import OnContention
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import PAYER, Payer, paid_by
+from rheostat.calling.settings import RunSettings
 from rheostat.calling.shape import malformed
 from rheostat.calling.step import Stepper
 from rheostat.calling.unwired import forget
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
 from rheostat.flow import Effect, Flow
-from rheostat.graph.accounts import account_above, task_name, thread_account
+from rheostat.graph.accounts import open_run, readings_of, start_run
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
 from rheostat.graph.unplanned import around, beside, unwatch, watch
-from rheostat.judgement.policy import Caps, Policy
-from rheostat.judgement.schedule import Pacing
 from rheostat.models import resolve
-from rheostat.money.budget import Budget
-from rheostat.money.ledger import Account, Ledger, Reading, latest_reading
+from rheostat.money.ledger import Reading, latest_reading
 from rheostat.money.pricing import declared_price
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint
@@ -58,50 +55,33 @@ _CUT_SECONDS = 2.0
 """A timeout so shortly before the deadline is the deadline's."""
 
 
-def default_caps() -> Caps:
-    """An agent's replies hold tool calls with whole files in them: they may be longer than a solver's answers."""
-    return Caps(answer_tokens=4096)
-
-
 @dataclass(frozen=True, kw_only=True)
-class AgentCore:
+class AgentCore(RunSettings):
     """The accounts of a run, the plan of each step, the terms of each tool call: as flows over an agent's state.
+
+    `models` are those beside the agent's own: asked when tools keep failing.
 
     Raises:
         BadInput: at once.
     """
 
-    budget: Budget
-    """Hard limits of each run."""
-    meter: Meter
     given_ledger: bool = False
     """The ledger was chosen by the user, and can't be exchanged for that of an agent above."""
-    parent: str | None = None
-    effort: AskedEffort = "balanced"
-    others: Sequence[Endpoint] = ()
-    """Asked when tools keep failing."""
     on_limit: OnCap = "answer"
-    caps: Caps = field(default_factory=default_caps)
-    policy: Policy = field(default_factory=Policy)
-    pacing: Pacing = field(default_factory=Pacing)
     endpoint: Callable[[BaseChatModel], Endpoint] = resolve
     beside: bool = False
     """What happens beside our own steps (other middleware) is on the run's account too, until `finish`."""
     tools_cost: bool = False
     """A tool is known to have a price."""
     correct_tools: bool | tuple[type[Exception], ...] = True
-    most_result_chars: int | None = 50_000
+    most_result_chars: int | None = None
+    """Longer results of tools are cut in the middle; `None`: none is."""
     _steppers: OrderedDict[int, tuple[BaseChatModel, Stepper]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.budget, Budget):
-            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {self.budget!r}')
+        super().__post_init__()
         if self.on_limit not in get_args(OnCap):
             raise BadInput(f"on_limit is {' or '.join(get_args(OnCap))}; not {self.on_limit!r}")
-        wanted = (("caps", Caps), ("policy", Policy), ("pacing", Pacing))
-        for name, kind in wanted:
-            if not isinstance(getattr(self, name), kind):
-                raise BadInput(f"{name} is a {kind.__name__}, not {getattr(self, name)!r}")
         if not callable(self.endpoint):
             raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
         most = self.most_result_chars
@@ -110,8 +90,6 @@ class AgentCore:
         kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
             raise BadInput(f"correct_tools is True, False or a tuple of kinds of exceptions, not {kinds!r}")
-        for other in self.others:
-            Meter.check_price(other, self.budget)
 
     # --- whose money it is -----------------------------------------------------------------------------
 
@@ -121,25 +99,18 @@ class AgentCore:
         Reads `messages` and `rheostat`; writes `rheostat`.
         """
         before: Reading = read(state)["spend"]
-        caller, meter = around(self), self._here()
-        thread = thread_account()
-        if caller is not None:
-            thread = caller.account
-        else:
-            known = before if before.get("account") == thread else {}
-            parent = account_above(thread, before, _context().get("account"), self.parent)
-            yield from meter.open(Account(thread, parent=parent), known)
+        meter = self._here()
         left: str = read(state)["run"].get("account", "")
         if meter.keeps_for(left):  # a run that was cut: nothing comes of it any more
             yield from meter.ends(left)
-        run = f"{thread}/{task_name()}"
-        yield from meter.open(Account(run, self.budget, thread), {})
+        named = _context().get("account")
+        thread, run = yield from start_run(self, meter, before, named=named, caller=around(self))
         meter.begins(run)
-        self._watch(Payer(meter.ledger, run, self.budget, gated=meter.gated, patient=meter.patient))
+        self._watch(meter.payer(run, budget=self.budget))
         own = not before or before.get("account") == thread
-        readings = yield from self.readings(meter, run)
-        spend = latest_reading(before if own else None, readings["spend"])
-        return {KEY: Overwrite({"spend": spend, "run": readings["run"], "thinking": {}})}
+        now = yield from readings_of(meter, run)
+        spend = latest_reading(before if own else None, now["spend"])
+        return {KEY: Overwrite({"spend": spend, "run": now["run"], "thinking": {}})}
 
     def _watch(self, payer: Payer) -> None:
         if self.beside and PAYER.get() is None:  # in another agent's tool that agent pays for what happens beside
@@ -163,28 +134,16 @@ class AgentCore:
         Raises:
             BadInput: it was never opened.
         """
-        readings = read(state)
-        spend, run = readings["spend"], readings["run"]
-        if not run or not spend:
-            meter, payer = self._here(), beside()
+        meter, known = self._here(), read(state)
+        if not known["run"] or not known["spend"]:
+            payer = beside()
             if payer is not None and payer.ledger is meter.ledger:  # a neighbour took our key out of the state
                 return meter, payer.account
             raise BadInput(
                 "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
                 "(class Mine(AgentGraphState, total=False): …)"
             )
-        meter = self._here()
-        if around(self) is None:
-            yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
-        account: str = run["account"]
-        yield from meter.open(Account(account, self.budget, run["parent"] or None), run)
-        return meter, account
-
-    @staticmethod
-    def readings(meter: Meter, run: str) -> Flow[dict[str, Any]]:
-        """The thread's and the run's reading, for state."""
-        reading = yield from meter.reading(run)
-        return {"spend": (yield from meter.reading(reading["parent"])), "run": reading}
+        return meter, (yield from open_run(meter, self.budget, known, caller=around(self)))
 
     def finish(self, state: Any) -> Flow[dict[str, Any]]:
         """What the run has cost in the end, its tools included."""
@@ -193,7 +152,7 @@ class AgentCore:
         yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
         unwatch(account)
         meter.conversations.forget(account)
-        return {KEY: (yield from self.readings(meter, account))}
+        return {KEY: (yield from readings_of(meter, account))}
 
     # --- a step -----------------------------------------------------------------------------------------------
 
@@ -217,9 +176,7 @@ class AgentCore:
         """
         meter, account = yield from self.open(state)
         stepper = self.stepper(chat, meter)
-        payer = Payer(
-            meter.ledger, account, self.budget, _prices(stepper), gated=meter.gated, run=True, patient=meter.patient
-        )
+        payer = meter.payer(account, budget=self.budget, prices=_prices(stepper), run=True)
         self._watch(payer)  # again: a step that failed may be tried again by others
         before: list[BaseMessage] = []
         try:
@@ -247,9 +204,9 @@ class AgentCore:
                 "effort": "none", "thinking_tokens": 0, "decided_by": "budget", "reasons": [why], "stopped": why,
                 "last_word": True,
             }  # fmt: skip
-        readings = yield from self.readings(meter, account)
-        emit("spend", **readings)
-        return result, readings, before
+        now = yield from readings_of(meter, account)
+        emit("spend", **now)
+        return result, now, before
 
     def _effort_asked(self) -> AskedEffort:
         asked = _context().get("effort")
@@ -286,20 +243,11 @@ class AgentCore:
                 "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
                 "model within, or leave AdaptiveThinking out"
             )
-        first = self.endpoint(chat)
-        Meter.check_price(first, self.budget)
-        models = [first, *self.others]
-        if (
-            not self.tools_cost
-            and set(self.budget.to_dict()) == {"usd"}
-            and all(e.price and e.price.free and not declared_price(model_of(e.chat)) for e in models)
-        ):
-            told = f"{first.name} is free, so ${self.budget.usd} limits nothing but tools that have a price"
-            warnings.warn(f"{told}: limit tokens, calls or seconds too", LimitWarning, stacklevel=2)
-        stepper = Stepper(
-            models=models, meter=meter, effort=self.effort, caps=self.caps, policy=self.policy,
-            pacing=self.pacing,
-        )  # fmt: skip
+        stepper = Stepper.of(self, models=[self.endpoint(chat), *self.models], meter=meter)
+        declared = any(declared_price(model_of(each.chat)) for each in stepper.models)
+        if stepper.limits_nothing and not (self.tools_cost or declared):
+            told = f"{stepper.limits_nothing} but tools that have a price: limit tokens, calls or seconds too"
+            warnings.warn(told, LimitWarning, stacklevel=2)
         self._steppers[id(chat)] = (chat, stepper)
         while len(self._steppers) > _REMEMBERED:
             self._steppers.popitem(last=False)
@@ -311,7 +259,7 @@ class AgentCore:
         """One tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
         started = time.monotonic()
-        payer = Payer(meter.ledger, account, self.budget, gated=meter.gated, run=True, patient=meter.patient)
+        payer = meter.payer(account, budget=self.budget, run=True)
         self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
         with paid_by(payer):
             if self.correct_tools is False:
@@ -328,20 +276,6 @@ class AgentCore:
             name=call["name"], args=call["args"], text=_excerpt(result), seconds=seconds,
         )  # fmt: skip
         return result
-
-    @classmethod
-    def build(
-        cls, *, ledger: Ledger, given: bool, on_contention: OnContention = "wait", gate: bool = True, **options: Any
-    ) -> AgentCore:
-        """From what a user gives: `None` is the default."""
-        if not hasattr(ledger, "ahold"):
-            raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
-        if options.get("budget") is None:
-            raise BadInput('budget must be a Budget, such as Budget(usd="0.10", seconds=60), not None')
-        may_be_none = ("parent", "most_result_chars")
-        chosen = {name: value for name, value in options.items() if value is not None or name in may_be_none}
-        meter = Meter(ledger, quiet=True, on_contention=on_contention, gate=gate)
-        return cls(meter=meter, given_ledger=given, **chosen)
 
 
 def _context() -> dict[str, Any]:

@@ -28,10 +28,10 @@ from rheostat.judgement.policy import Caps, Policy
 from rheostat.judgement.schedule import Pacing
 from rheostat.models import models_of, resolve
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Ledger, MemoryLedger
+from rheostat.money.ledger import Ledger
 from rheostat.providers import Endpoint
 from rheostat.providers.integrations import model_of
-from rheostat.task import AskedEffort, parse_effort
+from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 try:
@@ -116,11 +116,10 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         gate: bool = True,
     ) -> None:
         super().__init__()
-        self.core = AgentCore.build(
-            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, effort=parse_effort(str(effort)),
-            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
-            on_contention=on_contention, caps=caps, policy=policy,
-            pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,
+        self.core = AgentCore.read(
+            budget=budget, effort=effort, models=[resolve(one) for one in models_of(escalate_to)], ledger=ledger,
+            given_ledger=ledger is not None, account=account, on_limit=on_limit, on_contention=on_contention, caps=caps,
+            policy=policy, pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,
             most_result_chars=most_result_chars, gate=gate,
         )  # fmt: skip
 

@@ -45,10 +45,10 @@ from rheostat.judgement.policy import Caps, Policy
 from rheostat.judgement.schedule import Pacing
 from rheostat.models import models_of, resolve
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Ledger, MemoryLedger
+from rheostat.money.ledger import Ledger
 from rheostat.money.usage import usd_nanos
 from rheostat.providers import Endpoint
-from rheostat.task import AskedEffort, parse_effort
+from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import THOUGHT_WITH, read_trajectory
 
 __all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
@@ -124,11 +124,11 @@ class AgentNodes:
             list(tools), wrap_tool_call=self._wrap, awrap_tool_call=self._awrap, handle_tool_errors=False
         )
         self._tools = list(self._tool_node.tools_by_name.values())
-        self.core = AgentCore.build(
-            ledger=ledger or MemoryLedger(), given=ledger is not None, budget=budget, effort=parse_effort(str(effort)),
-            others=[resolve(one) for one in models_of(escalate_to)], parent=account, on_limit=on_limit,
-            on_contention=on_contention, caps=caps, policy=policy,
-            pacing=pacing, endpoint=lambda _: endpoint, tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
+        self.core = AgentCore.read(
+            budget=budget, effort=effort, models=[resolve(one) for one in models_of(escalate_to)], ledger=ledger,
+            given_ledger=ledger is not None, account=account, on_limit=on_limit, on_contention=on_contention, caps=caps,
+            policy=policy, pacing=pacing, endpoint=lambda _: endpoint, most_result_chars=50_000,
+            tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
         )  # fmt: skip
         self.chat = endpoint.own
         self.core.stepper(self.chat, self.core.meter)  # a missing price shows now

@@ -20,7 +20,6 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.calling.meter import Meter
 from rheostat.calling.step import Stepper
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import drive
@@ -57,8 +56,9 @@ def levels(model: str, usd: str, *, clamped: bool) -> str:
     """Level, length cap and hold of an agent's first step at medium effort; or that it is refused."""
     endpoint = resolve(model) if clamped else _with_constants(resolve(model))
     ledger = MemoryLedger()
-    ledger.open(Account("a", Budget(usd=usd)))
-    stepper = Stepper(models=[endpoint], meter=Meter(ledger, gate=False), effort=Effort.medium)
+    budget = Budget(usd=usd)
+    ledger.open(Account("a", budget))
+    stepper = Stepper.read(budget=budget, models=[endpoint], ledger=ledger, gate=False, effort=Effort.medium.value)
     try:
         ready = drive(stepper.ready("a", [HumanMessage(QUESTION)], {"tools": [convert_to_openai_tool(bash)]}))
     except BudgetExceeded:

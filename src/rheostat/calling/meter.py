@@ -268,9 +268,13 @@ class Meter(Holds):
             account=held.account, alone=alone,
         )  # fmt: skip
 
-    def payer(self, account: str, call: Call | None = None) -> Payer:
-        """This account, for the gate."""
-        return Payer(self.ledger, account, call=call, gated=self.gated, patient=self.patient)
+    def payer(self, account: str, call: Call | None = None, **known: Any) -> Payer:
+        """This account, for the gate.
+
+        Args:
+            known: Other fields of `Payer`: its budget, declared prices, whether it is an agent's run.
+        """
+        return Payer(self.ledger, account, call=call, gated=self.gated, patient=self.patient, **known)
 
     def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
         yield Effect(revive, lambda: asyncio.to_thread(revive))

@@ -10,19 +10,17 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rheostat.calling.call_options import CallOptions
 from rheostat.calling.fit import Fitting, Planned
-from rheostat.calling.meter import Meter
+from rheostat.calling.settings import RunSettings
 from rheostat.calling.shape import closed, read_before, shortened, steered
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow
-from rheostat.judgement.policy import Caps, Policy
-from rheostat.judgement.schedule import Pacing
 from rheostat.money.ledger import Reservation
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings
@@ -95,17 +93,10 @@ class ReadyStep:
         return self.messages
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stepper:
+@dataclass(frozen=True, kw_only=True)
+class Stepper(RunSettings):
     """What all steps of an agent share."""
 
-    models: Sequence[Endpoint]
-    """The models, the first one first; the others when tools keep failing."""
-    meter: Meter
-    effort: AskedEffort = "balanced"
-    caps: Caps = field(default_factory=lambda: Caps(answer_tokens=4096))
-    policy: Policy = field(default_factory=Policy)
-    pacing: Pacing = field(default_factory=Pacing)
     tool_result_tokens: int = 2_000
     """What the reserve for the last word allows for the results of tools that come before it."""
 

@@ -1,4 +1,4 @@
-"""Whose money is it: the account of the running thread."""
+"""Whose money is it: the account of the running thread, and beneath it that of the run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from typing import Any
 from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
+from rheostat.calling.meter import Meter
+from rheostat.calling.payer import Payer
+from rheostat.calling.settings import RunSettings
 from rheostat.errors import BadInput
-from rheostat.money.ledger import Reading
+from rheostat.flow import Flow
+from rheostat.graph.state import RheostatState
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Account, Reading
 
-__all__ = ["account_above", "invocation", "task_name", "thread_account"]
+__all__ = ["account_above", "invocation", "open_run", "readings_of", "start_run", "task_name", "thread_account"]
 
 
 _lock = threading.Lock()
@@ -72,3 +78,47 @@ def task_name() -> str:
     """The running task: the same when it is resumed or tried again, another in every run."""
     info = get_runtime().execution_info
     return info.task_id if info else uuid.uuid4().hex
+
+
+def start_run(
+    settings: RunSettings, meter: Meter, before: Reading, *, named: str | None, caller: Payer | None
+) -> Flow[tuple[str, str]]:
+    """Open the thread's account and, beneath it, this run's.
+
+    The thread's only counts: what all its runs, forks and subgraphs spend together.
+
+    Args:
+        meter: Where the spend is kept: the settings' own, or one on the caller's ledger.
+        before: The reading that the state brought.
+        named: The account above that this run's context names.
+        caller: The agent in whose tool this run begins: it is opened beneath that one.
+
+    Returns:
+        The names of both accounts.
+    """
+    if caller is not None:
+        thread = caller.account
+    else:
+        thread = thread_account()
+        known = before if before.get("account") == thread else {}
+        above = account_above(thread, before, named, settings.account)
+        yield from meter.open(Account(thread, parent=above), known)
+    run = f"{thread}/{task_name()}"
+    yield from meter.open(Account(run, settings.budget, thread), {})
+    return thread, run
+
+
+def open_run(meter: Meter, budget: Budget, state: RheostatState, *, caller: Payer | None) -> Flow[str]:
+    """The run's account, known to the ledger again even after a restart."""
+    spend, run = state["spend"], state["run"]
+    if caller is None:
+        yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
+    account: str = run["account"]
+    yield from meter.open(Account(account, budget, run["parent"] or None), run)
+    return account
+
+
+def readings_of(meter: Meter, run: str) -> Flow[dict[str, Reading]]:
+    """The thread's and the run's reading, for state."""
+    reading = yield from meter.reading(run)
+    return {"spend": (yield from meter.reading(reading["parent"])), "run": reading}

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
 from langgraph.graph import END, START, StateGraph
 
 from rheostat.calling.holds import OnContention
 from rheostat.calling.meter import Meter
-from rheostat.errors import BadInput, BudgetInvalid
+from rheostat.errors import BudgetInvalid
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 from rheostat.judgement.policy import Caps, Policy
 from rheostat.models import resolve
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Ledger, MemoryLedger
+from rheostat.money.ledger import Ledger
 from rheostat.providers import Endpoint
 from rheostat.solver.call import call, fan_out, hold, settle
 from rheostat.solver.estimate import estimate
@@ -24,7 +24,7 @@ from rheostat.solver.judge import decide, verify
 from rheostat.solver.plan import plan
 from rheostat.solver.shared import OnLimit, Solver, as_node
 from rheostat.solver.state import SolverInput, SolverOutput, SolverState
-from rheostat.task import AskedEffort, parse_effort
+from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import Agreement
 
 __all__ = ["SolverContext", "build_solver"]
@@ -90,35 +90,15 @@ def build_solver(
     Raises:
         BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid, BadInput: before anything is spent.
     """
-    if not isinstance(budget, Budget):
-        raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {budget!r}')
-    if on_limit not in get_args(OnLimit):
-        raise BadInput(f"on_limit is one of {', '.join(get_args(OnLimit))}; not {on_limit!r}")
-    if ledger is not None and meter is not None:
-        raise BadInput("give a ledger or a meter, not both: a meter brings its own ledger")
     models = [resolve(one) for one in (model, *escalate_to)]
-    for endpoint in models:
-        Meter.check_price(endpoint, budget)
-    all_free = all(endpoint.price is not None and endpoint.price.free for endpoint in models)
-    if all_free and set(budget.to_dict()) == {"usd"}:
-        raise BudgetInvalid(
-            f"{models[0].name} is free, so ${budget.usd} limits nothing: limit tokens, calls or seconds, "
-            "or declare a price (rheostat.Price)"
-        )
-    solver = Solver(
-        models=models,
-        meter=meter or Meter(ledger or MemoryLedger(), on_contention=on_contention),
-        budget=budget,
-        verifier=as_verifier(verifier),
-        form=form,
-        policy=policy or Policy(),
-        caps=caps or Caps(),
-        effort=parse_effort(str(effort)),
-        probe=probe,
-        parent=account,
-        on_limit=on_limit,
-        last_word=last_word,
-    )
+    solver = Solver.read(
+        budget=budget, models=models, effort=effort, ledger=ledger, meter=meter, account=account,
+        on_contention=on_contention, quiet=False, caps=caps or Caps(), policy=policy, verifier=as_verifier(verifier),
+        form=form, probe=probe, on_limit=on_limit, last_word=last_word,
+    )  # fmt: skip
+    if solver.limits_nothing:
+        more = "limit tokens, calls or seconds, or declare a price (rheostat.Price)"
+        raise BudgetInvalid(f"{solver.limits_nothing}: {more}")
     graph = StateGraph(SolverState, context_schema=SolverContext, input_schema=SolverInput, output_schema=SolverOutput)
     for flow in (estimate, plan, hold, call, settle, verify, decide):
         graph.add_node(flow.__name__, as_node(solver, flow))

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.runnables import Runnable
 from langgraph.runtime import get_runtime
 
-from rheostat.calling.meter import Meter
-from rheostat.calling.payer import PAYER
+from rheostat.calling.payer import PAYER, Payer
+from rheostat.calling.settings import RunSettings
 from rheostat.errors import BadInput
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import JsonSchema, Verifier
 from rheostat.flow import Flow
-from rheostat.graph.accounts import account_above, task_name, thread_account
+from rheostat.graph.accounts import open_run, readings_of, start_run
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import read
-from rheostat.judgement.policy import Caps, Policy
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Account, Reading
+from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
 from rheostat.solver.state import SolverState
 from rheostat.task import AskedEffort, parse_effort
@@ -41,60 +40,41 @@ def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Solver:
-    """What the nodes share: models, meter, budget, verifier, policy."""
+class Solver(RunSettings):
+    """What the nodes share: the settings of a run, and how its answers are judged."""
 
-    models: Sequence[Endpoint]
-    """The models to ask, the first one first; the others when it is worth their price."""
-    meter: Meter
-    budget: Budget
-    verifier: Verifier | None
-    form: AnswerForm | Form | None
+    verifier: Verifier | None = None
+    form: AnswerForm | Form | None = None
     """Of the answer, where the caller says so."""
-    policy: Policy
-    caps: Caps
-    effort: AskedEffort
-    probe: Agreement | None
-    parent: str | None
-    """An account above every run: a user's, a tenant's."""
-    on_limit: OnLimit
-    last_word: Budget | None
+    probe: Agreement | None = None
+    on_limit: OnLimit = "answer"
+    last_word: Budget | None = None
     """What is kept back for the final answer, if the operator says so; else what the smallest call may cost."""
 
-    def start(self, before: Reading) -> Flow[tuple[str, str]]:
-        """Open the thread's account and, beneath it, this run's; both names.
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.on_limit not in get_args(OnLimit):
+            raise BadInput(f"on_limit is one of {', '.join(get_args(OnLimit))}; not {self.on_limit!r}")
 
-        The thread's only counts: what all its runs, forks and subgraphs spend together.
-        """
+    def caller(self) -> Payer | None:
+        """The agent in whose tool this solver runs, if both keep the same books."""
         payer = PAYER.get()
-        if payer is not None and payer.ledger is self.meter.ledger:  # inside an agent's tool: beneath that agent
-            run = f"{payer.account}/{task_name()}"
-            yield from self.meter.open(Account(run, self.budget, payer.account), {})
-            return payer.account, run
-        name = thread_account()
-        run = f"{name}/{task_name()}"
-        yield from self.meter.open(Account(name, parent=self._above(before, name)), before)
-        yield from self.meter.open(Account(run, self.budget, name), {})
-        return name, run
+        return payer if payer is not None and payer.ledger is self.meter.ledger else None
 
-    def _above(self, before: Reading, name: str) -> str | None:
+    def start(self, before: Reading) -> Flow[tuple[str, str]]:
+        """Open the accounts of the thread and of this run; both names."""
         context = get_runtime().context
         named = context.get("account") if isinstance(context, dict) else None
-        return account_above(name, before, named, self.parent)
+        return (yield from start_run(self, self.meter, before, named=named, caller=self.caller()))
 
     def open(self, state: SolverState) -> Flow[str]:
         """The run's account, known to the ledger again even after a restart."""
-        readings = read(state)
-        spend, run = readings["spend"], readings["run"]
-        account: str = run["account"]
-        yield from self.meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
-        yield from self.meter.open(Account(account, Budget.from_dict(state["budget"]), spend["account"]), run)
-        return account
+        budget = Budget.from_dict(state["budget"])
+        return (yield from open_run(self.meter, budget, read(state), caller=self.caller()))
 
     def readings(self, account: str) -> Flow[Update]:
         """The thread's and the run's reading, for state."""
-        run = yield from self.meter.reading(account)
-        return {"spend": (yield from self.meter.reading(run["parent"])), "run": run}
+        return (yield from readings_of(self.meter, account))
 
     def asked(self) -> AskedEffort:
         """The effort asked for of this run: its context's, else the builder's."""
