@@ -322,11 +322,18 @@ def billing() -> Iterator[Biller]:
         def _gemini(self, model: str, body: dict[str, Any], fault: Fault, *, streams: bool) -> None:
             tokens_in, tokens_out = 64 + words(body), int(body["generationConfig"]["maxOutputTokens"])
             biller.charge(model, tokens_in, tokens_out)
-            usage = {"promptTokenCount": tokens_in, "candidatesTokenCount": tokens_out,
-                     "totalTokenCount": tokens_in + tokens_out}  # fmt: skip
+            usage = {
+                "promptTokenCount": tokens_in,
+                "candidatesTokenCount": tokens_out,
+                "totalTokenCount": tokens_in + tokens_out,
+            }
             content = {"role": "model", "parts": [{"text": "4"}]}
-            whole = {"candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
-                     "usageMetadata": usage, "modelVersion": model, "responseId": "r"}  # fmt: skip
+            whole = {
+                "candidates": [{"content": content, "finishReason": "STOP", "index": 0}],
+                "usageMetadata": usage,
+                "modelVersion": model,
+                "responseId": "r",
+            }
             if streams:
                 first = {"candidates": [{"content": content, "index": 0}], "modelVersion": model}
                 return self._stream(iter([("", first), ("", whole)]), fault)

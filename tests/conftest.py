@@ -48,8 +48,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 _REAL_MODEL = (
-    "test_cli", "test_llama_apis", "test_local", "test_main_job", "test_public", "test_serve", "test_transformers",
-)  # fmt: skip
+    "test_cli",
+    "test_llama_apis",
+    "test_local",
+    "test_main_job",
+    "test_public",
+    "test_serve",
+    "test_transformers",
+)
 
 
 @pytest.hookimpl(optionalhook=True)

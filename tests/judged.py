@@ -25,8 +25,14 @@ def judge(root: Path, files: dict[str, str], kind: Sandbox = "auto", *, seconds:
     said: list[bytes] = []
     with tempfile.TemporaryDirectory() as place:
         found = examine(
-            start.lay_out(place, {}, bare=False), root=str(root), own=start.own, limits=Limits(seconds=seconds),
-            arguments=["-q", "-x", "-p", "no:cacheprovider"], sandbox=kind, output=said.append, variables=BARE,
-        )  # fmt: skip
+            start.lay_out(place, {}, bare=False),
+            root=str(root),
+            own=start.own,
+            limits=Limits(seconds=seconds),
+            arguments=["-q", "-x", "-p", "no:cacheprovider"],
+            sandbox=kind,
+            output=said.append,
+            variables=BARE,
+        )
     print(b"".join(said).decode(errors="replace"))
     return found

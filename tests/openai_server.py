@@ -149,9 +149,7 @@ def openai_server(
             if plan.broken:
                 reply["choices"] = None
             if plan.usage:
-                reply["usage"] = {
-                    "prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used
-                }  # fmt: skip
+                reply["usage"] = {"prompt_tokens": prompt, "completion_tokens": used, "total_tokens": prompt + used}
             if body.get("stream"):
                 asked = bool((body.get("stream_options") or {}).get("include_usage"))
                 return self._stream(reply, text.split(" "), usage=plan.usage and asked, cut=plan.cut)

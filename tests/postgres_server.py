@@ -72,8 +72,11 @@ class PostgresServer:
         assert self._process is not None
         subprocess.run(
             [self._binaries / "pg_ctl", "stop", "-D", str(self._data), "-m", "immediate", "-w"],
-            check=False, user=self._user, capture_output=True, cwd=self._folder,
-        )  # fmt: skip
+            check=False,
+            user=self._user,
+            capture_output=True,
+            cwd=self._folder,
+        )
         self._process.wait()
 
     def close(self) -> None:

@@ -26,10 +26,11 @@ NUMBER = re.compile(r"-?\d+(?:/\d+)?")
 def rows() -> list[dict[str, Any]]:
     every = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
     return [
-        row for row in every
+        row
+        for row in every
         if row["form"] in (None, "number")
         and (NUMBER.fullmatch(str(row.get("value"))) or ("text" in row and row["text"] is None))
-    ]  # fmt: skip
+    ]
 
 
 def _plain(text: str) -> str:

@@ -54,9 +54,12 @@ def fan_graph(url: str, ledger: Any, *, durable_wait: bool = False) -> Any:
     """START → n × solver, all on one ledger beneath the account `cap`."""
     chat = ChatOpenAI(model="tiny", base_url=url, api_key=SecretStr("k"), timeout=20)
     solver = build_solver(
-        endpoint_for(chat), budget=Budget(calls=30, seconds=60), effort="thorough", account="cap",
+        endpoint_for(chat),
+        budget=Budget(calls=30, seconds=60),
+        effort="thorough",
+        account="cap",
         meter=Meter(ledger, wait=wait_none()),
-    ).compile()  # fmt: skip
+    ).compile()
 
     def branch(state: dict[str, Any]) -> Fan:
         return {"answers": [solver.invoke({"question": state["question"]}, LONG)["answer"]]}
@@ -234,10 +237,14 @@ def scenarios(folder: Path, postgres: str | None) -> dict[str, Callable[[], Outc
     for ledger in ("memory", "sqlite"):
         for branches in (16, 64):
             for kind, label in (
-                ("calm", "calm"), ("delays", "random delays"), ("429", "30 % refused (429)"),
-                ("500", "30 % server errors (500)"), ("503", "30 % overloaded (503)"),
-                ("cut", "30 % cut in the middle"), ("silent", "30 % without usage"),
-            ):  # fmt: skip
+                ("calm", "calm"),
+                ("delays", "random delays"),
+                ("429", "30 % refused (429)"),
+                ("500", "30 % server errors (500)"),
+                ("503", "30 % overloaded (503)"),
+                ("cut", "30 % cut in the middle"),
+                ("silent", "30 % without usage"),
+            ):
                 asynchronous = (branches == 64) != (ledger == "memory")
                 name = f"{branches}-way, {label}, {'async' if asynchronous else 'sync'}"
                 found[f"{name}, {ledger}"] = lambda n=name, k=ledger, b=branches, w=kind, a=asynchronous: fan_out(
@@ -263,8 +270,9 @@ def scenarios(folder: Path, postgres: str | None) -> dict[str, Callable[[], Outc
             ledger = open_ledger(postgres)
             with psycopg.connect(postgres, autocommit=True) as connection:
                 connection.execute("TRUNCATE rheostat_accounts, rheostat_reservations")
-                connection.execute("DROP TABLE IF EXISTS checkpoints, checkpoint_blobs, checkpoint_writes, "
-                                   "checkpoint_migrations")  # fmt: skip
+                connection.execute(
+                    "DROP TABLE IF EXISTS checkpoints, checkpoint_blobs, checkpoint_writes, checkpoint_migrations"
+                )
             try:
                 return run(ledger)
             finally:

@@ -295,8 +295,9 @@ def test_what_is_held_covers_our_own_sentences_too() -> None:
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_stream_that_fails_gives_its_second_hold_back(asynchronous: bool) -> None:
     at, _ = scripted(Said(error=ValueError("broken")))
-    model = ThinkingChatModel(model=replace(at, dial=ServerDial("m", SERVERS["vllm"])), budget=Budget(tokens=10**6),
-                              effort="low")  # fmt: skip
+    model = ThinkingChatModel(
+        model=replace(at, dial=ServerDial("m", SERVERS["vllm"])), budget=Budget(tokens=10**6), effort="low"
+    )
     with pytest.raises(ValueError, match="broken"):
         say(model, "hi", Way(asynchronous, True))
     assert (model.spend["held_calls"], model.spend["unknown_calls"]) == (0, 1)

@@ -147,9 +147,12 @@ def test_two_hundred_calls_make_a_clamp() -> None:
 
 
 @given(
-    st.lists(st.integers(1, 50_000), min_size=LEAST_CALLS, max_size=LEAST_CALLS), st.integers(0, 60_000),
-    st.integers(1, 20_000), st.none() | st.integers(1, 100_000), st.booleans(),
-)  # fmt: skip
+    st.lists(st.integers(1, 50_000), min_size=LEAST_CALLS, max_size=LEAST_CALLS),
+    st.integers(0, 60_000),
+    st.integers(1, 20_000),
+    st.none() | st.integers(1, 100_000),
+    st.booleans(),
+)
 def test_shorter_is_shorter(used: list[int], thinking: int, answer: int, own: int | None, widened: bool) -> None:
     clamps = Clamps("m", learned(used).uses, own)
     plan = clamps.on(STEP.sized(thinking, answer), widened=widened)

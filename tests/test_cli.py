@@ -156,8 +156,11 @@ def test_a_served_model_is_shared_and_ends_with_ctrl_c(tmp_path: Path, monkeypat
     home = {**os.environ, "RHEOSTAT_HOME": str(tmp_path)}
     serving = subprocess.Popen(
         [sys.executable, "-m", "rheostat", "models", "serve", str(path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=home,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=home,
+    )
     assert serving.stdout is not None
     url = serving.stdout.readline().split()[-1]
     monkeypatch.setenv("RHEOSTAT_HOME", str(tmp_path))

@@ -181,8 +181,9 @@ def test_tests_that_disappear_prove_nothing(tmp_path: Path) -> None:
     )
     command = (*COMMAND, "--maxfail=9")
     with simulated(Turn(text=whole({"m.py": "CASES = []\nON = False\ndef double(x): return x\n"}))) as server:
-        graph = build_coder(CHAT.at(server), tmp_path, budget=Budget(usd="5"), command=command, edits="whole",
-                            most_corrections=0)  # fmt: skip
+        graph = build_coder(
+            CHAT.at(server), tmp_path, budget=Budget(usd="5"), command=command, edits="whole", most_corrections=0
+        )
         result = graph.compile().invoke({})
     assert result["status"] == "unproven"
 

@@ -61,8 +61,12 @@ def test_spans(run: Runner) -> None:
     end()
     spans = exporter.get_finished_spans()
     assert [span.name for span in spans] == [
-        "chat scripted", "execute_tool halve", "chat scripted", "execute_tool halve", "chat scripted",
-    ]  # fmt: skip
+        "chat scripted",
+        "execute_tool halve",
+        "chat scripted",
+        "execute_tool halve",
+        "chat scripted",
+    ]
     chats = [dict(span.attributes or {}) for span in spans if span.name.startswith("chat")]
     assert (
         sum(int(str(chat["gen_ai.usage.output_tokens"])) for chat in chats)

@@ -679,9 +679,14 @@ def test_an_order_may_be_longer_than_an_argument(kind: Sandbox, tmp_path: Path) 
     (tmp_path / "m.py").write_text("def add(a, b): return a + b")
     (tmp_path / "test_m.py").write_text("from m import add\ndef test(): assert add(1, 2) == 3")
     found = examine(
-        [Show(str(tmp_path), "read", str(tmp_path))], root=str(tmp_path), limits=Limits(seconds=20), sandbox=kind,
-        own=["test_m.py", *(f"tests/of/something/test_{n}.py" for n in range(10_000))], arguments=["-q"], variables=BARE,
-    )  # fmt: skip
+        [Show(str(tmp_path), "read", str(tmp_path))],
+        root=str(tmp_path),
+        limits=Limits(seconds=20),
+        sandbox=kind,
+        own=["test_m.py", *(f"tests/of/something/test_{n}.py" for n in range(10_000))],
+        arguments=["-q"],
+        variables=BARE,
+    )
     assert found.passed is True
     tests = "assert add(1, 2) == 3\n" * 10_000
     assert examine_source("def add(a, b): return a + b", tests, limits=Limits(seconds=20), sandbox=kind).passed is True

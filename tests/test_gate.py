@@ -230,8 +230,9 @@ def test_a_model_in_a_tool_without_a_cap(api: str, server: Biller, run: Runner) 
 def test_a_summary(api: str, server: Biller, run: Runner) -> None:
     summing = SummarizationMiddleware(
         chat(api, server, max_retries=3, **({} if api == "messages" else {"max_tokens": 500})),
-        trigger=("messages", 3), keep=("messages", 1),
-    )  # fmt: skip
+        trigger=("messages", 3),
+        keep=("messages", 1),
+    )
     agent = Agent(api, server, outside=[summing])
     history = [HumanMessage("a"), AIMessage("b"), HumanMessage("c"), AIMessage("d"), HumanMessage("What is 2 + 2?")]
     server.faults = [Fault(status=500)]

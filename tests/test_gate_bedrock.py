@@ -79,9 +79,13 @@ def test_bedrock_is_held_and_settled(how: str, bedrock: Any) -> None:
     asked.clear()
     handler.cut = how == "stream, cut"
     chat = ChatBedrockConverse(
-        model=MODEL, region_name="us-east-1", endpoint_url=url, aws_access_key_id="k", aws_secret_access_key="s",
+        model=MODEL,
+        region_name="us-east-1",
+        endpoint_url=url,
+        aws_access_key_id="k",
+        aws_secret_access_key="s",
         max_tokens=200,
-    )  # fmt: skip
+    )
     ledger = MemoryLedger()
     budget = Budget(usd="0.00001" if how == "refused" else "1")
     ledger.open(Account("a", budget))

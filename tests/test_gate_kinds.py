@@ -368,8 +368,11 @@ def test_a_cut_response_isnt_waited_for_unless_it_goes_on() -> None:
         wire = Wire()
         client = streaming(wire, sse(created))
         with paid_by(wire.payer), pytest.raises(Exception, match=r"cut|Connection error"):
-            list(client.responses.create(model="gpt-5.1", input="hi", stream=True, max_output_tokens=50,
-                                         background=background))  # fmt: skip
+            list(
+                client.responses.create(
+                    model="gpt-5.1", input="hi", stream=True, max_output_tokens=50, background=background
+                )
+            )
         assert wire.reading["held_calls"] == held
         assert wire.reading["unknown_calls"] == 1 - held
         if background:
@@ -390,7 +393,7 @@ def test_silence_is_charged_by_the_second_and_answer(n: int, server: Biller) -> 
     wire = Wire("50")
     model = ChatOpenAI(
         model="gpt-5.1", base_url=f"{server.url}/v1", api_key=KEY, max_retries=0, timeout=0.9, n=n, max_tokens=9_000
-    )  # fmt: skip
+    )
     with paid_by(wire.payer), pytest.raises(openai.APITimeoutError):
         model.invoke("hi")
     while not server.usd_nanos:

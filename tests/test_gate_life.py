@@ -106,7 +106,7 @@ def test_a_client_of_the_users_own(server: Biller) -> None:
     with httpx2.Client(headers={"x-mine": "1"}) as client, paid_by(payer):
         ChatOpenAI(
             model="gpt-5.1", base_url=f"{server.url}/v1", api_key=KEY, max_tokens=500, http_client=client
-        ).invoke("hi")  # fmt: skip
+        ).invoke("hi")
     assert ledger.reading("a")["usd_nanos"] == server.usd_nanos > 0
 
 
@@ -183,8 +183,10 @@ def test_a_background_response_is_settled_when_it_is_done() -> None:
 
     def answer(request: httpx2.Request) -> httpx2.Response:
         status = next(states)
-        return httpx2.Response(200, json={"id": "r1", "status": status, "model": "gpt-5.1",
-                                          "usage": usage if status == "completed" else None})  # fmt: skip
+        return httpx2.Response(
+            200,
+            json={"id": "r1", "status": status, "model": "gpt-5.1", "usage": usage if status == "completed" else None},
+        )
 
     ledger, payer = account()
     with httpx2.Client(transport=httpx2.MockTransport(answer)) as client, paid_by(payer):
@@ -264,9 +266,7 @@ def test_two_event_loops_in_one_process(server: Biller) -> None:
     async def many() -> None:
         async with httpx2.AsyncClient() as client:
             with paid_by(payer):
-                await asyncio.gather(
-                    *(client.post(f"{server.url}/v1/chat/completions", json=body) for _ in range(50))
-                )  # fmt: skip
+                await asyncio.gather(*(client.post(f"{server.url}/v1/chat/completions", json=body) for _ in range(50)))
 
     threads = [threading.Thread(target=asyncio.run, args=(many(),)) for _ in range(2)]
     for thread in threads:

@@ -466,12 +466,13 @@ def test_anthropics_prompt_cache_is_used_behind_us(mode: str) -> None:
     """Its middleware asks what kind of model it is."""
     with simulated(Turn(text="It is done.")) as server:
         built = create_agent(
-            ADAPTIVE.chat(server), [],
+            ADAPTIVE.chat(server),
+            [],
             middleware=[
                 *([AdaptiveThinking(budget=Budget(calls=9))] if mode == "with us" else []),
                 AnthropicPromptCachingMiddleware(),
             ],
-        )  # fmt: skip
+        )
         built.invoke(ASK)
         assert "cache_control" in str(server.bill.bodies[0])
 

@@ -171,8 +171,10 @@ class Streaming(ScriptedModel):
         usage = message.usage_metadata
         if self.fault == "overrun":
             usage = {"input_tokens": 10, "output_tokens": 10**6, "total_tokens": 10 + 10**6}
-        calls = [{"name": c["name"], "args": "{}", "id": c["id"], "index": 0, "type": "tool_call_chunk"}
-                 for c in message.tool_calls]  # fmt: skip
+        calls = [
+            {"name": c["name"], "args": "{}", "id": c["id"], "index": 0, "type": "tool_call_chunk"}
+            for c in message.tool_calls
+        ]
         chunk = AIMessageChunk(content=message.content, tool_call_chunks=calls, usage_metadata=usage)
         yield ChatGenerationChunk(message=chunk)
 

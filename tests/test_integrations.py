@@ -67,8 +67,11 @@ def _ollama(body: dict[str, Any], thought: int) -> dict[str, Any]:
 
 
 REPLIES: dict[str, Callable[[dict[str, Any], int], dict[str, Any]]] = {
-    "generateContent": _gemini, "/converse": _converse, "/api/chat": _ollama, "/chat/completions": _openai_like,
-}  # fmt: skip
+    "generateContent": _gemini,
+    "/converse": _converse,
+    "/api/chat": _ollama,
+    "/chat/completions": _openai_like,
+}
 
 
 @dataclass

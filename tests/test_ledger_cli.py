@@ -47,8 +47,11 @@ def rheostat(*arguments: str, code: int = 0) -> str:
 def test_show(file: Path) -> None:
     [row] = json.loads(rheostat("show", str(file), "--by", "model", "--json"))
     assert (row["name"], row["settled_usd_nanos"], row["unknown_calls"], row["held_calls"]) == (
-        "gpt-6-sol", 5_000_000, 1, 1,
-    )  # fmt: skip
+        "gpt-6-sol",
+        5_000_000,
+        1,
+        1,
+    )
     days = list(csv.DictReader(io.StringIO(rheostat("show", str(file), "--by", "day", "--csv"))))
     assert [day["name"] for day in days] == ["2026-05-28"]
     assert "$0.005" in rheostat("show", str(file))

@@ -35,8 +35,10 @@ CAP_NANOS = 60_000
 def start(address: str, seed: int, rounds: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, WORKER, address, str(seed), str(rounds)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def run_together(

@@ -27,9 +27,11 @@ HISTORIES = int(os.environ.get("RHEOSTAT_HISTORIES", "0"))
 
 def histories(number: int) -> settings:
     return settings(
-        max_examples=HISTORIES or number, stateful_step_count=STEPS, deadline=None,
+        max_examples=HISTORIES or number,
+        stateful_step_count=STEPS,
+        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.no_cover  # it would take three times as long

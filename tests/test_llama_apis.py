@@ -103,9 +103,14 @@ def test_responses(local: Endpoint, generated: list[int], streaming: bool) -> No
 def test_messages(local: Endpoint, generated: list[int], streaming: bool) -> None:
     chat: Any = local.chat
     model = ChatAnthropic(
-        model_name=chat.model_name, base_url=str(chat.openai_api_base).removesuffix("/v1"), timeout=60, stop=None,
-        api_key=SecretStr(chat.openai_api_key.get_secret_value()), max_retries=2, streaming=streaming,
-    )  # fmt: skip
+        model_name=chat.model_name,
+        base_url=str(chat.openai_api_base).removesuffix("/v1"),
+        timeout=60,
+        stop=None,
+        api_key=SecretStr(chat.openai_api_key.get_secret_value()),
+        max_retries=2,
+        streaming=streaming,
+    )
     for number in range(REQUESTS // 2):
         cap = CAPS[number % len(CAPS)]
         thinking = {"type": "enabled", "budget_tokens": cap}

@@ -26,9 +26,15 @@ from rheostat.local.store import verified
 
 CONTENT = b"GGUF" + bytes(range(256)) * 20_000
 MODEL = LocalModel(
-    name="toy", file="toy.gguf", size_bytes=len(CONTENT), sha256=hashlib.sha256(CONTENT).hexdigest(),
-    hub_url="http://127.0.0.1:9/toy.gguf", wheels=("no-such-package-of-ours==0",), licence="-", note="",
-)  # fmt: skip
+    name="toy",
+    file="toy.gguf",
+    size_bytes=len(CONTENT),
+    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    hub_url="http://127.0.0.1:9/toy.gguf",
+    wheels=("no-such-package-of-ours==0",),
+    licence="-",
+    note="",
+)
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ both = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
         ([Plan(broken=True)], 1, 0, False),  # billed, and no answer: its usage is read all the same
         ([Plan(usage=False)], 0, 1, True),  # answered, but nobody says what it cost
     ],
-)  # fmt: skip
+)
 def test_every_attempt_is_accounted_for(
     plans: list[Plan], settled_calls: int, unknown_calls: int, answered: bool, asynchronous: bool
 ) -> None:

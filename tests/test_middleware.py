@@ -227,9 +227,8 @@ def test_a_subagent_as_a_tool(api: Api, run: Runner) -> None:
     with simulated(outer_call, call(), Turn(text="6"), DONE) as server:
         case = Case(api, server)
         inner = create_agent(
-            api.chat(server), [multiply],
-            middleware=[AdaptiveThinking(budget=Budget(usd="10"), endpoint=case.endpoint)],
-        )  # fmt: skip
+            api.chat(server), [multiply], middleware=[AdaptiveThinking(budget=Budget(usd="10"), endpoint=case.endpoint)]
+        )
 
         @tool
         def ask_expert(question: str) -> str:

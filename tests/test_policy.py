@@ -127,9 +127,14 @@ def test_every_decision_is_made_and_the_loop_ends(
 ) -> None:  # fmt: skip
     progress = Progress(rounds=rounds, samples=samples, votes=Votes.count(keys), starved=starved, failed=failed)
     said = decide(
-        progress, asked=asked, verified=verified, votable=votable, can_think_more=more, has_other_model=other,
+        progress,
+        asked=asked,
+        verified=verified,
+        votable=votable,
+        can_think_more=more,
+        has_other_model=other,
         caps=Caps(max_rounds=5),
-    )  # fmt: skip
+    )
     assert said.why
     if rounds >= 5:
         assert said.action == "stop"

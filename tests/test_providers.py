@@ -45,17 +45,21 @@ def anthropic(model: str) -> Endpoint:
         (openai("gpt-5.1", use_responses_api=True), "low", 2048, {"reasoning": {"effort": "low"}}),
         (openai("gpt-4o"), "none", 0, {"max_tokens": 100}),  # no reasoning model: two-phase thinking
         (
-            anthropic("claude-opus-5-5"), "medium", 8192,
+            anthropic("claude-opus-5-5"),
+            "medium",
+            8192,
             {"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}, "max_tokens": 8292},
         ),
         (
-            anthropic("claude-sonnet-4-5"), "medium", 4096,
+            anthropic("claude-sonnet-4-5"),
+            "medium",
+            4096,
             {"thinking": {"type": "enabled", "budget_tokens": 4096}, "max_tokens": 4196},
         ),
         (anthropic("claude-sonnet-4-5"), "none", 0, {"thinking": {"type": "disabled"}, "max_tokens": 100}),
         (anthropic("claude-sonnet-4-5"), "low", 500, {"thinking": {"type": "disabled"}}),
     ],
-)  # fmt: skip
+)
 def test_a_plan_becomes_the_providers_own_settings(at: Endpoint, effort: str, thinking: int, sent: dict) -> None:
     settings = at.dial.encode(plan(effort, thinking), "whole", temperature=None, schema=None)
     assert sent.items() <= settings.kwargs.items()
@@ -117,12 +121,14 @@ def test_usage_by_kind_whatever_the_tier_is_called() -> None:
     message = AIMessage(
         content="x",
         usage_metadata={
-            "input_tokens": 100, "output_tokens": 50, "total_tokens": 150,
+            "input_tokens": 100,
+            "output_tokens": 50,
+            "total_tokens": 150,
             "input_token_details": {"flex_cache_read": 30},
             "output_token_details": {"flex_reasoning": 40},
         },
         response_metadata={"finish_reason": "length"},
-    )  # fmt: skip
+    )
     reply = reply_from(message, Settings({}, 50, 50))
     assert reply.cut
     assert reply.spend is not None

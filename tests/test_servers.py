@@ -59,14 +59,18 @@ def models(owner: str, **more: Any) -> dict[str, Any]:
             {
                 **models("llamacpp"),
                 "/props": {
-                    "build_info": "b1", "chat_template": "<think>", "default_generation_settings": {"n_ctx": 8192},
+                    "build_info": "b1",
+                    "chat_template": "<think>",
+                    "default_generation_settings": {"n_ctx": 8192},
                 },
             },
-            "llama.cpp", "b1", 8192,
+            "llama.cpp",
+            "b1",
+            8192,
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
-)  # fmt: skip
+)
 def test_a_server_is_told_apart(pages: dict[str, Any], kind: str, version: str, context: int | None) -> None:
     with answering(pages) as url:
         found = inspect_server(url)
@@ -89,7 +93,8 @@ def test_what_is_no_server_is_refused(pages: dict[str, Any]) -> None:
     ("kind", "on", "off"),
     [
         (
-            "vllm", {"thinking_token_budget": 128, "chat_template_kwargs": {"enable_thinking": True}},
+            "vllm",
+            {"thinking_token_budget": 128, "chat_template_kwargs": {"enable_thinking": True}},
             {"chat_template_kwargs": {"enable_thinking": False}},
         ),
         (
@@ -100,7 +105,7 @@ def test_what_is_no_server_is_refused(pages: dict[str, Any]) -> None:
         ("nim", {"nvext": {"max_thinking_tokens": 128}}, {"chat_template_kwargs": {"enable_thinking": False}}),
         ("ollama", {"reasoning_effort": "low"}, {"reasoning_effort": "none"}),
     ],
-)  # fmt: skip
+)
 def test_what_a_server_is_sent(kind: str, on: dict[str, Any], off: dict[str, Any]) -> None:
     dial = ServerDial("m", SERVERS[kind])
     plan = ThinkingPlan(effort=Effort.low, thinking_tokens=128, answer_tokens=100)

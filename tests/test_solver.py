@@ -160,9 +160,11 @@ def test_no_budget_is_ever_passed(cap: int, words: int, asked: str) -> None:
     model = ScriptedModel(script=lambda *_: Said(text=" ".join(["7"] * words), input_tokens=12))
     ledger = MemoryLedger()
     try:
-        result = build_solver(model, budget=Budget(tokens=cap), effort=asked, ledger=ledger).compile().invoke(
-            {"question": QUESTION}
-        )  # fmt: skip
+        result = (
+            build_solver(model, budget=Budget(tokens=cap), effort=asked, ledger=ledger)
+            .compile()
+            .invoke({"question": QUESTION})
+        )
     except BudgetExceeded:
         assert model.billed.tokens == 0
     else:

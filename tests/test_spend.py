@@ -238,9 +238,11 @@ def test_a_node_timeout_leaves_the_call_unknown_and_the_retry_pays_for_itself() 
     ledger = MemoryLedger()
     graph = StateGraph(Shared)
     graph.add_node(
-        "solve", solver(ScriptedModel(script=slow), ledger=ledger).compile(),
-        timeout=0.4, retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01),
-    )  # fmt: skip
+        "solve",
+        solver(ScriptedModel(script=slow), ledger=ledger).compile(),
+        timeout=0.4,
+        retry_policy=RetryPolicy(max_attempts=2, initial_interval=0.01),
+    )
     graph.add_edge(START, "solve")
     graph.add_edge("solve", END)
     result = in_loop(graph.compile().ainvoke({"question": QUESTION}, {"configurable": {"thread_id": "t"}}))

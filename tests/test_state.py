@@ -135,9 +135,11 @@ def test_an_interrupted_run_of_an_older_checkpoint_can_be_resumed() -> None:
     versions.pop("rheostat")
     parent: Any = kept.parent_config or CONFIG
     saver.put(
-        {"configurable": {**parent["configurable"], "checkpoint_ns": ""}}, kept.checkpoint, kept.metadata,
+        {"configurable": {**parent["configurable"], "checkpoint_ns": ""}},
+        kept.checkpoint,
+        kept.metadata,
         {name: versions[name] for name in old},
-    )  # fmt: skip
+    )
     assert "__interrupt__" in paused
     result = graph.invoke(Command(resume="go on"), CONFIG)
     assert read(result)["run"]["account"] == now["run"]["account"]

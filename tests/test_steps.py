@@ -34,9 +34,11 @@ def ledgers(kind: str, folder: Path, request: pytest.FixtureRequest) -> Any:
 
 def agent(api: Api, server: Any, ledger: Any) -> Any:
     thinking = AdaptiveThinking(
-        budget=Budget(usd="5"), ledger=ledger, effort="high",
+        budget=Budget(usd="5"),
+        ledger=ledger,
+        effort="high",
         endpoint=lambda chat: endpoint_for(chat, provider=api.provider),
-    )  # fmt: skip
+    )
     return create_agent(api.chat(server, max_retries=2), middleware=[thinking])
 
 

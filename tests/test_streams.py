@@ -21,8 +21,10 @@ from wire import ADAPTIVE, CHAT, RESPONSE, simulated
 
 ASK: Any = {"messages": [HumanMessage("Look at 1, then say what is there.")]}
 SETTINGS: dict[str, dict[str, Any]] = {
-    "on": {}, "off": {"disable_streaming": True}, "off with tools": {"disable_streaming": "tool_calling"},
-}  # fmt: skip
+    "on": {},
+    "off": {"disable_streaming": True},
+    "off with tools": {"disable_streaming": "tool_calling"},
+}
 
 
 @tool
@@ -69,9 +71,11 @@ class Pieces(Whole):
         for number, word in enumerate(words):
             last = number == len(words) - 1
             piece = AIMessageChunk(
-                word if last else f"{word} ", tool_call_chunks=calls if last else [], id="r",
+                word if last else f"{word} ",
+                tool_call_chunks=calls if last else [],
+                id="r",
                 usage_metadata=said.usage_metadata if last else None,
-            )  # fmt: skip
+            )
             if run_manager is not None:
                 run_manager.on_llm_new_token(piece.text, chunk=ChatGenerationChunk(message=piece))
             yield ChatGenerationChunk(message=piece)

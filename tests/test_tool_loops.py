@@ -53,9 +53,11 @@ def broken(name: str = "look", args: str = '{"at": ', id_: str = "b1", **more: A
 
 def by_middleware(model: Any, tools: Sequence[BaseTool]) -> Any:
     return create_agent(
-        model, list(tools), middleware=[AdaptiveThinking(budget=BUDGET, correct_tools=True, most_result_chars=2_000)],
+        model,
+        list(tools),
+        middleware=[AdaptiveThinking(budget=BUDGET, correct_tools=True, most_result_chars=2_000)],
         checkpointer=InMemorySaver(),
-    )  # fmt: skip
+    )
 
 
 def by_builder(model: Any, tools: Sequence[BaseTool]) -> Any:
@@ -240,9 +242,11 @@ def test_calls_that_were_never_answered_are_closed_before_they_are_sent(build: B
     two = calls(("look", {"at": 1}, "c1"), ("look", {"at": 2}, "c2"))
     answered = ToolMessage("place 1", tool_call_id="c1")
     history: list[Any] = {
-        "at the end": [two], "in the middle": [two, AIMessage("Hm.")], "one of two": [two, answered],
+        "at the end": [two],
+        "in the middle": [two, AIMessage("Hm.")],
+        "one of two": [two, answered],
         "malformed": [broken(id_="c1")],
-    }[where]  # fmt: skip
+    }[where]
     ask = [HumanMessage("look"), *history, HumanMessage("Go on.")]
     result, model = ran(build, run, [look], "Done.", ask=ask)
     assert result["messages"][-1].text == "Done."

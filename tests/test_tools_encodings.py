@@ -126,9 +126,14 @@ def test_a_crowded_repository_shows_its_sources(crowded: Path) -> None:
     workspace = Workspace(crowded)
     listing = use(workspace, "list_files").splitlines()
     assert [line.split(" (")[0] for line in listing] == [
-        ".gitignore", "kept.log", "src/app/main.py", "src/app/util.py", "sub/.gitignore", "tests/fixtures/",
+        ".gitignore",
+        "kept.log",
+        "src/app/main.py",
+        "src/app/util.py",
+        "sub/.gitignore",
+        "tests/fixtures/",
         "tests/test_main.py",
-    ]  # fmt: skip
+    ]
     assert "tests/fixtures/ (400 files: .json)" in listing
     found = use(workspace, "search", text="def util")
     assert found == "src/app/util.py:1: def util(): ..."

@@ -302,10 +302,13 @@ def test_where_a_diff_puts_lines(kind: str, last: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("Title\n=====\ntext\n", "Other\n=====\ntext\n"), ("Title\n=======\ntext\n", "Title\n=======\nmore\n"),
-     ("<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n", "b\n")],
+    [
+        ("Title\n=====\ntext\n", "Other\n=====\ntext\n"),
+        ("Title\n=======\ntext\n", "Title\n=======\nmore\n"),
+        ("<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n", "b\n"),
+    ],
     ids=["shorter", "as long", "a conflict to resolve"],
-)  # fmt: skip
+)
 def test_what_looks_like_a_divider(old: str, new: str, tmp_path: Path) -> None:
     (tmp_path / "a.md").write_text(f"first\n{old}last\n")
     Workspace(tmp_path).apply(edits_of(block("a.md", search(old, new), ""), ["a.md"]))

@@ -50,8 +50,11 @@ def test_the_thought_ends_at_its_cap(chat: ChatTransformers, cap: int, answer: i
 
 def test_a_greedy_model_that_never_ends_is_closed_at_exactly_the_cap(chat: ChatTransformers) -> None:
     assert [counted(chat.invoke("2 + 2?", thinking_tokens=cap, max_tokens=5)) for cap in (0, 1, 5, 20)] == [
-        (0, 6), (1, 8), (5, 12), (20, 27),
-    ]  # fmt: skip
+        (0, 6),
+        (1, 8),
+        (5, 12),
+        (20, 27),
+    ]
 
 
 def test_an_end_that_comes_too_early_becomes_wait(chat: ChatTransformers, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,10 +65,14 @@ def test_a_provider_bills_what_it_reports() -> None:
 def test_running_usage_is_the_last_and_not_the_sum(last: str) -> None:
     wire = Wire(None, tokens=10**6)
     chunks = [
-        {"id": "r", "model": "m", "choices": [{"index": 0, "delta": {"content": "hm"}, "finish_reason": end}],
-         "usage": {"prompt_tokens": 20, "completion_tokens": count, "total_tokens": 20 + count}}
+        {
+            "id": "r",
+            "model": "m",
+            "choices": [{"index": 0, "delta": {"content": "hm"}, "finish_reason": end}],
+            "usage": {"prompt_tokens": 20, "completion_tokens": count, "total_tokens": 20 + count},
+        }
         for count, end in ((1, None), (40, None), (90, "stop"))
-    ]  # fmt: skip
+    ]
     if last == "without":
         chunks.append({**chunks[-1], "choices": []})
     content = sse(*chunks, "[DONE]")

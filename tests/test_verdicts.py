@@ -217,9 +217,12 @@ def test_tests_of_which_nothing_would_run_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("tests", "code"),
-    [(tests, code.replace("return", "return None #")) for name, (tests, code) in REAL.items() if "return" in code
-     and name not in ("a dataclass with methods", "its signature")],
-)  # fmt: skip
+    [
+        (tests, code.replace("return", "return None #"))
+        for name, (tests, code) in REAL.items()
+        if "return" in code and name not in ("a dataclass with methods", "its signature")
+    ],
+)
 def test_wrong_code_fails_in_a_real_interpreter(tests: str, code: str) -> None:
     verdict = PythonTests(tests).check(code)
     assert verdict.passed is False
@@ -261,9 +264,12 @@ def test_honest_code_passes(tests: str, code: str) -> None:
 
 @pytest.mark.parametrize(
     ("tests", "code"),
-    [(tests, code.replace("return", "return None #")) for name, (tests, code) in HONEST.items() if "return" in code
-     and name not in ("none", "not", "a dataclass", "a builtin that the tests don't use")],
-)  # fmt: skip
+    [
+        (tests, code.replace("return", "return None #"))
+        for name, (tests, code) in HONEST.items()
+        if "return" in code and name not in ("none", "not", "a dataclass", "a builtin that the tests don't use")
+    ],
+)
 def test_wrong_code_fails(tests: str, code: str) -> None:
     assert PythonTests(tests).check(code).passed is False
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LanguageModelInput, ModelProfile
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableMap, RunnableSequence
@@ -97,10 +97,9 @@ class ThinkingChatModel(BaseChatModel):
             said = f"{', '.join(sorted(unknown))} belong to the model within: give them to it; here they do nothing"
             warnings.warn(said, SettingWarning, stacklevel=2)
         super().__init__(**fields)
-        models = [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
         self.stepper = Stepper.read(
             budget=self.budget,
-            models=models,
+            models=self._resolved,
             effort=self.effort,
             ledger=self.ledger,
             account=self.account,
@@ -115,8 +114,10 @@ class ThinkingChatModel(BaseChatModel):
         self.account_id = f"model/{uuid.uuid4().hex}"
         ledger.open(Account(self.account_id, self.budget, self.account))
         if self.profile is None:
-            profile: ModelProfile | None = models[0].chat.profile
-            self.profile = profile
+            self.profile = self.endpoint.chat.profile
+
+    def _resolved(self) -> list[Endpoint]:
+        return [resolve(one) for one in (self.model, *models_of(self.escalate_to))]
 
     @property
     def endpoint(self) -> Endpoint:

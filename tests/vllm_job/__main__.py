@@ -42,8 +42,10 @@ def serving(python: str, folder: str) -> Iterator[str]:
     with log.open("w") as out:
         process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(port), *settings],
-            stdout=out, stderr=subprocess.STDOUT, env=environment,
-        )  # fmt: skip
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+        )
         try:
             started = time.monotonic()
             while True:

@@ -35,11 +35,19 @@ def main(folder: str) -> None:
     tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
     config = Qwen3Config(
-        vocab_size=((len(tokenizer) + 63) // 64) * 64, hidden_size=128, intermediate_size=256, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=4096,
-        tie_word_embeddings=True, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+        vocab_size=((len(tokenizer) + 63) // 64) * 64,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        max_position_embeddings=4096,
+        tie_word_embeddings=True,
+        eos_token_id=tokenizer.eos_token_id,
+        bos_token_id=None,
         pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+    )
     Qwen3ForCausalLM(config).to(torch.float32).save_pretrained(folder)
 
 

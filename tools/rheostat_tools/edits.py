@@ -13,25 +13,36 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePosixPath
 
 from rheostat_tools.changes import Edit, Insert, Refused, Replace, Whole
-from rheostat_tools.fences import (
-    Block,
-    blocks,
-    is_python,
-    path_above,
-    path_in_comment,
-    path_in_info,
-    without_thoughts,
-)  # fmt: skip
+from rheostat_tools.fences import Block, blocks, is_python, path_above, path_in_comment, path_in_info, without_thoughts
 from rheostat_tools.hunks import diff, holds_searches, is_diff, searches, starts_diff
 from rheostat_tools.outline import parses
 
 __all__ = ["Edit", "Insert", "Refused", "Replace", "Whole", "edits_of"]
 
 _DIFFS = frozenset({"diff", "patch", "udiff"})
-_TYPED = frozenset({
-    "bash", "sh", "shell", "console", "zsh", "shell-session", "terminal", "powershell", "cmd", "pycon", "pytb",
-    "python-repl", "output", "out", "stdout", "stderr", "log", "text-output", "traceback",
-})  # fmt: skip
+_TYPED = frozenset(
+    {
+        "bash",
+        "sh",
+        "shell",
+        "console",
+        "zsh",
+        "shell-session",
+        "terminal",
+        "powershell",
+        "cmd",
+        "pycon",
+        "pytb",
+        "python-repl",
+        "output",
+        "out",
+        "stdout",
+        "stderr",
+        "log",
+        "text-output",
+        "traceback",
+    }
+)
 _TYPED_SUFFIXES = (".sh", ".bash", ".zsh", ".md", ".txt", ".rst", ".log", ".ps1", ".bat")
 """What is typed or comes out is a file only where its name says so."""
 

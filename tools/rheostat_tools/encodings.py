@@ -74,9 +74,11 @@ class FileText:
         """
         new = new.replace("\r\n", "\n")
         if self.text and new:
-            new = new.rstrip("\n") + "\n" * max(1, len(new) - len(new.rstrip("\n"))) if self.text[-1] == "\n" else (
-                new.removesuffix("\n")
-            )  # fmt: skip
+            new = (
+                new.rstrip("\n") + "\n" * max(1, len(new) - len(new.rstrip("\n")))
+                if self.text[-1] == "\n"
+                else (new.removesuffix("\n"))
+            )
         start = _common(self.text, new)
         most = min(len(self.text), len(new)) - start
         tail = min(most, _common(self.text[::-1], new[::-1]))

@@ -10,9 +10,9 @@ import pathspec
 
 __all__ = ["CACHES", "Ours", "is_environment", "overview"]
 
-CACHES = frozenset({
-    "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache", ".tox", ".nox", ".eggs",
-})  # fmt: skip
+CACHES = frozenset(
+    {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache", ".tox", ".nox", ".eggs"}
+)
 """Directories that programs fill for themselves."""
 
 _ENVIRONMENTS = frozenset({".git", ".hg", ".svn", "node_modules", "site-packages", ".venv", "venv"})

@@ -102,7 +102,8 @@ def outline(text: str) -> Outline | None:
         hollow=frozenset(name for name, body in bodies.items() if all(map(_is_ellipsis, body))),
         empty=frozenset(name for name, body in bodies.items() if all(map(_says_nothing, body))),
         long=frozenset(
-            name for name, body in bodies.items()
+            name
+            for name, body in bodies.items()
             if body and (body[-1].end_lineno or 0) - body[0].lineno >= _REAL_BODY_LINES
         ),
         globals_used=frozenset(_globals_used(text)),
@@ -112,7 +113,7 @@ def outline(text: str) -> Outline | None:
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
         ),
         last=_last(tree),
-    )  # fmt: skip
+    )
 
 
 def _tree(text: str) -> ast.Module | None:

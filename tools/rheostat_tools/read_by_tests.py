@@ -15,15 +15,28 @@ from pathlib import Path
 
 __all__ = ["TEST_FOLDERS", "ReadByTests", "folders_of_tests"]
 
-TEST_FOLDERS = frozenset({
-    "test", "tests", "__tests__", "fixtures", "testdata", "test_data", "snapshots", "__snapshots__",
-})  # fmt: skip
+TEST_FOLDERS = frozenset(
+    {"test", "tests", "__tests__", "fixtures", "testdata", "test_data", "snapshots", "__snapshots__"}
+)
 """Folders in which all is the tests' own, whatever it is."""
 
-_DATA_FOLDERS = frozenset({
-    "samples", "sample", "cases", "golden", "goldens", "expected", "data", "inputs", "input", "outputs", "output",
-    "snippets", "corpus",
-})  # fmt: skip
+_DATA_FOLDERS = frozenset(
+    {
+        "samples",
+        "sample",
+        "cases",
+        "golden",
+        "goldens",
+        "expected",
+        "data",
+        "inputs",
+        "input",
+        "outputs",
+        "output",
+        "snippets",
+        "corpus",
+    }
+)
 _LIKE_TESTS = re.compile(r"specs?|testing|e2e|tests?[_-].+|.+[_-]tests?|(?:unit|integration|functional)(?:tests?)?")
 """Names of folders that are the tests' own if a test lies in them."""
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
@@ -88,9 +101,10 @@ class ReadByTests:
         imported = {os.path.dirname(name).casefold() for name in self._imported_by_tests}
         self._folders = [folder for folder in self._all_folders if _ends(folder, said) and not _holds(folder, code)]
         self._of_data = [
-            folder for folder in self._all_folders
+            folder
+            for folder in self._all_folders
             if folder.rpartition("/")[2] in _DATA_FOLDERS and _ends(folder, said) and folder not in imported
-        ]  # fmt: skip
+        ]
 
     def reads(self, path: str) -> bool:
         """Whether a file that is no module is named in a test, by itself, a pattern or its folder.

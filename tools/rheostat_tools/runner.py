@@ -230,9 +230,13 @@ class _Run:
             with temporary_directory("rheostat-tree-") as place:
                 shows = self.start.lay_out(place, self.changes, bare=self.bare)
                 running = Running(
-                    words, shows, directory=place if self.bare else self.start.root, limits=self.limits,
-                    sandbox=self.kind, variables={} if self.plugins or not pytest else _NO_PLUGINS,
-                )  # fmt: skip
+                    words,
+                    shows,
+                    directory=place if self.bare else self.start.root,
+                    limits=self.limits,
+                    sandbox=self.kind,
+                    variables={} if self.plugins or not pytest else _NO_PLUGINS,
+                )
                 with running:
                     ended = running.watch(take)
             report.end()
@@ -252,11 +256,18 @@ class _Run:
         arguments = [each for each in arguments if not _SIDE_BY_SIDE.fullmatch(each)]
         with temporary_directory("rheostat-tree-") as place:
             return examine(
-                self.start.lay_out(place, self.changes, bare=self.bare), root=place if self.bare else self.start.root,
-                own=self.start.own, python=python, root_on_path=as_module, limits=self.limits, sandbox=self.kind,
-                arguments=[*arguments, "-p", "no:cacheprovider", "-p", "no:xdist"], output=output,
-                variables={} if self.plugins else _NO_PLUGINS, stop=stop,
-            )  # fmt: skip
+                self.start.lay_out(place, self.changes, bare=self.bare),
+                root=place if self.bare else self.start.root,
+                own=self.start.own,
+                python=python,
+                root_on_path=as_module,
+                limits=self.limits,
+                sandbox=self.kind,
+                arguments=[*arguments, "-p", "no:cacheprovider", "-p", "no:xdist"],
+                output=output,
+                variables={} if self.plugins else _NO_PLUGINS,
+                stop=stop,
+            )
 
 
 def _idle_core() -> bool:

@@ -34,25 +34,111 @@ _SHORTENED_LINES = 8
 _COMMENT = re.compile(r"\s*(?:pass\b|\.{3}|…)?\s*(?:#|//|/\*|<!--|--|;)\s*(.*?)\s*(?:\*/|-->)?\s*")
 _DOTS = re.compile(r"\s*(?:\.{3}|…)\s*(?:\(?(?:the )?(?:rest|remaining|existing|previous|other|unchanged|same)\b.*)?")
 _MOST_COMMENT_CHARS = 200
-_GONE = frozenset({
-    "unchanged", "unmodified", "untouched", "omitted", "elided", "snip", "snipped", "truncated", "brevity",
-    "unverändert",
-})  # fmt: skip
+_GONE = frozenset(
+    {
+        "unchanged",
+        "unmodified",
+        "untouched",
+        "omitted",
+        "elided",
+        "snip",
+        "snipped",
+        "truncated",
+        "brevity",
+        "unverändert",
+    }
+)
 _REST = frozenset({"rest", "remaining", "remainder", "existing", "everything"})
-_THINGS = frozenset({
-    "code", "file", "function", "functions", "method", "methods", "class", "classes", "body", "implementation",
-    "logic", "module",
-})  # fmt: skip
-_STAYS = frozenset({
-    "stay", "stays", "remain", "remains", "same", "keep", "kept", "leave", "left", "continues", "bleibt",
-    "bleiben", "gleich",
-})  # fmt: skip
-_BETWEEN = frozenset({
-    "the", "of", "all", "your", "is", "are", "as", "it", "they", "was", "were", "in", "from", "to", "and", "or",
-    "for", "this", "that", "here", "a", "with", "go", "goes", "more", "no", "not", "any", "previous", "original",
-    "other", "others", "else", "before", "import", "imports", "helper", "helpers", "constant", "constants", "test",
-    "tests", "script", "definitions", "be", "exactly", "just", "needed", "shown", "der", "die", "das", "wie",
-})  # fmt: skip
+_THINGS = frozenset(
+    {
+        "code",
+        "file",
+        "function",
+        "functions",
+        "method",
+        "methods",
+        "class",
+        "classes",
+        "body",
+        "implementation",
+        "logic",
+        "module",
+    }
+)
+_STAYS = frozenset(
+    {
+        "stay",
+        "stays",
+        "remain",
+        "remains",
+        "same",
+        "keep",
+        "kept",
+        "leave",
+        "left",
+        "continues",
+        "bleibt",
+        "bleiben",
+        "gleich",
+    }
+)
+_BETWEEN = frozenset(
+    {
+        "the",
+        "of",
+        "all",
+        "your",
+        "is",
+        "are",
+        "as",
+        "it",
+        "they",
+        "was",
+        "were",
+        "in",
+        "from",
+        "to",
+        "and",
+        "or",
+        "for",
+        "this",
+        "that",
+        "here",
+        "a",
+        "with",
+        "go",
+        "goes",
+        "more",
+        "no",
+        "not",
+        "any",
+        "previous",
+        "original",
+        "other",
+        "others",
+        "else",
+        "before",
+        "import",
+        "imports",
+        "helper",
+        "helpers",
+        "constant",
+        "constants",
+        "test",
+        "tests",
+        "script",
+        "definitions",
+        "be",
+        "exactly",
+        "just",
+        "needed",
+        "shown",
+        "der",
+        "die",
+        "das",
+        "wie",
+    }
+)
 """Words of a comment that stands for lines: `(other functions remain the same)`."""
 
 
@@ -256,5 +342,7 @@ def _read_by(read: Callable[[str], Any]) -> Callable[[str], bool]:
 
 
 _READERS: dict[str, Callable[[str], bool]] = {
-    ".py": parses, ".json": _read_by(json.loads), ".toml": _read_by(tomllib.loads),
-}  # fmt: skip
+    ".py": parses,
+    ".json": _read_by(json.loads),
+    ".toml": _read_by(tomllib.loads),
+}

@@ -40,8 +40,13 @@ _REPORT_SHARE = 0.15
 """Of the budget, kept back for the outline that is made again and for the report."""
 _GENEROSITY = 1.5
 """An even share of what is left is too little for the hard steps; easy ones give back what they don't need."""
-_LIMITS = {"usd_nanos": "usd", "tokens": "tokens", "output_tokens": "output_tokens",
-           "thinking_tokens": "thinking_tokens", "calls": "calls"}  # fmt: skip
+_LIMITS = {
+    "usd_nanos": "usd",
+    "tokens": "tokens",
+    "output_tokens": "output_tokens",
+    "thinking_tokens": "thinking_tokens",
+    "calls": "calls",
+}
 
 
 class Outline(BaseModel):
@@ -82,9 +87,14 @@ class _Plan:
     """The nodes."""
 
     def __init__(
-        self, nodes: AgentNodes, chat: BaseChatModel, tools: Sequence[BaseTool | Callable[..., Any]],
-        endpoint: Endpoint, check_in: Sequence[float], options: dict[str, Any],
-    ) -> None:  # fmt: skip
+        self,
+        nodes: AgentNodes,
+        chat: BaseChatModel,
+        tools: Sequence[BaseTool | Callable[..., Any]],
+        endpoint: Endpoint,
+        check_in: Sequence[float],
+        options: dict[str, Any],
+    ) -> None:
         self.nodes, self.core, self._chat, self._tools = nodes, nodes.core, chat, tools
         self._endpoint, self._check_in, self._options = endpoint, sorted(check_in), options
 
@@ -159,11 +169,14 @@ class _Plan:
             return {}
         answer = interrupt(
             {
-                "type": "check_in", "used": round(used, 3), "spend": run, "next": state["steps"],
+                "type": "check_in",
+                "used": round(used, 3),
+                "spend": run,
+                "next": state["steps"],
                 "done": [each["step"] for each in state["done"]],
                 "answer": '"go on", "stop", or an instruction',
             }
-        )  # fmt: skip
+        )
         if answer == "stop":
             return {"asked": [*state["asked"], *due], "steps": [], "status": "stopped"}
         said = [] if answer == "go on" else [str(answer)]

@@ -125,11 +125,17 @@ def build_coder(
     whole = edits == "whole"
     own = {"caps": Caps(answer_tokens=desk.answer_tokens())} if whole else {}
     nodes = AgentNodes(
-        endpoint, [] if whole else desk.tools(), budget=budget,
-        **{"verifier": as_verifier(desk.take if whole else desk.check, _REPLY),
-           "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
-           "most_corrections": 3 if correct else 0, **own, **options},
-    )  # fmt: skip
+        endpoint,
+        [] if whole else desk.tools(),
+        budget=budget,
+        **{
+            "verifier": as_verifier(desk.take if whole else desk.check, _REPLY),
+            "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
+            "most_corrections": 3 if correct else 0,
+            **own,
+            **options,
+        },
+    )
 
     def look(state: CoderState) -> dict[str, Any]:
         passed, told = desk.first_look(state.get("task") or "")
@@ -154,8 +160,13 @@ def build_coder(
     graph = BudgetedGraph(CoderState, input_schema=CoderInput)
     graph.add_node("look", look)
     graph.add_node("report", report)
-    for name, node in (("estimate", nodes.estimate), ("think", nodes.think), ("act", nodes.act),
-                       ("check", nodes.verify), ("correct", nodes.correct)):  # fmt: skip
+    for name, node in (
+        ("estimate", nodes.estimate),
+        ("think", nodes.think),
+        ("act", nodes.act),
+        ("check", nodes.verify),
+        ("correct", nodes.correct),
+    ):
         graph.add_node(name, node)
     graph.add_edge(START, "look")
     graph.add_conditional_edges("look", _after_look, ["report", "estimate"])

@@ -266,15 +266,26 @@ class AgentCore(RunSettings):
                 return (yield work)
             catches = (Exception,) if self.correct_tools is True else self.correct_tools
             result = yield from run_tool(
-                call, tool, work, meter=meter, account=account, messages=state.get("messages") or [], known=known,
-                most_result_chars=self.most_result_chars, catches=catches, passes=(GraphBubbleUp,),
-            )  # fmt: skip
+                call,
+                tool,
+                work,
+                meter=meter,
+                account=account,
+                messages=state.get("messages") or [],
+                known=known,
+                most_result_chars=self.most_result_chars,
+                catches=catches,
+                passes=(GraphBubbleUp,),
+            )
         failed = isinstance(result, ToolMessage) and result.status == "error"
         seconds = time.monotonic() - started
         emit(
             "correction" if failed else "tool",
-            name=call["name"], args=call["args"], text=_excerpt(result), seconds=seconds,
-        )  # fmt: skip
+            name=call["name"],
+            args=call["args"],
+            text=_excerpt(result),
+            seconds=seconds,
+        )
         return result
 
 

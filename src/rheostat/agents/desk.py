@@ -124,9 +124,11 @@ class Desk:
             return str(self._tests.invoke({"target": target}))
 
         tests = StructuredTool.from_function(
-            run_tests, description=self._tests.description, args_schema=self._tests.args_schema,
+            run_tests,
+            description=self._tests.description,
+            args_schema=self._tests.args_schema,
             metadata=self._tests.metadata,
-        )  # fmt: skip
+        )
         return [*edits, *named.values(), tests]
 
     def small(self) -> bool:
@@ -203,9 +205,13 @@ class Desk:
             return await asyncio.to_thread(work, **arguments)
 
         return StructuredTool.from_function(
-            work, awork, name=tool.name, description=tool.description, args_schema=tool.args_schema,
+            work,
+            awork,
+            name=tool.name,
+            description=tool.description,
+            args_schema=tool.args_schema,
             response_format="content_and_artifact",
-        )  # fmt: skip
+        )
 
     def first_look(self, task: str) -> tuple[bool | None, str]:
         """(the tests pass already, what the model is told: what is to be changed stands nearest to its reply).

@@ -179,6 +179,10 @@ def _sending(
     if most > _UNSTREAMED_TOKENS and getattr(model, "default_request_timeout", 0) is None:
         kwargs.setdefault("timeout", 600.0)
     return Sending(
-        model=model, messages=sent, settings=kwargs, tool_choice=settings.get("tool_choice"), alone=alone,
+        model=model,
+        messages=sent,
+        settings=kwargs,
+        tool_choice=settings.get("tool_choice"),
+        alone=alone,
         last_word=ready.last_word,
-    )  # fmt: skip
+    )

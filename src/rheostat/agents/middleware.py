@@ -117,11 +117,23 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
     ) -> None:
         super().__init__()
         self.core = AgentCore.read(
-            budget=budget, effort=effort, models=[resolve(one) for one in models_of(escalate_to)], ledger=ledger,
-            given_ledger=ledger is not None, account=account, on_limit=on_limit, on_contention=on_contention, caps=caps,
-            policy=policy, pacing=pacing, endpoint=endpoint, beside=True, correct_tools=correct_tools,
-            most_result_chars=most_result_chars, gate=gate,
-        )  # fmt: skip
+            budget=budget,
+            effort=effort,
+            models=lambda: [resolve(one) for one in models_of(escalate_to)],
+            ledger=ledger,
+            given_ledger=ledger is not None,
+            account=account,
+            on_limit=on_limit,
+            on_contention=on_contention,
+            caps=caps,
+            policy=policy,
+            pacing=pacing,
+            endpoint=endpoint,
+            beside=True,
+            correct_tools=correct_tools,
+            most_result_chars=most_result_chars,
+            gate=gate,
+        )
 
     @property
     def ledger(self) -> Ledger:
@@ -151,9 +163,13 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
             raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
         head = [request.system_message] if request.system_message else []
         response, readings, before = yield from self.core.step(
-            request.state, request.model, [*head, *request.messages], bound_kwargs(request),
-            lambda sending: send(_changed(request, sending)), _reply,
-        )  # fmt: skip
+            request.state,
+            request.model,
+            [*head, *request.messages],
+            bound_kwargs(request),
+            lambda sending: send(_changed(request, sending)),
+            _reply,
+        )
         return _with_update(response, {KEY: {**readings, "thinking": _stamp_of(response)}}, before)
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
@@ -245,8 +261,11 @@ def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:
     if system is not None:
         system, messages = messages[0], messages[1:]  # type: ignore[assignment] # the first is the one put there
     changes: dict[str, Any] = {
-        "model": sending.model, "messages": messages, "system_message": system, "model_settings": sending.settings,
-    }  # fmt: skip
+        "model": sending.model,
+        "messages": messages,
+        "system_message": system,
+        "model_settings": sending.settings,
+    }
     if sending.alone:
         changes.update(tools=[], tool_choice=None, response_format=None)
     elif sending.tool_choice is not None:

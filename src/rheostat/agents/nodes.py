@@ -125,21 +125,34 @@ class AgentNodes:
         )
         self._tools = list(self._tool_node.tools_by_name.values())
         self.core = AgentCore.read(
-            budget=budget, effort=effort, models=[resolve(one) for one in models_of(escalate_to)], ledger=ledger,
-            given_ledger=ledger is not None, account=account, on_limit=on_limit, on_contention=on_contention, caps=caps,
-            policy=policy, pacing=pacing, endpoint=lambda _: endpoint, most_result_chars=50_000,
+            budget=budget,
+            effort=effort,
+            models=lambda: [resolve(one) for one in models_of(escalate_to)],
+            ledger=ledger,
+            given_ledger=ledger is not None,
+            account=account,
+            on_limit=on_limit,
+            on_contention=on_contention,
+            caps=caps,
+            policy=policy,
+            pacing=pacing,
+            endpoint=lambda _: endpoint,
+            most_result_chars=50_000,
             tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
-        )  # fmt: skip
+        )
         self.chat = endpoint.own
         self.core.stepper(self.chat, self.core.meter)  # a missing price shows now
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
             FlowNode(name, flow)
             for name, flow in (
-                ("estimate", self._estimate), ("plan", self._plan), ("think", self._think), ("verify", self._verify),
+                ("estimate", self._estimate),
+                ("plan", self._plan),
+                ("think", self._think),
+                ("verify", self._verify),
                 ("correct", self._correct),
             )
-        )  # fmt: skip
+        )
         self.act: Runnable[Any, Any] = self._tool_node
 
     # --- the flows ------------------------------------------------------------------------------------------

@@ -102,9 +102,13 @@ def _tool_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> d
         return Verdict(True, "") if made else Verdict(False, "No tool was called. Call the one that fits, if one does.")
 
     graph = build_agent(
-        at, tools, budget=Budget(tokens=8_000, calls=6), effort=setting["effort"],
-        verifier=called if setting["correct"] else None, most_corrections=1,
-    ).compile(checkpointer=InMemorySaver(), interrupt_after=["act"])  # fmt: skip
+        at,
+        tools,
+        budget=Budget(tokens=8_000, calls=6),
+        effort=setting["effort"],
+        verifier=called if setting["correct"] else None,
+        most_corrections=1,
+    ).compile(checkpointer=InMemorySaver(), interrupt_after=["act"])
     inputs: Any = {"messages": [("user", task["question"])]}
     result = graph.invoke(inputs, {"configurable": {"thread_id": "1"}})
     return {"right": _right(made, task["gold"]), **_counts(result)}
@@ -118,9 +122,12 @@ def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> 
     body = {"max_tokens": 512, "chat_template_kwargs": {"enable_thinking": False}}  # else it may think without end
     chat = at.chat.model_copy(update={"extra_body": body})
     agent = create_agent(
-        chat, [_tool(function, made) for function in task["functions"]], middleware=ours,
-        checkpointer=InMemorySaver(), interrupt_after=["tools"],
-    )  # fmt: skip
+        chat,
+        [_tool(function, made) for function in task["functions"]],
+        middleware=ours,
+        checkpointer=InMemorySaver(),
+        interrupt_after=["tools"],
+    )
     config: Any = {"configurable": {"thread_id": str(uuid.uuid4())}}
     started = time.monotonic()
     inputs: Any = {"messages": [("user", task["question"])]}
@@ -150,9 +157,13 @@ def _bug(at: Endpoint, repository: Path, setting: dict[str, Any]) -> dict[str, A
         root = Path(there) / "repository"
         shutil.copytree(repository, root, ignore=shutil.ignore_patterns("solution.patch", "task.txt"))
         graph = build_coder(
-            at, root, budget=Budget(tokens=16_000, calls=8), command=_TEST_COMMAND, correct=setting["correct"],
+            at,
+            root,
+            budget=Budget(tokens=16_000, calls=8),
+            command=_TEST_COMMAND,
+            correct=setting["correct"],
             effort=setting["effort"],
-        ).compile()  # fmt: skip
+        ).compile()
         result = graph.invoke({"task": (repository / "task.txt").read_text(encoding="utf-8")})
     return {"right": result["status"] == "green", "unproven": result["status"] == "unproven", **_counts(result)}
 
@@ -180,8 +191,10 @@ def _table(rows: list[dict[str, Any]]) -> str:
         for setting in SETTINGS:
             some = [row for row in rows if (row["kind"], row["setting"]) == (kind, setting)]
             if some:
-                mean = {name: sum(row[name] for row in some) / len(some)
-                        for name in ("thinking_tokens", "output_tokens", "calls", "seconds")}  # fmt: skip
+                mean = {
+                    name: sum(row[name] for row in some) / len(some)
+                    for name in ("thinking_tokens", "output_tokens", "calls", "seconds")
+                }
                 right = sum(row["right"] for row in some)
                 unproven = sum(row.get("unproven", False) for row in some)
                 cells = [kind, setting, str(len(some)), f"{right} ({right / len(some):.0%})", str(unproven)]

@@ -51,8 +51,11 @@ def _say(endpoint: Endpoint, problem: Problem, way_name: WayName, temperature: f
             if row["text"] and not row["cut"]:
                 break
             thought_text = row["text"] or "…"
-            messages = [*messages, {"role": "assistant", "content": thought_text},
-                        {"role": "user", "content": finish(problem.form)}]  # fmt: skip
+            messages = [
+                *messages,
+                {"role": "assistant", "content": thought_text},
+                {"role": "user", "content": finish(problem.form)},
+            ]
         settings = dial.encode(plan, phase, temperature=temperature, schema=None)
         if (stops := way.stops(problem.form)) and phase != "think":
             settings.kwargs["stop"] = stops

@@ -58,7 +58,9 @@ def levels(model: str, usd: str, *, clamped: bool) -> str:
     ledger = MemoryLedger()
     budget = Budget(usd=usd)
     ledger.open(Account("a", budget))
-    stepper = Stepper.read(budget=budget, models=[endpoint], ledger=ledger, gate=False, effort=Effort.medium.value)
+    stepper = Stepper.read(
+        budget=budget, models=lambda: [endpoint], ledger=ledger, gate=False, effort=Effort.medium.value
+    )
     try:
         ready = drive(stepper.ready("a", [HumanMessage(QUESTION)], {"tools": [convert_to_openai_tool(bash)]}))
     except BudgetExceeded:
@@ -80,10 +82,21 @@ def replayed(used_tokens: Sequence[int]) -> Iterator[tuple[int, bool]]:
         cut = used > most
         yield most, cut
         spent = {"output_tokens": min(used, most), "input_tokens": 1, "calls": 1}
-        ledger.record(StepRecord.from_dict({
-            "id": str(number), "account": "a", "at_ms": number, "model": "m", "effort_planned": "medium",
-            "purpose": "step", "starved": cut, "most_output_tokens": most, "requests": [{"spend": spent}],
-        }))  # fmt: skip
+        ledger.record(
+            StepRecord.from_dict(
+                {
+                    "id": str(number),
+                    "account": "a",
+                    "at_ms": number,
+                    "model": "m",
+                    "effort_planned": "medium",
+                    "purpose": "step",
+                    "starved": cut,
+                    "most_output_tokens": most,
+                    "requests": [{"spend": spent}],
+                }
+            )
+        )
 
 
 def _quantile(values: Sequence[int], share: float) -> int:

@@ -65,9 +65,14 @@ class Crowd:
         reply = Said(text="yes", input_tokens=_USED_TOKENS - 1, wait=lambda: time.sleep(_SECONDS))
         endpoint, said = scripted(reply)
         model = ThinkingChatModel(
-            model=endpoint, budget=Budget(calls=1_000), ledger=self.ledger, account=self.shared, effort="none",
-            caps=Caps(answer_tokens=_ANSWER_TOKENS), on_contention=self.on_contention,
-        )  # fmt: skip
+            model=endpoint,
+            budget=Budget(calls=1_000),
+            ledger=self.ledger,
+            account=self.shared,
+            effort="none",
+            caps=Caps(answer_tokens=_ANSWER_TOKENS),
+            on_contention=self.on_contention,
+        )
         return model, said
 
     @staticmethod

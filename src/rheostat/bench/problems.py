@@ -96,10 +96,14 @@ def demo_problems() -> list[Problem]:
     ]
     words = sorted(words, key=lambda p: (int(p.id.split("-")[1]) - 1) % 3)
     code = [
-        Problem(id=f"code-{name}", level="code", tests=tests,
-                question=f"Write a Python function `{signature}` that returns {what}.")
+        Problem(
+            id=f"code-{name}",
+            level="code",
+            tests=tests,
+            question=f"Write a Python function `{signature}` that returns {what}.",
+        )
         for name, signature, what, tests in _FUNCTIONS
-    ]  # fmt: skip
+    ]
     mixed: list[Problem] = []
     for number, problem in enumerate(words):
         mixed.append(problem)
@@ -123,11 +127,13 @@ def _words(level: str, name: str) -> list[Problem]:
 def _functions() -> list[Problem]:
     return [
         Problem(
-            id=row["name"].replace("mbpp_", "mbpp-", 1), level="mbpp", tests=row["test"],
+            id=row["name"].replace("mbpp_", "mbpp-", 1),
+            level="mbpp",
+            tests=row["test"],
             question=f"Complete this Python function.\n```python\n{row['prompt'].rstrip()}\n```",
         )
         for row in _lines("mbpp-50.jsonl")
-    ]  # fmt: skip
+    ]
 
 
 def ask_problems(level: str) -> list[Problem]:

@@ -169,9 +169,13 @@ def plot_png(table: Sequence[Row], path: Path, title: str) -> None:
             axes.plot(row.output_tokens, 100 * row.accuracy, "*", markersize=18, label=row.setting)
     for row in fixed:
         axes.annotate(
-            row.setting.removeprefix("fixed "), (row.output_tokens, 100 * row.accuracy),
-            textcoords="offset points", xytext=(6, -12), fontsize=8, color="#555",
-        )  # fmt: skip
+            row.setting.removeprefix("fixed "),
+            (row.output_tokens, 100 * row.accuracy),
+            textcoords="offset points",
+            xytext=(6, -12),
+            fontsize=8,
+            color="#555",
+        )
     axes.set_xlabel("output tokens a problem (thinking included)")
     axes.set_ylabel("accuracy, %")
     axes.set_ylim(bottom=0)

@@ -147,8 +147,9 @@ def run(
     known = {(outcome.setting, outcome.problem) for outcome in outcomes}
     for outcome in outcomes:
         done(outcome)
-    todo = ((problem, setting) for problem in problems for setting in settings
-            if (setting.name, problem.id) not in known)  # fmt: skip
+    todo = (
+        (problem, setting) for problem in problems for setting in settings if (setting.name, problem.id) not in known
+    )
     deadline = None if seconds is None else time.monotonic() + seconds
     file = record.open("a", encoding="utf-8") if record else None
     try:

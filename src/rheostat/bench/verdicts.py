@@ -83,8 +83,10 @@ def main(bugs: Path, record: Path) -> None:
         typer.echo(f"{state}: {control:.3f} s bare, {verdict:.3f} s judged, {verdict / control:.2f} x; {dict(said)}")
     replies = _replies(record)
     alone, judged = [row[0] * 1e3 for row in replies], [row[1] * 1e3 for row in replies]
-    typer.echo(f"{len(replies)} replies, median: {statistics.median(alone):.1f} ms embedded, "
-               f"{statistics.median(judged):.1f} ms judged")  # fmt: skip
+    typer.echo(
+        f"{len(replies)} replies, median: {statistics.median(alone):.1f} ms embedded, "
+        f"{statistics.median(judged):.1f} ms judged"
+    )
     typer.echo(f"mean: {statistics.mean(alone):.1f} ms embedded, {statistics.mean(judged):.1f} ms judged")
     said_of = Counter({True: "right", False: "wrong", None: "can't tell"}[row[2]] for row in replies)
     typer.echo(f"judged: {dict(said_of)}")

@@ -61,12 +61,14 @@ def cells(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, float, st
             scored[row["model"], problem.level, row["way"], float(row["temperature"]), half].append(judged)
     return {
         key: Cell(
-            tasks=len(own), right=sum(right is True for right, _, _ in own),
-            untold=sum(right is None for right, _, _ in own), none=sum(none for _, none, _ in own),
+            tasks=len(own),
+            right=sum(right is True for right, _, _ in own),
+            untold=sum(right is None for right, _, _ in own),
+            none=sum(none for _, none, _ in own),
             output_tokens=sum(tokens for _, _, tokens in own) / len(own),
         )
         for key, own in scored.items()
-    }  # fmt: skip
+    }
 
 
 def chosen(made: dict[tuple[str, str, str, float, str], Cell], model: str, level: str) -> list[tuple[str, float]]:

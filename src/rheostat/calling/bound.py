@@ -88,7 +88,7 @@ def bound(request: WireRequest, payer: Payer, prices: Mapping[str, Price | None]
     tier = _tier(request, named=call is not None and planned(call, request))
     terms = Terms(
         service_tier=tier, speed=request.speed, region=request.region or "auto", web_searches=request.searches
-    )  # fmt: skip
+    )
     costs = [price.bound(spend, terms) for price in prices.values() if price]
     return replace(spend, usd_nanos=max(costs) if len(costs) == len(prices) else None)
 
@@ -199,9 +199,11 @@ def estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
     fastest = _TOKENS_PER_SECOND * (request.answers if request else 1)
     output = min(held.output_tokens, came + int((seconds + MOMENT_SECONDS) * fastest))
     guess = replace(
-        held, output_tokens=output, thinking_tokens=min(output, held.thinking_tokens or 0),
+        held,
+        output_tokens=output,
+        thinking_tokens=min(output, held.thinking_tokens or 0),
         milliseconds=min(held.milliseconds, int(1000 * (lasted + MOMENT_SECONDS))),
-    )  # fmt: skip
+    )
     price = attempt.price
     if price is None or held.usd_nanos is None:
         return guess

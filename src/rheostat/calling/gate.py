@@ -50,9 +50,13 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
     """
     prices, call = prices_of(request, payer), payer.call
     attempt = Attempt(
-        holds=[], prices=prices, model=request.model, planned=call is not None and planned(call, request),
-        effort=request.effort, most_output_tokens=request.most_output_tokens,
-    )  # fmt: skip
+        holds=[],
+        prices=prices,
+        model=request.model,
+        planned=call is not None and planned(call, request),
+        effort=request.effort,
+        most_output_tokens=request.most_output_tokens,
+    )
     limits = [price.most_seconds for price in prices.values() if price and price.most_seconds]
     amounts = [(each, bound(request, each, prices, limits_of(each))) for each in payer.chain()]
     limits += yield from _take_all(attempt, amounts, request)
@@ -276,9 +280,12 @@ def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None
                 yield from fail(attempt, None)
             else:
                 yield from settle(
-                    attempt, *attempt.read, attempt.request_id, thinking_tokens=thinking_tokens if last else None,
+                    attempt,
+                    *attempt.read,
+                    attempt.request_id,
+                    thinking_tokens=thinking_tokens if last else None,
                     model=attempt.answered,
-                )  # fmt: skip
+                )
         except (BudgetExceeded, LedgerError) as error:  # the others are settled too
             first = first or error
     if first is not None:

@@ -262,11 +262,17 @@ class Meter(Holds):
             reread: A thought that is sent back, and how many tokens it has at the most: fewer than its bytes.
         """
         return Call(
-            note=note, held=held, prices={model_of(endpoint.chat): endpoint.price},
-            context_tokens=endpoint.context_tokens, reread=reread,
-            most_thinking_tokens=held.amount.thinking_tokens, refined=True, about=dict(about or {}),
-            account=held.account, alone=alone,
-        )  # fmt: skip
+            note=note,
+            held=held,
+            prices={model_of(endpoint.chat): endpoint.price},
+            context_tokens=endpoint.context_tokens,
+            reread=reread,
+            most_thinking_tokens=held.amount.thinking_tokens,
+            refined=True,
+            about=dict(about or {}),
+            account=held.account,
+            alone=alone,
+        )
 
     def payer(self, account: str, call: Call | None = None, **known: Any) -> Payer:
         """This account, for the gate.

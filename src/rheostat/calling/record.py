@@ -16,14 +16,23 @@ def record_of(call: Call, reply: Reply | None, error: BaseException | None) -> S
     """The record of a call: what was decided, what left, what came of it. No text."""
     last = call.attempts[-1]
     milliseconds = int(1000 * (time.monotonic() - call.attempts[0].started))
-    return StepRecord.from_dict({
-        "id": call.id, "account": call.account, "node": call.note.get("node", ""), "model": call.note.get("model", ""),
-        "effort_seen": last.effort, "most_output_tokens": last.most_output_tokens,
-        "stop": reply.stop if reply else "", "starved": bool(reply and reply.ran_out),
-        "error": type(error).__name__ if error is not None else "",
-        "requests": [_request(each) for each in call.attempts],
-        "at_ms": int(1000 * time.time()) - milliseconds, "milliseconds": milliseconds, **call.about,
-    })  # fmt: skip
+    return StepRecord.from_dict(
+        {
+            "id": call.id,
+            "account": call.account,
+            "node": call.note.get("node", ""),
+            "model": call.note.get("model", ""),
+            "effort_seen": last.effort,
+            "most_output_tokens": last.most_output_tokens,
+            "stop": reply.stop if reply else "",
+            "starved": bool(reply and reply.ran_out),
+            "error": type(error).__name__ if error is not None else "",
+            "requests": [_request(each) for each in call.attempts],
+            "at_ms": int(1000 * time.time()) - milliseconds,
+            "milliseconds": milliseconds,
+            **call.about,
+        }
+    )
 
 
 def _request(attempt: Attempt) -> dict[str, Any]:

@@ -127,9 +127,8 @@ def sample(
                 ]
                 reread = (thought, plan.thinking_tokens)
             reply = yield from meter.call(
-                endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread,
-                alone=not waiting,
-            )  # fmt: skip
+                endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread, alone=not waiting
+            )
             spend = reply.spend or Spend()
             drawn["thinking_tokens"] += spend.thinking_tokens or 0
             drawn["output_tokens"] += spend.output_tokens

@@ -72,6 +72,10 @@ def late(payer: Payer) -> BudgetExceeded:
     """The deadline came while a request was in flight."""
     limit = payer.budget.seconds if payer.budget is not None and payer.budget.seconds else 0
     return BudgetExceeded(
-        account=payer.account, limit="seconds", asked=0, left=0, cap=limit or 0,
+        account=payer.account,
+        limit="seconds",
+        asked=0,
+        left=0,
+        cap=limit or 0,
         hint="The request was in flight at the deadline and was cut",
-    )  # fmt: skip
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
@@ -13,7 +13,7 @@ from rheostat.calling.meter import Meter
 from rheostat.errors import BadInput
 from rheostat.judgement.policy import Caps, Policy
 from rheostat.judgement.schedule import Pacing
-from rheostat.money.budget import Budget
+from rheostat.money.budget import Budget, checked_budget
 from rheostat.money.ledger import Ledger, MemoryLedger
 from rheostat.providers import Endpoint
 from rheostat.task import AskedEffort, parse_effort
@@ -51,8 +51,7 @@ class RunSettings:
     pacing: Pacing = field(default_factory=Pacing)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.budget, Budget):
-            raise BadInput(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {self.budget!r}')
+        checked_budget(self.budget)
         kinds: tuple[tuple[str, type], ...] = (("caps", Caps), ("policy", Policy), ("pacing", Pacing))
         for name, kind in kinds:
             if not isinstance(getattr(self, name), kind):
@@ -70,6 +69,7 @@ class RunSettings:
         gate: bool = True,
         quiet: bool = True,
         effort: AskedEffort | str = "balanced",
+        models: Callable[[], Sequence[Endpoint]] = tuple,
         **fields: Any,
     ) -> Self:
         """From what a user gives.
@@ -78,6 +78,7 @@ class RunSettings:
             ledger: Where the spend is kept; `None`: in this process's memory.
             meter: In its place; it brings its ledger.
             on_contention, gate, quiet: As in `Meter`.
+            models: Finds them, when all else is right.
             fields: Of this class. `None` is the default.
 
         Raises:
@@ -90,7 +91,8 @@ class RunSettings:
         if meter is None:
             meter = Meter(ledger or MemoryLedger(), quiet=quiet, on_contention=on_contention, gate=gate)
         given = {name: value for name, value in fields.items() if value is not None}
-        return cls(budget=given.pop("budget", None), meter=meter, effort=parse_effort(str(effort)), **given)
+        budget = checked_budget(given.pop("budget", None))
+        return cls(budget=budget, meter=meter, effort=parse_effort(str(effort)), models=models(), **given)
 
     @classmethod
     def of(cls, settings: RunSettings, **changes: Any) -> Self:

@@ -185,10 +185,18 @@ class Stepper(RunSettings):
         most = sum(amounts, Spend())
         listener("hold", id=id_, tokens=most.tokens, usd_nanos=most.usd_nanos, requests=len(amounts))
         return ReadyStep(
-            endpoint=endpoint, plan=plan, at=at, messages=list(sent), phases=phases, held=held, note=named,
-            last_word=made.last_word, id=id_, again=again,
+            endpoint=endpoint,
+            plan=plan,
+            at=at,
+            messages=list(sent),
+            phases=phases,
+            held=held,
+            note=named,
+            last_word=made.last_word,
+            id=id_,
+            again=again,
             effort_asked=asked.value if isinstance(asked, Effort) else asked,
-        )  # fmt: skip
+        )
 
     def _planned(
         self,
@@ -206,14 +214,24 @@ class Stepper(RunSettings):
         options = CallOptions.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=options.answer_tokens(self.caps.answer_tokens))
         fitting = Fitting(
-            meter=self.meter, policy=self.policy, endpoint=endpoint, options=options,
-            clamps=(yield from self._clamps(endpoint, options)), tool_result_tokens=self.tool_result_tokens,
-        )  # fmt: skip
+            meter=self.meter,
+            policy=self.policy,
+            endpoint=endpoint,
+            options=options,
+            clamps=(yield from self._clamps(endpoint, options)),
+            tool_result_tokens=self.tool_result_tokens,
+        )
         free = endpoint.dial.steer is not None and at.boundary == "turn"  # the change stands in the conversation itself
         wanted = self.pacing.plan(
-            at, self.policy, effort, caps, endpoint.dial.facts, price=endpoint.price,
-            cached_tokens=0 if free else read_before(messages), tools=options.offers_tools,
-        )  # fmt: skip
+            at,
+            self.policy,
+            effort,
+            caps,
+            endpoint.dial.facts,
+            price=endpoint.price,
+            cached_tokens=0 if free else read_before(messages),
+            tools=options.offers_tools,
+        )
         for reason in options.notes:
             wanted = wanted.because(reason)
         if fitting.clamps is not None:

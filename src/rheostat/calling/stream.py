@@ -42,13 +42,23 @@ def piece(chunk: Any) -> AIMessageChunk:
         return chunk
     message: AIMessage = chunk
     calls: list[Any] = [
-        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": number,
-         "type": "tool_call_chunk"} for number, call in enumerate(message.tool_calls)
-    ]  # fmt: skip
+        {
+            "name": call["name"],
+            "args": json.dumps(call["args"]),
+            "id": call["id"],
+            "index": number,
+            "type": "tool_call_chunk",
+        }
+        for number, call in enumerate(message.tool_calls)
+    ]
     return AIMessageChunk(
-        content=message.content, additional_kwargs=message.additional_kwargs, tool_call_chunks=calls, id=message.id,
-        response_metadata=message.response_metadata, usage_metadata=message.usage_metadata,
-    )  # fmt: skip
+        content=message.content,
+        additional_kwargs=message.additional_kwargs,
+        tool_call_chunks=calls,
+        id=message.id,
+        response_metadata=message.response_metadata,
+        usage_metadata=message.usage_metadata,
+    )
 
 
 def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
@@ -78,17 +88,27 @@ def shown(chunk: AIMessageChunk, ready: ReadyStep) -> AIMessageChunk:
     content = chunk.content
     if isinstance(content, list):
         content = [b for b in content if not (isinstance(b, dict) and str(b.get("type")) in _CALL_BLOCKS)]
-    return AIMessageChunk(**{**dict(chunk), "content": content, "tool_call_chunks": [], "tool_calls": [],
-                             "invalid_tool_calls": []})  # fmt: skip
+    return AIMessageChunk(
+        **{**dict(chunk), "content": content, "tool_call_chunks": [], "tool_calls": [], "invalid_tool_calls": []}
+    )
 
 
 def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
     """A reply that wasn't streamed as the last chunk of one that was."""
     calls: list[Any] = [
-        {"name": call["name"], "args": json.dumps(call["args"]), "id": call["id"], "index": number,
-         "type": "tool_call_chunk"} for number, call in enumerate(message.tool_calls)
-    ]  # fmt: skip
+        {
+            "name": call["name"],
+            "args": json.dumps(call["args"]),
+            "id": call["id"],
+            "index": number,
+            "type": "tool_call_chunk",
+        }
+        for number, call in enumerate(message.tool_calls)
+    ]
     return AIMessageChunk(
-        content=message.content, tool_call_chunks=calls, usage_metadata=message.usage_metadata, id=last.id,
+        content=message.content,
+        tool_call_chunks=calls,
+        usage_metadata=message.usage_metadata,
+        id=last.id,
         chunk_position="last",
-    )  # fmt: skip
+    )

@@ -181,11 +181,16 @@ def _asked(
     unbounded = "" if all(each.tokens is not None for each in found) else "a file"
     answers = params.get("n") if isinstance(params.get("n"), int) else 1
     return WireRequest(
-        provider=str(said.get("ls_provider") or ""), flavor="other", kind="billable", model=name,
+        provider=str(said.get("ls_provider") or ""),
+        flavor="other",
+        kind="billable",
+        model=name,
         fake="fake" in str(params.get("_type") or ""),
-        input_bytes=sum(each.tokens or 0 for each in found), unbounded=unbounded,
-        most_output_tokens=most if isinstance(most, int) else None, answers=(answers or 1) * max(1, len(messages)),
-    )  # fmt: skip
+        input_bytes=sum(each.tokens or 0 for each in found),
+        unbounded=unbounded,
+        most_output_tokens=most if isinstance(most, int) else None,
+        answers=(answers or 1) * max(1, len(messages)),
+    )
 
 
 UNWIRED = _Unwired()

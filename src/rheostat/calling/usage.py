@@ -212,10 +212,13 @@ class Body:
         thought = found.output_reasoning_tokens
         cached = min(max(0, int(found.cache_read_tokens or 0)), inputs)  # some gateways count what was cached apart
         return Spend(
-            input_tokens=inputs, cached_input_tokens=cached,
-            cache_write_tokens=min(max(0, int(found.cache_write_tokens or 0)), inputs - cached), output_tokens=output,
-            thinking_tokens=None if thought is None else min(max(0, int(thought)), output), calls=1,
-        )  # fmt: skip
+            input_tokens=inputs,
+            cached_input_tokens=cached,
+            cache_write_tokens=min(max(0, int(found.cache_write_tokens or 0)), inputs - cached),
+            output_tokens=output,
+            thinking_tokens=None if thought is None else min(max(0, int(thought)), output),
+            calls=1,
+        )
 
     def _impossible(self, spend: Spend) -> bool:
         """Counts that can't be: more than the cap that was sent, or than there were bytes to read, from a server that

@@ -207,14 +207,29 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
         answers *= len(prompts)
     answers *= _compactions(body)
     return WireRequest(
-        provider=provider, flavor=flavor, kind="billable", model=model, input_bytes=max(0, size), extra_tokens=extra,
-        unbounded=unbounded, files=files, body=body, answers=answers, rounds=rounds, passes=_compactions(body),
-        most_output_tokens=0 if flavor == "vectors" else max(caps, default=None), searches=searches,
-        others=_others(model, body), sound=_sounds(body, content),
-        service_tier=str(body.get("service_tier") or ""), speed=str(body.get("speed") or ""),
-        region=str(body.get("inference_geo") or ""), stream=_streams(body, path),
-        background=bool(body.get("background")), effort=_effort(body),
-    )  # fmt: skip
+        provider=provider,
+        flavor=flavor,
+        kind="billable",
+        model=model,
+        input_bytes=max(0, size),
+        extra_tokens=extra,
+        unbounded=unbounded,
+        files=files,
+        body=body,
+        answers=answers,
+        rounds=rounds,
+        passes=_compactions(body),
+        most_output_tokens=0 if flavor == "vectors" else max(caps, default=None),
+        searches=searches,
+        others=_others(model, body),
+        sound=_sounds(body, content),
+        service_tier=str(body.get("service_tier") or ""),
+        speed=str(body.get("speed") or ""),
+        region=str(body.get("inference_geo") or ""),
+        stream=_streams(body, path),
+        background=bool(body.get("background")),
+        effort=_effort(body),
+    )
 
 
 def _compactions(body: dict[str, Any]) -> int:

@@ -84,9 +84,12 @@ def agent(
     asked, at = parse_effort(effort), _ready(model, quiet=as_json)
     budget = _budget(at, budget_usd, budget_tokens, seconds)
     graph = build_agent(
-        at, _general_tools(files), budget=budget, effort=asked,
+        at,
+        _general_tools(files),
+        budget=budget,
+        effort=asked,
         system_prompt="Use the tools to work the task out, then give the answer.",
-    ).compile()  # fmt: skip
+    ).compile()
     result = _watch(graph, {"messages": [("user", _task(task))]}, AgentView(task, model, budget), as_json=as_json)
     last = result["messages"][-1].text if result.get("messages") else ""
     found = read(result)

@@ -122,9 +122,16 @@ def _measure(
                 console.print(f"{len(outcomes)} of {len(problems) * len(settings)} done")
 
         everything = run(
-            endpoint, settings, problems, budget=Budget(tokens=20_000, seconds=600), answer_tokens=answer_tokens,
-            record=record, workers=workers, seconds=seconds, done=done,
-        )  # fmt: skip
+            endpoint,
+            settings,
+            problems,
+            budget=Budget(tokens=20_000, seconds=600),
+            answer_tokens=answer_tokens,
+            record=record,
+            workers=workers,
+            seconds=seconds,
+            done=done,
+        )
     after = server_tokens(endpoint)
     if before is not None and after is not None:
         new = [o for o in everything if (o.setting, o.problem) not in recorded]

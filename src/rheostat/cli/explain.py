@@ -35,7 +35,7 @@ def explain(
 
     rheostat explain spend.db thread/42
     rheostat explain spend.db req_011CT
-    """  # fmt: skip
+    """
     opened = open_ledger(ledger, must_exist=True)
     try:
         steps = [step for step in opened.steps() if _meant(step, what)]

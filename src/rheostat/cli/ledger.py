@@ -98,10 +98,11 @@ def show(
         journal = _beneath(opened, account)
     asked = [kind for kind in kinds if kind == by] or ["model", "day"]
     rows = [
-        {"by": kind, "name": name} | {f"{part}_{key}": value for part, spend in parts.items()
-                                       for key, value in spend.to_dict().items()}
-        for kind in asked for name, parts in totals(journal, kind).items()
-    ]  # fmt: skip
+        {"by": kind, "name": name}
+        | {f"{part}_{key}": value for part, spend in parts.items() for key, value in spend.to_dict().items()}
+        for kind in asked
+        for name, parts in totals(journal, kind).items()
+    ]
     if _put(rows, as_json=as_json, as_csv=as_csv):
         return
     console = Console()
@@ -196,9 +197,14 @@ def accounts(
                   if getattr(room, name) is not None]  # fmt: skip
         parts += [f"{max(0.0, room.seconds):.0f} s"] if room.seconds is not None else []
         table.add_row(
-            "  " * depth + escape(account.id), limits, f"{reading['calls']:,}", _sum(reading, ""),
-            _sum(reading, "held_"), _sum(reading, "unknown_"), " · ".join(parts) or "-",
-        )  # fmt: skip
+            "  " * depth + escape(account.id),
+            limits,
+            f"{reading['calls']:,}",
+            _sum(reading, ""),
+            _sum(reading, "held_"),
+            _sum(reading, "unknown_"),
+            " · ".join(parts) or "-",
+        )
     Console().print(table)
     if made:
         typer.echo(f"and {len(made)} threads and runs beneath them: --all")
@@ -227,10 +233,14 @@ def _table(lines: list[Line]) -> Table:
     for line in lines:
         at = line.held_at_ms / 1000
         table.add_row(
-            line.id, line.status, escape(line.account), escape(line.model or "-"),
-            time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at)), f"{max(0, now - at):,.0f} s",
+            line.id,
+            line.status,
+            escape(line.account),
+            escape(line.model or "-"),
+            time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at)),
+            f"{max(0, now - at):,.0f} s",
             f"{usd(line.charge.usd_nanos)} / {line.charge.tokens:,} tokens",
-        )  # fmt: skip
+        )
     return table
 
 
@@ -263,12 +273,14 @@ def unknown(
     ledger: Where,
     expire: Annotated[
         float | None,
-        typer.Option(help="First: calls older than this many seconds are not waited for any more. Those "
-                          "that were sent become unknown, those that never left are given back."),
+        typer.Option(
+            help="First: calls older than this many seconds are not waited for any more. Those "
+            "that were sent become unknown, those that never left are given back."
+        ),
     ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
-) -> None:  # fmt: skip
+) -> None:
     """What is charged in full because its cost is unknown, and what is in flight."""
     with _opened(ledger) as opened:
         if expire is not None:
@@ -311,21 +323,29 @@ def reconcile(
             for one in found.news:
                 opened.settle(one.line.id, one.billed.spend, one.billed.request_id)
     if as_json:
-        typer.echo(json.dumps({
-            "matched": len(found.matched),
-            "settled" if apply else "could_be_settled": [m.line.id for m in found.news],
-            "wrong": [{"reservation": m.line.id, "row": m.billed.row, "why": m.difference} for m in found.wrong],
-            "billed_only": [billed.row for billed in found.billed_only],
-            "ledger_only": [line.id for line in found.ledger_only],
-        }))  # fmt: skip
+        typer.echo(
+            json.dumps(
+                {
+                    "matched": len(found.matched),
+                    "settled" if apply else "could_be_settled": [m.line.id for m in found.news],
+                    "wrong": [
+                        {"reservation": m.line.id, "row": m.billed.row, "why": m.difference} for m in found.wrong
+                    ],
+                    "billed_only": [billed.row for billed in found.billed_only],
+                    "ledger_only": [line.id for line in found.ledger_only],
+                }
+            )
+        )
         return
     console = Console()
     console.print(f"{len(found.matched)} of {len(export_rows)} rows match a call in the ledger")
     for one in found.news:
         done = "settled" if apply else "could be settled (--apply)"
-        console.print(f"  {one.line.id} ({one.how}, line {one.billed.row}): {done}: "
-                      f"{usd(one.billed.spend.usd_nanos)} / {one.billed.spend.tokens:,} tokens instead of "
-                      f"{usd(one.line.amount.usd_nanos)} / {one.line.amount.tokens:,}")  # fmt: skip
+        console.print(
+            f"  {one.line.id} ({one.how}, line {one.billed.row}): {done}: "
+            f"{usd(one.billed.spend.usd_nanos)} / {one.billed.spend.tokens:,} tokens instead of "
+            f"{usd(one.line.amount.usd_nanos)} / {one.line.amount.tokens:,}"
+        )
     for one in found.wrong:
         console.print(f"  [yellow]{one.line.id}, line {one.billed.row}: {one.difference}[/]")
     if found.billed_only:

@@ -136,8 +136,12 @@ def _verifier(
     tests: Path | None, schema: Path | None, equals: str | None, exact: str | None, matches: str | None
 ) -> Verifier | None:
     named: dict[str, Any] = {
-        "--tests": tests, "--schema": schema, "--equals": equals, "--exact": exact, "--matches": matches
-    }  # fmt: skip
+        "--tests": tests,
+        "--schema": schema,
+        "--equals": equals,
+        "--exact": exact,
+        "--matches": matches,
+    }
     given = [name for name, value in named.items() if value is not None]
     if len(given) > 1:
         raise BadInput(f"one check at a time: {' and '.join(given)} were given")

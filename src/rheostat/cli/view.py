@@ -31,8 +31,10 @@ def spend_line(reading: Reading) -> str:
         usd(reading["usd_nanos"]),
     ]
     if reading["unknown_calls"]:
-        parts.append(f"{reading['unknown_calls']} call(s) unknown, charged in full: {usd(reading['unknown_usd_nanos'])}"
-                     f" / {reading['unknown_input_tokens'] + reading['unknown_output_tokens']:,} tokens")  # fmt: skip
+        parts.append(
+            f"{reading['unknown_calls']} call(s) unknown, charged in full: {usd(reading['unknown_usd_nanos'])}"
+            f" / {reading['unknown_input_tokens'] + reading['unknown_output_tokens']:,} tokens"
+        )
     return " · ".join(parts)
 
 
@@ -69,10 +71,15 @@ class SolveView:
                     said = event["notes"][-1]
                 short = " ".join(str(said).split())
                 self._rows.append(
-                    [event["id"], event["way"], f"{event.get('thinking_tokens', 0)}",
-                     f"{event.get('output_tokens', 0)}",
-                     escape(short[:60]), "" if event["error"] is None else "[red]error[/]"]
-                )  # fmt: skip
+                    [
+                        event["id"],
+                        event["way"],
+                        f"{event.get('thinking_tokens', 0)}",
+                        f"{event.get('output_tokens', 0)}",
+                        escape(short[:60]),
+                        "" if event["error"] is None else "[red]error[/]",
+                    ]
+                )
             case "verdict":
                 mark = {True: "[green]passed[/]", False: "[red]refused[/]", None: "[dim]abstains[/]"}[event["passed"]]
                 reason = " ".join(event["reason"].split())

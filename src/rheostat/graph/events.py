@@ -29,9 +29,24 @@ from langgraph.config import get_stream_writer
 __all__ = ["EVENT_TYPES", "EventType", "emit", "listen"]
 
 EventType: TypeAlias = Literal[
-    "difficulty", "estimate", "plan", "thought", "hold", "call", "settle", "refused", "sample", "verdict", "tool",
-    "correction", "decision", "wind_down", "spend", "step", "report",
-]  # fmt: skip
+    "difficulty",
+    "estimate",
+    "plan",
+    "thought",
+    "hold",
+    "call",
+    "settle",
+    "refused",
+    "sample",
+    "verdict",
+    "tool",
+    "correction",
+    "decision",
+    "wind_down",
+    "spend",
+    "step",
+    "report",
+]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 
 

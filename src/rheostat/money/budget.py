@@ -12,7 +12,7 @@ from typing import Any
 from rheostat.errors import BudgetInvalid
 from rheostat.money.usage import Spend, usd, usd_nanos
 
-__all__ = ["Budget", "Room", "written"]
+__all__ = ["Budget", "Room", "checked_budget", "written"]
 
 _LARGEST = 10**15
 """No limit above this is meant: more tokens than were ever generated, or a million dollars in nano-dollars."""
@@ -171,8 +171,11 @@ class Room:
 
     def keeping(self, reserve: Budget) -> Room:
         """The room with a reserve kept back (never below zero)."""
-        kept = {name: max(0, left - reserve.limits.get(name, 0))
-                for name in _COUNTED if (left := getattr(self, name)) is not None}  # fmt: skip
+        kept = {
+            name: max(0, left - reserve.limits.get(name, 0))
+            for name in _COUNTED
+            if (left := getattr(self, name)) is not None
+        }
         return replace(self, **kept)
 
     def plus(self, amount: Spend) -> Room:
@@ -183,3 +186,14 @@ class Room:
         """The room with `amount` taken out (never below zero)."""
         left = {name: max(0, left - asked) for name, asked, left in self._each(amount)}
         return Room(**{**{name: getattr(self, name) for name in (*_COUNTED, "seconds")}, **left})
+
+
+def checked_budget(given: object) -> Budget:
+    """The same, if it is a budget.
+
+    Raises:
+        BudgetInvalid: it is none.
+    """
+    if not isinstance(given, Budget):
+        raise BudgetInvalid(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {given!r}')
+    return given

@@ -32,9 +32,7 @@ __all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "context_of", "listed_pri
 PRICES = "RHEOSTAT_PRICES"
 """Environment variable: the path of a TOML file with prices of your own."""
 
-_RATES = (
-    "input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million", "per_hour",
-)  # fmt: skip
+_RATES = ("input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million", "per_hour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

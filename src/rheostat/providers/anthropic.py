@@ -32,8 +32,13 @@ __all__ = ["GENERATIONS", "AnthropicDial", "Generation", "Told", "ask_about", "g
 
 LEAST_BUDGET_TOKENS = 1024
 _BUDGETS = {
-    Effort.none: 0, Effort.low: 1024, Effort.medium: 4096, Effort.high: 16384, Effort.xhigh: 32768, Effort.max: 60000,
-}  # fmt: skip
+    Effort.none: 0,
+    Effort.low: 1024,
+    Effort.medium: 4096,
+    Effort.high: 16384,
+    Effort.xhigh: 32768,
+    Effort.max: 60000,
+}
 """Levels on the models that take a number: ours, between Anthropic's least and what their output leaves."""
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
 """Levels of a model whose profile lists none: those that every model with an effort has."""

@@ -63,9 +63,7 @@ def read_failure(error: BaseException) -> CallFailure:
         reason = "timeout"
     elif money == "never left" or retryable(error):
         reason = "connection"
-    return CallFailure(
-        reason=reason, money=money, retryable=retryable(error), status=status, request_id=request_id
-    )  # fmt: skip
+    return CallFailure(reason=reason, money=money, retryable=retryable(error), status=status, request_id=request_id)
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -57,27 +57,42 @@ SERVERS = {
     server.name: server
     for server in (
         Server(
-            name="vllm", on=lambda tokens, _: {"thinking_token_budget": tokens, **_template(True)},
-            off=_template(False), enforced="started with --reasoning-parser", levels=LEVELS,
+            name="vllm",
+            on=lambda tokens, _: {"thinking_token_budget": tokens, **_template(True)},
+            off=_template(False),
+            enforced="started with --reasoning-parser",
+            levels=LEVELS,
         ),
         Server(
-            name="sglang", on=lambda tokens, _: {"custom_params": {"thinking_budget": tokens}, **_template(True)},
-            off=_template(False), enforced="started with --enable-strict-thinking", levels=LEVELS,
+            name="sglang",
+            on=lambda tokens, _: {"custom_params": {"thinking_budget": tokens}, **_template(True)},
+            off=_template(False),
+            enforced="started with --enable-strict-thinking",
+            levels=LEVELS,
         ),
         Server(
-            name="tensorrt-llm", on=lambda tokens, _: {"thinking_token_budget": tokens, **_template(True)},
-            off=_template(False), enforced="a reasoning parser is set", levels=LEVELS,
+            name="tensorrt-llm",
+            on=lambda tokens, _: {"thinking_token_budget": tokens, **_template(True)},
+            off=_template(False),
+            enforced="a reasoning parser is set",
+            levels=LEVELS,
         ),
         Server(
-            name="nim", on=lambda tokens, _: {"nvext": {"max_thinking_tokens": tokens}}, off=_template(False),
-            enforced="the model's NIM supports it", levels=LEVELS,
+            name="nim",
+            on=lambda tokens, _: {"nvext": {"max_thinking_tokens": tokens}},
+            off=_template(False),
+            enforced="the model's NIM supports it",
+            levels=LEVELS,
         ),
         Server(
-            name="ollama", on=lambda _, effort: {"reasoning_effort": effort.value}, off={"reasoning_effort": "none"},
-            enforced="", levels=_NAMED,
+            name="ollama",
+            on=lambda _, effort: {"reasoning_effort": effort.value},
+            off={"reasoning_effort": "none"},
+            enforced="",
+            levels=_NAMED,
         ),
     )
-}  # fmt: skip
+}
 """By name. llama.cpp has a dial of its own (`llama_cpp`), which counts the thought exactly."""
 
 
@@ -119,9 +134,13 @@ class ServerDial:
     def __init__(self, name: str, server: Server, *, strict: bool = False) -> None:
         self._server = server
         self.facts = ModelFacts(
-            name=name, levels=server.levels, least_useful_thinking_tokens=32, takes_temperature=True, takes_stop=True,
+            name=name,
+            levels=server.levels,
+            least_useful_thinking_tokens=32,
+            takes_temperature=True,
+            takes_stop=True,
             strict=strict,
-        )  # fmt: skip
+        )
 
     @property
     def example(self) -> Callable[[str, str], str] | None:

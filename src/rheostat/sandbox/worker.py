@@ -78,9 +78,15 @@ class Worker:
         limits = str(self.memory_bytes)
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             python_module("rheostat.sandbox.worker", *self._target, limits),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, encoding="utf-8",
-            env=environment(), cwd=os.path.abspath(os.sep), start_new_session=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            env=environment(),
+            cwd=os.path.abspath(os.sep),
+            start_new_session=True,
+        )
         self._pid = os.getpid()
         self._replies = queue.SimpleQueue()
         assert self._process.stdout is not None  # noqa: S101 - asked for above

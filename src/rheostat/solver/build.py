@@ -90,12 +90,23 @@ def build_solver(
     Raises:
         BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid, BadInput: before anything is spent.
     """
-    models = [resolve(one) for one in (model, *escalate_to)]
     solver = Solver.read(
-        budget=budget, models=models, effort=effort, ledger=ledger, meter=meter, account=account,
-        on_contention=on_contention, quiet=False, caps=caps or Caps(), policy=policy, verifier=as_verifier(verifier),
-        form=form, probe=probe, on_limit=on_limit, last_word=last_word,
-    )  # fmt: skip
+        budget=budget,
+        models=lambda: [resolve(one) for one in (model, *escalate_to)],
+        effort=effort,
+        ledger=ledger,
+        meter=meter,
+        account=account,
+        on_contention=on_contention,
+        quiet=False,
+        caps=caps or Caps(),
+        policy=policy,
+        verifier=as_verifier(verifier),
+        form=form,
+        probe=probe,
+        on_limit=on_limit,
+        last_word=last_word,
+    )
     if solver.limits_nothing:
         more = "limit tokens, calls or seconds, or declare a price (rheostat.Price)"
         raise BudgetInvalid(f"{solver.limits_nothing}: {more}")

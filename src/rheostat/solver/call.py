@@ -58,9 +58,18 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     expected = solver.expected(branch)  # type: ignore[arg-type]  # as above
     way = WAYS[call["way"]]
     drawn = yield from sample(
-        solver.meter, endpoint, account, shaped(plan, way, expected.asked), call["messages"], way, expected, held,
-        temperature=call["temperature"], schema=solver.schema, note=note,
-    )  # fmt: skip
+        solver.meter,
+        endpoint,
+        account,
+        shaped(plan, way, expected.asked),
+        call["messages"],
+        way,
+        expected,
+        held,
+        temperature=call["temperature"],
+        schema=solver.schema,
+        note=note,
+    )
     readings = yield from solver.readings(account)
     emit("sample", id=call["id"], round=branch["round"], **readings, **drawn)
     return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], KEY: readings}

@@ -81,8 +81,17 @@ def _probe(
         held = yield from solver.meter.hold(account, asking.per_sample(plan, number), note)
         way = asking.way(plan, number)
         got = yield from sample(
-            solver.meter, endpoint, account, asking.shaped(plan, number), asking.messages(way), way, expected, held,
-            temperature=asking.temperature(plan, number), schema=solver.schema, note=note,
-        )  # fmt: skip
+            solver.meter,
+            endpoint,
+            account,
+            asking.shaped(plan, number),
+            asking.messages(way),
+            way,
+            expected,
+            held,
+            temperature=asking.temperature(plan, number),
+            schema=solver.schema,
+            note=note,
+        )
         drawn.append({"id": f"probe{number}", "round": 0, **got})
     return drawn

@@ -55,9 +55,12 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         clamps = Clamps(endpoint.name, (yield from solver.meter.uses(endpoint.name)))
         wanted = clamps.on(wanted, widened=wanted.widened)
     asking = Asking(
-        solver, endpoint, expected, before=len(state["samples"]),
+        solver,
+        endpoint,
+        expected,
+        before=len(state["samples"]),
         refused=_refused(state) if wanted.purpose == "correct" else [],
-    )  # fmt: skip
+    )
     room = yield from solver.meter.room(account)
     answered = any(s["answer"] is not None for s in state["samples"])
     yield from asking.measure(wanted)

@@ -40,9 +40,13 @@ class Asking:
         """In the order of the samples."""
         facts, expected = self.endpoint.dial.facts, self.expected
         return ways_for(
-            expected.kind, expected.asked, thinks=facts.thinks, measured=facts.ways.get(expected.kind, ()),
-            thinking=plan.thinking_tokens > 0, runs=embedded_python(),
-        )  # fmt: skip
+            expected.kind,
+            expected.asked,
+            thinks=facts.thinks,
+            measured=facts.ways.get(expected.kind, ()),
+            thinking=plan.thinking_tokens > 0,
+            runs=embedded_python(),
+        )
 
     def way(self, plan: ThinkingPlan, number: int = 0) -> Way:
         """Of the round's sample with this number."""
@@ -63,9 +67,14 @@ class Asking:
         """What is sent."""
         if way.name not in self._messages:
             self._messages[way.name] = ask(
-                self.expected.question, self.expected.asked, way, schema=self.solver.schema, refused=self.refused,
-                marks=self.endpoint.dial.example, told=self.expected.told,
-            )  # fmt: skip
+                self.expected.question,
+                self.expected.asked,
+                way,
+                schema=self.solver.schema,
+                refused=self.refused,
+                marks=self.endpoint.dial.example,
+                told=self.expected.told,
+            )
         return self._messages[way.name]
 
     def measure(self, *plans: ThinkingPlan, exact: bool = False) -> Flow[None]:

@@ -133,15 +133,20 @@ def _both(
         options["temporary"] = temporary
         try:
             subject = Running(
-                _script(python, place, "subject", first), [inside, *tree],
-                output=False, keep_fds=[theirs.fileno(), first], **options,
-            )  # fmt: skip
+                _script(python, place, "subject", first),
+                [inside, *tree],
+                output=False,
+                keep_fds=[theirs.fileno(), first],
+                **options,
+            )
             with subject:
                 theirs.close()
                 examiner = Running(
-                    _script(python, place, script, second), [inside, *tree],
-                    keep_fds=[ours.fileno(), writing, second], **options,
-                )  # fmt: skip
+                    _script(python, place, script, second),
+                    [inside, *tree],
+                    keep_fds=[ours.fileno(), writing, second],
+                    **options,
+                )
                 with examiner:
                     ours.close()
                     os.close(writing)

@@ -78,12 +78,18 @@ _NAMES = {
     prefix: tuple(
         f"{prefix}{name}"
         for name in (
-            "usd_nanos", "input_tokens", "cached_input_tokens", "cache_write_tokens", "output_tokens",
-            "thinking_tokens", "calls", "milliseconds",
+            "usd_nanos",
+            "input_tokens",
+            "cached_input_tokens",
+            "cache_write_tokens",
+            "output_tokens",
+            "thinking_tokens",
+            "calls",
+            "milliseconds",
         )
     )
     for prefix in ("", "held_", "unknown_")
-}  # fmt: skip
+}
 
 
 def plus(a: Counts, b: Counts) -> Counts:

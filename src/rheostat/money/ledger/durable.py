@@ -145,11 +145,23 @@ class DurableLedger(Notes, FormerNames):
             text = (
                 f"INSERT INTO rheostat_accounts ({ENTRY}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
             )
-            transaction.save([(text, [
-                entry.id, entry.parent, None if entry.budget is None else packed(entry.budget.to_dict()),
-                window and window.every, window and window.zone, entry.opened_at_ms, entry.version,
-                packed(dump(entry)),
-            ])])  # fmt: skip
+            transaction.save(
+                [
+                    (
+                        text,
+                        [
+                            entry.id,
+                            entry.parent,
+                            None if entry.budget is None else packed(entry.budget.to_dict()),
+                            window and window.every,
+                            window and window.zone,
+                            entry.opened_at_ms,
+                            entry.version,
+                            packed(dump(entry)),
+                        ],
+                    )
+                ]
+            )
 
     def amend(self, account: str, budget: Budget) -> None:
         text = "UPDATE rheostat_accounts SET budget = ? WHERE id = ?"
@@ -235,8 +247,9 @@ class DurableLedger(Notes, FormerNames):
     def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
         counts_of(actual)  # says what is wrong with it, whether the reservation is known or not
         posted, overrun = self._on(reservation, lambda book: book.settle(reservation, actual, request_id)) or (
-            False, None,
-        )  # fmt: skip
+            False,
+            None,
+        )
         if overrun is not None:
             raise overrun
         return posted

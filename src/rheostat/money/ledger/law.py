@@ -26,7 +26,7 @@ from rheostat.money.ledger.counts import (
     plus,
     tally,
     zeros,
-)  # fmt: skip
+)
 from rheostat.money.ledger.entry import OPEN, Entry, Held, Status
 from rheostat.money.ledger.protocol import Account, Note, Reading
 from rheostat.money.usage import Spend
@@ -345,10 +345,19 @@ def _refusal(
     limit, asked, left, cap = short
     held, standing = amount_of(limit, entry.held), amount_of(limit, entry.standing)
     return BudgetExceeded(
-        account=entry.id, limit=limit, asked=asked, left=left, cap=cap or left, held=held,
-        settled=amount_of(limit, entry.settled), unknown=amount_of(limit, entry.unknown), coming=held - standing,
-        standing=standing, queued=queued, child=asking.id if entry is not asking else None,
-    )  # fmt: skip
+        account=entry.id,
+        limit=limit,
+        asked=asked,
+        left=left,
+        cap=cap or left,
+        held=held,
+        settled=amount_of(limit, entry.settled),
+        unknown=amount_of(limit, entry.unknown),
+        coming=held - standing,
+        standing=standing,
+        queued=queued,
+        child=asking.id if entry is not asking else None,
+    )
 
 
 def say_what_is_kept(account: Account, kept: Budget | None) -> None:
@@ -365,8 +374,12 @@ def _overrun(held: Held, actual: Counts) -> HoldExceeded | None:
         hold, did = amount_of(limit, held.amount), amount_of(limit, actual)
         if did > hold:
             return HoldExceeded(
-                account=held.account, limit=limit, asked=did, left=hold, cap=hold,
+                account=held.account,
+                limit=limit,
+                asked=did,
+                left=hold,
+                cap=hold,
                 hint=f"The provider reported {did:,} {limit} where at most {hold:,} was possible. "
                 "It is posted in full.",
-            )  # fmt: skip
+            )
     return None

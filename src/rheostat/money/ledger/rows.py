@@ -108,10 +108,18 @@ def held_of(row: tuple[Any, ...]) -> Held:
     """A reservation from the columns `HELD`."""
     name, account, status, model, node, request_id, held_at, begun_at, closed_at, amount, actual = row
     return Held(
-        id=name, account=account, status=status, model=model, node=node, request_id=request_id, held_at_ms=held_at,
-        begun_at_ms=begun_at, closed_at_ms=closed_at, amount=orjson.loads(amount),
+        id=name,
+        account=account,
+        status=status,
+        model=model,
+        node=node,
+        request_id=request_id,
+        held_at_ms=held_at,
+        begun_at_ms=begun_at,
+        closed_at_ms=closed_at,
+        amount=orjson.loads(amount),
         actual=None if actual is None else orjson.loads(actual),
-    )  # fmt: skip
+    )
 
 
 def row_of(held: Held) -> list[Any]:
@@ -125,8 +133,15 @@ def row_of(held: Held) -> list[Any]:
 def line_of(held: Held) -> Line:
     """A reservation for people."""
     return Line(
-        id=held.id, account=held.account, status=held.status, model=held.model, node=held.node,
-        request_id=held.request_id, held_at_ms=held.held_at_ms, begun_at_ms=held.begun_at_ms,
-        closed_at_ms=held.closed_at_ms, amount=spend_of(held.amount),
+        id=held.id,
+        account=held.account,
+        status=held.status,
+        model=held.model,
+        node=held.node,
+        request_id=held.request_id,
+        held_at_ms=held.held_at_ms,
+        begun_at_ms=held.begun_at_ms,
+        closed_at_ms=held.closed_at_ms,
+        amount=spend_of(held.amount),
         actual=None if held.actual is None else spend_of(held.actual),
-    )  # fmt: skip
+    )

@@ -21,11 +21,14 @@ from rheostat.testing.server.turn import Fault, Turn
 __all__ = ["ProviderServer", "provider_server"]
 
 _ROUTES: dict[str, type[Messages] | type[Chat] | type[Responses]] = {
-    "/v1/messages": Messages, "/v1/chat/completions": Chat, "/v1/responses": Responses,
-}  # fmt: skip
+    "/v1/messages": Messages,
+    "/v1/chat/completions": Chat,
+    "/v1/responses": Responses,
+}
 _COUNTS: dict[str, type[Messages] | type[Responses]] = {
-    "/v1/messages/count_tokens": Messages, "/v1/responses/input_tokens": Responses,
-}  # fmt: skip
+    "/v1/messages/count_tokens": Messages,
+    "/v1/responses/input_tokens": Responses,
+}
 _OVERLOADED = 529
 _TOKENS_PER_SECOND, _MOMENT_SECONDS = 1_000, 0.2
 """What a fast model writes, and how long a server goes on when its client has gone."""

@@ -168,11 +168,12 @@ class Chat(_Request):
         if done.tools:
             message["tool_calls"] = [
                 {
-                    "id": f"call_{name}_{number}", "type": "function",
+                    "id": f"call_{name}_{number}",
+                    "type": "function",
                     "function": {"name": tool, "arguments": json.dumps(arguments)},
                 }
                 for number, (tool, arguments) in enumerate(turn.tool_calls)
-            ]  # fmt: skip
+            ]
         finish = "length" if done.cut else turn.stop or ("tool_calls" if done.tools else "stop")
         reply = {
             "id": f"chatcmpl-{name}", "object": "chat.completion", "created": 0, "model": self.model,
@@ -217,8 +218,9 @@ class Responses(_Request):
         most = body.get("max_output_tokens")
         refuse(
             isinstance(most, int) and most < _LEAST_OUTPUT_TOKENS,
-            f"Invalid 'max_output_tokens': at least {_LEAST_OUTPUT_TOKENS}", param="max_output_tokens",
-        )  # fmt: skip
+            f"Invalid 'max_output_tokens': at least {_LEAST_OUTPUT_TOKENS}",
+            param="max_output_tokens",
+        )
         reasoning = body.get("reasoning") or {}
         self._check(_RESPONSES, reasoning.get("effort"), most, "max_output_tokens")
         refuse(reasoning.get("mode") not in (None, "standard", "pro"), "Invalid value: 'reasoning.mode'")
@@ -272,11 +274,13 @@ class Responses(_Request):
             output.append(item)
         output += [
             {
-                "id": f"ws_{name}_{number}", "type": "web_search_call", "status": "completed",
+                "id": f"ws_{name}_{number}",
+                "type": "web_search_call",
+                "status": "completed",
                 "action": {"type": "search", "query": "q"},
             }
             for number in range(turn.web_searches)
-        ]  # fmt: skip
+        ]
         if done.text:
             said = {"type": "output_text", "text": done.text, "annotations": [], "logprobs": []}
             output.append(
@@ -285,11 +289,15 @@ class Responses(_Request):
         if done.tools:
             output += [
                 {
-                    "id": f"fc_{name}_{number}", "type": "function_call", "call_id": f"call_{name}_{number}",
-                    "name": tool, "arguments": json.dumps(arguments), "status": "completed",
+                    "id": f"fc_{name}_{number}",
+                    "type": "function_call",
+                    "call_id": f"call_{name}_{number}",
+                    "name": tool,
+                    "arguments": json.dumps(arguments),
+                    "status": "completed",
                 }
                 for number, (tool, arguments) in enumerate(turn.tool_calls)
-            ]  # fmt: skip
+            ]
         reason = "max_output_tokens" if done.cut else turn.stop
         reply: dict[str, Any] = {
             "id": f"resp_{name}", "object": "response", "created_at": 0, "model": self.model, "output": output,

@@ -7,9 +7,7 @@ from typing import Any
 
 __all__ = ["THOUGHTS", "Fault", "Turn", "Work", "work"]
 
-THOUGHTS = {
-    "none": 0, "minimal": 20, "low": 60, "medium": 240, "high": 960, "xhigh": 2400, "max": 4800,
-}  # fmt: skip
+THOUGHTS = {"none": 0, "minimal": 20, "low": 60, "medium": 240, "high": 960, "xhigh": 2400, "max": 4800}
 """How many tokens it wants to think, by effort: providers don't publish theirs."""
 
 

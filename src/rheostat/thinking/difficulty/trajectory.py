@@ -77,8 +77,9 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> Trajectory:
     reasons = []
     score = difficulty.score
     for count, weight, what in (
-        (failures, _FAILURE_WEIGHT, "tool calls failed in a row"), (repeats, _REPEAT_WEIGHT, "identical calls before"),
-    ):  # fmt: skip
+        (failures, _FAILURE_WEIGHT, "tool calls failed in a row"),
+        (repeats, _REPEAT_WEIGHT, "identical calls before"),
+    ):
         if count:
             score += min(count, 4) * weight
             reasons.append(f"{count} {what}: +{min(count, 4) * weight:.2f}")

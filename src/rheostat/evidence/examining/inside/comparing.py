@@ -33,13 +33,35 @@ _HOLDING: dict[str, Callable[[Any, Any], Any]] = {
     "__len__": lambda held, args: len(held),
 }
 _EXPECTING = {name for name in dir(str) if name.startswith("is")} | {
-    "startswith", "endswith", "find", "index", "count", "issubset", "issuperset", "isdisjoint", "equals",
-}  # fmt: skip
+    "startswith",
+    "endswith",
+    "find",
+    "index",
+    "count",
+    "issubset",
+    "issuperset",
+    "isdisjoint",
+    "equals",
+}
 """Methods of text and sets to which a test gives what it expects."""
-COUNTS = frozenset({
-    "called", "call_count", "call_args", "call_args_list", "method_calls", "mock_calls", "await_count", "await_args",
-    "await_args_list", "awaited", "reset_mock", "configure_mock", "attach_mock", "mock_add_spec",
-})  # fmt: skip
+COUNTS = frozenset(
+    {
+        "called",
+        "call_count",
+        "call_args",
+        "call_args_list",
+        "method_calls",
+        "mock_calls",
+        "await_count",
+        "await_args",
+        "await_args_list",
+        "awaited",
+        "reset_mock",
+        "configure_mock",
+        "attach_mock",
+        "mock_add_spec",
+    }
+)
 """By which a mock says how it was called."""
 _MOST_REFRESHED = 100
 

@@ -147,9 +147,10 @@ class Equating(Peer):
         """Objects of that class which the tests made of other values."""
         made = {self._made[handle][1] for each in (one, other) if (handle := handle_of(each) or 0) in self._made}
         return [
-            each for each, given in self._made.values()
+            each
+            for each, given in self._made.values()
             if type(each) is type(one) and given is not None and given not in made
-        ][-_MOST_OTHERS:]  # fmt: skip
+        ][-_MOST_OTHERS:]
 
     def _of_one(self, one: Any, other: Any) -> bool:
         """Were both made of the same values?"""

@@ -18,8 +18,17 @@ _MAKERS = (
 )  # fmt: skip
 """Modules that make functions out of text of their own."""
 _DATA = {
-    "datetime", "decimal", "collections", "uuid", "fractions", "pathlib", "zoneinfo", "_collections", "array", "enum",
-}  # fmt: skip
+    "datetime",
+    "decimal",
+    "collections",
+    "uuid",
+    "fractions",
+    "pathlib",
+    "zoneinfo",
+    "_collections",
+    "array",
+    "enum",
+}
 _DATA_BUILTINS = {"set", "frozenset", "bytearray", "complex", "range", "slice", "object", "bytes", "list", "dict"}
 
 
@@ -81,6 +90,7 @@ def _real(path: str) -> str:
 def _installed(root: str) -> set[str]:
     places = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, *filter(None, sys.path)}
     real = {os.path.realpath(place) for place in places}
-    return {
-        place for place in real if not f"{place}/".startswith(f"{root}/") or "/site-packages" in place
-    } - {"/", os.path.realpath(root)}  # fmt: skip
+    return {place for place in real if not f"{place}/".startswith(f"{root}/") or "/site-packages" in place} - {
+        "/",
+        os.path.realpath(root),
+    }
