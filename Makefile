@@ -97,16 +97,15 @@ bench-holds: $(VENV)/.dev ## level and length cap under small budgets, and how m
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.contention
 
 soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random steps on every ledger; hours
-	RHEOSTAT_REQUESTS=70 $(BIN)/pytest tests/test_llama_apis.py
-	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_ledger_law.py
-	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/test_contention.py
-	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/test_gate_life.py
+	RHEOSTAT_REQUESTS=70 $(BIN)/pytest tests/local/test_llama_apis.py
+	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/money/test_ledger_law.py
+	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/money/test_contention.py
+	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/calling/test_gate_life.py
 	RHEOSTAT_SECOND_BEST=1 $(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
 	$(BIN)/python tools/guests/guests.py
 
-HOSTILE := $(addprefix tests/test_,sandbox scratch examining examining_further pristine coder_hostile coder verdicts verifiers bounds tools_run tools_edits \
-	tools_whole tools_encodings tools_workspace tools_confine mouths_and_ears hostile processes)
-HOSTILE_TESTS := $(addsuffix .py,$(HOSTILE))
+HOSTILE_TESTS := tests/sandbox tests/evidence tests/tools $(addprefix tests/agents/test_,coder.py coder_hostile.py hostile.py) \
+	tests/cli/test_mouths_and_ears.py
 
 test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: with bubblewrap, then with the second-best sandbox
 	$(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from langgraph_sdk import get_sync_client
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.model

@@ -19,14 +19,15 @@ from rheostat import BadInput, Budget, MemoryLedger, build_solver
 from rheostat.providers import endpoint_for
 from rheostat.providers.transformers import ChatTransformers
 
-sys.path.insert(0, str(Path(__file__).with_name("vllm_job")))
+sys.path.insert(0, str(Path(__file__).parents[1] / "vllm_job"))
 
 
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory: pytest.TempPathFactory) -> ChatTransformers:
     """A tiny random Qwen3: it never ends by itself, so that every cap is met."""
-    import tiny_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import tiny_model
 
     folder = str(tmp_path_factory.mktemp("tiny"))
     tiny_model.main(folder)

@@ -28,7 +28,7 @@ from rheostat.providers import endpoint_for
 from rheostat.testing import timeless
 from stores import PostgresStore
 
-WORKER = str(Path(__file__).parent / "ledger_worker.py")
+WORKER = str(Path(__file__).parents[1] / "ledger_worker.py")
 CAP_NANOS = 60_000
 
 

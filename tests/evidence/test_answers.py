@@ -18,7 +18,7 @@ from rheostat.evidence.asking import WAYS, ask, ways_for
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.running import worked_out
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 UNITS = {"m": "meter", "s": "second", "kg": "kilogram"}
 
 

@@ -692,7 +692,7 @@ def test_an_order_may_be_longer_than_an_argument(kind: Sandbox, tmp_path: Path) 
     assert examine_source("def add(a, b): return a + b", tests, limits=Limits(seconds=20), sandbox=kind).passed is True
 
 
-BUGS = Path(__file__).parent.parent / "examples" / "bugs"
+BUGS = Path(__file__).parents[2] / "examples" / "bugs"
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in BUGS.glob("*/task.txt")))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-BUGS = Path(__file__).parent.parent / "examples" / "bugs"
+BUGS = Path(__file__).parents[2] / "examples" / "bugs"
 NAMES = sorted(path.parent.name for path in BUGS.glob("*/task.txt"))
 
 Run = Callable[[str, bool], subprocess.CompletedProcess[str]]

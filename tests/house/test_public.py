@@ -13,7 +13,7 @@ import pytest
 
 import rheostat
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(rheostat.__path__, "rheostat.")
