@@ -17,9 +17,10 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel, Field
+from typing_extensions import Unpack
 
 from rheostat.agents.guided import Sending
-from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, build_agent
+from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, NodeOptions, build_agent
 from rheostat.calling.payer import paid_by
 from rheostat.chat_model import instead_of
 from rheostat.errors import BadInput, BudgetExceeded
@@ -277,7 +278,7 @@ def build_autonomous(
     *,
     budget: Budget,
     check_in: Sequence[float] = (),
-    **options: Any,
+    **options: Unpack[NodeOptions],
 ) -> StateGraph[AutonomousState, None, AutonomousInput, AutonomousState]:
     """A graph for a long task under a hard cap.
 

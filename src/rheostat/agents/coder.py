@@ -17,9 +17,10 @@ from typing import Any, Literal, TypeAlias, TypedDict, get_args
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.graph import END, START, StateGraph
+from typing_extensions import Unpack
 
 from rheostat.agents.desk import FAILURES_CHARS, PROTECTED, Desk
-from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph
+from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, NodeOptions
 from rheostat.errors import BadInput
 from rheostat.evidence.forms import Form
 from rheostat.evidence.verifiers import as_verifier
@@ -86,7 +87,7 @@ def build_coder(
     sandbox: Sandbox = "auto",
     correct: bool = True,
     edits: Edits | None = None,
-    **options: Any,
+    **options: Unpack[NodeOptions],
 ) -> StateGraph[CoderState, None, CoderInput, CoderState]:
     """A graph that works on a repository until its tests pass.
 
@@ -123,19 +124,15 @@ def build_coder(
         edits = "whole" if desk.small() and getattr(endpoint.chat, "calls_by_schema", False) else "tools"
 
     whole = edits == "whole"
-    own = {"caps": Caps(answer_tokens=desk.answer_tokens())} if whole else {}
-    nodes = AgentNodes(
-        endpoint,
-        [] if whole else desk.tools(),
-        budget=budget,
-        **{
-            "verifier": as_verifier(desk.take if whole else desk.check, _REPLY),
-            "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
-            "most_corrections": 3 if correct else 0,
-            **own,
-            **options,
-        },
-    )
+    own: NodeOptions = {
+        "verifier": as_verifier(desk.take if whole else desk.check, _REPLY),
+        "system_prompt": _SYSTEM_WHOLE if whole else _SYSTEM,
+        "most_corrections": 3 if correct else 0,
+    }
+    if whole:
+        own["caps"] = Caps(answer_tokens=desk.answer_tokens())
+    own.update(options)
+    nodes = AgentNodes(endpoint, [] if whole else desk.tools(), budget=budget, **own)
 
     def look(state: CoderState) -> dict[str, Any]:
         passed, told = desk.first_look(state.get("task") or "")

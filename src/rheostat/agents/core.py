@@ -8,7 +8,7 @@ import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -19,9 +19,10 @@ from langgraph.types import Overwrite
 
 from rheostat.agents.guided import Sending, guided_step
 from rheostat.agents.tools import run_tool
+from rheostat.calling.holds import OnContention
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import PAYER, Payer, paid_by
-from rheostat.calling.settings import RunSettings
+from rheostat.calling.settings import Model, RunSettings
 from rheostat.calling.shape import malformed
 from rheostat.calling.step import Stepper
 from rheostat.calling.unwired import forget
@@ -32,8 +33,11 @@ from rheostat.graph.accounts import open_run, readings_of, start_run
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
 from rheostat.graph.unplanned import around, beside, unwatch, watch
-from rheostat.models import resolve
-from rheostat.money.ledger import Reading, latest_reading
+from rheostat.judgement.policy import Caps, Policy
+from rheostat.judgement.schedule import Pacing
+from rheostat.models import models_of, resolve
+from rheostat.money.budget import Budget
+from rheostat.money.ledger import Ledger, Reading, latest_reading
 from rheostat.money.pricing import declared_price
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint
@@ -42,10 +46,26 @@ from rheostat.providers.integrations import model_of
 from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
-__all__ = ["AgentCore", "OnCap"]
+__all__ = ["AgentCore", "AgentOptions", "OnCap"]
 
 OnCap: TypeAlias = Literal["answer", "raise"]
 """At the cap: end with a message that says so; raise `BudgetExceeded`."""
+
+
+class AgentOptions(TypedDict, total=False):
+    """What every agent of ours takes beside its budget, with the same meaning: see `AdaptiveThinking`."""
+
+    effort: AskedEffort | str
+    escalate_to: Sequence[Model]
+    ledger: Ledger | None
+    account: str | None
+    on_limit: OnCap
+    on_contention: OnContention
+    caps: Caps | None
+    policy: Policy | None
+    pacing: Pacing | None
+
+
 _REMEMBERED = 64
 _MALFORMED_TRIES = 3
 """So often a reply may call tools in a way that can't be read."""
@@ -90,6 +110,19 @@ class AgentCore(RunSettings):
         kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
             raise BadInput(f"correct_tools is True, False or a tuple of kinds of exceptions, not {kinds!r}")
+
+    @classmethod
+    def made(cls, budget: Budget, options: AgentOptions, **own: Any) -> AgentCore:
+        """From what a user gives."""
+        given: dict[str, Any] = {**options}
+        others = models_of(given.pop("escalate_to", ()))
+        return cls.read(
+            budget=budget,
+            models=lambda: [resolve(one) for one in others],
+            given_ledger=given.get("ledger") is not None,
+            **own,
+            **given,
+        )
 
     # --- whose money it is -----------------------------------------------------------------------------
 

@@ -15,23 +15,20 @@ from typing import Annotated, Any, NotRequired
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.types import Command
+from typing_extensions import Unpack
 
-from rheostat.agents.core import AgentCore, OnCap
+from rheostat.agents.core import AgentCore, AgentOptions
 from rheostat.agents.guided import Sending
 from rheostat.calling.call_options import LENGTHS, once_for, tools_as_sent
-from rheostat.calling.holds import OnContention
 from rheostat.calling.payer import PAYER
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.graph.state import KEY, RheostatState, merge, read
-from rheostat.judgement.policy import Caps, Policy
-from rheostat.judgement.schedule import Pacing
-from rheostat.models import models_of, resolve
+from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger
 from rheostat.providers import Endpoint
 from rheostat.providers.integrations import model_of
-from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 try:
@@ -101,33 +98,16 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         self,
         *,
         budget: Budget,
-        effort: AskedEffort | str = "balanced",
-        escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
-        ledger: Ledger | None = None,
-        account: str | None = None,
-        on_limit: OnCap = "answer",
-        on_contention: OnContention = "wait",
-        caps: Caps | None = None,
-        policy: Policy | None = None,
-        pacing: Pacing | None = None,
         endpoint: Callable[[BaseChatModel], Endpoint] = resolve,
         correct_tools: bool | tuple[type[Exception], ...] = (),
         most_result_chars: int | None = None,
         gate: bool = True,
+        **options: Unpack[AgentOptions],
     ) -> None:
         super().__init__()
-        self.core = AgentCore.read(
-            budget=budget,
-            effort=effort,
-            models=lambda: [resolve(one) for one in models_of(escalate_to)],
-            ledger=ledger,
-            given_ledger=ledger is not None,
-            account=account,
-            on_limit=on_limit,
-            on_contention=on_contention,
-            caps=caps,
-            policy=policy,
-            pacing=pacing,
+        self.core = AgentCore.made(
+            budget,
+            options,
             endpoint=endpoint,
             beside=True,
             correct_tools=correct_tools,

@@ -27,12 +27,12 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph, add_messages
 from langgraph.prebuilt import ToolNode
+from typing_extensions import Unpack
 
-from rheostat.agents.core import AgentCore, OnCap
+from rheostat.agents.core import AgentCore, AgentOptions
 from rheostat.agents.guided import Sending
 from rheostat.agents.tools import terms_of
 from rheostat.calling.call_options import tools_as_sent
-from rheostat.calling.holds import OnContention
 from rheostat.errors import BadInput
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import Form
@@ -41,20 +41,24 @@ from rheostat.flow import Effect, Flow, adrive, drive
 from rheostat.graph.events import emit
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, RheostatState, merge, read
-from rheostat.judgement.policy import Caps, Policy
-from rheostat.judgement.schedule import Pacing
-from rheostat.models import models_of, resolve
+from rheostat.models import resolve
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Ledger
 from rheostat.money.usage import usd_nanos
 from rheostat.providers import Endpoint
-from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import THOUGHT_WITH, read_trajectory
 
-__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "build_agent"]
+__all__ = ["AgentGraphState", "AgentInput", "AgentNodes", "BudgetedGraph", "NodeOptions", "build_agent"]
 
 _MOST_STEPS = 10_000
 CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
+
+
+class NodeOptions(AgentOptions, total=False):
+    """What `AgentNodes` takes beside model, tools and budget."""
+
+    verifier: Verifier | Check | None
+    system_prompt: str | None
+    most_corrections: int
 
 
 class AgentInput(TypedDict):
@@ -92,7 +96,7 @@ class AgentNodes:
         verifier: Evidence on the final answer, from outside the model; or a function of its text.
         system_prompt: Put before the messages at each call; not kept in state.
         most_corrections: How often a refused answer goes back.
-        effort, escalate_to, ledger, account, on_limit, on_contention, caps, policy, pacing: As in `AdaptiveThinking`.
+        options: `effort`, `escalate_to`, `ledger` and so on: see `AgentOptions`.
 
     Raises:
         BadInput, BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid: at once.
@@ -107,15 +111,7 @@ class AgentNodes:
         verifier: Verifier | Check | None = None,
         system_prompt: str | None = None,
         most_corrections: int = 3,
-        effort: AskedEffort | str = "balanced",
-        escalate_to: Sequence[str | BaseChatModel | Endpoint] = (),
-        ledger: Ledger | None = None,
-        account: str | None = None,
-        on_limit: OnCap = "answer",
-        on_contention: OnContention = "wait",
-        caps: Caps | None = None,
-        policy: Policy | None = None,
-        pacing: Pacing | None = None,
+        **options: Unpack[AgentOptions],
     ) -> None:
         if most_corrections < 0:
             raise BadInput(f"most_corrections must be zero or more, not {most_corrections}")
@@ -124,21 +120,12 @@ class AgentNodes:
             list(tools), wrap_tool_call=self._wrap, awrap_tool_call=self._awrap, handle_tool_errors=False
         )
         self._tools = list(self._tool_node.tools_by_name.values())
-        self.core = AgentCore.read(
-            budget=budget,
-            effort=effort,
-            models=lambda: [resolve(one) for one in models_of(escalate_to)],
-            ledger=ledger,
-            given_ledger=ledger is not None,
-            account=account,
-            on_limit=on_limit,
-            on_contention=on_contention,
-            caps=caps,
-            policy=policy,
-            pacing=pacing,
+        self.core = AgentCore.made(
+            budget,
+            options,
             endpoint=lambda _: endpoint,
             most_result_chars=50_000,
-            tools_cost=any(usd_nanos(terms_of(t).usd) for t in self._tools),
+            tools_cost=any(usd_nanos(terms_of(tool).usd) for tool in self._tools),
         )
         self.chat = endpoint.own
         self.core.stepper(self.chat, self.core.meter)  # a missing price shows now
@@ -260,7 +247,7 @@ def build_agent(
     tools: Sequence[BaseTool | Callable[..., Any]] = (),
     *,
     budget: Budget,
-    **options: Any,
+    **options: Unpack[NodeOptions],
 ) -> StateGraph[AgentGraphState, None, AgentInput, AgentGraphState]:
     """A ReAct agent whose every step has a plan, a hold and a price.
 

@@ -7,6 +7,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import functools
 import importlib.util
 import re
 import types
@@ -43,6 +44,7 @@ class Ran:
     """The piece that failed, counted from 0."""
 
 
+@functools.cache
 def embedded_python() -> bool:
     """Is it installed?"""
     return importlib.util.find_spec("pydantic_monty") is not None
