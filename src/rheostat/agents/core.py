@@ -41,8 +41,8 @@ from rheostat.money.ledger import Ledger, Reading, latest_reading
 from rheostat.money.pricing import declared_price
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint
+from rheostat.providers.adapter import model_of
 from rheostat.providers.failures import read_failure
-from rheostat.providers.integrations import model_of
 from rheostat.task import AskedEffort, parse_effort
 from rheostat.thinking.difficulty import THOUGHT_WITH
 

@@ -22,9 +22,9 @@ from rheostat.calling.step import Listener, ReadyStep, Stepper
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.providers import Reply, failure
-from rheostat.providers.choose import own_model
 from rheostat.providers.dial import Phase
 from rheostat.providers.generic import accepted
+from rheostat.providers.registry import adapter_of
 from rheostat.task import AskedEffort
 
 __all__ = ["Sending", "guided_step"]
@@ -130,7 +130,8 @@ def _sent(
     meter = stepper.meter
     result: Any = None
     reply: Reply | None = None
-    model = own_model(chat if ready.endpoint is stepper.models[0] else ready.endpoint.own)
+    model = chat if ready.endpoint is stepper.models[0] else ready.endpoint.own
+    model = adapter_of(model).bare(model)
     for phase, settings in ready.phases:
         if phase == "answer" and reply is not None and not reply.empty:
             break

@@ -28,7 +28,7 @@ from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger
 from rheostat.providers import Endpoint
-from rheostat.providers.integrations import model_of
+from rheostat.providers.adapter import model_of
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
 try:

@@ -28,11 +28,11 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger, Reservation
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings, failure
+from rheostat.providers.adapter import model_of
 from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retryable
 from rheostat.providers.generic import accepted
-from rheostat.providers.integrations import model_of
 
 __all__ = ["Meter"]
 

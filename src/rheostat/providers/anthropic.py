@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
@@ -22,13 +23,17 @@ from langchain_core.messages import AIMessage, BaseMessage, convert_to_messages
 from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
 from rheostat.money.pricing import Terms
+from rheostat.providers.adapter import Adapter, tell_replaced
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import FRESH, Messages, Reply, Settings, Step
+from rheostat.providers.dial import FRESH, Dial, Messages, Reply, Settings, Step
 from rheostat.providers.failures import read_failure
-from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels, with_margin
+from rheostat.providers.hosted import ROOM_TO_THINK, HostedDial, profile_levels, takes_effort, with_margin
 from rheostat.task import Effort, ThinkingPlan
 
-__all__ = ["GENERATIONS", "AnthropicDial", "Generation", "Told", "ask_about", "generation_of"]
+if TYPE_CHECKING:
+    from langchain_anthropic import ChatAnthropic
+
+__all__ = ["GENERATIONS", "Anthropic", "AnthropicDial", "Generation", "Told", "ask_about", "generation_of"]
 
 LEAST_BUDGET_TOKENS = 1024
 _BUDGETS = {
@@ -140,6 +145,7 @@ class AnthropicDial(HostedDial):
         self._chat = chat
         own = getattr(chat, "model_kwargs", None) or {}
         region = getattr(chat, "inference_geo", None) or own.get("inference_geo") or "auto"
+        self.context_tokens = told.max_input_tokens if told else None
         self._terms = Terms(speed=str(own.get("speed") or ""), region=str(region))
         if self._generation.adaptive:
             levels = profile_levels(chat, _UNLISTED, told.levels if told else None)
@@ -257,3 +263,74 @@ class AnthropicDial(HostedDial):
 def _asked_for_an_hour(sent: Messages, settings: Settings) -> bool:
     contents = [message.content if isinstance(message, BaseMessage) else message["content"] for message in sent]
     return '"1h"' in json.dumps([contents, settings.kwargs.get("tools")], default=str)
+
+
+def _is_anthropic(chat: BaseChatModel) -> TypeGuard[ChatAnthropic]:
+    """Without importing langchain-anthropic, which takes two seconds: a program with such a model has done it."""
+    module = sys.modules.get("langchain_anthropic")
+    return module is not None and isinstance(chat, module.ChatAnthropic)
+
+
+_SECONDS = 600.0
+"""How long a request may take, if the model object doesn't say: without an end, one that hangs would hang us."""
+
+
+class Anthropic(Adapter):
+    """`ChatAnthropic`."""
+
+    spec = "anthropic"
+    takes_timeout = True
+
+    def claims(self, chat: BaseChatModel) -> bool:
+        return _is_anthropic(chat)
+
+    def build(self, model: str) -> BaseChatModel:
+        from langchain_anthropic import ChatAnthropic
+
+        chat = ChatAnthropic(model_name=model, timeout=_SECONDS, stop=None)
+        if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
+            raise ModelUnknown("set ANTHROPIC_API_KEY")
+        return chat
+
+    def once(self, chat: BaseChatModel) -> BaseChatModel:
+        assert _is_anthropic(chat)  # noqa: S101
+        own = {
+            name: getattr(chat, name) for name in ("thinking", "reasoning_effort") if getattr(chat, name) is not None
+        }
+        config = dict(chat.output_config or {})
+        if "effort" in config:
+            own["output_config"] = {"effort": config.pop("effort")}
+        sampling = [name for name in ("temperature", "top_p", "top_k") if getattr(chat, name) is not None]
+        if takes_effort(chat):
+            own.update((name, getattr(chat, name)) for name in sampling)
+        tell_replaced(chat, own)
+        update: dict[str, object] = dict.fromkeys(own)
+        update.update(max_retries=0, output_config=config or None)
+        if chat.default_request_timeout is None:
+            update["default_request_timeout"] = _SECONDS
+        copy = chat.model_copy(update=update)
+        for built in ("_client", "_async_client", "_client_params"):  # made from the old settings, if at all
+            copy.__dict__.pop(built, None)
+        return copy
+
+    def bare(self, chat: BaseChatModel) -> BaseChatModel:
+        assert _is_anthropic(chat)  # noqa: S101
+        update: dict[str, Any] = {
+            name: None for name in ("thinking", "reasoning_effort") if getattr(chat, name) is not None
+        }
+        config = dict(chat.output_config or {})
+        if config.pop("effort", None) is not None:
+            update["output_config"] = config or None
+        if takes_effort(chat):
+            update.update({n: None for n in ("temperature", "top_p", "top_k") if getattr(chat, n) is not None})
+        return chat.model_copy(update=update) if update else chat
+
+    def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
+        if not (takes_effort(chat) or live):
+            return super().dial(chat, name, provider=provider, strict=strict, live=live)
+        return AnthropicDial(name, chat, strict=strict, told=ask_about(chat) if live else None)
+
+    def price_list(self, chat: BaseChatModel) -> str | None:
+        """An address of another's has prices that the list doesn't know."""
+        assert _is_anthropic(chat)  # noqa: S101
+        return "anthropic" if "anthropic.com" in (chat.anthropic_api_url or "anthropic.com") else None

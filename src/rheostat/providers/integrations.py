@@ -7,20 +7,27 @@ sent was looked at on the wire; what those servers accept is known from their do
 
 from __future__ import annotations
 
+import importlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
+from rheostat.errors import SettingWarning
 from rheostat.flow import Effect
+from rheostat.providers.adapter import model_of
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import FRESH, Messages, Settings, Step
-from rheostat.providers.hosted import HostedDial, profile_levels
+from rheostat.providers.dial import FRESH, Dial, Messages, Settings, Step
+from rheostat.providers.generic import GenericDial
+from rheostat.providers.hosted import HostedDial, profile_levels, takes_effort
+from rheostat.providers.openai import OpenAIFamily
 from rheostat.task import Effort, ThinkingPlan
 
-__all__ = ["INTEGRATIONS", "BedrockClaudeDial", "Integration", "TableDial", "integration_of", "model_of"]
+__all__ = ["INTEGRATIONS", "BedrockClaudeDial", "Integration", "TableDial"]
 
 Say: TypeAlias = Callable[[str, Effort, int], dict[str, Any]]
 """(model, effort, thinking tokens) → the call's arguments. Zero tokens: don't think, or as little as can be."""
@@ -90,9 +97,9 @@ def _response_format(schema: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Integration:
-    """How one LangChain integration is told how much to think."""
+@dataclass(frozen=True, kw_only=True)
+class Integration(OpenAIFamily):
+    """How one LangChain integration is told how much to think: a provider as a row of facts."""
 
     spec: str
     """Its name before the colon, as `init_chat_model` has it: `google_genai:gemini-3.6-flash`."""
@@ -108,24 +115,68 @@ class Integration:
     schema: Callable[[Any], dict[str, Any]] = field(default=_response_format)
     prices: str = ""
     """Provider in genai-prices; empty: the list can't bind it (others run the model, or you do)."""
-    once: dict[str, Any] = field(default_factory=dict)
+    sends_once: dict[str, Any] = field(default_factory=dict)
     """Constructor arguments with which its client sends a request once."""
     takes_timeout: bool = False
     """`timeout` in seconds may go with each call."""
     note: str = ""
     """What is to be known about every call."""
 
+    def claims(self, chat: BaseChatModel) -> bool:
+        """By the object's class, or one above it."""
+        return any(
+            (base.__module__.split(".")[0], base.__name__) == (self.module, self.kind) for base in type(chat).__mro__
+        )
+
+    def build(self, model: str) -> BaseChatModel:
+        kind: Any = getattr(importlib.import_module(self.module), self.kind)
+        chat: BaseChatModel = kind(model=model)
+        return chat
+
+    def once(self, chat: BaseChatModel) -> BaseChatModel:
+        """Built anew with a client that sends a request once: its retries are fixed when it is built."""
+        if isinstance(chat, BaseChatOpenAI):
+            return super().once(chat)
+        if not self.sends_once:
+            return chat
+        fields = type(chat).model_fields
+        given = {name: getattr(chat, name) for name in chat.model_fields_set if not fields[name].exclude}
+        try:
+            return type(chat)(**{**given, **self.sends_once})
+        except Exception as error:
+            warnings.warn(
+                f"{type(chat).__name__} can't be built again without retries ({error}): give it {self.sends_once}, or "
+                "calls that its client repeats are on no ledger",
+                SettingWarning,
+                stacklevel=4,
+            )
+            return chat
+
+    def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
+        """Bedrock's Claude keeps Anthropic's rules; a model whose thinking can't be set thinks in two phases."""
+        reasoning = takes_effort(chat)
+        if self.spec == "bedrock_converse" and "claude" in model_of(chat) and reasoning:
+            return BedrockClaudeDial(name, chat, strict=strict)
+        if (chat.profile or {}).get("reasoning_effort_levels") or self.levels(model_of(chat)):
+            unknown = chat.profile is None and self.spec != "ollama"
+            if reasoning or unknown or self.spec == "ollama":
+                return TableDial(name, chat, self, strict=strict)
+        return GenericDial(name, length=self.length)
+
+    def price_list(self, chat: BaseChatModel) -> str | None:
+        return self.prices or None
+
 
 INTEGRATIONS = (
     Integration(
         spec="google_genai", module="langchain_google_genai", kind="ChatGoogleGenerativeAI", say=_gemini,
-        levels=_gemini_levels, length=_length("max_output_tokens"), prices="google", once={"max_retries": 1},
+        levels=_gemini_levels, length=_length("max_output_tokens"), prices="google", sends_once={"max_retries": 1},
         schema=lambda schema: {"response_mime_type": "application/json", "response_json_schema": schema},
         takes_timeout=True, source="ai.google.dev/gemini-api/docs/thinking",
     ),
     Integration(
         spec="deepseek", module="langchain_deepseek", kind="ChatDeepSeek", say=_deepseek,
-        levels=lambda _: (Effort.none, Effort.high, Effort.max), prices="deepseek", once={"max_retries": 0},
+        levels=lambda _: (Effort.none, Effort.high, Effort.max), prices="deepseek", sends_once={"max_retries": 0},
         schema=lambda _: {"response_format": {"type": "json_object"}}, takes_timeout=True,
         source="api-docs.deepseek.com, Thinking Mode: high and max; low and medium mean high",
     ),
@@ -140,16 +191,16 @@ INTEGRATIONS = (
     Integration(
         spec="bedrock_converse", module="langchain_aws", kind="ChatBedrockConverse", say=_bedrock,
         levels=lambda model: (Effort.none, *_LOW_TO_HIGH) if "nova-2" in model else (), prices="aws",
-        once={"max_retries": 0},
+        sends_once={"max_retries": 0},
         source="langchain_aws.utils.reasoning_effort_additional_fields",
     ),
     Integration(
         spec="xai", module="langchain_xai", kind="ChatXAI", say=_named, levels=lambda _: (), prices="x-ai",
-        once={"max_retries": 0}, takes_timeout=True, source="docs.x.ai/docs/guides/reasoning",
+        sends_once={"max_retries": 0}, takes_timeout=True, source="docs.x.ai/docs/guides/reasoning",
     ),
     Integration(
         spec="groq", module="langchain_groq", kind="ChatGroq", say=_groq, levels=_groq_levels, prices="groq",
-        once={"max_retries": 0}, takes_timeout=True, source="console.groq.com/docs/reasoning",
+        sends_once={"max_retries": 0}, takes_timeout=True, source="console.groq.com/docs/reasoning",
     ),
     Integration(
         spec="ollama", module="langchain_ollama", kind="ChatOllama", say=_ollama, levels=_ollama_levels,
@@ -158,18 +209,6 @@ INTEGRATIONS = (
         note="options of the model object (num_ctx, seed …) give way to the length cap of the call",
     ),
 )  # fmt: skip
-
-
-def integration_of(chat: BaseChatModel) -> Integration | None:
-    """The row of this object's class or of one above it."""
-    names = {(base.__module__.split(".")[0], base.__name__) for base in type(chat).__mro__}
-    return next((row for row in INTEGRATIONS if (row.module, row.kind) in names), None)
-
-
-def model_of(chat: BaseChatModel) -> str:
-    """The model's name, without the path or region that some services put before it."""
-    name = getattr(chat, "model_name", None) or getattr(chat, "model_id", None) or getattr(chat, "model", None)
-    return str(name or type(chat).__name__).removeprefix("models/")
 
 
 class TableDial(HostedDial):

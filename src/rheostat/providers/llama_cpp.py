@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, convert_to_messages
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
@@ -26,8 +27,9 @@ from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
 from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
+from rheostat.providers.dial import FRESH, Dial, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
+from rheostat.providers.openai import OpenAIFamily
 from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 from rheostat.providers.servers import ChatServer
 from rheostat.task import Kind, ThinkingPlan
@@ -190,3 +192,14 @@ class LlamaCppDial:
             return int((await asynchronous.post(path, body=body, cast_to=dict[str, Any]))["input_tokens"])
 
         return Effect(do, ado)
+
+
+class LlamaCpp(OpenAIFamily):
+    """`ChatLlamaCpp`."""
+
+    def claims(self, chat: BaseChatModel) -> bool:
+        return isinstance(chat, ChatLlamaCpp)
+
+    def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
+        assert isinstance(chat, ChatLlamaCpp)  # noqa: S101
+        return LlamaCppDial(name, client=chat)

@@ -13,16 +13,19 @@ from typing import Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
+from langchain_openai import ChatOpenAI
+from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rheostat.flow import Effect
 from rheostat.money.pricing import Terms
+from rheostat.providers.adapter import Adapter, tell_replaced
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import FRESH, Messages, Reply, Settings, Step
-from rheostat.providers.hosted import HostedDial, profile_levels, with_margin
+from rheostat.providers.dial import FRESH, Dial, Messages, Reply, Settings, Step
+from rheostat.providers.hosted import HostedDial, profile_levels, takes_effort, with_margin
 from rheostat.task import Effort, ThinkingPlan
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
-__all__ = ["LEVELS", "OpenAIDial", "Row", "configuration_update", "has_dial", "steered"]
+__all__ = ["LEVELS", "OpenAI", "OpenAIDial", "OpenAIFamily", "Row", "configuration_update", "has_dial", "steered"]
 
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
 """Levels of a model whose profile lists none: those that every reasoning model has."""
@@ -183,3 +186,69 @@ def configuration_update(effort: Effort) -> dict[str, Any]:
     Source: `ChatOpenAI.reasoning_effort` of langchain-openai 1.7.3.
     """
     return {"type": "configuration_update", "reasoning": {"effort": effort.value}}
+
+
+class OpenAIFamily(Adapter):
+    """Chat models on langchain-openai's base class, be they OpenAI's or those of a server with the same API."""
+
+    takes_timeout = True
+
+    def once(self, chat: BaseChatModel) -> BaseChatModel:
+        if not isinstance(chat, BaseChatOpenAI) or chat.root_client is None:
+            return chat
+        sync, asynchronous = (
+            client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client)
+        )
+        own = {name: getattr(chat, name) for name in ("reasoning_effort",) if getattr(chat, name) is not None}
+        if (chat.reasoning or {}).get("effort") is not None:
+            own["reasoning"] = {"effort": (chat.reasoning or {})["effort"]}
+        tell_replaced(chat, own)
+        rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
+        return chat.model_copy(
+            update={
+                "max_retries": 0,
+                "reasoning_effort": None,
+                "reasoning": rest or None,
+                "use_responses_api": True if chat.reasoning is not None else chat.use_responses_api,
+                # a stream is settled from its last chunk: it must be asked for, unless the caller knows better
+                "stream_usage": chat.stream_usage if "stream_usage" in chat.model_fields_set else True,
+                "root_client": sync,
+                "client": sync.chat.completions,
+                "root_async_client": asynchronous,
+                "async_client": asynchronous.chat.completions,
+            }
+        )
+
+    def bare(self, chat: BaseChatModel) -> BaseChatModel:
+        if not isinstance(chat, BaseChatOpenAI):
+            return chat
+        update: dict[str, Any] = {}
+        if chat.reasoning_effort is not None:
+            update["reasoning_effort"] = None
+        if (chat.reasoning or {}).get("effort") is not None:
+            rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
+            update.update(reasoning=rest or None, use_responses_api=True)
+        return chat.model_copy(update=update) if update else chat
+
+
+class OpenAI(OpenAIFamily):
+    """`ChatOpenAI`, at OpenAI's own address or at another's."""
+
+    spec = "openai"
+
+    def claims(self, chat: BaseChatModel) -> bool:
+        return isinstance(chat, BaseChatOpenAI)
+
+    def build(self, model: str) -> BaseChatModel:
+        return ChatOpenAI(model=model, timeout=600)
+
+    def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
+        openais = isinstance(chat, ChatOpenAI) and (provider or self.price_list(chat)) == "openai"
+        if openais and takes_effort(chat) and has_dial(chat):
+            return OpenAIDial(name, chat, strict=strict)
+        return super().dial(chat, name, provider=provider, strict=strict, live=live)
+
+    def price_list(self, chat: BaseChatModel) -> str | None:
+        """An address of another's has prices that the list doesn't know."""
+        own = isinstance(chat, ChatOpenAI) and "api.openai.com" in (chat.openai_api_base or "api.openai.com")
+        return "openai" if own else None

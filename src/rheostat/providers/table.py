@@ -18,10 +18,10 @@ from langchain_openai import ChatOpenAI
 from langchain_openai.data._profiles import _PROFILES as OPENAI
 
 from rheostat.judgement.policy import Caps, Policy
-from rheostat.providers.choose import endpoint_for
 from rheostat.providers.dial import Endpoint
 from rheostat.providers.hosted import takes_effort
 from rheostat.providers.openai import has_dial
+from rheostat.providers.registry import endpoint_for
 from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["main", "page"]

@@ -21,8 +21,10 @@ from pydantic import ConfigDict
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect
 from rheostat.judgement.policy import ModelFacts
+from rheostat.money.pricing import FREE, Price
+from rheostat.providers.adapter import Adapter
 from rheostat.providers.bounds import Overhead
-from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
+from rheostat.providers.dial import FRESH, Dial, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.task import ThinkingPlan
 
@@ -280,3 +282,17 @@ class TransformersDial:
             return do()
 
         return Effect(do, ado)
+
+
+class Transformers(Adapter):
+    """`ChatTransformers`: it runs in this process and is free."""
+
+    def claims(self, chat: BaseChatModel) -> bool:
+        return isinstance(chat, ChatTransformers)
+
+    def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
+        assert isinstance(chat, ChatTransformers)  # noqa: S101
+        return TransformersDial(chat.name, chat)
+
+    def price(self, chat: BaseChatModel) -> Price | None:
+        return FREE

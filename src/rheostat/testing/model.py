@@ -19,7 +19,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from rheostat.money.pricing import FREE, declare_price
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, endpoint_for
-from rheostat.providers.integrations import model_of
+from rheostat.providers.adapter import model_of
 
 __all__ = ["Said", "ScriptedModel", "free", "scripted"]
 
