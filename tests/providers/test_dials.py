@@ -195,7 +195,7 @@ def test_what_may_have_been_billed_stays_charged(api: Api, fault: Fault, way: Wa
 
 @on_every_api
 @pytest.mark.parametrize("fault", [Fault(no_usage=True), Fault(garbage=True)], ids=["no usage", "garbage"])
-def test_what_nobody_says_the_price_of_is_charged_at_its_hold(api: Api, fault: Fault, way: Way) -> None:
+def test_a_cost_that_is_not_reported_is_charged_at_its_hold(api: Api, fault: Fault, way: Way) -> None:
     with simulated(Turn(fault=fault)) as server:
         caller = Caller(api, server, way)
         try:

@@ -23,20 +23,20 @@ TRAPS = {
     "the length cap is left to a default: 4,096, or 128,000": "test_no_request_leaves_without_a_length_cap",
     "a forced tool is dropped, or sent to be refused": "test_a_forced_tool",
     "two ways of saying effort in one request": "test_two_ways_of_saying_effort_never_meet",
-    "a missing usage becomes zero tokens": "test_what_nobody_says_the_price_of_is_charged_at_its_hold",
+    "a missing usage becomes zero tokens": "test_a_cost_that_is_not_reported_is_charged_at_its_hold",
     "a stream forgets what the tokens were billed as": "test_what_is_kept_for_an_hour_costs_more_to_write",
     "usage under a tier's prefix isn't found": "test_usage_by_kind_whatever_the_tier_is_called",
     "a temperature that thinking refuses": "test_temperature_is_dropped_aloud",
     "the thought of a local server is dropped": "test_a_server_that_thinks_is_read_whole",
     "the effort for DeepSeek is dropped": "test_what_leaves_and_what_is_settled",
-    "retries inside the client are on nobody's bill": "test_a_failure_is_seen_once_by_the_server",
+    "retries inside the client are on no bill": "test_a_failure_is_seen_once_by_the_server",
     "an effort is sent to a model that has none": "test_a_model_without_levels_is_sent_none",
     "a starved reply is taken for an answer": "test_the_cap_holds_however_long_the_model_wants_to_think",
 }
 
 
 def test_every_trap_has_its_test() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in Path("tests").glob("test_*.py"))
+    text = "".join(path.read_text(encoding="utf-8") for path in Path("tests").rglob("test_*.py"))
     assert [name for name in TRAPS.values() if f"def {name}(" not in text] == []
 
 
