@@ -25,6 +25,7 @@ __all__ = ["LocalServer", "shared_server", "start_server"]
 
 _START_SECONDS = 120
 _KEEP_LOGS = 8
+_MOST_THREADS = 1024
 
 
 class LocalServer:
@@ -37,14 +38,19 @@ class LocalServer:
         port: 0 for any free one.
         slots: Requests that run at the same time.
         context_tokens: Of each slot.
+        threads: Processor threads; by default what `RHEOSTAT_THREADS` says, else one a core. Where other programs keep
+            the cores busy, one thread is several times faster than one a core: they wait for each other.
 
     Raises:
+        BadInput: the port or the threads are no such number.
         ModelFileCorrupt: not a GGUF.
         ServerFailed: the port is taken, or the server didn't come up: ends with the last lines of its log.
         MissingExtra: xllamacpp isn't installed.
     """
 
-    def __init__(self, model: Path, *, port: int = 0, slots: int = 8, context_tokens: int = 8192) -> None:
+    def __init__(
+        self, model: Path, *, port: int = 0, slots: int = 8, context_tokens: int = 8192, threads: int | None = None
+    ) -> None:
         import importlib.util
 
         if importlib.util.find_spec("xllamacpp") is None:
@@ -52,7 +58,7 @@ class LocalServer:
         if not 0 <= port <= 65535:
             raise BadInput(f"a port is between 0 (any) and 65535, not {port}")
         self.model = check_gguf(Path(model)).resolve()
-        self.slots, self.context_tokens = slots, context_tokens
+        self.slots, self.context_tokens, self.threads = slots, context_tokens, threads or _threads()
         self.key = secrets.token_urlsafe(24)
         """The bearer key that requests must carry."""
         self.url = ""
@@ -127,6 +133,7 @@ class LocalServer:
                 "key": self.key,
                 "slots": self.slots,
                 "context_tokens": self.context_tokens,
+                "threads": self.threads,
                 "ready": str(ready),
             }
             assert process.stdin is not None  # noqa: S101 - a pipe
@@ -161,6 +168,18 @@ class LocalServer:
     def _tail(self, lines: int = 6) -> str:
         said = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line[:200]}" for line in said[-lines:]) + f"\n  (all of it: {self.log})"
+
+
+def _threads() -> int:
+    """What the environment says; 0: one a core.
+
+    Raises:
+        BadInput: it is no number of threads.
+    """
+    said = os.environ.get("RHEOSTAT_THREADS", "").strip() or "0"
+    if not said.isdecimal() or int(said) > _MOST_THREADS:
+        raise BadInput(f"RHEOSTAT_THREADS is a number of threads up to {_MOST_THREADS}, not {said!r}")
+    return int(said)
 
 
 def _close(process: subprocess.Popen[str]) -> None:
