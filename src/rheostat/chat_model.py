@@ -337,7 +337,7 @@ def instead_of(runnable: Runnable[Any, Any], chat: BaseChatModel, other: Runnabl
     if isinstance(runnable, RunnableMap) and "raw" in runnable.steps__:
         return RunnableMap({**runnable.steps__, "raw": instead_of(runnable.steps__["raw"], chat, other)})
     if isinstance(runnable, BaseChatModel):
-        raise BadInput(f"{type(chat).__name__} answers in a schema by a copy of itself: that can't be metered")
+        raise BadInput(f"{type(chat).__name__} structures output through a copy of itself, which can't be metered")
     return runnable
 
 

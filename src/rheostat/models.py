@@ -42,7 +42,7 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
     if isinstance(model, BaseChatModel):
         return endpoint_for(model, price=price)
     if not isinstance(model, str) or not model.strip():
-        raise ModelUnknown(f"a model is a chat model or a name, not {model!r}")
+        raise ModelUnknown(f"a model must be a chat model or a name, not {model!r}")
     if model.startswith(("http://", "https://")):
         return _url_endpoint(model.rstrip("/"), price)
     if model in CATALOGUE:
@@ -64,7 +64,7 @@ def models_of(given: object) -> Sequence[str | BaseChatModel | Endpoint]:
     if isinstance(given, str | BaseChatModel | Endpoint):
         return [given]
     if not isinstance(given, Sequence):
-        raise ModelUnknown(f"models are chat models or names, not {given!r}")
+        raise ModelUnknown(f"models must be chat models or names, not {given!r}")
     return given
 
 

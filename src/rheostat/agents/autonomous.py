@@ -297,7 +297,7 @@ def build_autonomous(
         BadInput: a fraction that isn't between 0 and 1.
     """
     if not all(0 < fraction < 1 for fraction in check_in):
-        raise BadInput(f"check_in is fractions of the budget between 0 and 1, such as (0.5, 0.8); not {check_in!r}")
+        raise BadInput(f"check_in must be fractions between 0 and 1, such as (0.5, 0.8), not {check_in!r}")
     nodes = AgentNodes(model, tools, budget=budget, **options)
     inner = {name: value for name, value in options.items() if name not in ("ledger", "account", "on_limit")}
     plan = _Plan(nodes, nodes.chat, tools, nodes.endpoint, check_in, inner)

@@ -98,7 +98,7 @@ def build_coder(
         budget: Hard limits of each run.
         command: The command that runs the tests.
         test_seconds: The time limit of one test run.
-        protected: Patterns of files that can't be changed, beside those that make up the tests.
+        protected: Patterns of files that can't be changed, besides those that make up the tests.
         sandbox: `auto` takes the best one that works on this machine; `none` must be given explicitly, and is shown in
             every test result.
         correct: False allows one edit and sends no failure back (for comparison).
@@ -117,7 +117,7 @@ def build_coder(
     if not where.is_dir():
         raise BadInput(f"no directory at {root}: give the root of a repository")
     if edits is not None and edits not in get_args(Edits):
-        raise BadInput(f"edits is {' or '.join(get_args(Edits))}; not {edits!r}")
+        raise BadInput(f"edits must be {' or '.join(get_args(Edits))}, not {edits!r}")
     desk = Desk(where, tuple(command), test_seconds=test_seconds, protected=protected, sandbox=sandbox)
     endpoint = resolve(model)
     if edits is None:

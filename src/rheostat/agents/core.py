@@ -53,7 +53,7 @@ OnCap: TypeAlias = Literal["answer", "raise"]
 
 
 class AgentOptions(TypedDict, total=False):
-    """The options that every agent of ours takes beside its budget: see `AdaptiveThinking`."""
+    """The options that every agent of ours takes besides its budget: see `AdaptiveThinking`."""
 
     effort: AskedEffort | str
     escalate_to: Sequence[Model]
@@ -68,7 +68,7 @@ class AgentOptions(TypedDict, total=False):
 
 _REMEMBERED = 64
 _MALFORMED_TRIES = 3
-"""Replies in a row that may call tools in a way that can't be read."""
+"""The most attempts at a reply in which the tool calls can be read."""
 _OURS = {"account", "effort"}
 """The settings that a caller may give for one run."""
 _CUT_SECONDS = 2.0
@@ -79,7 +79,7 @@ _CUT_SECONDS = 2.0
 class AgentCore(RunSettings):
     """The accounts of a run, its steps and its tool calls, as flows over an agent's state.
 
-    `models` are those beside the agent's own: they take over when tools keep failing.
+    `models` are those besides the agent's own: they take over when tools keep failing.
 
     Raises:
         BadInput: a setting is of the wrong kind.
@@ -101,15 +101,15 @@ class AgentCore(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.on_limit not in get_args(OnCap):
-            raise BadInput(f"on_limit is {' or '.join(get_args(OnCap))}; not {self.on_limit!r}")
+            raise BadInput(f"on_limit must be {' or '.join(get_args(OnCap))}, not {self.on_limit!r}")
         if not callable(self.endpoint):
-            raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
+            raise BadInput(f"endpoint must be a function from a chat model to an Endpoint, not {self.endpoint!r}")
         most = self.most_result_chars
         if most is not None and (not isinstance(most, int) or most < 1):
             raise BadInput(f"most_result_chars must be at least 1, not {self.most_result_chars!r}")
         kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
-            raise BadInput(f"correct_tools is True, False or a tuple of kinds of exceptions, not {kinds!r}")
+            raise BadInput(f"correct_tools must be True, False or a tuple of kinds of exceptions, not {kinds!r}")
 
     @classmethod
     def made(cls, budget: Budget, options: AgentOptions, **own: Any) -> AgentCore:
@@ -274,7 +274,7 @@ class AgentCore(RunSettings):
         if isinstance(chat, ThinkingChatModel):
             raise BadInput(
                 "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
-                "model within, or leave AdaptiveThinking out"
+                "wrapped model, or leave AdaptiveThinking out"
             )
         stepper = Stepper.of(self, models=[self.endpoint(chat), *self.models], meter=meter)
         declared = any(declared_price(model_of(each.chat)) for each in stepper.models)
@@ -338,7 +338,7 @@ def _context() -> dict[str, Any]:
     if said is None:
         return {}
     if not isinstance(said, dict) or not said.keys() <= _OURS:
-        raise BadInput(f'context={{"rheostat": …}} has account and effort; not {said!r}')
+        raise BadInput(f'context={{"rheostat": …}} takes account and effort, not {said!r}')
     return said
 
 

@@ -51,7 +51,7 @@ class Desk:
         root: The repository.
         command: The command that runs its tests.
         test_seconds: The time limit of one test run.
-        protected: Patterns of files that can't be changed, beside the tests.
+        protected: Patterns of files that can't be changed, besides the tests.
         sandbox: The sandbox that the tests run in.
 
     Raises:
@@ -159,7 +159,7 @@ class Desk:
         return 512 + sum(size for path, size in self.workspace.files() if path.endswith(".py")) // 2
 
     def _meant(self, edits: list[Edit], there: list[str]) -> list[Edit]:
-        """The edits that name a file or can only mean one; edits of protected files are dropped beside others."""
+        """The edits that name a file or can only mean one; beside these, edits of protected files are dropped."""
         mine = [path for path in there if path.endswith(".py") and self._why_protected(path) is None]
         if not any(edit.path for edit in edits) and len(mine) == 1:
             edits = [replace(edit, path=mine[0]) if isinstance(edit, Whole) else edit for edit in edits]

@@ -140,7 +140,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         around = PAYER.get()
         own = read(request.state)["run"].get("account")
         if around is not None and around.call is not None and around.account == own:
-            raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
+            raise BadInput("AdaptiveThinking is in this agent's middleware twice: one is enough")
         head = [request.system_message] if request.system_message else []
         response, readings, before = yield from self.core.step(
             request.state,

@@ -4,7 +4,7 @@
 node           reads                                  writes
 =============  =====================================  ============================================================
 `estimate`     `messages`, `rheostat`                 `difficulty`, `rheostat`, resets: opens the run's account
-`plan`         `messages`, `rheostat`                 `plan`: the plan of the next call, before it is fitted to the room
+`plan`         `messages`, `rheostat`                 `plan`: the next call's plan, before it is fitted
 `think`        `messages`, `rheostat`                 `messages` (the reply), `rheostat`
 `act`          `messages`, `rheostat`                 `messages` (the tools' results)
 `verify`       `messages`                             `verdict`
@@ -54,7 +54,7 @@ CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
 
 
 class NodeOptions(AgentOptions, total=False):
-    """The options that `AgentNodes` takes beside model, tools and budget."""
+    """The options that `AgentNodes` takes besides model, tools and budget."""
 
     verifier: Verifier | Check | None
     system_prompt: str | None

@@ -59,9 +59,9 @@ class ToolTerms:
         except ValueError as error:
             raise BadInput(f"usd of a tool: {error}") from None
         if self.seconds is not None and not isinstance(self.seconds, int | float):
-            raise BadInput(f"seconds of a tool is a number, not {self.seconds!r}")
+            raise BadInput(f"seconds of a tool must be a number, not {self.seconds!r}")
         if nanos < 0 or (self.seconds is not None and self.seconds <= 0):
-            raise BadInput(f"a tool's usd is zero or more and its seconds above zero, not {self}")
+            raise BadInput(f"a tool's usd must be zero or more and its seconds above zero, not {self}")
 
 
 def terms(

@@ -103,7 +103,7 @@ def _check_prices(request: WireRequest, prices: Mapping[str, Price | None]) -> N
             raise NoPrice(
                 f"no price is known for {model or 'a model'} at {request.provider or 'this address'}, so a limit in "
                 "money can't bind it. Give a price (RHEOSTAT_PRICES names a TOML file with yours; resolve(model, "
-                "price=Price(…)) for a model that you hand over), or limit tokens, calls or seconds instead"
+                "price=Price(…)) for a model that you pass in), or limit tokens, calls or seconds instead"
             )
         dear = "sound or pictures" if request.sound and price.listed else ""
         if dear or not price.knows(Terms(speed=request.speed)):

@@ -114,7 +114,7 @@ _REMEMBERED = 64
 
 
 def once_for(objects: Sequence[Any], make: Callable[[], list[Any]]) -> list[Any]:
-    """The schemas of these objects, computed once: that takes longer than the rest of a plan."""
+    """The schemas of these objects, computed once, since that takes longer than the rest of a plan."""
     key = tuple(map(id, objects))
     known = _schemas.get(key)
     if known is not None and all(map(operator.is_, known[0], objects)):

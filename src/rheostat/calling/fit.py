@@ -54,7 +54,7 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """The tokens to allow for when the last word is reserved."""
+    """The token allowances in the reserve for the last word."""
 
     result_tokens: int
     """For the tool results before it."""

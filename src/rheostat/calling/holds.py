@@ -40,7 +40,7 @@ class Holds:
 
     def __init__(self, ledger: Ledger, *, on_contention: OnContention, stale_after_seconds: float | None) -> None:
         if on_contention not in get_args(OnContention):
-            raise BadInput(f"on_contention is wait or refuse, not {on_contention!r}")
+            raise BadInput(f"on_contention must be wait or refuse, not {on_contention!r}")
         self.ledger = ledger
         self.on_contention: OnContention = on_contention
         self._stale_after_seconds = stale_after_seconds

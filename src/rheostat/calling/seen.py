@@ -60,7 +60,7 @@ def look(http_request: Any, method: str, host: str, path: str, port: int | None 
     if payer is None:
         raise BadInput(
             f"{host}{path} would be billed, but no account pays for it here (strict=True): call it inside an agent, or "
-            "take it out of this process"
+            "move it out of this process"
         )
     if request.kind == "unknown":
         refuse_unknown(request, payer, path)

@@ -55,7 +55,7 @@ class RunSettings:
         kinds: tuple[tuple[str, type], ...] = (("caps", Caps), ("policy", Policy), ("pacing", Pacing))
         for name, kind in kinds:
             if not isinstance(getattr(self, name), kind):
-                raise BadInput(f"{name} is a {kind.__name__}, not {getattr(self, name)!r}")
+                raise BadInput(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
         for endpoint in self.models:
             Meter.check_price(endpoint, self.budget)
 
@@ -87,7 +87,7 @@ class RunSettings:
         if ledger is not None and meter is not None:
             raise BadInput("give a ledger or a meter, not both: a meter brings its own ledger")
         if ledger is not None and not hasattr(ledger, "ahold"):
-            raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
+            raise BadInput(f"ledger must be a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
         if meter is None:
             meter = Meter(ledger or MemoryLedger(), quiet=quiet, on_contention=on_contention, gate=gate)
         given = {name: value for name, value in fields.items() if value is not None}

@@ -149,11 +149,11 @@ class _Unwired(BaseCallbackHandler):
                 return
 
     def forget(self, account: str) -> None:
-        """Mark the calls of a finished agent that never came back as unknown."""
+        """Mark as unknown the calls of a finished agent that never came back."""
         self._mark_unknown(lambda payer: payer.account == account)
 
     def cut(self, cut: Payer) -> None:
-        """Mark the calls under a payer whose work was cut as unknown: callbacks aren't told of cancelled tasks."""
+        """Mark as unknown the calls under a payer that was cut: callbacks aren't told of cancelled tasks."""
         self._mark_unknown(lambda payer: payer is cut)
 
     def _mark_unknown(self, whose: Callable[[Payer], bool]) -> None:

@@ -222,7 +222,7 @@ class Body:
     def _impossible(self, spend: Spend) -> bool:
         """Whether the counts exceed the length cap or the bytes that were sent, as added-up running totals do.
 
-        Only asked of servers that aren't a provider's own: a provider bills what it reports.
+        Only for servers that aren't a provider's own, since a provider bills what it reports.
         """
         request = self.request
         if request.provider or not request.input_bytes:

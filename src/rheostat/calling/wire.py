@@ -1,4 +1,4 @@
-"""Read from an HTTP request, as it leaves, what it asks of a model.
+"""Read HTTP requests as they leave: the API, the model, the input and the length cap.
 
 A table of paths says which requests cost money. Input is bounded by bytes: byte-level BPE makes no more tokens than
 bytes, and JSON's punctuation outweighs the template's. Output is bounded by the length cap in the body. Sources: the
@@ -116,7 +116,7 @@ class WireRequest:
     """The length cap of one answer; `None`: none was sent."""
     answers: int = 1
     rounds: int = 1
-    """How often the provider may read the input between runs of its own tools; 0: without limit."""
+    """How often the provider may read the input, between runs of its own tools; 0: without limit."""
     passes: int = 1
     """How often the whole input is read: 2 if it may be compacted before it is answered."""
     searches: int = 0
@@ -374,7 +374,7 @@ def unbounded_tools(request: WireRequest) -> None:
     if request.rounds == 0:
         raise BadInput(
             f"{request.model}: something in this request (a tool of the provider's, an MCP server, a model that "
-            "searches) runs on the provider's side as often as it likes, and what it finds is billed as input: give a "
+            "searches) runs on the provider's side without limit, and what it finds is billed as input: give a "
             "web search max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit calls or seconds instead "
             "of money and tokens"
         )

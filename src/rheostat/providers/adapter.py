@@ -22,7 +22,7 @@ class Adapter:
     """
 
     spec: str = ""
-    """The provider's name before the colon, as in `openai:gpt-5.1`; empty: its models can't be named."""
+    """The provider's name before the colon, as in `openai:gpt-5.1`; empty: its models aren't found by name."""
     takes_timeout: bool = False
     """Whether a call takes `timeout`, in seconds."""
 

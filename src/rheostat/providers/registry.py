@@ -71,7 +71,7 @@ def endpoint_for(
         SettingWarning: the model object has thinking settings of its own; the plan replaces them.
     """
     if provider not in (None, *get_args(Provider)):
-        raise BadInput(f"provider is {' or '.join(get_args(Provider))}; not {provider!r}")
+        raise BadInput(f"provider must be {' or '.join(get_args(Provider))}, not {provider!r}")
     adapter, given = adapter_of(chat), chat
     chat = adapter.once(chat)
     model = model_of(chat)

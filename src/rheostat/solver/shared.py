@@ -54,7 +54,7 @@ class Solver(RunSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.on_limit not in get_args(OnLimit):
-            raise BadInput(f"on_limit is one of {', '.join(get_args(OnLimit))}; not {self.on_limit!r}")
+            raise BadInput(f"on_limit must be one of {', '.join(get_args(OnLimit))}; not {self.on_limit!r}")
 
     def caller(self) -> Payer | None:
         """The agent around this solver, if the solver runs in its tool and both use the same ledger."""
@@ -81,7 +81,7 @@ class Solver(RunSettings):
         context: Any = get_runtime().context
         if isinstance(context, dict) and not context.keys() <= {"effort", "account"}:
             raise BadInput(
-                f"the context has effort and account; not {', '.join(context.keys() - {'effort', 'account'})}"
+                f"the context takes effort and account, not {', '.join(context.keys() - {'effort', 'account'})}"
             )
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_effort(asked) if asked else self.effort
