@@ -1,4 +1,4 @@
-"""Import paths from before the wings: they work on, with a warning that names the new one."""
+"""Old import paths: they still work, with a warning that names the new one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MOVED = {
 
 
 class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Asked first: below a module that has moved, files would be found and run a second time."""
+    """Finds moved modules under their old names. It comes first, or files below such a module would run twice."""
 
     def __init__(self) -> None:
         self._specs: dict[str, importlib.machinery.ModuleSpec | None] = {}
@@ -34,14 +34,14 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """A spec, if the module has moved."""
+        """The spec of a module that has moved; `None`: it hasn't."""
         package, _, rest = name.partition(".")
         if package != "rheostat" or rest.partition(".")[0] not in _MOVED:
             return None
         return importlib.machinery.ModuleSpec(name, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        """The module under its new name."""
+        """Import the module under its new name."""
         old, _, below = spec.name.removeprefix("rheostat.").partition(".")
         new = ".".join(filter(None, ("rheostat", _MOVED[old], below)))
         warnings.warn(f"{spec.name} is {new} now", DeprecationWarning, stacklevel=2)
@@ -50,11 +50,11 @@ class _Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """It ran already, and keeps its own spec."""
+        """Restore the spec of a module that has already run."""
         module.__spec__ = self._specs[module.__name__]
 
 
 def install() -> None:
-    """Once, when the package is imported."""
+    """Install the finder; once, when the package is imported."""
     if not any(isinstance(finder, _Moved) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Moved())

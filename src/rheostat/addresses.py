@@ -1,4 +1,4 @@
-"""Addresses as they may be shown."""
+"""Hide passwords in addresses before they are shown."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ __all__ = ["without_password"]
 
 
 def without_password(address: str) -> str:
-    """An address to show in a message: without the user and password in it, or a password among its parameters."""
+    """An address for a message, with user and password hidden, and secrets among its parameters too."""
     shown = re.sub(r"(?<=://)[^/?#\s]*@", "***@", address)
     return re.sub(r"(?i)\b(password|passwd|pwd|token|api[_-]?key|key|secret)=[^&\s'\"]+", r"\1=***", shown)

@@ -1,7 +1,7 @@
 """`ThinkingChatModel`: any chat model with a dial, a ledger and an estimate inside.
 
-For code that takes a chat model and can't be changed. Tools, structured output, streams, batches and async work as they
-do on the model within.
+It is for code that takes a chat model and can't be changed. Tools, structured output, streams, batches and async work
+as in the wrapped model.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["ThinkingChatModel", "instead_of"]
 
 @dataclass(slots=True)
 class _Stream:
-    """A stream that has begun."""
+    """A stream that is open."""
 
     ready: ReadyStep
     call: Call
@@ -56,16 +56,16 @@ class ThinkingChatModel(BaseChatModel):
 
     Args:
         model: A chat model or its name (see `resolve`).
-        budget: Hard limits of this object's whole life, all its calls together.
-        effort: `fast`, `balanced`, `thorough`, or a fixed level.
-        escalate_to: Other models, for an agent whose tools keep failing.
-        ledger: Where the spend is kept; this process's memory by default.
-        account: An account above, open in this ledger: its limits bind as well.
-        caps: What the operator allows; `answer_tokens` is the most tokens of an answer.
+        budget: Hard limits for all calls of this object together, over its whole life.
+        effort: A preset (`fast`, `balanced`, `thorough`) or a fixed level.
+        escalate_to: Other models, which take over when an agent's tools keep failing.
+        ledger: Keeps the spend; by default in this process's memory.
+        account: An account above, open in this ledger; its limits bind as well.
+        caps: The operator's caps; `answer_tokens` is the most tokens of an answer.
 
     Raises:
-        BadInput, NoPrice, ModelUnknown: at once.
-        BudgetExceeded: from a call that doesn't fit any more: it was not sent.
+        BadInput, NoPrice, ModelUnknown: an argument is invalid.
+        BudgetExceeded: a call no longer fits, and was not sent.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -80,16 +80,16 @@ class ThinkingChatModel(BaseChatModel):
     policy: Any = Field(default=None, exclude=True)
     pacing: Any = Field(default=None, exclude=True)
     on_contention: Any = "wait"
-    """Where room is only held by requests under way: `wait` for it, or `refuse`."""
+    """Where room is only held by requests in flight: `wait` for it, or `refuse`."""
     gate: bool = True
-    """Count money on the requests as they leave; False, where that is forbidden: believe LangChain's objects."""
+    """Read requests where they leave. False, where that is forbidden: LangChain's objects are trusted."""
 
     stepper: Any = Field(default=None, exclude=True, repr=False)
     account_id: str = ""
-    """Whose money it is; open in the ledger."""
+    """The account that pays; open in the ledger."""
 
     def __init__(self, **fields: Any) -> None:
-        """Build what is inside; nothing is spent."""
+        """Build the model and open its account; nothing is spent."""
         unknown = set(fields) - set(type(self).model_fields)
         if strange := unknown - _STANDARD:
             raise BadInput(f"ThinkingChatModel has no {', '.join(sorted(strange))}")
@@ -121,12 +121,12 @@ class ThinkingChatModel(BaseChatModel):
 
     @property
     def endpoint(self) -> Endpoint:
-        """The model within."""
+        """The endpoint of the wrapped model."""
         return self._stepper().models[0]
 
     @property
     def spend(self) -> Reading:
-        """What its calls have cost so far."""
+        """The reading of its account: the cost of its calls so far."""
         ledger: Ledger = self.ledger
         return ledger.reading(self.account_id)
 
@@ -136,7 +136,7 @@ class ThinkingChatModel(BaseChatModel):
 
     @property
     def model_name(self) -> str:
-        """The name of the model within: integrations look at it."""
+        """The name of the wrapped model, which integrations look at."""
         chat = self._stepper().models[0].chat
         return str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or self._stepper().models[0].name)
 
@@ -174,11 +174,11 @@ class ThinkingChatModel(BaseChatModel):
     # --- streams --------------------------------------------------------------------------------------
 
     def _should_stream(self, **how: Any) -> bool:
-        """Only what the model within can do: a reply that comes whole is one chunk, as it is without us."""
+        """Stream only if the wrapped model does; a whole reply stays one chunk."""
         return super()._should_stream(**how) and self._stepper().models[0].own._should_stream(**how)
 
     def _opened(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[_Stream]:
-        """Plan, think first where that is a request of its own, and open the stream; again, if it fails at once."""
+        """Plan, think first if that takes a request of its own, and open the stream; retry if that fails."""
         ready = yield from self._ready(messages, stop, kwargs)
         stepper = self._stepper()
         meter, account = stepper.meter, self.account_id
@@ -204,10 +204,10 @@ class ThinkingChatModel(BaseChatModel):
     def _again(
         self, error: BaseException, attempt: int, held: Reservation, ready: ReadyStep
     ) -> Flow[list[Reservation]]:
-        """Wait, and hold for another try.
+        """Wait, and hold for another attempt.
 
         Raises:
-            BaseException: the same, as what it is, if it may not be tried again.
+            BaseException: the same error, or the refusal behind it, if there may be no other attempt.
         """
         meter, refusal = self._stepper().meter, refusal_in(error)
         if refusal is not None or not isinstance(error, Exception):
@@ -221,13 +221,15 @@ class ThinkingChatModel(BaseChatModel):
         return again
 
     def _left(self, stream: _Stream, error: BaseException) -> Flow[None]:
-        """It wasn't read to its end: the gate knows what had come."""
+        """Close a stream that wasn't read to its end; the gate charges for what had come."""
         yield from self._stepper().meter.close(stream.call, error=error)
         yield from self._stepper().give_back(stream.ready)
 
     def _end(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:
-        """The stream has ended by itself: settle it, and ask for the answer if thought was all that came. The last
-        chunk says what it was thought with."""
+        """Settle a stream that has ended, and ask for the answer if only a thought came.
+
+        The last chunk carries the stamp of the step.
+        """
         stepper, ready = self._stepper(), stream.ready
         number = next(number for number, (_, each) in enumerate(ready.phases) if each is stream.settings)
         try:
@@ -268,7 +270,7 @@ class ThinkingChatModel(BaseChatModel):
                 full = chunk if full is None else full + chunk
                 yield streams.told(streams.shown(chunk, stream.ready), run_manager)
                 chunk = next(stream.chunks, None)
-        except BaseException as error:  # a consumer that goes away too: what was sent may be billed
+        except BaseException as error:  # also if the consumer leaves: what was sent may be billed
             drive(self._left(stream, error))
             raise refusal_in(error) or error from None
         yield drive(self._end(stream, full))
@@ -297,33 +299,33 @@ class ThinkingChatModel(BaseChatModel):
             raise refusal_in(error) or error from None
         yield await adrive(self._end(stream, full))
 
-    # --- what the model within knows how to say ------------------------------------------------------------
+    # --- tools and structured output -----------------------------------------------------------------------
 
     def bind_tools(
         self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """As the model within binds them."""
+        """Bind tools as the wrapped model binds them."""
         stepper = self._stepper()
         first, *others = stepper.models
         bound = first.chat.bind_tools(tools, **kwargs)
-        if isinstance(bound, BaseChatModel):  # a stand-in that keeps its tools itself, or drops them
+        if isinstance(bound, BaseChatModel):  # a fake that keeps or drops its tools
             within = replace(stepper, models=[replace(first, chat=bound, given=bound), *others])
             return self.model_copy(update={"stepper": within})
         if not isinstance(bound, RunnableBinding):
-            raise BadInput(f"{self.model_name} binds tools in a way that can't be put under a budget: {type(bound)}")
+            raise BadInput(f"{self.model_name} binds tools in a way that can't be budgeted: {type(bound)}")
         return self.bind(**bound.kwargs)
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
-        """As the model within does it: by a tool, or by its provider's own means."""
+        """Structured output as the wrapped model gives it: by a tool, or by its provider's own means."""
         chat = self._stepper().models[0].chat
         return instead_of(chat.with_structured_output(schema, **kwargs), chat, self)
 
 
 def instead_of(runnable: Runnable[Any, Any], chat: BaseChatModel, other: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """The same runnable (a structured output, say) with another model in the place of this one.
+    """The same runnable, such as a structured output, with another model in the place of this one.
 
     Raises:
-        BadInput: it has a copy of the model inside.
+        BadInput: it contains a copy of the model.
     """
     if runnable is chat:
         return other
@@ -335,7 +337,7 @@ def instead_of(runnable: Runnable[Any, Any], chat: BaseChatModel, other: Runnabl
     if isinstance(runnable, RunnableMap) and "raw" in runnable.steps__:
         return RunnableMap({**runnable.steps__, "raw": instead_of(runnable.steps__["raw"], chat, other)})
     if isinstance(runnable, BaseChatModel):
-        raise BadInput(f"{type(chat).__name__} answers in a schema by a copy of itself: that can't be metered")
+        raise BadInput(f"{type(chat).__name__} structures output through a copy of itself, which can't be metered")
     return runnable
 
 

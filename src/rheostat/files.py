@@ -1,4 +1,4 @@
-"""Files that a user points at: regular, of a sane size, text. A pipe or a device would block, or never end."""
+"""Read files that a user names: regular text files of limited size. A pipe or a device would block or never end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ _MOST_BYTES = 1 << 20
 
 
 def read_text(path: Path, what: str, *, most_bytes: int = _MOST_BYTES) -> str:
-    """A text file.
+    """Read a text file, and refuse anything else.
+
+    Args:
+        what: The file's role, for messages.
 
     Raises:
-        BadInput: not there, no regular file, too large, binary, not UTF-8, or empty.
+        BadInput: it is missing, not a regular file, too large, binary, not UTF-8, or empty.
     """
     try:
         data = _bytes_of(path, what, most_bytes)
@@ -41,8 +44,8 @@ def _bytes_of(path: Path, what: str, most_bytes: int) -> bytes:
         if stat.S_ISDIR(facts.st_mode):
             raise BadInput(f"can't read the {what} file {path}: it is a folder")
         if not stat.S_ISREG(facts.st_mode):
-            raise BadInput(f"can't read the {what} file {path}: it is no regular file but a pipe, a socket or a device")
-        data = stream.read(most_bytes + 1)  # its size may be none of a file in /proc
+            raise BadInput(f"can't read the {what} file {path}: it is a pipe, a socket or a device, not a regular file")
+        data = stream.read(most_bytes + 1)  # a file in /proc may report no size
     if len(data) > most_bytes:
         size = max(facts.st_size, len(data))
         raise BadInput(f"{what} file {path} has {size:,} bytes; the most is {most_bytes:,}")

@@ -1,8 +1,7 @@
-"""Write a behaviour once, run it sync or async.
+"""Flows: write a behaviour once, run it sync or async.
 
-A *flow* is a generator that yields effects and receives their results. The flow holds the logic; the two
-drivers below are the only place where "sync or async" is decided. (The same idea as httpx's auth flow and
-tenacity's engine.)
+A *flow* is a generator that yields effects and receives their results. The flow holds the logic; only the two drivers
+below decide between sync and async. httpx's auth flow and tenacity's engine use the same idea.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """Something that touches the world: the same thing, blocking and awaitable."""
+    """An action on the outside world, in a blocking and an awaitable form."""
 
     do: Callable[[], Any]
-    """Blocking form."""
+    """The blocking form."""
     ado: Callable[[], Awaitable[Any]]
-    """Awaitable form: must do exactly what `do` does."""
+    """The awaitable form, which must do exactly what `do` does."""
 
 
 Flow: TypeAlias = Generator[Effect, Any, T]
@@ -36,7 +35,7 @@ def drive(flow: Flow[T]) -> T:
         while True:
             try:
                 result = effect.do()
-            except BaseException as error:  # the flow decides what an interrupt in the middle means
+            except BaseException as error:  # the flow decides how to handle an interrupt
                 effect = flow.throw(error)
             else:
                 effect = flow.send(result)
@@ -46,7 +45,7 @@ def drive(flow: Flow[T]) -> T:
 
 
 async def adrive(flow: Flow[T]) -> T:
-    """Run a flow on the event loop. A cancellation is thrown into the flow at the effect that it hit."""
+    """Run a flow on the event loop. A cancellation is thrown into the flow at the effect in progress."""
     try:
         effect = next(flow)
         while True:

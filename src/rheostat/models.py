@@ -1,4 +1,4 @@
-"""From what a person writes to a model that can be called."""
+"""Resolve names and chat models to endpoints that can be called."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _REQUEST_SECONDS = 600
 
 
 def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None) -> Endpoint:
-    """An endpoint from a chat model or from a name.
+    """Make an endpoint from a chat model or from a name.
 
     Args:
         model: A chat model; `qwen2.5-coder-0.5b` (a local name); a path to a GGUF file; `openai:MODEL`,
             `anthropic:MODEL` and so on (`google_genai`, `deepseek`, `openrouter`, `bedrock_converse`, `xai`, `groq`,
             `ollama`, with the extra `providers`); or the URL of an OpenAI-compatible server.
-        price: Yours, instead of the listed one. (It stays with the endpoint, not with its `.chat`.)
+        price: Your own price, instead of the listed one. It stays with the endpoint, not with its `.chat`.
 
     Raises:
-        ModelUnknown: nothing of that name; says what there is.
-        LocalModelError: the local model isn't here, is damaged, or doesn't start.
+        ModelUnknown: nothing has that name; the message lists what there is.
+        LocalModelError: the local model is missing, is damaged, or doesn't start.
     """
     if isinstance(model, Endpoint):
         return model
     if isinstance(model, BaseChatModel):
         return endpoint_for(model, price=price)
     if not isinstance(model, str) or not model.strip():
-        raise ModelUnknown(f"a model is a chat model or a name, not {model!r}")
+        raise ModelUnknown(f"a model must be a chat model or a name, not {model!r}")
     if model.startswith(("http://", "https://")):
         return _url_endpoint(model.rstrip("/"), price)
     if model in CATALOGUE:
@@ -60,16 +60,16 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
 
 
 def models_of(given: object) -> Sequence[str | BaseChatModel | Endpoint]:
-    """Several models; one alone is several too."""
+    """The models as a sequence; a single one becomes a list."""
     if isinstance(given, str | BaseChatModel | Endpoint):
         return [given]
     if not isinstance(given, Sequence):
-        raise ModelUnknown(f"models are chat models or names, not {given!r}")
+        raise ModelUnknown(f"models must be chat models or names, not {given!r}")
     return given
 
 
 def local_endpoint(path: Path, *, name: str, price: Price | None = None) -> Endpoint:
-    """An endpoint on a GGUF file: a shared server if one runs, else one of our own."""
+    """Make an endpoint on a GGUF file, at a shared server if one runs, else at one of our own."""
     shared = shared_server(path)
     if shared is not None:
         return served_endpoint(*shared, name=name, price=price or FREE, context_tokens=8192, own_template=True)
@@ -88,13 +88,13 @@ def served_endpoint(
     own_template: bool = False,
     thinks: bool = False,
 ) -> Endpoint:
-    """An endpoint on a llama.cpp server.
+    """Make an endpoint on a llama.cpp server.
 
     Args:
-        own_template: It runs our chat template, which knows no tools: their calls are written under a grammar.
+        own_template: The server runs our chat template, which has no tools: tool calls are bound to a grammar.
         thinks: The model was trained to think.
     """
-    chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # a server that died is started again
+    chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # the meter restarts a server that died
     if own_template:
         chat = chat.model_copy(update={"calls_by_schema": True})
     return Endpoint(

@@ -1,4 +1,4 @@
-"""The dial: levels of effort, what a difficulty is, and the plan that comes out of both."""
+"""Plain data of a task: levels of effort, its difficulty, and the thinking plan."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rheostat.errors import BadInput
 __all__ = ["PRESETS", "AskedEffort", "Difficulty", "Effort", "Kind", "ThinkingPlan", "parse_effort", "plan_of"]
 
 Kind: TypeAlias = Literal["maths", "code", "science", "facts", "creative", "chat"]
-"""What sort of task it is."""
+"""The kind of a task."""
 
 
 class Effort(StrEnum):
-    """How much thinking, from none to max. Ordered: `Effort.low < Effort.high`."""
+    """The level of effort, from none to max. Levels are ordered: `Effort.low < Effort.high`."""
 
     none = "none"
     minimal = "minimal"
@@ -27,7 +27,7 @@ class Effort(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for none … 6 for max."""
+        """The level's rank, from 0 for none to 6 for max."""
         return _RANKS[self]
 
     def __lt__(self, other: str) -> bool:
@@ -52,7 +52,7 @@ _RANKS = {level: rank for rank, level in enumerate(Effort)}
 PRESETS = ("fast", "balanced", "thorough")
 
 AskedEffort: TypeAlias = Literal["fast", "balanced", "thorough"] | Effort
-"""What the user asks for: a preset, or a fixed level that switches adaptation off."""
+"""The effort that the user asks for: a preset, or a fixed level that switches adaptation off."""
 
 
 def parse_effort(text: str) -> AskedEffort:
@@ -73,9 +73,7 @@ def parse_effort(text: str) -> AskedEffort:
 
 
 def _shallow(plain: Difficulty | ThinkingPlan) -> dict[str, Any]:
-    return {
-        each.name: getattr(plain, each.name) for each in fields(plain)
-    }  # asdict() copies deeply, and takes its time
+    return {each.name: getattr(plain, each.name) for each in fields(plain)}  # asdict() copies deeply, which is slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +81,13 @@ class Difficulty:
     """How hard a task looks, and why."""
 
     score: float
-    """0 (a child knows) … 1 (an expert thinks for long)."""
+    """From 0 (a child knows the answer) to 1 (an expert needs to think for long)."""
     kind: Kind
-    """What sort of task it is."""
+    """The kind of task."""
     reasons: tuple[str, ...]
-    """What the score was read from, for people."""
+    """The evidence for the score, for people."""
     source: str = "heuristic"
-    """The estimator that said so."""
+    """The estimator that gave the score."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for state."""
@@ -102,54 +100,54 @@ class Difficulty:
 
 
 Decider: TypeAlias = Literal["user", "operator", "model", "policy", "budget"]
-"""Whose voice set the plan: the user's effort, the operator's cap, the model's own limits, our policy, or the room that
-the budget has left."""
+"""What decided the plan: the user's effort, the operator's cap, the model's own limits, our policy, or the budget's
+room."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThinkingPlan:
-    """How one round will think."""
+    """The plan of one round or step: effort, tokens and samples."""
 
     effort: Effort
     """The level."""
     thinking_tokens: int
-    """The most tokens of thought a sample may have."""
+    """The most thinking tokens of one sample."""
     answer_tokens: int
-    """The most tokens that the answer may have after the thought."""
+    """The most tokens of the answer that follows the thought."""
     samples: int = 1
-    """How many independent answers to draw in this round."""
+    """The number of independent samples to draw in this round."""
     model: str = ""
     """The name of the model that is asked."""
     purpose: Literal["solve", "correct", "step", "last word"] = "solve"
     """A fresh answer, a correction on evidence, a step of an agent, or the final answer that the reserve pays for."""
     decided_by: Decider = "policy"
-    """Whose voice was the strictest."""
+    """What set the strictest limit."""
     reasons: tuple[str, ...] = field(default=())
-    """Why it is so, for people."""
+    """Why the plan is as it is, for people."""
     switch_usd_nanos: int = 0
-    """What the change of effort costs by itself: the provider's prompt cache is kept by effort, and the conversation
-    is read again at its full price."""
+    """The cost of the change of effort itself: the provider caches prompts by effort, so the conversation is read again
+    at full price."""
     inline: bool = False
-    """The thought is written in the reply, before the answer: the way of a model that has no other."""
+    """The thought is written in the reply before the answer, for a model without another way to think."""
     widened: bool = False
-    """Its length cap is twice the usual one: the last reply ran out of it."""
+    """The length cap is twice the usual one, because the last reply ran out of it."""
 
     @property
     def written_tokens(self) -> int:
-        """The most tokens of thought that stand in the reply itself. (Without effort they are the reply.)"""
+        """The most thinking tokens in the reply itself; 0 without effort, where they count as the reply."""
         return self.thinking_tokens if self.inline and self.effort > Effort.none else 0
 
     @property
     def max_output_tokens(self) -> int:
-        """Thought and answer together: what the provider's cap is set to."""
+        """The most tokens of thought and answer together: the length cap that is sent."""
         return self.thinking_tokens + self.answer_tokens
 
     def because(self, reason: str, *, by: Decider | None = None, **changes: Any) -> ThinkingPlan:
-        """A changed plan that remembers why, and whose voice changed it."""
+        """A changed plan that records the reason, and what decided the change."""
         return replace(self, reasons=(*self.reasons, reason), decided_by=by or self.decided_by, **changes)
 
     def sized(self, thinking_tokens: int, answer_tokens: int) -> ThinkingPlan:
-        """The same with other lengths."""
+        """The same plan with other lengths."""
         return replace(self, thinking_tokens=thinking_tokens, answer_tokens=answer_tokens)
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,7 +161,7 @@ class ThinkingPlan:
 
 
 def plan_of(plan: ThinkingPlan) -> dict[str, Any]:
-    """A plan as fields of a step's record."""
+    """A plan as fields of a step record."""
     return {
         "effort_planned": plan.effort.value, "thinking_tokens": plan.thinking_tokens,
         "answer_tokens": plan.answer_tokens, "decided_by": plan.decided_by, "reasons": list(plan.reasons),

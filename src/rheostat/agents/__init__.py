@@ -1,5 +1,5 @@
 """Agents that think under a budget: the middleware, ready agents, the coder, autonomous tasks.
 
 In: LangChain's agents, tools, a repository. Out: each step planned, sent by the agent's own model, and corrected on
-evidence. What is charged is decided in `rheostat.calling`, never here.
+evidence. Charges are decided in `rheostat.calling`, never here.
 """

@@ -1,8 +1,8 @@
-"""`build_autonomous`: a long task under a hard cap: steps, an allowance for each, check-ins, a report that is paid for.
+"""`build_autonomous`: a long task under a hard cap, in steps with an allowance each, check-ins, and a report.
 
 start → outline → (work → check in → (outline again))* → report. Each step is an agent with an account of its own
-beneath the run's: what it leaves goes back to the others. At chosen fractions of the budget a human is asked by an
-interrupt. The report is paid for in advance.
+beneath the run's; what it doesn't spend is left for the other steps. At chosen fractions of the budget, an interrupt
+asks a human. The report is paid for in advance.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ __all__ = ["AutonomousState", "build_autonomous"]
 _BOUND = ("tools", "tool_choice", "response_format")
 _MOST_STEPS = 8
 _REPORT_SHARE = 0.15
-"""Of the budget, kept back for the outline that is made again and for the report."""
+"""The share of the budget that is kept back for further outlines and for the report."""
 _GENEROSITY = 1.5
-"""An even share of what is left is too little for the hard steps; easy ones give back what they don't need."""
+"""A step's allowance in even shares of the rest: hard steps need more than one, and easy steps leave some over."""
 _LIMITS = {
     "usd_nanos": "usd",
     "tokens": "tokens",
@@ -57,35 +57,35 @@ class Outline(BaseModel):
 
 
 class AutonomousState(AgentGraphState, total=False):
-    """The agent's state, and where the task stands."""
+    """The agent's state, with the progress of the task."""
 
     task: str
-    """What is to be done."""
+    """The task, in words."""
     steps: list[str]
-    """What is left to do, the next one first."""
+    """The steps that are left, the next one first."""
     done: list[dict[str, Any]]
-    """Each step that was worked on: `step`, `result`, `finished`, `spend` (of its account)."""
+    """Each step that was worked on: `step`, `result`, `finished`, `spend` (its account's reading)."""
     outlines: int
-    """How often the steps were laid out."""
+    """The number of outlines so far."""
     asked: list[float]
     """Fractions of the budget at which a human was asked."""
     said: list[str]
-    """What the human said."""
+    """The human's instructions."""
     heard: int
-    """So much of it the steps were laid out with."""
+    """How many of them the latest outline took into account."""
     status: str
     """`done`, `cap` (the budget is used up), `stopped` (by a human)."""
     report: str
 
 
 class AutonomousInput(TypedDict, total=False):
-    """What a caller gives."""
+    """The input: a task."""
 
     task: str
 
 
 class _Plan:
-    """The nodes."""
+    """The nodes of the graph."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class _Plan:
         }  # fmt: skip
 
     def outline(self, state: AutonomousState) -> Flow[dict[str, Any]]:
-        """Lay out what is left to do."""
+        """Outline the steps that are left."""
         sofar = "\n".join(f"- {each['step']}: {each['result'][:300]}" for each in state["done"])
         words = f"Task: {state['task']}\n"
         words += f"\nDone so far:\n{sofar}\n" if sofar else ""
@@ -131,7 +131,7 @@ class _Plan:
         )
         parsed = found.get("parsed") if isinstance(found, dict) else None
         steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
-        steps = steps or ([] if state["done"] else [state["task"]])  # no outline: the task itself is the one step
+        steps = steps or ([] if state["done"] else [state["task"]])  # without an outline, the task is the only step
         emit("step", name="outline", steps=steps)
         return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), KEY: readings}
 
@@ -184,7 +184,7 @@ class _Plan:
         return {"asked": [*state["asked"], *due], "said": [*state["said"], *said]}
 
     def report(self, state: AutonomousState) -> Flow[dict[str, Any]]:
-        """The last word."""
+        """Write the report, which is the run's last word."""
         lines = [
             f"- {each['step']} ({'done' if each['finished'] else 'not finished'}): {each['result'][:800]}"
             for each in state["done"]
@@ -212,7 +212,7 @@ class _Plan:
         return {"report": text, "status": status, "messages": [AIMessage(text)], KEY: readings}
 
     def after_check_in(self, state: AutonomousState) -> Literal["work", "outline", "report"]:
-        """On to the next step; or the steps are laid out again, if the last one wasn't finished or a human spoke."""
+        """Go on to the next step, or outline again if the last one wasn't finished or a human gave instructions."""
         if not state["steps"]:
             return "report"
         stuck = not state["done"][-1]["finished"]
@@ -221,7 +221,7 @@ class _Plan:
 
 
 def _bound(runnable: Any) -> dict[str, Any]:
-    """What a structured output binds to its model, as far as a plan needs it."""
+    """The arguments that a structured output binds to its model, as far as a plan needs them."""
     while isinstance(runnable, (RunnableMap, RunnableSequence)):
         runnable = runnable.steps__["raw"] if isinstance(runnable, RunnableMap) else runnable.steps[0]
     bound = runnable.kwargs if isinstance(runnable, RunnableBinding) else {}
@@ -244,7 +244,7 @@ def _agent(
 
 
 def _allowance(room: Room, whole: Budget, steps: int) -> Budget | None:
-    """What the next step may spend: half more than its share, the report kept back; `None`: nothing is left."""
+    """The next step's budget: 1.5 times its even share, without the report's reserve; `None`: nothing is left."""
     limits: dict[str, Any] = {}
     for name, limit in whole.limits.items():
         left = (getattr(room, name) or 0) - int(limit * _REPORT_SHARE)
@@ -261,7 +261,7 @@ def _allowance(room: Room, whole: Budget, steps: int) -> Budget | None:
 
 
 def _used(run: dict[str, Any], budget: Budget) -> float:
-    """The share of the tightest limit that is gone."""
+    """The share of the tightest limit that is used up."""
     totals = {
         "usd_nanos": run["usd_nanos"] or 0, "tokens": run["input_tokens"] + run["output_tokens"],
         "output_tokens": run["output_tokens"], "thinking_tokens": run["thinking_tokens"] or 0, "calls": run["calls"],
@@ -280,14 +280,14 @@ def build_autonomous(
     check_in: Sequence[float] = (),
     **options: Unpack[NodeOptions],
 ) -> StateGraph[AutonomousState, None, AutonomousInput, AutonomousState]:
-    """A graph for a long task under a hard cap.
+    """Build a graph for a long task under a hard cap.
 
     Args:
         model: A chat model or its name.
-        tools: What its steps may call.
+        tools: The tools that its steps may call.
         budget: Hard limits of the whole run.
-        check_in: Fractions of the budget (0 … 1) at which a human is asked by an interrupt; it takes a checkpointer,
-            and `Command(resume="go on")`, `"stop"`, or an instruction.
+        check_in: Fractions of the budget (0 … 1) at which an interrupt asks a human. Needs a checkpointer; resume with
+            `Command(resume="go on")`, `"stop"`, or an instruction.
         options: As in `AgentNodes`, for the agent of each step.
 
     Returns:
@@ -297,7 +297,7 @@ def build_autonomous(
         BadInput: a fraction that isn't between 0 and 1.
     """
     if not all(0 < fraction < 1 for fraction in check_in):
-        raise BadInput(f"check_in is fractions of the budget between 0 and 1, such as (0.5, 0.8); not {check_in!r}")
+        raise BadInput(f"check_in must be fractions between 0 and 1, such as (0.5, 0.8), not {check_in!r}")
     nodes = AgentNodes(model, tools, budget=budget, **options)
     inner = {name: value for name, value in options.items() if name not in ("ledger", "account", "on_limit")}
     plan = _Plan(nodes, nodes.chat, tools, nodes.endpoint, check_in, inner)

@@ -1,10 +1,10 @@
-"""`build_coder`: works on a repository until its tests pass, the budget is used up, or it is stuck.
+"""`build_coder`: an agent that works on a repository until its tests pass, the budget is used up, or it is stuck.
 
-look → think → (act → think)* → check → (correct → think | report). The tests run after every edit, and their failures
-go back as evidence; how much is thought follows from them. It stops at green. Tests themselves can't be edited, and
-what passes is judged from outside of the code's own process.
+look → think → (act → think)* → check → (correct → think | report). The tests run after every edit. Their failures go
+back as evidence and determine the effort. The agent stops at green. Tests themselves can't be edited, and their result
+is judged from outside the code's own process.
 
-A model that wasn't trained on tool calls writes whole files in its answer and calls nothing (small models do better so:
+A model that wasn't trained on tool calls writes whole files in its answer instead (small models do better that way:
 aider's "whole" edit format, https://aider.chat/docs/more/edit-formats.html).
 """
 
@@ -36,7 +36,7 @@ from rheostat.sandbox import Sandbox
 __all__ = ["CoderState", "Edits", "build_coder"]
 
 Edits: TypeAlias = Literal["tools", "whole"]
-"""How a change is made: with tools that edit, write and undo; or by whole files in fenced blocks of the answer."""
+"""How changes are made: with tools that edit, write and undo, or as whole files in fenced blocks of the answer."""
 
 _SYSTEM = (
     "You mend Python code. Change the code so that the failing tests pass; make the smallest change that does it. Use "
@@ -50,28 +50,28 @@ _SYSTEM_WHOLE = (
 _PASSING = {True: "green", None: "unproven", False: ""}
 _STUCK = {False: "The tests still fail", True: "The tests pass as before, but nothing was changed"}
 _REPLY = Form("a reply", str)
-"""All of it: the files are in it, and the tests are judged and not what is said of them."""
+"""The answer is the whole reply, since it holds the files. The tests judge, not what the reply says of them."""
 
 
 class CoderState(AgentGraphState, total=False):
-    """The agent's state, and what came of the work."""
+    """The agent's state, with the outcome of its work."""
 
     task: str
-    """What is to be done, in words; may be empty: then the failing tests say it."""
+    """What to do, in words; if empty, the failing tests define it."""
     status: str
-    """`green` (the tests pass, judged from outside of the code's process, and what was asked for is said to be done),
-    `unproven` (they pass, but only where the code itself could make them), `stuck` (they don't, or nothing was changed,
-    and nothing is left to try), `cap` (the budget is used up)."""
+    """`green` (the tests pass, judged from outside the code's process, and the agent says that the work is done),
+    `unproven` (they pass, but only where the code itself could make them pass), `stuck` (they fail or nothing was
+    changed, and nothing is left to try), `cap` (the budget is used up)."""
     green_before: bool
-    """The tests passed before anything was changed: they can't say what was asked for, they can only be kept green."""
+    """The tests passed before any change: they can only be kept green, and don't show when the task is done."""
     report: str
-    """What was done, in words."""
+    """A summary of the work, in words."""
     diff: str
     """All changes, as a unified diff."""
 
 
 class CoderInput(TypedDict, total=False):
-    """What a caller gives: nothing, or a task."""
+    """The input: a task, or nothing."""
 
     task: str
 
@@ -89,19 +89,19 @@ def build_coder(
     edits: Edits | None = None,
     **options: Unpack[NodeOptions],
 ) -> StateGraph[CoderState, None, CoderInput, CoderState]:
-    """A graph that works on a repository until its tests pass.
+    """Build a graph that works on a repository until its tests pass.
 
     Args:
         model: A chat model or its name.
-        root: The repository. Nothing outside of it is read or written by the model's tools. Its tests run on a copy
-            of it in a sandbox (docs/security.md).
+        root: The repository. The model's tools read and write nothing outside it. Its tests run on a copy in a sandbox
+            (docs/security.md).
         budget: Hard limits of each run.
-        command: How the tests are run.
-        test_seconds: The most that one run of the tests may take.
-        protected: Names of files that can't be changed, beside what the tests are made of.
-        sandbox: `auto` takes the best one that works on this machine; `none` has to be written out, and is shown in
-            every result of the tests.
-        correct: False: one edit, and no failure goes back (for comparison).
+        command: The command that runs the tests.
+        test_seconds: The time limit of one test run.
+        protected: Patterns of files that can't be changed, besides those that make up the tests.
+        sandbox: `auto` takes the best one that works on this machine; `none` must be given explicitly, and is shown in
+            every test result.
+        correct: False allows one edit and sends no failure back (for comparison).
         edits: `tools` or `whole` (files in the answer); by default `whole` for a small repository and a model that
             wasn't trained on tool calls.
         options: As in `AgentNodes`.
@@ -110,14 +110,14 @@ def build_coder(
         An uncompiled graph: `invoke({"task": "…"})`; the result has `status`, `report`, `diff`, `rheostat`.
 
     Raises:
-        BadInput: no such directory.
-        SandboxMissing: this machine has no sandbox, and none isn't asked for.
+        BadInput: no such directory, or an unknown kind of edits.
+        SandboxMissing: this machine has no sandbox, and `none` wasn't given.
     """
     where = Path(root)
     if not where.is_dir():
         raise BadInput(f"no directory at {root}: give the root of a repository")
     if edits is not None and edits not in get_args(Edits):
-        raise BadInput(f"edits is {' or '.join(get_args(Edits))}; not {edits!r}")
+        raise BadInput(f"edits must be {' or '.join(get_args(Edits))}, not {edits!r}")
     desk = Desk(where, tuple(command), test_seconds=test_seconds, protected=protected, sandbox=sandbox)
     endpoint = resolve(model)
     if edits is None:
@@ -147,7 +147,7 @@ def build_coder(
         passed, said = desk.run_tests()
         thinking = read(state)["thinking"]
         over = thinking.get("stopped") or thinking.get("last_word")
-        unfinished = over and state.get("green_before")  # the tests can't tell
+        unfinished = over and state.get("green_before")  # green tests don't prove it done
         done = passed is not False and (state["status"] or (desk.workspace.changed and not unfinished))
         status = _PASSING[passed] if done else "cap" if over else "stuck"
         text = _report(state, status, said, desk.workspace.changed)

@@ -1,4 +1,4 @@
-"""What every agent of ours is made of, be it middleware, nodes or graph: whose money, which plan, how a tool is run."""
+"""The core shared by the middleware, the nodes and the graphs: accounts, plans, and tool calls under their terms."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ from rheostat.thinking.difficulty import THOUGHT_WITH
 __all__ = ["AgentCore", "AgentOptions", "OnCap"]
 
 OnCap: TypeAlias = Literal["answer", "raise"]
-"""At the cap: end with a message that says so; raise `BudgetExceeded`."""
+"""At the cap: end with a message that says so, or raise `BudgetExceeded`."""
 
 
 class AgentOptions(TypedDict, total=False):
-    """What every agent of ours takes beside its budget, with the same meaning: see `AdaptiveThinking`."""
+    """The options that every agent of ours takes besides its budget: see `AdaptiveThinking`."""
 
     effort: AskedEffort | str
     escalate_to: Sequence[Model]
@@ -68,52 +68,52 @@ class AgentOptions(TypedDict, total=False):
 
 _REMEMBERED = 64
 _MALFORMED_TRIES = 3
-"""So often a reply may call tools in a way that can't be read."""
+"""The most attempts at a reply in which the tool calls can be read."""
 _OURS = {"account", "effort"}
-"""What a caller may say of one run."""
+"""The settings that a caller may give for one run."""
 _CUT_SECONDS = 2.0
-"""A timeout so shortly before the deadline is the deadline's."""
+"""A time-out this close to the deadline counts as the deadline's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgentCore(RunSettings):
-    """The accounts of a run, the plan of each step, the terms of each tool call: as flows over an agent's state.
+    """The accounts of a run, its steps and its tool calls, as flows over an agent's state.
 
-    `models` are those beside the agent's own: asked when tools keep failing.
+    `models` are those besides the agent's own: they take over when tools keep failing.
 
     Raises:
-        BadInput: at once.
+        BadInput: a setting is of the wrong kind.
     """
 
     given_ledger: bool = False
-    """The ledger was chosen by the user, and can't be exchanged for that of an agent above."""
+    """The user chose the ledger, so an outer agent's can't replace it."""
     on_limit: OnCap = "answer"
     endpoint: Callable[[BaseChatModel], Endpoint] = resolve
     beside: bool = False
-    """What happens beside our own steps (other middleware) is on the run's account too, until `finish`."""
+    """Unplanned calls (other middleware) are charged to the run's account too, until `finish`."""
     tools_cost: bool = False
-    """A tool is known to have a price."""
+    """At least one tool is known to have a price."""
     correct_tools: bool | tuple[type[Exception], ...] = True
     most_result_chars: int | None = None
-    """Longer results of tools are cut in the middle; `None`: none is."""
+    """Longer tool results are cut in the middle; `None`: results are never cut."""
     _steppers: OrderedDict[int, tuple[BaseChatModel, Stepper]] = field(default_factory=OrderedDict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.on_limit not in get_args(OnCap):
-            raise BadInput(f"on_limit is {' or '.join(get_args(OnCap))}; not {self.on_limit!r}")
+            raise BadInput(f"on_limit must be {' or '.join(get_args(OnCap))}, not {self.on_limit!r}")
         if not callable(self.endpoint):
-            raise BadInput(f"endpoint is a function from a chat model to an Endpoint, not {self.endpoint!r}")
+            raise BadInput(f"endpoint must be a function from a chat model to an Endpoint, not {self.endpoint!r}")
         most = self.most_result_chars
         if most is not None and (not isinstance(most, int) or most < 1):
             raise BadInput(f"most_result_chars must be at least 1, not {self.most_result_chars!r}")
         kinds = self.correct_tools if isinstance(self.correct_tools, tuple) else ()
         if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in kinds):
-            raise BadInput(f"correct_tools is True, False or a tuple of kinds of exceptions, not {kinds!r}")
+            raise BadInput(f"correct_tools must be True, False or a tuple of kinds of exceptions, not {kinds!r}")
 
     @classmethod
     def made(cls, budget: Budget, options: AgentOptions, **own: Any) -> AgentCore:
-        """From what a user gives."""
+        """Build the core from a public entry point's arguments."""
         given: dict[str, Any] = {**options}
         others = models_of(given.pop("escalate_to", ()))
         return cls.read(
@@ -124,17 +124,17 @@ class AgentCore(RunSettings):
             **given,
         )
 
-    # --- whose money it is -----------------------------------------------------------------------------
+    # --- accounts --------------------------------------------------------------------------------------
 
     def start(self, state: Any) -> Flow[dict[str, Any]]:
-        """Open the thread's account and this run's beneath it; a subagent's run is beneath its caller's.
+        """Open the thread's account and this run's beneath it; a subagent's run lies beneath its caller's account.
 
         Reads `messages` and `rheostat`; writes `rheostat`.
         """
         before: Reading = read(state)["spend"]
         meter = self._here()
         left: str = read(state)["run"].get("account", "")
-        if meter.keeps_for(left):  # a run that was cut: nothing comes of it any more
+        if meter.keeps_for(left):  # a run that was cut and won't go on
             yield from meter.ends(left)
         named = _context().get("account")
         thread, run = yield from start_run(self, meter, before, named=named, caller=around(self))
@@ -146,31 +146,31 @@ class AgentCore(RunSettings):
         return {KEY: Overwrite({"spend": spend, "run": now["run"], "thinking": {}})}
 
     def _watch(self, payer: Payer) -> None:
-        if self.beside and PAYER.get() is None:  # in another agent's tool that agent pays for what happens beside
+        if self.beside and PAYER.get() is None:  # inside another agent's tool, that agent pays for unplanned calls
             watch(payer, self)
 
     def _here(self) -> Meter:
-        """Our meter; inside another agent's tool one on that agent's ledger, so that its limits bind here too."""
+        """Our meter; inside another agent's tool, one on that agent's ledger, so that its limits bind here too."""
         caller = around(self)
         if caller is None or caller.ledger is self.meter.ledger:
             return self.meter
         if self.given_ledger:
             raise BadInput(
-                "an agent that is called by another agent's tool keeps its spend in the same ledger: give both the "
-                "same, or give the inner one none"
+                "an agent inside another agent's tool must use the same ledger: give both the same one, or give the "
+                "inner agent none"
             )
         return self.meter.on(caller.ledger)
 
     def open(self, state: Any) -> Flow[tuple[Meter, str]]:
-        """The run's account, known to the ledger again even after a restart.
+        """Open the run's account again, even after a restart; returns the meter and the account.
 
         Raises:
-            BadInput: it was never opened.
+            BadInput: the account was never opened.
         """
         meter, known = self._here(), read(state)
         if not known["run"] or not known["spend"]:
             payer = beside()
-            if payer is not None and payer.ledger is meter.ledger:  # a neighbour took our key out of the state
+            if payer is not None and payer.ledger is meter.ledger:  # a neighbour removed our key from the state
                 return meter, payer.account
             raise BadInput(
                 "this run has no account yet: put the node `estimate` first, and let your state extend AgentGraphState "
@@ -179,7 +179,7 @@ class AgentCore(RunSettings):
         return meter, (yield from open_run(meter, self.budget, known, caller=around(self)))
 
     def finish(self, state: Any) -> Flow[dict[str, Any]]:
-        """What the run has cost in the end, its tools included."""
+        """Close the run and return its final readings, tools included."""
         meter, account = yield from self.open(state)
         yield from meter.ends(account)
         yield Effect(lambda: forget(account), lambda: asyncio.to_thread(forget, account))
@@ -198,19 +198,19 @@ class AgentCore(RunSettings):
         send: Callable[[Sending], Effect],
         reply_of: Callable[[Any], AIMessage | None],
     ) -> Flow[tuple[Any, dict[str, Any], list[BaseMessage]]]:
-        """One model call that the agent's own model makes; see `guided_step`.
+        """One step, sent by the agent's own model; see `guided_step`.
 
-        A reply that only calls tools in a way that can't be read goes back with evidence: left alone it would end the
+        A reply whose tool calls all have unreadable arguments goes back with evidence: otherwise it would end the
         agent's loop as an answer.
 
         Returns:
-            What `send` brought (an `AIMessage` if the budget was used up before), the readings, and what was said
-            before: replies that went back, with their evidence.
+            The result of `send` (an `AIMessage` if the budget is used up), the readings, and the messages before it:
+            replies that went back, with their evidence.
         """
         meter, account = yield from self.open(state)
         stepper = self.stepper(chat, meter)
         payer = meter.payer(account, budget=self.budget, prices=_prices(stepper), run=True)
-        self._watch(payer)  # again: a step that failed may be tried again by others
+        self._watch(payer)  # again: others may retry a failed step
         before: list[BaseMessage] = []
         try:
             for more in reversed(range(_MALFORMED_TRIES)):
@@ -223,7 +223,7 @@ class AgentCore(RunSettings):
                 before += [message, *told]
                 for each in told:
                     emit("correction", name=str(each.name), args={}, text=each.text[:200])
-            if message is None or not message.tool_calls:  # an answer: a run that goes on keeps something back again
+            if message is None or not message.tool_calls:  # an answer: if the run goes on, its next step reserves anew
                 yield from meter.keep(account, Spend(), {})
         except Exception as error:
             why = yield from self._cap(meter, account, error)
@@ -246,9 +246,9 @@ class AgentCore(RunSettings):
         return parse_effort(str(asked)) if asked else self.effort
 
     def _cap(self, meter: Meter, account: str, error: Exception) -> Flow[str]:
-        """Why the run ends here, if it is the budget that ends it; empty: the error is one.
+        """Why the budget ends the run here; empty: the error must be raised.
 
-        A budget that couldn't hold even the first call was asked for in vain, and that is an error.
+        A budget too small for even the first call is an error.
         """
         spent = yield from meter.reading(account)
         if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
@@ -262,11 +262,11 @@ class AgentCore(RunSettings):
         return ""
 
     def stepper(self, chat: BaseChatModel, meter: Meter) -> Stepper:
-        """What the steps of this chat model share.
+        """The stepper of this chat model.
 
         Raises:
-            BadInput: it has a budget of its own already.
-            NoPrice: the budget is in money, and its price is unknown.
+            BadInput: the model has a budget of its own.
+            NoPrice: the budget is in money, and the model's price is unknown.
         """
         known = self._steppers.get(id(chat))
         if known is not None and known[0] is chat:
@@ -274,7 +274,7 @@ class AgentCore(RunSettings):
         if isinstance(chat, ThinkingChatModel):
             raise BadInput(
                 "this agent's model is a ThinkingChatModel, which keeps a budget of its own: give AdaptiveThinking the "
-                "model within, or leave AdaptiveThinking out"
+                "wrapped model, or leave AdaptiveThinking out"
             )
         stepper = Stepper.of(self, models=[self.endpoint(chat), *self.models], meter=meter)
         declared = any(declared_price(model_of(each.chat)) for each in stepper.models)
@@ -289,11 +289,11 @@ class AgentCore(RunSettings):
     # --- a tool -----------------------------------------------------------------------------------------------
 
     def tool(self, state: Any, call: Any, tool: BaseTool | None, known: Sequence[str], work: Effect) -> Flow[Any]:
-        """One tool call under its terms; a failure comes back as evidence."""
+        """Run one tool call under its terms; a failure comes back as evidence."""
         meter, account = yield from self.open(state)
         started = time.monotonic()
         payer = meter.payer(account, budget=self.budget, run=True)
-        self._watch(payer)  # again: a run that goes on after an interrupt is another invocation
+        self._watch(payer)  # again: a run resumed after an interrupt is another invocation
         with paid_by(payer):
             if self.correct_tools is False:
                 return (yield work)
@@ -323,11 +323,11 @@ class AgentCore(RunSettings):
 
 
 def _context() -> dict[str, Any]:
-    """What the caller says of this run: `context={"rheostat": {"account": …, "effort": …}}`, or an object of the
+    """The caller's settings for this run: `context={"rheostat": {"account": …, "effort": …}}`, or an object of the
     caller's own `context_schema` with an attribute `rheostat`.
 
     Raises:
-        BadInput: it says something else.
+        BadInput: the context holds other settings.
     """
     context: Any = get_runtime().context
     if isinstance(context, dict) and context and context.keys() <= _OURS:
@@ -338,7 +338,7 @@ def _context() -> dict[str, Any]:
     if said is None:
         return {}
     if not isinstance(said, dict) or not said.keys() <= _OURS:
-        raise BadInput(f'context={{"rheostat": …}} has account and effort; not {said!r}')
+        raise BadInput(f'context={{"rheostat": …}} takes account and effort, not {said!r}')
     return said
 
 

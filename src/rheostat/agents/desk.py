@@ -1,7 +1,7 @@
-"""The repository that a coder works on: what it is shown, what it may write, and how its tests judge.
+"""The repository that a coder works on: what is shown, what may be changed, and how the tests judge.
 
-Every run of the tests starts from a fresh copy: the tree as it was when the work began, with the coder's changes of
-sources in it. What the tests are made of is never the coder's (`rheostat_tools.pristine`).
+Every run of the tests starts from a fresh copy: the tree as it was when the work began, with the coder's changes to
+sources in it. The files that make up the tests are never the coder's (`rheostat_tools.pristine`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rheostat_tools.pristine import PROTECTED, Pristine
 __all__ = ["FAILURES_CHARS", "PROTECTED", "Desk"]
 
 FAILURES_CHARS = 1_500
-"""What is shown of a run of the tests."""
+"""The characters of a test run's output that are shown."""
 
 _NO_FILE = (
     "There is no whole file in your reply. Write 'file: NAME.py' and beneath it the whole corrected file between "
@@ -38,21 +38,21 @@ _SAME_FILE = (
 )
 _UNCHANGED = "Nothing was changed yet. The tests pass as they are; do what was asked for, and keep them passing."
 _NO_TESTS, _NO_COMMAND = 5, 127
-"""Exit codes: of pytest, that it found no tests; of a shell, that there is no such command."""
+"""Exit codes: pytest found no tests; a shell found no such command."""
 _SHOWN_CHARS = 6_000
 _COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|deselected)")
 _CALL = {"type": "tool_call", "id": "tests", "name": "run_tests", "args": {}}
 
 
 class Desk:
-    """The workspace with its tests: every edit is tried at once.
+    """The workspace with its tests, which run after every edit.
 
     Args:
         root: The repository.
-        command: How its tests are run.
-        test_seconds: The most that one run of them may take.
-        protected: Patterns of files that can't be changed, beside the tests.
-        sandbox: Where they run.
+        command: The command that runs its tests.
+        test_seconds: The time limit of one test run.
+        protected: Patterns of files that can't be changed, besides the tests.
+        sandbox: The sandbox that the tests run in.
 
     Raises:
         SandboxMissing: there is no sandbox on this machine.
@@ -62,7 +62,7 @@ class Desk:
         self, root: Path, command: Sequence[str], *, test_seconds: float, protected: Sequence[str], sandbox: Sandbox
     ) -> None:
         self.workspace = Workspace(root)
-        """What the model reads and changes."""
+        """The files that the model reads and changes."""
         self._root, self._protected = root, protected
         self._start: Pristine | None = None
         self._counted_at_start: dict[str, int] = {}
@@ -71,7 +71,7 @@ class Desk:
         self._tests = test_runner(root, **self._options)
 
     def begin(self) -> None:
-        """The tree as it is now is the one that changes are judged on."""
+        """Take the present tree as the one that changes are judged on."""
         if self._start is not None:
             self._start.drop()
         self._start = Pristine(self.workspace.root, self._protected, command=self._options["command"][1:])
@@ -79,7 +79,7 @@ class Desk:
         self._counted_at_start, self._last = {}, None
 
     def run_tests(self) -> tuple[bool | None, str]:
-        """(passed; None: not proven, what was said). What was judged last isn't judged again while nothing changed."""
+        """Run the tests: (passed, or None if not proven; output). Reuses the last result while nothing changes."""
         changes = self._changes()
         if self._last is not None and self._last[0] == changes:
             return self._last[1]
@@ -99,7 +99,7 @@ class Desk:
         return passed, said
 
     def _fewer(self, counted: dict[str, int]) -> str | None:
-        """Tests that ran at the start and don't any more."""
+        """The complaint if fewer tests ran than at the start; `None`: as many ran."""
         ran, before = (
             sum(each.get(kind, 0) for kind in ("passed", "failed", "xpassed"))
             for each in (counted, self._counted_at_start)
@@ -107,14 +107,14 @@ class Desk:
         return f"only {ran} tests ran, and {before} did at the start" if ran < before else None
 
     def check(self, _: str) -> Verdict:
-        """Something was changed, and the tests pass."""
+        """The verdict of the tests; they pass only if something was changed."""
         passed, said = self.run_tests()
         if passed is not False and not self.workspace.changed:
             return Verdict(False, _UNCHANGED)
         return Verdict(passed, said[:FAILURES_CHARS])
 
     def tools(self) -> list[BaseTool]:
-        """All of them; in a repository that is shown whole at once only those that change something."""
+        """The model's tools; in a small repository, which is shown whole, only those that edit."""
         named = {tool.name: tool for tool in self.workspace.tools()}
         edits = [self._tried(named.pop(name)) for name in ("edit_file", "write_file", "undo")]
         if self.small():
@@ -132,7 +132,7 @@ class Desk:
         return [*edits, *named.values(), tests]
 
     def small(self) -> bool:
-        """All of its Python can be shown at once."""
+        """Whether all of its Python can be shown at once."""
         return sum(size for path, size in self.workspace.files() if path.endswith(".py")) <= _SHOWN_CHARS
 
     def take(self, answer: str) -> Verdict:
@@ -155,11 +155,11 @@ class Desk:
         return Verdict(passed, said)
 
     def answer_tokens(self) -> int:
-        """The most that an answer with all the files needs: a model that has lost its way goes on for ever."""
+        """The most tokens that an answer with all the files needs: a model may otherwise never stop."""
         return 512 + sum(size for path, size in self.workspace.files() if path.endswith(".py")) // 2
 
     def _meant(self, edits: list[Edit], there: list[str]) -> list[Edit]:
-        """Those that name a file, or mean the only one there is; tests that are told again do no harm."""
+        """The edits that name a file or can only mean one; beside these, edits of protected files are dropped."""
         mine = [path for path in there if path.endswith(".py") and self._why_protected(path) is None]
         if not any(edit.path for edit in edits) and len(mine) == 1:
             edits = [replace(edit, path=mine[0]) if isinstance(edit, Whole) else edit for edit in edits]
@@ -181,7 +181,7 @@ class Desk:
             raise ToolException(f"{path} can't be changed: {why}. Change the code that is tested.")
 
     def _changes(self) -> dict[str, bytes | None]:
-        """What the coder changed, as it is now."""
+        """The present contents of the files that the coder changed."""
         found: dict[str, bytes | None] = {}
         for path in self.workspace.changed:
             at = Path(self.workspace.root, path)
@@ -189,7 +189,7 @@ class Desk:
         return found
 
     def _tried(self, tool: BaseTool) -> BaseTool:
-        """The same tool, followed by a run of the tests: a failure is an error with the failures as evidence."""
+        """The same tool, followed by a test run; failing tests become an error with the failures as evidence."""
 
         def work(**arguments: Any) -> tuple[str, dict[str, Any]]:
             if "path" in arguments:
@@ -214,10 +214,12 @@ class Desk:
         )
 
     def first_look(self, task: str) -> tuple[bool | None, str]:
-        """(the tests pass already, what the model is told: what is to be changed stands nearest to its reply).
+        """Run the tests and write the first message: (whether they pass already, the message).
+
+        The files to be changed come last in the message, nearest to the reply.
 
         Raises:
-            BadInput: the tests can't be run, so that nothing could say when the work is done.
+            BadInput: the tests can't be run, so nothing could tell when the work is done.
         """
         self.begin()
         passed, said = self.run_tests()

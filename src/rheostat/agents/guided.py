@@ -1,7 +1,7 @@
-"""A step of an agent whose own model makes the call: plan and hold, let it be sent, read what came.
+"""A step that the agent's own model object sends: plan and hold, let it be sent, read the reply.
 
-The way of middleware and nodes: they send with the user's own model object, and what leaves is seen by the gate. So
-callbacks, streams, tags and `isinstance` are as they are without us, and each attempt of the SDK's own retries is held.
+Middleware and nodes work this way: they send with the user's model object, and the gate sees each request leave.
+Callbacks, streams, tags and `isinstance` stay as they are, and each of the SDK's own retries is held.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from rheostat.task import AskedEffort
 __all__ = ["Sending", "guided_step"]
 
 _BOUND_ANEW = ("tools", "tool_choice", "response_format", "strict", "parallel_tool_calls")
-"""What LangChain binds itself, from the request."""
+"""Arguments that LangChain itself binds, from the request."""
 _UNSTREAMED_TOKENS = 20_000
-"""More than that in one reply, and Anthropic's SDK wants a time limit or a stream."""
+"""A length cap above which Anthropic's SDK requires a time limit or a stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """One request of a planned step, as it is to be sent."""
+    """One request of a planned step, ready to be sent."""
 
     model: BaseChatModel
-    """The user's own, or another that took over."""
+    """The user's own model, or another that took over."""
     messages: list[BaseMessage]
     settings: dict[str, Any]
     """Keyword arguments for `bind`."""
     tool_choice: Any
-    """As the plan changed it; `None`: it didn't."""
+    """The plan's change to it; `None`: no change."""
     alone: bool
-    """A thought before the step: without tools and schema, and not shown to the user."""
+    """A think-first request: without tools and schema, and not shown to the user."""
     last_word: bool
 
     def runnable(self, tools: Sequence[Any] = ()) -> Runnable[Any, AIMessage]:
@@ -72,17 +72,17 @@ def guided_step(
     """Plan one step and let it be sent, request by request.
 
     Args:
-        kwargs: What LangChain will bind to the model: tools, tool_choice, the user's settings.
-        send: Sends one request; brings whatever the caller makes of a reply.
-        reply_of: The model's message in that.
+        kwargs: The arguments that LangChain will bind to the model: tools, tool_choice, the user's settings.
+        send: Sends one request and returns the caller's result.
+        reply_of: Finds the model's message in that result.
 
     Returns:
-        What `send` brought last, and the message in it, with what it was thought with in its metadata (`None`: nothing
-        that was brought is a model's message).
+        The last result of `send`, and the message in it with its stamp in the metadata (`None`: the result has no
+        model message).
 
     Raises:
         BudgetExceeded: not even the last word fits; nothing was sent.
-        Exception: as `send` raised it; a refusal as what it is, whatever an SDK made of it.
+        Exception: as `send` raised it. A refusal that an SDK wrapped is raised as itself.
     """
     beside, revived = 0, False
     wider: ReadyStep | None = None
@@ -101,7 +101,7 @@ def guided_step(
             if wider is None:
                 return result, message
         except BudgetExceeded as refused:
-            # more left than was planned for (another middleware's settings): once more, with that in the plan
+            # another middleware's settings made the request larger than planned: plan once more with that
             more = max((call.beyond_tokens for call in calls), default=0)
             if beside or not more or refused.limit == "seconds" or any(call.attempts for call in calls):
                 raise

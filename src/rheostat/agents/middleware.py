@@ -1,9 +1,9 @@
-"""`AdaptiveThinking`: one line in `create_agent`, and every step of the agent has a plan, a hold and a price.
+"""`AdaptiveThinking`, a middleware for `create_agent` that gives every step of the agent a plan, a hold and a price.
 
-Per model call: the trajectory says how hard the step is, the effort is set at boundaries, the worst case is held, the
-reply is settled. State and output get one key, `rheostat` (see `rheostat.read`): `spend` (the thread's meter reading),
-`run` (this run's) and `thinking` (what was decided, by whom, why). As the room shrinks thought goes first, then answers
-get shorter, and the last word is paid for in advance.
+For each model call, the trajectory gives the difficulty of the step, the effort is set at effort boundaries, the worst
+case is held, and the reply is settled. State and output get one key, `rheostat` (see `rheostat.read`): `spend` (the
+thread's reading), `run` (this run's) and `thinking` (what was decided, by which part, and why). As the room shrinks,
+thinking tokens are cut first, then answers; the last word is paid for in advance.
 """
 
 from __future__ import annotations
@@ -49,47 +49,47 @@ __all__ = ["AdaptiveThinking", "ThinkingState"]
 
 
 class ThinkingState(AgentState[Any]):
-    """What the middleware adds to an agent's state and output; nothing of it can be put in from outside."""
+    """The state and output that the middleware adds to an agent's; none of it is accepted as input."""
 
     rheostat: NotRequired[Annotated[RheostatState, OmitFromInput, merge]]
     """`spend`, `run` and `thinking`: see `rheostat.read`."""
     spend: NotRequired[Annotated[Any, PrivateStateAttr]]
-    """Read in checkpoints from before there was one key; so is `run`."""
+    """Read in checkpoints that precede the key `rheostat`; so is `run`."""
     run: NotRequired[Annotated[Any, PrivateStateAttr]]
 
 
 class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
-    """Adaptive thinking under a hard budget, for `langchain.agents.create_agent` and what is built on it.
+    """Adaptive thinking under a hard budget, for `langchain.agents.create_agent` and agents built on it.
 
-    Put it **last** in the list: then it is next to the model, and retries and fallbacks around it are planned and held
-    one by one. (Elsewhere every call is still on the ledger, but a fallback inside it thinks as it likes.)
+    Put it **last** in the list: it is then next to the model, and retries and fallbacks around it are planned and held
+    one by one. Elsewhere every call is still in the ledger, but no plan sets the effort of a fallback inside it.
 
     Args:
-        budget: Hard limits of each run, from one message of the user to the answer.
-        effort: `fast`, `balanced`, `thorough`, or a fixed level.
-        escalate_to: Other models, cheapest first: asked when tools keep failing.
-        ledger: Where the spend is kept; this process's memory by default.
-        account: An account above every thread, open in this ledger: its limits bind as well.
+        budget: Hard limits of each run, from one user message to the answer.
+        effort: A preset (`fast`, `balanced`, `thorough`) or a fixed level.
+        escalate_to: Other models, cheapest first, which take over when tools keep failing.
+        ledger: Keeps the spend; by default in this process's memory.
+        account: An account above every thread, open in this ledger; its limits bind as well.
         on_limit: At the cap: `answer` ends with a message that says so; `raise` raises `BudgetExceeded`. A budget that
             can't hold even the first call always raises.
-        on_contention: Where room is only held by requests under way (of other branches, say): `wait` for it, the first
-            to come the first to be served, until the deadline or ten minutes; or `refuse` at once.
-        caps: What the operator allows; `answer_tokens` is the most tokens of one reply (4,096).
-        policy, pacing: The rules, with their numbers.
-        endpoint: From the agent's chat model to an endpoint; by default `resolve`. For an address that doesn't tell
-            whose prices hold: `endpoint=lambda chat: endpoint_for(chat, provider="openai")`.
-        correct_tools: A tool's message of an error comes back to the model with evidence, and identical calls that
-            bring the same are stopped. Exceptions pass outward as they came, to `ToolRetryMiddleware` and the like;
-            those that are named here, `(ValueError, OSError)`, or with True all, become evidence too. False: nothing
-            of all that.
-        most_result_chars: Longer results of tools are cut in the middle; `None`: they are left whole, for others that
-            put them aside.
-        gate: Count money on the requests as they leave (httpx and httpx2 are instrumented, once for the process).
-            False, where that is forbidden: LangChain's objects are believed, which is less.
+        on_contention: Where room is only held by requests in flight, such as those of other branches: `wait` for it,
+            first come, first served, until the deadline or for ten minutes; or `refuse` at once.
+        caps: The operator's caps; `answer_tokens` is the most tokens of one reply (4,096).
+        policy, pacing: The rules and their numbers.
+        endpoint: Makes an endpoint of the agent's chat model; by default `resolve`. For an address that doesn't show
+            the provider: `endpoint=lambda chat: endpoint_for(chat, provider="openai")`.
+        correct_tools: Which exceptions of tools become evidence for the model: a tuple such as
+            `(ValueError, OSError)`, or True for all. Others pass outward unchanged, as to `ToolRetryMiddleware`.
+            Error messages of tools always get evidence, and repeated identical calls are stopped. False turns all of
+            that off.
+        most_result_chars: Longer tool results are cut in the middle; `None`: they stay whole, for other middleware that
+            offloads them.
+        gate: Read requests where they leave (httpx and httpx2 are instrumented, once per process). False, where that
+            is forbidden: LangChain's objects are trusted, and retries of the SDK aren't counted.
 
     Raises:
-        BadInput, ModelUnknown: at once.
-        NoPrice: at the first call, if a model has no price and the budget is in money.
+        BadInput, ModelUnknown: an argument is invalid.
+        NoPrice: at the first call, if the budget is in money and a model has no price.
     """
 
     state_schema = ThinkingState
@@ -117,7 +117,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
 
     @property
     def ledger(self) -> Ledger:
-        """Where the spend is kept."""
+        """The ledger that keeps the spend."""
         return self.core.meter.ledger
 
     def before_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
@@ -125,22 +125,22 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         return drive(self.core.start(state))
 
     async def abefore_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
-        """The same."""
+        """`before_agent`, async."""
         return await adrive(self.core.start(state))
 
     def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
-        """Publish what the run has cost in the end, its tools included."""
+        """Close the run and publish its final readings, tools included."""
         return drive(self.core.finish(state))
 
     async def aafter_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
-        """The same."""
+        """`after_agent`, async."""
         return await adrive(self.core.finish(state))
 
     def _step(self, request: ModelRequest[Any], send: Callable[[ModelRequest[Any]], Effect]) -> Flow[Any]:
         around = PAYER.get()
         own = read(request.state)["run"].get("account")
         if around is not None and around.call is not None and around.account == own:
-            raise BadInput("AdaptiveThinking is twice in this agent's middleware: one of them is enough")
+            raise BadInput("AdaptiveThinking is in this agent's middleware twice: one is enough")
         head = [request.system_message] if request.system_message else []
         response, readings, before = yield from self.core.step(
             request.state,
@@ -153,13 +153,13 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
         return _with_update(response, {KEY: {**readings, "thinking": _stamp_of(response)}}, before)
 
     def wrap_model_call(self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Any]) -> Any:
-        """Plan, hold, call, settle."""
+        """Plan, hold, call and settle one step."""
         return drive(self._step(request, lambda changed: Effect(lambda: handler(changed), _unused)))
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[Any]]
     ) -> Any:
-        """The same."""
+        """`wrap_model_call`, async."""
         return await adrive(self._step(request, lambda changed: Effect(_unused_sync, lambda: handler(changed))))
 
     def _tool(self, request: ToolCallRequest, work: Effect) -> Flow[Any]:
@@ -173,12 +173,12 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[Any]]
     ) -> Any:
-        """The same."""
+        """`wrap_tool_call`, async."""
         return await adrive(self._tool(request, Effect(_unused_sync, lambda: handler(request))))
 
 
 def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
-    """What LangChain will bind to the model for this request, as far as a plan needs it."""
+    """The arguments that LangChain will bind to the model for this request, as far as a plan needs them."""
     kwargs: dict[str, Any] = {}
     format_, choice = request.response_format, request.tool_choice
     able = (request.model.profile or {}).get("structured_output")
@@ -186,7 +186,7 @@ def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
     if isinstance(format_, ToolStrategy) or (isinstance(format_, AutoStrategy) and not able):
         choice, forms = "any", _forms_of(format_)
     elif format_ is not None:
-        kwargs["response_format"] = {"type": "json_schema"}  # its schema is measured where it leaves
+        kwargs["response_format"] = {"type": "json_schema"}  # the gate measures its schema
     if request.tools or forms:
         kwargs["tools"] = [*(tools_as_sent(request.model, request.tools) if request.tools else ()), *forms]
     if choice is not None:
@@ -195,7 +195,7 @@ def bound_kwargs(request: ModelRequest[Any]) -> dict[str, Any]:
 
 
 def _forms_of(format_: AutoStrategy[Any] | ToolStrategy[Any]) -> list[Any]:
-    """The tools by which an answer in a schema is given."""
+    """The tools through which a structured answer is given."""
 
     def forms() -> list[Any]:
         tools = format_ if isinstance(format_, ToolStrategy) else ToolStrategy(format_.schema)
@@ -209,11 +209,13 @@ _FORM = ("name", "description", "parameters")
 
 
 class _Planned(ModelRequest[Any]):
-    """A request with a plan's settings: another model that is put into it (a fallback) doesn't get them, but for the
-    length, where it is of the same class."""
+    """A request with a plan's settings.
+
+    A substitute model (a fallback) doesn't get them; one of the same class keeps the length cap.
+    """
 
     asked: dict[str, Any]
-    """The settings as they were."""
+    """The settings before the plan."""
 
     @classmethod
     def of(cls, request: ModelRequest[Any], asked: dict[str, Any]) -> ModelRequest[Any]:
@@ -221,7 +223,7 @@ class _Planned(ModelRequest[Any]):
         return _asking(planned, asked)
 
     def override(self, **overrides: Any) -> ModelRequest[Any]:
-        """As LangChain's."""
+        """Override as LangChain does, and drop the plan's settings for another model."""
         other = overrides.get("model")
         if other is not None and (type(other), model_of(other)) != (type(self.model), model_of(self.model)):
             alike = type(other) is type(self.model)
@@ -231,12 +233,12 @@ class _Planned(ModelRequest[Any]):
 
 
 def _asking(request: ModelRequest[Any], asked: dict[str, Any]) -> ModelRequest[Any]:
-    object.__setattr__(request, "asked", asked)  # LangChain warns of assignments to a request
+    object.__setattr__(request, "asked", asked)  # LangChain warns about assignments to a request
     return request
 
 
 def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:
-    """The request as the plan wants it sent."""
+    """The request with the plan's changes."""
     messages, system = sending.messages, request.system_message
     if system is not None:
         system, messages = messages[0], messages[1:]  # type: ignore[assignment] # the first is the one put there
@@ -282,10 +284,10 @@ def _stamp_of(response: Any) -> dict[str, Any]:
 
 
 def _with_update(response: Any, update: dict[str, Any], before: Sequence[BaseMessage]) -> ExtendedModelResponse[Any]:
-    """The response with our state beside it, and whatever an inner middleware wanted to put there.
+    """The response with an update of our state, merged with the update of an inner middleware.
 
     Args:
-        before: Messages that come before those of the response.
+        before: Messages to put before those of the response.
     """
     if isinstance(response, ExtendedModelResponse):
         told = response.command.update if response.command else None

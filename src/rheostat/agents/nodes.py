@@ -4,14 +4,14 @@
 node           reads                                  writes
 =============  =====================================  ============================================================
 `estimate`     `messages`, `rheostat`                 `difficulty`, `rheostat`, resets: opens the run's account
-`plan`         `messages`, `rheostat`                 `plan`: how the next call would think, before the room is seen
+`plan`         `messages`, `rheostat`                 `plan`: the next call's plan, before it is fitted
 `think`        `messages`, `rheostat`                 `messages` (the reply), `rheostat`
 `act`          `messages`, `rheostat`                 `messages` (the tools' results)
 `verify`       `messages`                             `verdict`
 `correct`      `verdict`, `messages`                  `messages` (the evidence), `corrections`
 =============  =====================================  ============================================================
 
-`estimate` comes first; each of the others is usable alone after it. `after_think` and `after_verify` are routers.
+`estimate` comes first; after it, each of the others can be used alone. `after_think` and `after_verify` are routers.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ CORRECTION = "Your answer was checked and refused: {reason}\nMend it."
 
 
 class NodeOptions(AgentOptions, total=False):
-    """What `AgentNodes` takes beside model, tools and budget."""
+    """The options that `AgentNodes` takes besides model, tools and budget."""
 
     verifier: Verifier | Check | None
     system_prompt: str | None
@@ -62,27 +62,27 @@ class NodeOptions(AgentOptions, total=False):
 
 
 class AgentInput(TypedDict):
-    """What a caller gives."""
+    """The input of an agent's graph."""
 
     messages: Annotated[list[AnyMessage], add_messages]
 
 
 class AgentGraphState(TypedDict, total=False):
-    """All channels."""
+    """All channels of an agent's graph."""
 
     messages: Annotated[list[AnyMessage], add_messages]
     difficulty: dict[str, Any]
-    """As `Difficulty.to_dict`: of the next step, read from the trajectory."""
+    """The next step's difficulty, read from the trajectory, as `Difficulty.to_dict` gives it."""
     plan: dict[str, Any]
-    """As `ThinkingPlan.to_dict`."""
+    """As `ThinkingPlan.to_dict` gives it."""
     verdict: dict[str, Any]
-    """As `Verdict.to_dict`: what the verifier said of the last answer."""
+    """The verifier's verdict on the last answer, as `Verdict.to_dict` gives it."""
     corrections: int
     """How often an answer was sent back."""
     rheostat: Annotated[RheostatState, merge]
     """`spend`, `run` and `thinking`: see `rheostat.read`."""
     spend: Any
-    """Read in checkpoints from before there was one key; so is `run`."""
+    """Read in checkpoints that precede the key `rheostat`; so is `run`."""
     run: Any
 
 
@@ -91,15 +91,15 @@ class AgentNodes:
 
     Args:
         model: A chat model or its name (see `resolve`).
-        tools: What it may call.
+        tools: The tools that it may call.
         budget: Hard limits of each run.
-        verifier: Evidence on the final answer, from outside the model; or a function of its text.
+        verifier: Checks the final answer from outside the model; or a function of its text.
         system_prompt: Put before the messages at each call; not kept in state.
         most_corrections: How often a refused answer goes back.
         options: `effort`, `escalate_to`, `ledger` and so on: see `AgentOptions`.
 
     Raises:
-        BadInput, BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid: at once.
+        BadInput, BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid: an argument is invalid.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class AgentNodes:
             tools_cost=any(usd_nanos(terms_of(tool).usd) for tool in self._tools),
         )
         self.chat = endpoint.own
-        self.core.stepper(self.chat, self.core.meter)  # a missing price shows now
+        self.core.stepper(self.chat, self.core.meter)  # raises now if a price is missing
         self._verifier, self._system, self._most_corrections = as_verifier(verifier), system_prompt, most_corrections
         self.estimate, self.plan, self.think, self.verify, self.correct = (
             FlowNode(name, flow)
@@ -187,7 +187,7 @@ class AgentNodes:
             form = expected.given.name if isinstance(expected.given, Form) else expected.asked
             verdict = Verdict(False, f"no answer was found in the reply: the form of the answer is {form}")
         else:
-            text = answer.text if answer is not None else last.text  # a form that was only guessed refuses nothing
+            text = answer.text if answer is not None else last.text  # a guessed form refuses nothing
             check = functools.partial(judged, self._verifier, text)
             verdict = yield Effect(check, lambda: asyncio.to_thread(check))
         emit("verdict", **verdict.to_dict())
@@ -205,7 +205,7 @@ class AgentNodes:
 
     @property
     def names(self) -> list[str]:
-        """Of the tools."""
+        """The names of the tools."""
         return [tool.name for tool in self._tools]
 
     def _wrap(self, request: Any, handler: Callable[[Any], Any]) -> Any:
@@ -223,7 +223,7 @@ class AgentNodes:
         return "act" if isinstance(last, AIMessage) and last.tool_calls else "verify"
 
     def after_verify(self, state: AgentGraphState) -> str:
-        """`correct` if the answer was refused and the room allows another, else the end."""
+        """`correct` if the answer was refused and may be corrected once more, else the end."""
         verdict, thinking = state.get("verdict") or {}, read(state)["thinking"]
         over = thinking.get("stopped") or thinking.get("last_word")
         again = verdict.get("passed") is False and state.get("corrections", 0) < self._most_corrections
@@ -235,10 +235,10 @@ async def _never() -> Any:
 
 
 class BudgetedGraph(StateGraph[Any, Any, Any, Any]):
-    """A `StateGraph` whose runs are ended by their budget, and not by LangGraph's count of 25 steps."""
+    """A `StateGraph` whose runs end by their budget, not by LangGraph's limit of 25 steps."""
 
     def compile(self, *args: Any, **kwargs: Any) -> Any:
-        """As `StateGraph.compile`."""
+        """Compile as `StateGraph` does, with a high recursion limit."""
         return super().compile(*args, **kwargs).with_config(recursion_limit=_MOST_STEPS)
 
 
@@ -249,18 +249,18 @@ def build_agent(
     budget: Budget,
     **options: Unpack[NodeOptions],
 ) -> StateGraph[AgentGraphState, None, AgentInput, AgentGraphState]:
-    """A ReAct agent whose every step has a plan, a hold and a price.
+    """Build a ReAct agent in which every step has a plan, a hold and a price.
 
     estimate → think → (act → think)* → verify → (correct → think | end)
 
     Args:
         model: A chat model or its name (see `resolve`).
-        tools: What it may call.
+        tools: The tools that it may call.
         budget: Hard limits of each run.
         options: As in `AgentNodes`.
 
     Returns:
-        An uncompiled graph. `.compile(checkpointer=…)` and `invoke({"messages": [("user", "…")]})`.
+        An uncompiled graph: `.compile(checkpointer=…)` it and `invoke({"messages": [("user", "…")]})`.
     """
     nodes = AgentNodes(model, tools, budget=budget, **options)
     graph = BudgetedGraph(AgentGraphState, input_schema=AgentInput)

@@ -1,6 +1,6 @@
-"""One tool call: its declared terms, and an error that comes back to the model as evidence it can act on.
+"""One tool call: its declared terms, and errors that come back to the model as evidence it can act on.
 
-What fails is said in four lines: what failed, which argument was at fault, what the tool expects, what to do next.
+The evidence has up to four lines: what failed, which argument was at fault, what the tool expects, what to do next.
 (Models asked to reconsider without outside evidence get worse: Huang et al. 2023, arXiv:2310.01798.)
 """
 
@@ -30,7 +30,7 @@ from rheostat.money.usage import Spend, usd_nanos
 __all__ = ["TERMS", "ToolTerms", "evidence", "run_tool", "terms", "terms_of"]
 
 TERMS = "rheostat"
-"""Key in a tool's `metadata`."""
+"""The key of the terms in a tool's `metadata`."""
 _SAME_RESULTS = 3
 _EXCERPT_CHARS = 600
 _NOT_RUN = "NOT RUN"
@@ -42,16 +42,16 @@ ToolT = TypeVar("ToolT", bound=BaseTool)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolTerms:
-    """What a tool declares of itself."""
+    """The terms that a tool declares: price, time limit, and repetition."""
 
     usd: str = "0"
     """The most that one call costs, charged whether it succeeds or not."""
     seconds: float | None = None
-    """A call that takes longer is given up."""
+    """The time limit of one call, which is abandoned there; `None`: the run's deadline only."""
     repeats: bool = False
-    """The same call may bring the same again and again, as where something is waited for: it isn't stopped."""
+    """Identical calls with identical results are expected, as in polling, and aren't stopped."""
     idempotent: bool = False
-    """The same call again changes nothing: where its connection fails it is made once more, each time at its price."""
+    """Repeating a call changes nothing: if its connection fails, it is made once more, each time at its price."""
 
     def __post_init__(self) -> None:
         try:
@@ -59,9 +59,9 @@ class ToolTerms:
         except ValueError as error:
             raise BadInput(f"usd of a tool: {error}") from None
         if self.seconds is not None and not isinstance(self.seconds, int | float):
-            raise BadInput(f"seconds of a tool is a number, not {self.seconds!r}")
+            raise BadInput(f"seconds of a tool must be a number, not {self.seconds!r}")
         if nanos < 0 or (self.seconds is not None and self.seconds <= 0):
-            raise BadInput(f"a tool's usd is zero or more and its seconds above zero, not {self}")
+            raise BadInput(f"a tool's usd must be zero or more and its seconds above zero, not {self}")
 
 
 def terms(
@@ -72,13 +72,16 @@ def terms(
     idempotent: bool = False,
     repeats: bool = False,
 ) -> ToolT:
-    """Declare a tool's price, its time limit and whether it may be repeated; the tool itself comes back.
+    """Declare a tool's price, its time limit and whether it may be repeated; returns the tool itself.
 
     Args:
-        usd: The most that one call costs, charged whether it succeeds or not.
-        seconds: A call that takes longer is given up.
-        idempotent: The same call again changes nothing: where its connection fails it is made once more.
+        usd: The most that one call costs, in dollars, charged whether it succeeds or not.
+        seconds: The time limit of one call, which is abandoned there.
+        idempotent: Repeating a call changes nothing: if its connection fails, it is made once more.
         repeats: Identical calls with identical results aren't stopped (polling).
+
+    Raises:
+        BadInput: not a LangChain tool, or a negative price or time limit.
 
     >>> search = terms(search, usd="0.01", seconds=10)  # doctest: +SKIP
     """
@@ -90,7 +93,7 @@ def terms(
 
 
 def terms_of(tool: BaseTool | None) -> ToolTerms:
-    """What a tool declares; nothing: free, without a limit of its own, not to be repeated lightly."""
+    """The terms that a tool declares; by default it is free, without a time limit, and not repeated."""
     declared = ((tool.metadata if tool is not None else None) or {}).get(TERMS)
     return ToolTerms(**declared) if isinstance(declared, dict) else ToolTerms()
 
@@ -106,12 +109,12 @@ def _expects(tool: BaseTool, names: Iterable[str]) -> str:
 
 
 def _properties(tool: BaseTool) -> dict[str, Any]:
-    """The arguments that a model may give; what LangGraph injects isn't among them, and may have no JSON form."""
+    """The arguments that a model may give, without those that LangGraph injects, which may have no JSON form."""
     try:
         schema: Any = tool.tool_call_schema
         whole = schema if isinstance(schema, dict) else schema.model_json_schema()
         found = whole.get("properties", {})
-    except Exception:  # a type that has no JSON form: evidence doesn't fail for that
+    except Exception:  # a type without a JSON form mustn't break the evidence
         return {}
     return found if isinstance(found, dict) else {}
 
@@ -121,7 +124,7 @@ def _line(schema: Any) -> Any:
 
 
 def evidence(error: BaseException | str, call: dict[str, Any], tool: BaseTool | None, known: Iterable[str] = ()) -> str:
-    """What the model is told of a failed call."""
+    """The text that tells the model of a failed call."""
     name = call["name"]
     if tool is None:
         near = difflib.get_close_matches(name, list(known), n=1)
@@ -149,10 +152,10 @@ def evidence(error: BaseException | str, call: dict[str, Any], tool: BaseTool | 
 
 
 def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
-    """How often this very call was made in this turn of the user, with the same result each time up to now.
+    """How often this call was made in the current user turn with the same result each time.
 
-    A result that differs begins anew; so does any other call that wasn't made before with that result: it may have
-    changed something.
+    The count restarts at a different result, and at any other call that hadn't brought its result before: that call may
+    have changed something.
     """
     turn = next((n for n in range(len(messages) - 1, -1, -1) if isinstance(messages[n], HumanMessage)), 0)
     seen: set[tuple[str, str, str]] = set()
@@ -172,7 +175,7 @@ def same_again(call: dict[str, Any], messages: Sequence[BaseMessage]) -> int:
 
 
 def _steps(messages: Sequence[BaseMessage]) -> Iterator[tuple[list[Any], dict[str, str]]]:
-    """(calls, results by id) of each reply: some models give every call the same id."""
+    """(calls, results by id) of each reply, kept apart since some models give every call the same id."""
     calls: list[Any] = []
     results: dict[str, str] = {}
     for message in messages:
@@ -188,11 +191,11 @@ def _steps(messages: Sequence[BaseMessage]) -> Iterator[tuple[list[Any], dict[st
 
 
 class _Late(TimeoutError):
-    """Given up: it may have taken effect, or may yet."""
+    """The call was abandoned at its time limit; it may have taken effect, or may yet."""
 
 
 def _within(do: Callable[[], Any], seconds: float | None) -> Any:
-    """Wait so long and no longer. What runs in a thread can't be stopped: it is left behind, and said so."""
+    """Run the work for at most this long. A thread can't be stopped: it is abandoned, and the error says so."""
     if seconds is None:
         return do()
     box: list[tuple[bool, Any]] = []
@@ -227,14 +230,14 @@ async def _awithin(ado: Callable[[], Any], seconds: float | None) -> Any:
 
 
 def _line_went_dead(error: Exception) -> bool:
-    """Of the standard library, httpx, requests, urllib, aiohttp: no answer came (an HTTP status is one)."""
+    """Whether no answer came: errors of the standard library, httpx, requests and aiohttp without an HTTP status."""
     if isinstance(error, _Late) or isinstance(getattr(error, "code", getattr(error, "status_code", None)), int):
         return False
     return any(kind.__name__ in _DEAD_LINES for kind in type(error).__mro__)
 
 
 def _misfit(call: dict[str, Any], tool: BaseTool) -> ValidationError | None:
-    """What the tool's own schema says against the arguments."""
+    """The error of the tool's own schema on these arguments; `None`: they fit."""
     schema = tool.tool_call_schema
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         try:
@@ -261,22 +264,23 @@ def run_tool(
     catches: tuple[type[Exception], ...] = (Exception,),
     passes: tuple[type[BaseException], ...] = (),
 ) -> Flow[Any]:
-    """Run a tool call under its terms; what goes wrong becomes a `ToolMessage` with evidence.
+    """Run a tool call under its terms; a failure becomes a `ToolMessage` with evidence.
 
     Args:
-        work: The call itself: returns a `ToolMessage` or something else that is passed on (a LangGraph `Command`).
-        account: Who pays the declared price.
-        messages: The conversation so far: an identical call that brought the same thing three times isn't run again.
-        catches: Exceptions of the tool that become evidence; others pass outward as they came. (A tool that is too late
-            by its own terms always does.)
-        passes: Exceptions that are no failures (interrupts).
+        work: The call itself. Returns a `ToolMessage`, or something else that is passed on (a LangGraph `Command`).
+        account: The account that pays the declared price.
+        messages: The conversation so far: an identical call that brought the same result three times isn't run again.
+        known: The names of all tools, for a hint.
+        most_result_chars: Longer results are cut in the middle; `None`: results are never cut.
+        catches: Exceptions of the tool that become evidence. Running past its time limit always does.
+        passes: Exceptions that aren't failures (interrupts).
 
     Raises:
-        Exception: of the tool, as it came, if it isn't one of those.
+        Exception: any other exception of the tool, unchanged.
     """
     if tool is None and Exception in catches:
         return _message(call, evidence("", call, None, known))
-    if tool is None:  # another may know it
+    if tool is None:  # outer code may know the tool
         return (yield work)
     declared = terms_of(tool)
     if not declared.repeats and same_again(call, messages) >= _SAME_RESULTS:
@@ -286,7 +290,7 @@ def run_tool(
             "each time.\nHint: use that result, change the arguments, or try another way.",
         )
     fault = _misfit(call, tool) if usd_nanos(declared.usd) else None
-    if fault is not None:  # it would be refused before it ran: it isn't paid for
+    if fault is not None:  # the tool would refuse it before it runs, so it isn't paid for
         return _message(call, evidence(fault, call, tool))
     again = declared.idempotent
     while True:
@@ -314,7 +318,7 @@ def _paid(
     account: str,
     passes: tuple[type[BaseException], ...],
 ) -> Flow[Any]:
-    """The call, held at its price and settled, within its time."""
+    """Run the call within its time limit, held at its price and settled."""
     nanos = usd_nanos(declared.usd)
     room = yield from meter.room(account)
     limits = [seconds for seconds in (declared.seconds, room.seconds) if seconds is not None]
@@ -363,7 +367,7 @@ def _checked(result: Any, call: dict[str, Any], tool: BaseTool, most_chars: int 
 
 
 def _cut_in(command: Command[Any], most_chars: int | None) -> Command[Any]:
-    """The results in a tool's own update of the state."""
+    """Cut long results in a tool's own update of the state."""
     update = command.update
     if most_chars is None or not isinstance(update, dict) or not isinstance(update.get("messages"), list):
         return command

@@ -1,6 +1,6 @@
-"""aiohttp (3.14): what google-genai sends by where it finds it, asynchronously.
+"""The hook in aiohttp (3.14), which google-genai uses for async requests where it is installed.
 
-`ClientSession._request` is what sends each attempt; the body is read from `response.content`, decompressed.
+`ClientSession._request` sends each attempt; the decompressed body is read from `response.content`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _lock = threading.Lock()
 
 
 def install_aiohttp() -> None:
-    """See what aiohttp sends from now on, if anything in this process has it. Again: nothing."""
+    """Watch what aiohttp sends from now on, if this process has imported it. A second call does nothing."""
     module: Any = sys.modules.get("aiohttp")
     session = getattr(module, "ClientSession", None)
     if session is None:
@@ -48,12 +48,12 @@ def install_aiohttp() -> None:
                 return await original(self, method, url, **kwargs)
             return await _sent(original(self, method, url, **kwargs), seen)
 
-        request.rheostat = True  # type: ignore[attr-defined] # a mark: it is wrapped once
+        request.rheostat = True  # type: ignore[attr-defined] # marks it as wrapped
         session._request = request
 
 
 class _Request:
-    """The body, if it is looked at."""
+    """A request whose body is encoded only when it is read."""
 
     def __init__(self, kwargs: dict[str, Any]) -> None:
         self._kwargs = kwargs
@@ -89,7 +89,7 @@ async def _sent(sending: Any, seen: Seen) -> Any:
 
 
 class _Watched:
-    """The content of a response, read on its way."""
+    """The content of a response, read as it passes."""
 
     def __init__(self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None) -> None:
         self._inner, self._attempt, self._seen, self._body, self._ends = response.content, attempt, seen, body, ends
@@ -118,7 +118,7 @@ class _Watched:
         return data
 
     async def read(self, n: int = -1) -> bytes:
-        """As aiohttp's; so are the others."""
+        """Read as aiohttp does; so do the methods below."""
         return bytes(await self._read(self._inner.read(n)))
 
     async def readany(self) -> bytes:
@@ -160,7 +160,7 @@ class _Watched:
             await adrive(read(self._attempt, self._body, self._seen.payer, left))
 
     def _leave(self, leave: Callable[[], Any]) -> Any:
-        """The response is let go, maybe in the middle."""
+        """Settle a response that is released, perhaps before its end."""
         if not self._done:
             self._done = True
             task = asyncio.ensure_future(

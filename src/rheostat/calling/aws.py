@@ -1,6 +1,7 @@
-"""Bedrock: requests go through botocore, are signed before they leave, and stream in a binary form of their own.
+"""The hook in botocore, which sends the requests to Bedrock.
 
-`Endpoint._send` of botocore (1.44) is what sends each attempt. A signed body can be looked at and refused, not changed.
+`Endpoint._send` of botocore (1.44) sends each attempt. Requests are signed before that, so a body can be read and
+refused but not changed. Streams come in a binary format of their own.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _lock = threading.Lock()
 
 
 def install_botocore() -> None:
-    """See what botocore sends from now on. Again: nothing."""
+    """Watch what botocore sends from now on. A second call does nothing."""
     from botocore.endpoint import Endpoint
 
     with _lock:
@@ -81,7 +82,7 @@ def _sent(send: Any, seen: Seen) -> Any:
 
 
 class _Raw:
-    """The raw body of an event stream, read on its way."""
+    """The raw body of an event stream, read as it passes."""
 
     def __init__(self, raw: Any, attempt: Attempt, seen: Seen, body: Body) -> None:
         from botocore.eventstream import EventStreamBuffer
@@ -93,7 +94,7 @@ class _Raw:
         return getattr(self._raw, name)
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[bytes]:
-        """As urllib3's."""
+        """Stream as urllib3 does."""
         try:
             for chunk in self._raw.stream(*args, **kwargs):
                 self._buffer.add_data(chunk)
@@ -112,6 +113,6 @@ class _Raw:
             drive(read(self._attempt, self._body, self._seen.payer, None if self._body.ended else error))
 
     def close(self) -> None:
-        """Left, or over."""
+        """Settle what has come and close the stream."""
         self._close(GeneratorExit())
         self._raw.close()

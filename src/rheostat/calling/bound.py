@@ -1,4 +1,4 @@
-"""The most that a request can cost, read from the request as it leaves; and what a failed one most likely did."""
+"""The most that a request can cost, read from the request as it leaves, and an estimate of what a failed one cost."""
 
 from __future__ import annotations
 
@@ -18,23 +18,22 @@ from rheostat.providers.profiles import most_output_tokens
 __all__ = ["MOMENT_SECONDS", "bound", "estimate", "limits_of", "planned", "prices_of", "refuse_unknown"]
 
 _BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
-"""Limits that need a bound on tokens."""
+"""The limits that need a bound on tokens."""
 _PLENTY = 1_000_000
-"""Held where no limit counts tokens, and nothing bounds them."""
+"""Tokens held where nothing bounds them and no limit counts them."""
 _UNTOLD_TOKENS = 131_072
-"""Held for an answer of a model in this process that says nothing of itself: a guess, which nothing enforces. What it
-writes beyond that is posted in full, and raised."""
+"""Tokens held for an answer of a model in this process that states no length cap. A guess that nothing enforces: a
+longer answer is posted in full and raises `HoldExceeded`."""
 _TOKENS_PER_SECOND = 1_000
-"""Faster than any model that is sold by the token writes (November 2026)."""
+"""Output speed above that of any model sold by the token (November 2026)."""
 MOMENT_SECONDS = 0.25
-"""A server goes on for a moment after its client has gone."""
+"""How long a server may go on after its client has gone."""
 
 
 def prices_of(request: WireRequest, payer: Payer) -> dict[str, Price | None]:
-    """What the models cost that may answer, the one that is asked first: as declared for this call or agent, else the
-    list's."""
+    """The prices of the models that may answer, the requested one first: those declared, else the listed ones."""
     call = payer.call
-    if call is not None and call.prices and request.flavor == "other":  # no wire: the planned model itself
+    if call is not None and call.prices and request.flavor == "other":  # without a wire, it is the planned model itself
         return {request.model: next(iter(call.prices.values()))}
     return {model: _price_of(model, request, payer) for model in (request.model, *request.others)}
 
@@ -50,12 +49,12 @@ def bound(request: WireRequest, payer: Payer, prices: Mapping[str, Price | None]
     """The most that this request can cost.
 
     Args:
-        prices: Of the models that may answer it, the one that is asked first.
-        needed: The limits that count something of it.
+        prices: The prices of the models that may answer, the requested one first.
+        needed: The names of the limits that this request counts against.
 
     Raises:
-        BadInput: nothing bounds it; says what to set.
-        NoPrice: it counts in money, and no price is known.
+        BadInput: nothing bounds it; the message says what to set.
+        NoPrice: it counts against a limit in money, and a price is missing.
     """
     call = payer.call
     if "usd_nanos" in needed:
@@ -64,7 +63,7 @@ def bound(request: WireRequest, payer: Payer, prices: Mapping[str, Price | None]
     context = (call and call.context_tokens) or context_of(request.assumed_provider, request.model)
     output = request.most_output_tokens
     if output is None and request.flavor == "other" and call is not None and call.held is not None:
-        output = call.held.amount.output_tokens  # no wire: what was planned is believed
+        output = call.held.amount.output_tokens  # without a wire, the plan is all there is
     if by_tokens:
         unbounded_tools(request)
         if output is None:
@@ -94,7 +93,7 @@ def bound(request: WireRequest, payer: Payer, prices: Mapping[str, Price | None]
 
 
 def _check_prices(request: WireRequest, prices: Mapping[str, Price | None]) -> None:
-    """A limit in money binds only what has a price.
+    """Check that everything in the request has a price, so that a limit in money can bind it.
 
     Raises:
         NoPrice: something in the request has none.
@@ -104,7 +103,7 @@ def _check_prices(request: WireRequest, prices: Mapping[str, Price | None]) -> N
             raise NoPrice(
                 f"no price is known for {model or 'a model'} at {request.provider or 'this address'}, so a limit in "
                 "money can't bind it. Give a price (RHEOSTAT_PRICES names a TOML file with yours; resolve(model, "
-                "price=Price(…)) for a model that you hand over), or limit tokens, calls or seconds instead"
+                "price=Price(…)) for a model that you pass in), or limit tokens, calls or seconds instead"
             )
         dear = "sound or pictures" if request.sound and price.listed else ""
         if dear or not price.knows(Terms(speed=request.speed)):
@@ -116,12 +115,12 @@ def _check_prices(request: WireRequest, prices: Mapping[str, Price | None]) -> N
 
 
 def planned(call: Call, request: WireRequest) -> bool:
-    """It is the model that was planned, and not one that another put in its place."""
+    """Whether the request asks for the planned model, not for a substitute."""
     return request.flavor == "other" or request.model in call.prices
 
 
 def _tier(request: WireRequest, *, named: bool) -> str:
-    """The dearest tier that it may be billed on: what a project's own settings say can't be seen from here."""
+    """The dearest tier that may be billed: the settings of a provider's project can't be seen from here."""
     tier = {"fast": "priority"}.get(request.service_tier, request.service_tier)
     if request.assumed_provider == "openai" and request.flavor != "vectors":
         return tier or ("default" if named else "auto")
@@ -133,7 +132,7 @@ def _input_tokens(
 ) -> int:
     call = payer.call
     if request.flavor == "other" and call is not None and call.held is not None:
-        return call.held.amount.input_tokens  # no wire: what was planned is believed
+        return call.held.amount.input_tokens  # without a wire, the plan is all there is
     tokens = request.input_bytes + request.extra_tokens if not request.unbounded and request.rounds == 1 else None
     if request.rounds == 1:
         known = known_tokens(payer.account, request)
@@ -150,7 +149,7 @@ def _input_tokens(
     if tokens is None:
         if by_tokens:
             raise BadInput(
-                f"what is in this request ({request.unbounded or 'tools of the provider'}) can't be bounded for "
+                f"the input of this request ({request.unbounded or 'tools of the provider'}) can't be bounded for "
                 f"{request.model}: its context is unknown. Send text, give the chat model a profile with "
                 "max_input_tokens, or limit calls or seconds instead"
             )
@@ -159,7 +158,7 @@ def _input_tokens(
 
 
 def _reread(request: WireRequest, thought: str, tokens: int) -> int:
-    """Bytes that a thought has beyond its tokens, where it is sent back as it came."""
+    """How many bytes a thought has beyond its tokens, if this request sends it back unchanged."""
     size = len(thought.encode())
     sent = [each for each in request.body.get("messages") or () if isinstance(each, dict)]
     said = any(thought in str(each.get("content")) for each in sent)
@@ -167,20 +166,20 @@ def _reread(request: WireRequest, thought: str, tokens: int) -> int:
 
 
 def refuse_unknown(request: WireRequest, payer: Payer, path: str) -> None:
-    """A path of a provider's that isn't in the table may cost anything.
+    """Refuse a provider's path that isn't in the table: it may cost anything.
 
     Raises:
-        BadInput: under a limit that it might break.
+        BadInput: a limit counts money or tokens.
     """
     if any(limits_of(each) & _BY_TOKENS for each in payer.chain()):
         raise BadInput(
-            f"a request to {request.provider}{path} would leave under a budget, and what it costs isn't known here: "
-            "make it outside of the agent, or limit calls or seconds instead of money and tokens"
+            f"a request to {request.provider}{path} would leave under a budget, but its cost is unknown: "
+            "make it outside the agent, or limit calls or seconds instead of money and tokens"
         )
 
 
 def limits_of(payer: Payer) -> set[str]:
-    """What counts something of a request, of its own limits; of a planned one everything that it was held for."""
+    """The limits that a request counts against: the payer's own; without a budget, those that its hold counts."""
     if payer.budget is not None:
         return set(payer.budget.limits)
     call = payer.call
@@ -190,7 +189,7 @@ def limits_of(payer: Payer) -> set[str]:
 
 
 def estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
-    """What it most likely cost at the most: never above the hold."""
+    """A high estimate of what an unfinished request cost, never above the hold."""
     seconds = lasted = time.monotonic() - attempt.started
     came, request = 0, None
     if body is not None:
@@ -207,7 +206,7 @@ def estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
     price = attempt.price
     if price is None or held.usd_nanos is None:
         return guess
-    if len(attempt.prices) > 1:  # another may have answered
+    if len(attempt.prices) > 1:  # any of them may have answered
         return replace(guess, usd_nanos=held.usd_nanos)
     terms = Terms(service_tier="auto", region="auto")
     if request is not None:

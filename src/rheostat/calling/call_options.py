@@ -1,4 +1,4 @@
-"""What was bound to the model elsewhere or gave to the call: tools, lengths, temperatures; and the plan over it."""
+"""The arguments of a call, bound to the model or given with it, and the plan's settings laid over them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["LENGTHS", "CallOptions", "once_for", "tools_as_sent"]
 
 T = TypeVar("T")
 LENGTHS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
-"""How chat models name the most tokens of a reply."""
+"""The names that chat models have for a reply's length cap."""
 _THINKING = ("reasoning_effort", "effort", "reasoning", "thinking", "thinking_budget", "thinking_level")
 _FORCED = ("any", "required", "tool", "function", True)
 _MERGED = ("extra_body", "output_config", "options", "additional_model_request_fields")
@@ -30,24 +30,24 @@ class CallOptions:
     """The arguments of a call, sorted."""
 
     kwargs: dict[str, Any]
-    """What goes on as it is."""
+    """The arguments that are passed on unchanged."""
     most_answer_tokens: int | None
     temperature: float | None
     step: Step
     notes: tuple[str, ...]
-    """What gives way to the plan, and why."""
+    """The arguments that the plan overrides."""
     constrained: bool
-    """The reply is written under a grammar: some servers can't think in the same request."""
+    """The reply is bound to a grammar: some servers can't think in the same request."""
 
     _known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, kwargs: dict[str, Any], endpoint: Endpoint, loop: Literal["", "thinking", "direct"]) -> CallOptions:
-        """Sort them."""
+        """Sort the arguments of a call."""
         rest = {name: value for name, value in kwargs.items() if value is not None}
         lengths = [int(rest.pop(name)) for name in LENGTHS if name in rest]
         own = getattr(endpoint.chat, "max_tokens", None)
-        most = (endpoint.chat.profile or {}).get("max_output_tokens")  # what langchain-anthropic sets by itself
+        most = (endpoint.chat.profile or {}).get("max_output_tokens")  # langchain-anthropic's default for max_tokens
         if isinstance(own, int) and own != most and "max_tokens" in endpoint.chat.model_fields_set:
             lengths.append(own)
         dropped = {name: rest.pop(name) for name in _THINKING if name in rest}
@@ -66,12 +66,12 @@ class CallOptions:
         )
 
     def answer_tokens(self, most: int) -> int:
-        """The most tokens of the answer: the caller's, if they are fewer."""
+        """The most tokens of the answer: this cap, or the caller's if it is lower."""
         return most if self.most_answer_tokens is None else max(1, min(most, self.most_answer_tokens))
 
     @property
     def offers_tools(self) -> bool:
-        """The model may call tools, or answer: so another call may have to follow."""
+        """Whether the model may either call tools or answer, so that another call may follow."""
         return bool(self.kwargs.get("tools")) and not self.step.forced_tool and self._choice != "none"
 
     @property
@@ -80,19 +80,19 @@ class CallOptions:
         return choice.get("type") if isinstance(choice, dict) else choice
 
     def without_tools(self, endpoint: Endpoint) -> CallOptions:
-        """The same, with the tools still told (the conversation is full of them) but not to be called."""
+        """The same options with the tools listed, since the conversation refers to them, but not to be called."""
         style: Any = {"type": "none"} if any("input_schema" in tool for tool in self.kwargs["tools"]) else "none"
         return replace(self, kwargs={**self.kwargs, "tool_choice": style}, constrained=False, _known={})
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
-        """A plan is fitted by trying: what was worked out for a step already isn't worked out again."""
+        """Compute once per step: fitting a plan tries the same values again and again."""
         if key not in self._known:
             self._known[key] = make()
         known: T = self._known[key]
         return known
 
     def settings(self, endpoint: Endpoint, plan: ThinkingPlan, phase: Phase) -> Settings:
-        """The plan's settings of one request, over what was asked for."""
+        """The settings of one request: the plan's, laid over the caller's arguments."""
         key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, phase)
         return self.once(key, lambda: self._settings(endpoint, plan, phase))
 
@@ -114,7 +114,7 @@ _REMEMBERED = 64
 
 
 def once_for(objects: Sequence[Any], make: Callable[[], list[Any]]) -> list[Any]:
-    """Schemas of these objects, worked out once: that takes longer than the rest of a plan."""
+    """The schemas of these objects, computed once, since that takes longer than the rest of a plan."""
     key = tuple(map(id, objects))
     known = _schemas.get(key)
     if known is not None and all(map(operator.is_, known[0], objects)):
@@ -133,7 +133,7 @@ def tools_as_sent(chat: BaseChatModel, tools: Sequence[Any]) -> list[Any]:
         try:
             bound: Any = chat.bind_tools(list(tools))
             return list(bound.kwargs["tools"])
-        except Exception:  # a fake, or a model that binds in a way of its own
+        except Exception:  # a fake, or a model with its own way of binding tools
             return [each if isinstance(each, dict) else convert_to_openai_tool(each) for each in tools]
 
     return once_for((chat, *tools), schemas)

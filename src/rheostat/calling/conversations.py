@@ -1,7 +1,7 @@
-"""A conversation that only grew since it was settled is known to the token, but for what is new.
+"""Exact input tokens for a conversation that only grew since it was settled; only what is new must be bounded.
 
-For planning: by the message objects themselves, which LangGraph hands from step to step. (The gate compares bytes: see
-`prefixes`.)
+Used for planning. Messages are compared as objects, since LangGraph passes the same ones from step to step. The gate
+compares bytes instead: see `prefixes`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Settled:
 
 
 class Conversations:
-    """The last settled request of each account; of the latest few accounts."""
+    """The last settled request of each of the most recent accounts."""
 
     def __init__(self) -> None:
         self._settled: OrderedDict[str, _Settled] = OrderedDict()
@@ -38,7 +38,7 @@ class Conversations:
     def note(
         self, account: str, model: str, messages: Sequence[Any], kwargs: Mapping[str, Any], input_tokens: int
     ) -> None:
-        """A request was settled; its provider says how many tokens it had."""
+        """Remember a settled request and the input tokens that its provider reported."""
         self._settled[account] = _Settled(
             model, _beside(kwargs), list(messages), kwargs.get("tool_choice"), input_tokens
         )
@@ -49,7 +49,7 @@ class Conversations:
     def bound(
         self, account: str, model: str, messages: Sequence[Any], kwargs: Mapping[str, Any], overhead: Overhead
     ) -> int | None:
-        """The most input tokens, where this conversation began as the last one that was settled; else `None`."""
+        """The most input tokens, if this conversation continues the last settled one; else `None`."""
         before = self._settled.get(account)
         if before is None or before.model != model or len(messages) < len(before.messages):
             return None
@@ -58,11 +58,11 @@ class Conversations:
         more = added_bound(messages[len(before.messages) :], overhead)
         if more is None:
             return None
-        other = kwargs.get("tool_choice") != before.tool_choice  # the provider's own prompt depends on it
+        other = kwargs.get("tool_choice") != before.tool_choice  # the provider's own prompt for tools depends on it
         return before.tokens + more + (overhead.request + overhead.tools if other else 0)
 
     def forget(self, account: str) -> None:
-        """The run has ended."""
+        """Forget the conversation of a run that has ended."""
         self._settled.pop(account, None)
 
 

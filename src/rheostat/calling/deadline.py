@@ -1,4 +1,4 @@
-"""Work that is left to itself at its deadline."""
+"""Run work up to a deadline, and abandon it there."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ __all__ = ["Deadline", "awithin", "within"]
 
 
 class Deadline(Exception):
-    """The time is over; what was begun is left to itself."""
+    """The deadline has passed; the work was abandoned."""
 
 
 def within(work: Callable[[], Any], ends: float | None) -> Any:
-    """Do it, and leave it to itself at the deadline: headers may trickle for ever, and no blocking read can be stopped.
+    """Run the work, and abandon it at the deadline.
+
+    It runs in a thread: headers may trickle in for ever, and a blocking read can't be stopped.
+
+    Args:
+        ends: The deadline on the monotonic clock, in seconds; `None`: there is none.
 
     Raises:
-        Deadline: it isn't done.
+        Deadline: the work isn't done in time.
     """
     if ends is None:
         return work()
@@ -45,11 +50,12 @@ def within(work: Callable[[], Any], ends: float | None) -> Any:
 
 
 async def awithin(work: Any, ends: float | None) -> Any:
+    """`within` for an awaitable."""
     if ends is None:
         return await work
     try:
         return await asyncio.wait_for(work, max(0.001, ends - time.monotonic()))
     except TimeoutError:
         if time.monotonic() < ends:
-            raise  # the client's own
+            raise  # the client's own time-out
         raise Deadline from None

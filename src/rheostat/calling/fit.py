@@ -1,4 +1,4 @@
-"""One step of an agent made small enough: for the room, for the context, and for the answer that must come after it."""
+"""Fit one step of an agent into the room and the context, with enough left for the answer that must follow."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["Fitted", "Fitting", "Planned", "smallest_useful"]
 _LEAST_ANSWER_TOKENS = 256
 _LAST_WORD_TOKENS = 512
 _SHORT_RESULT_TOKENS = 500
-"""Results of tools are cut for the last word where room is short."""
+"""The allowance for tool results before the last word where room is short."""
 _ASIDE_TOKENS = 160
-"""The most that one of our own two sentences takes, with its template: more than their bytes."""
+"""The most that one of our own two prompts takes, with its template: more than its bytes."""
 _STEER_TOKENS = 160
-"""Of a change of effort inside the conversation."""
+"""The most that one change of effort inside the conversation takes."""
 
 
 def smallest_useful(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan) -> str:
-    """The last sentence of a refusal: the budget with which this would go on as it was meant to."""
+    """The last sentence of a refusal: the smallest budget with which the step would go on as planned."""
     amount = getattr(enough, refused.limit, None)
     if not amount or refused.limit == "seconds":
         return ""
@@ -45,37 +45,37 @@ def smallest_useful(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A plan that fits."""
+    """A plan that fits the room."""
 
     plan: ThinkingPlan
     after: Spend
-    """What is kept back for the last word after it."""
+    """The reserve for the last word that follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reserve:
-    """What is kept back for the last word."""
+    """The token allowances in the reserve for the last word."""
 
     result_tokens: int
-    """For the results of tools that come before it."""
+    """For the tool results before it."""
     answer_tokens: int = _LAST_WORD_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fitting:
-    """What a step may cost, and how it becomes less."""
+    """Bounds a step and makes it smaller until it fits."""
 
     meter: Meter
     policy: Policy
     endpoint: Endpoint
     options: CallOptions
     clamps: Clamps | None
-    """How long this model's replies are; `None`: its dial says how much is thought."""
+    """The model's length caps; `None`: its dial sets the thinking tokens exactly."""
     tool_result_tokens: int
-    """What is kept back for the results of tools that come before the last word."""
+    """Tokens kept back for the tool results before the last word."""
 
     def requests(self, plan: ThinkingPlan, inputs: int) -> tuple[list[tuple[Phase, Settings]], list[Spend]]:
-        """The one or two requests of a step, and the most that each can cost."""
+        """The one or two requests of a step, and the worst case of each."""
         endpoint, options = self.endpoint, self.options
         phases: list[tuple[Phase, Settings]] = []
         amounts = []
@@ -89,12 +89,12 @@ class Fitting:
         return phases, amounts
 
     def inputs(self, account: str, messages: Sequence[BaseMessage], plan: ThinkingPlan, *, exact: bool) -> Flow[int]:
-        """The most input tokens of the step's (last) request."""
+        """The most input tokens of the step's last request."""
         endpoint = self.endpoint
         phase = endpoint.dial.phases(plan, schema=self.options.constrained)[-1]
         settings = self.options.settings(endpoint, plan, phase)
         tokens = yield from self.meter.input_bound(endpoint, list(messages), settings, exact=exact, account=account)
-        if endpoint.dial.steer is not None:  # at the most, every turn of a person carries a change of effort
+        if endpoint.dial.steer is not None:  # at the most, every user turn carries a change of effort
             tokens += _STEER_TOKENS * sum(isinstance(message, HumanMessage) for message in messages)
         return int(tokens)
 
@@ -102,8 +102,8 @@ class Fitting:
         """The plan made small enough: less thought first, then a shorter answer; `None` if nothing fits.
 
         Args:
-            keep: The last word is kept back: one answer without tools, after this step and what its tools return. Where
-                that leaves no thought, a shorter one after shorter results is.
+            keep: Reserve the last word: one answer without tools, after this step and the results of its tools. Where
+                that leaves no room to think, a shorter answer after shorter results is reserved.
         """
         if not keep:
             plan = self._fit(wanted, inputs, room, None)
@@ -146,22 +146,22 @@ class Fitting:
         return sum(self.requests(plan, inputs)[1], Spend())
 
     def last_word(self, plan: ThinkingPlan, inputs: int, reserve: Reserve) -> Spend:
-        """What the answer after this step and its tools may cost."""
+        """The most that the answer after this step and its tools can cost."""
         least = self.least(plan, reserve.answer_tokens)
         later = plan.max_output_tokens + reserve.result_tokens
-        if self.endpoint.context_tokens is not None:  # what is above it can't be asked for either
+        if self.endpoint.context_tokens is not None:  # a longer answer can't be asked for
             least = within(least, inputs, self.endpoint) or least
             later = max(0, min(later, self.endpoint.context_tokens - inputs - 2 * least.max_output_tokens - 256))
         return self.bound(least, inputs + later)
 
     def with_tools(self, wanted: ThinkingPlan, inputs: int) -> Spend:
-        """What the smallest step with tools needs, together with the answer that is kept back for after it."""
+        """What the smallest step with tools needs, with the reserve for the answer after it."""
         least = self.least(wanted)
         later = inputs + least.max_output_tokens + self.tool_result_tokens
         return sum((self.bound(least, read) for read in (inputs, later)), Spend())
 
     def smallest(self, wanted: ThinkingPlan, inputs: int) -> Spend:
-        """What the smallest step at this level needs, that is worth its thought; what comes after it included."""
+        """What the smallest useful step at this level needs, with the answer after it."""
         plan = wanted
         if self.clamps is not None:
             *_, plan = [wanted, *self.clamps.shorter(wanted)]
@@ -179,7 +179,7 @@ class Fitting:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A step before it is held."""
+    """A step that is planned and not yet held."""
 
     fitting: Fitting
     wanted: ThinkingPlan
@@ -190,21 +190,21 @@ class Planned:
     last_word: bool = False
     why: str = ""
     enough: Spend = field(default_factory=Spend)
-    """For the smallest useful step at the level that was wanted."""
+    """What the smallest useful step at the wanted level needs."""
     with_tools: Spend | None = None
 
     @property
     def fits(self) -> bool:
-        """There is room for it, as it seemed."""
+        """Whether it fitted the room when it was planned."""
         return self.fitted is not None
 
     @property
     def plan(self) -> ThinkingPlan:
-        """What is asked for: what fits, or the least that there is."""
+        """The plan to hold: the one that fits, else the smallest there is."""
         return self.fitted.plan if self.fitted is not None else self.fitting.least(self.wanted)
 
     def explained(self, refused: BudgetExceeded) -> BudgetExceeded:
-        """The ledger's refusal, with what to do about it."""
+        """The ledger's refusal, with a hint on what to do."""
         needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
         tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
         return refused.because(

@@ -1,18 +1,18 @@
-"""The gate: no request leaves that the budget can't pay at its worst.
+"""The gate: no request leaves unless the budget can pay its worst case.
 
-`admit` bounds a request as it leaves and holds that at every account that pays, in one atomic step with "it has left";
-`close` settles what came back. What happens to a hold:
+`admit` bounds a request as it leaves, holds that amount at every account that pays, and records in the same atomic step
+that the request has left. `settle` and `fail` close the hold:
 
 ===============================================  ====================================================================
-a reply with usage                               settled at what it cost
-a cut stream, a 5xx, a time-out                  unknown: charged input, the bytes that came, and the silent seconds at
-                                                 the fastest rate that any model has; never more than the hold
-a whole reply without usage                      unknown: charged the hold
-a 4xx or 429                                     settled at zero tokens and one call: the server did no work
+a reply with usage                               settled at its cost
+a cut stream, a 5xx, a time-out                  marked as unknown: charged for the input, the bytes that came, and the
+                                                 silent seconds at the fastest rate of any model, up to the hold
+a whole reply without usage                      marked as unknown: charged the whole hold
+a 4xx, 429 included                              settled at zero tokens and one call: the server did no work
 no connection could be made                      voided: the request provably never left
 ===============================================  ====================================================================
 
-Nothing here knows how requests are seen (`instrument`, `unwired`), and nothing plans.
+This module neither plans requests nor sees them leave (`instrument` and `unwired` do).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ __all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "settle"]
 
 
 def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
-    """Hold the most that it can cost and note that it leaves: at the payer and at each agent around it.
+    """Hold a request's worst case at the payer and at each agent around it, and record that the request leaves.
 
     Returns:
-        The attempt, and the seconds that it may take (`None`: as long as it likes).
+        The attempt, and the seconds that it may take (`None`: no limit).
 
     Raises:
-        BudgetExceeded, BadInput, NoPrice, LedgerError: it must not leave; nothing is held.
+        BudgetExceeded, BadInput, NoPrice, LedgerError: the request must not leave; nothing is held.
     """
     prices, call = prices_of(request, payer), payer.call
     attempt = Attempt(
@@ -68,10 +68,10 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
 
 
 def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], request: WireRequest) -> Flow[list[float]]:
-    """Hold at every payer, or at none: one that has to wait for room holds nothing at the others meanwhile.
+    """Hold at every payer or at none. While one has to wait for room, nothing is held at the others.
 
     Returns:
-        The seconds that are left to each that has a deadline.
+        The seconds that are left to each payer with a deadline.
     """
     *inner, (payer, amount) = amounts
     call = payer.call
@@ -110,12 +110,12 @@ def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None)
 
 
 def _begin(ledger: Ledger, held: Reservation, amount: Spend) -> Flow[Room | None]:
-    """Send under a hold that was made in advance; `None`: it can't be sent under this one."""
+    """Begin under a hold that was taken in advance; `None`: the request can't be sent under it, and it is voided."""
     try:
         if _covers(held.amount, amount):
             room: Room | None = yield Effect(lambda: ledger.begin(held.id), lambda: ledger.abegin(held.id))
             if room is None or room.seconds is None or room.seconds > 0:
-                return room  # None: a process that died sent it before; what that cost stays charged
+                return room  # None: a process that died sent it before, and that cost stays charged
     except BaseException:
         with contextlib.suppress(LedgerError):
             yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
@@ -132,7 +132,7 @@ def _covers(held: Spend, amount: Spend) -> bool:
 
 
 def _each(attempt: Attempt, verb: Any) -> Flow[list[Any]]:
-    """The same verb at every account that holds; once."""
+    """Close the holds at all accounts with the same verb, once."""
     done = []
     attempt.closed = True
     for ledger, reservation in attempt.holds:
@@ -142,7 +142,7 @@ def _each(attempt: Attempt, verb: Any) -> Flow[list[Any]]:
 
 
 def _freed(attempt: Attempt, ledger: Ledger) -> None:
-    """Those that wait may look again."""
+    """Tell the waiting line that room may have come free."""
     line = line_of(ledger)
     if attempt.owner is not None:
         line.ended(attempt.owner)
@@ -150,7 +150,7 @@ def _freed(attempt: Attempt, ledger: Ledger) -> None:
 
 
 def give_back(attempt: Attempt) -> Flow[None]:
-    """Nothing was sent under it."""
+    """Void the holds of an attempt that sent nothing."""
     if not attempt.closed:
         yield from _each(attempt, lambda ledger, id_: (lambda: ledger.void(id_), lambda: ledger.avoid(id_)))
         attempt.holds = []
@@ -165,21 +165,21 @@ def settle(
     thinking_tokens: int | None = None,
     model: str = "",
 ) -> Flow[Spend]:
-    """Post what it cost.
+    """Settle an attempt at its cost.
 
     Args:
-        model: That answered, where others might have.
-        thinking_tokens: What a dial counted, where the usage doesn't say.
+        thinking_tokens: As a dial counted them, where the usage doesn't say.
+        model: The model that answered, where several might have.
 
     Raises:
-        HoldExceeded: more than was possible. It is posted in full first, everywhere.
+        HoldExceeded: it cost more than was held. The full cost is posted at every account first.
     """
     if attempt.closed:
         return attempt.spend or spend
     most = attempt.holds[0][1].amount.milliseconds if attempt.holds else 0
     milliseconds = int(1000 * (time.monotonic() - attempt.started))
     if most and milliseconds <= most + 1000 * MOMENT_SECONDS:
-        milliseconds = min(milliseconds, most)  # it was cut there, and ended a moment later at our cost
+        milliseconds = min(milliseconds, most)  # cut at its limit; the moment after it isn't charged
     if thinking_tokens is not None:
         spend = replace(spend, thinking_tokens=min(thinking_tokens, spend.output_tokens))
     spend = replace(spend, milliseconds=milliseconds)
@@ -199,7 +199,7 @@ def settle(
 
 
 def _cost(attempt: Attempt, spend: Spend, terms: Terms, model: str) -> int | None:
-    """What it cost: at the price of the model that answered, or at the dearest that might have."""
+    """The cost at the price of the model that answered, or at the dearest of those that may have answered."""
     prices = attempt.prices
     prices = {model: prices[model]} if model in prices else prices
     costs = [price.cost(spend, terms) for price in prices.values() if price]
@@ -214,11 +214,13 @@ def _settling(ledger: Ledger, reservation: Reservation, spend: Spend, request_id
 
 
 def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None) -> Flow[None]:
-    """It came to nothing, or to what is unknown.
+    """Close an attempt that failed or has no known cost: void it, settle it at nothing, or mark it as unknown.
+
+    With neither `error` nor `body`, a whole reply came that doesn't report its usage.
 
     Args:
-        error: What was raised.
-        body: How much of a reply had come. With neither, a whole reply came that doesn't say what it cost.
+        error: The exception that was raised.
+        body: The part of the reply that had come.
     """
     if attempt.closed:
         return
@@ -240,12 +242,12 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
 
 
 def refused_by(attempt: Attempt, status: int) -> Flow[None]:
-    """The server answered with this HTTP status, 400 or above."""
+    """Close an attempt that the server answered with this HTTP status, 400 or above."""
     return fail(attempt, _Status(status))
 
 
 class _Status(Exception):
-    """An HTTP status, for what sorts failures."""
+    """An HTTP status as an exception, so that `failure` can classify it."""
 
     def __init__(self, status_code: int) -> None:
         super().__init__(f"HTTP {status_code}")
@@ -261,10 +263,10 @@ def _alosing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
 
 
 def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None) -> Flow[None]:
-    """A planned call has ended: what is read and not settled is settled, what was held and not sent is given back.
+    """Close a planned call: settle the attempts that were read, and void a hold that was never used.
 
     Args:
-        thinking_tokens: Of its last reply, as its dial counts them.
+        thinking_tokens: The last reply's, as its dial counts them.
     """
     held, call.held = call.held, None
     if held is not None:

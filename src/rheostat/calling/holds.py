@@ -1,4 +1,4 @@
-"""The ledger's verbs as flows, in turn with all others that want the same room."""
+"""The ledger's verbs as flows, taking turns with others that want the same room."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Holds", "OnContention"]
 
 T = TypeVar("T")
 OnContention: TypeAlias = Literal["wait", "refuse"]
-"""Where room is only held by requests under way: wait for it, or refuse at once."""
+"""Where room is only held by requests in flight: wait for it, or refuse at once."""
 
 _SWEEP_SECONDS = 600.0
 _REMEMBERED = 10_000
@@ -31,7 +31,7 @@ def _enough(kept: Spend, amount: Spend) -> bool:
 
 
 class Holds:
-    """A ledger's verbs as flows: run them by `rheostat.flow.drive` or `adrive`.
+    """A ledger's verbs as flows: run them with `rheostat.flow.drive` or `adrive`.
 
     Args:
         on_contention: See `OnContention`.
@@ -40,7 +40,7 @@ class Holds:
 
     def __init__(self, ledger: Ledger, *, on_contention: OnContention, stale_after_seconds: float | None) -> None:
         if on_contention not in get_args(OnContention):
-            raise BadInput(f"on_contention is wait or refuse, not {on_contention!r}")
+            raise BadInput(f"on_contention must be wait or refuse, not {on_contention!r}")
         self.ledger = ledger
         self.on_contention: OnContention = on_contention
         self._stale_after_seconds = stale_after_seconds
@@ -49,7 +49,7 @@ class Holds:
         self._uses: dict[str, tuple[float, Mapping[UseKey, Use]]] = {}
 
     def open(self, account: Account, reading: Reading | None) -> Flow[None]:
-        """Open an account, from its last reading if the ledger has forgotten it."""
+        """Open an account, restored from its last reading if the ledger has forgotten it."""
         yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
         stale = self._stale_after_seconds
         if stale is not None and time.monotonic() - self._swept_at > _SWEEP_SECONDS:
@@ -57,23 +57,23 @@ class Holds:
             yield Effect(lambda: self.ledger.expire(stale), lambda: self.ledger.aexpire(stale))
 
     def amend(self, account: str, budget: Budget) -> Flow[None]:
-        """Give an open account other limits."""
+        """Give an open account new limits."""
         yield Effect(lambda: self.ledger.amend(account, budget), lambda: self.ledger.aamend(account, budget))
         line_of(self.ledger).stir()
 
     def reading(self, account: str) -> Flow[Reading]:
-        """The totals now."""
+        """The account's current totals."""
         reading: Reading = yield Effect(lambda: self.ledger.reading(account), lambda: self.ledger.areading(account))
         return reading
 
     @property
     def patient(self) -> bool:
-        """What finds its room held by requests under way waits for it."""
-        payer = PAYER.get()  # inside of something that itself holds room nothing waits
+        """Whether to wait for room that is only held by requests in flight."""
+        payer = PAYER.get()  # nothing waits inside work that itself holds room
         return self.on_contention == "wait" and (payer is None or payer.patient)
 
     def room(self, account: str) -> Flow[Room]:
-        """What is left now, or will be when what is waited for has come back."""
+        """The room that is left; if this meter waits, also what requests in flight may give back."""
         patient = {"patient": True} if self.patient else {}
         room: Room = yield Effect(
             lambda: self.ledger.room(account, **patient), lambda: self.ledger.aroom(account, **patient)
@@ -81,7 +81,7 @@ class Holds:
         return room
 
     def uses(self, model: str) -> Flow[Mapping[UseKey, Use]]:
-        """How many tokens this model's replies used, as of a few seconds ago."""
+        """The tokens that this model's replies used, as of a few seconds ago."""
         at, known = self._uses.get(model, (float("-inf"), {}))
         if time.monotonic() - at > _USES_SECONDS:
             known = yield Effect(lambda: self.ledger.uses(model), lambda: self.ledger.auses(model))
@@ -91,10 +91,10 @@ class Holds:
     def hold(
         self, account: str, amounts: Sequence[Spend], note: dict[str, str], *, alone: bool = True
     ) -> Flow[list[Reservation]]:
-        """Hold all or none, when it is this one's turn; see `Ledger.hold`.
+        """Hold all or none, in turn; see `Ledger.hold`.
 
         Args:
-            alone: The caller holds nothing else but its standing hold: else it doesn't wait.
+            alone: The caller holds nothing but its standing hold; otherwise it doesn't wait.
         """
 
         def work(ticket: str | None) -> Flow[list[Reservation]]:
@@ -114,14 +114,15 @@ class Holds:
     # --- the last word ----------------------------------------------------------------------------
 
     def begins(self, account: str) -> None:
-        """A new run: nothing is kept back for it yet."""
+        """Begin a new run: nothing is kept back for it yet."""
         self._kept[account] = Spend()
         while len(self._kept) > _REMEMBERED:
             self._kept.pop(next(iter(self._kept)), None)
 
     def keep(self, account: str, amount: Spend, note: dict[str, str]) -> Flow[None]:
-        """Keep so much back for the last word of this run; nothing: give it back. It is changed only where it is too
-        small, or twice as large as is needed.
+        """Keep this amount back for the last word of this run; an empty one gives it back.
+
+        The hold changes only if it is too small, or more than twice as large as needed.
 
         Raises:
             BudgetExceeded: it doesn't fit.
@@ -137,7 +138,7 @@ class Holds:
                 lambda: self.ledger.aresize(account, standing, amount, note),
             )
 
-        grows = not (kept or Spend()).covers(amount)  # what gives room back mustn't stand in a line
+        grows = not (kept or Spend()).covers(amount)  # giving room back mustn't wait in line
         yield from self._patiently(account, work, alone=grows)
         self._kept[account] = amount
         line = line_of(self.ledger)
@@ -148,23 +149,23 @@ class Holds:
         line.stir()
 
     def kept(self, account: str) -> Flow[Spend]:
-        """What is kept back for the last word of this run. What a process that died had kept is given back first."""
+        """The reserve for the last word of this run. One that a dead process left is given back first."""
         if account not in self._kept:
             yield from self.keep(account, Spend(), {})
         return self._kept[account]
 
     def keeps_for(self, account: str) -> bool:
-        """Whether this process keeps something back for a run."""
+        """Whether this process keeps a reserve for a run."""
         return self._kept.get(account, Spend()) != Spend()
 
     def ends(self, account: str) -> Flow[None]:
-        """Nothing more will come of this run."""
+        """End a run: give its reserve back and forget it."""
         yield from self.keep(account, Spend(), {})
         self._kept.pop(account, None)
         line_of(self.ledger).keeps(last_word_of(account), None)
 
     def draw(self, account: str, amounts: Sequence[Spend], note: dict[str, str]) -> Flow[list[Reservation]]:
-        """Hold all or none out of what was kept back; see `Ledger.draw`."""
+        """Hold all or none out of the reserve; see `Ledger.draw`."""
         standing, kept = last_word_of(account), self._kept.get(account, Spend())
 
         def work(ticket: str | None) -> Flow[list[Reservation]]:
@@ -183,7 +184,7 @@ class Holds:
         return held
 
     def void(self, reservation: str) -> Flow[None]:
-        """Give back a hold whose request never left."""
+        """Void a hold whose request never left."""
         yield Effect(lambda: self.ledger.void(reservation), lambda: self.ledger.avoid(reservation))
         line_of(self.ledger).stir()
 
@@ -209,14 +210,14 @@ class Holds:
         *,
         unfinished: tuple[type[BaseException], ...] = (),
     ) -> Flow[Any]:
-        """Do something that has a declared price, such as a tool on a paid API: hold, do, settle.
+        """Do work with a declared price, such as a tool on a paid API: hold, do, settle.
 
-        It is charged whether it succeeds or raises: who declared the price didn't say that failures are free. Only what
-        is `unfinished` (an interrupt: it will be done again from its beginning) is given back.
+        The price is charged whether the work succeeds or raises, since failures aren't declared free. Only an
+        `unfinished` one (an interrupt: it will be done again from the beginning) is given back.
 
         Raises:
-            BudgetExceeded: it doesn't fit; `work` wasn't begun.
-            Exception: what `work` raised.
+            BudgetExceeded: the price doesn't fit; `work` wasn't begun.
+            Exception: raised by `work`.
         """
 
         def admit(ticket: str | None) -> Flow[Reservation]:
@@ -238,7 +239,7 @@ class Holds:
         except Exception:
             yield from self._settle(reservation.id, price)
             raise
-        except BaseException:  # cut in the middle
+        except BaseException:  # cancelled: the work may have been done
             yield from self._mark_unknown(reservation.id)
             raise
         yield from self._settle(reservation.id, price)

@@ -1,10 +1,8 @@
-"""Where requests are seen: `send` of the HTTP clients that every SDK uses, wrapped once for the process.
+"""Hooks in the HTTP clients that SDKs use: `send` of httpx and httpx2, blocking and async, wrapped once per process.
 
-httpx and httpx2, blocking and async. SDKs call `send` for each attempt, and redirects happen inside it, so each call of
-it is one attempt that may be billed. Without a payer in this context (or `strict`) it costs one look and changes
-nothing.
-`install_gate` is idempotent and comes back from `remove_gate`; other instrumentation (OpenTelemetry's) may lie around
-or inside.
+SDKs call `send` for each attempt, and redirects happen inside it, so each call is one attempt that may be billed. With
+neither a payer in this context nor `strict`, the hook does one lookup and changes nothing. `install_gate` is idempotent
+and may follow `remove_gate`. Other instrumentation, such as OpenTelemetry's, may wrap it or be wrapped by it.
 """
 
 from __future__ import annotations
@@ -40,14 +38,14 @@ _LIBRARIES = ("httpx", "httpx2")
 _lock = threading.Lock()
 _wrapped: dict[tuple[str, str], tuple[Any, Any]] = {}
 on_admitted: list[Callable[[Payer], None]] = []
-"""Told of each account under which a request was let through."""
+"""Called with the payer of each request before it is admitted."""
 
 
 def install_gate(*, strict: bool | None = None) -> None:
-    """See every request of this process from now on. Again: nothing.
+    """Watch every request of this process from now on. A second call changes only `strict`.
 
     Args:
-        strict: Refuse every billable request of this process that no account pays for; `None`: as it was.
+        strict: Refuse every billable request of this process that no account pays for; `None`: leave it as it is.
     """
     with _lock:
         GATE.installed, GATE.strict = True, GATE.strict if strict is None else strict
@@ -65,7 +63,7 @@ def install_gate(*, strict: bool | None = None) -> None:
 
 
 def remove_gate() -> None:
-    """As it was, until the next budget is made. What others wrapped around ours stays, and passes through."""
+    """Remove the hooks, until the next meter installs them. A hook that others have wrapped stays, and does nothing."""
     with _lock:
         GATE.installed = GATE.strict = False
         for (library, kind), (original, wrapper) in list(_wrapped.items()):
@@ -76,7 +74,7 @@ def remove_gate() -> None:
 
 
 def installed() -> bool:
-    """Whether requests are seen."""
+    """Whether requests are being watched."""
     return GATE.installed
 
 
@@ -88,7 +86,7 @@ def _look(request: Any) -> Seen | None:
 
 
 def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:
-    """A stream of Chat Completions tells its usage only if it is asked for it."""
+    """Ask a stream of Chat Completions for its usage, which it reports only on request."""
     wire = seen.request
     if wire.flavor != "chat" or not wire.stream or b'"stream_options"' in request.content:
         return
@@ -100,7 +98,7 @@ def _ask_for_usage(request: Any, seen: Seen, module: Any) -> None:
 
 
 def _in_time(request: Any, seconds: float | None) -> float | None:
-    """Let no single wait be longer than the deadline; returns the moment of it."""
+    """Cap each of the client's time-outs at the deadline, and return the deadline on the monotonic clock."""
     if seconds is None:
         return None
     seconds = max(seconds, 0.001)
@@ -113,16 +111,16 @@ def _in_time(request: Any, seconds: float | None) -> float | None:
 
 
 def _is_here(response: Any) -> bool:
-    """A transport that keeps replies brings them whole, even where a stream was asked for."""
+    """Whether the body is complete: a caching transport returns whole replies even where a stream was asked for."""
     return hasattr(response, "_content")
 
 
 def _answered(attempt: Attempt, response: Any, body: Body, payer: Payer) -> Flow[None]:
-    """A response without a stream is here, whole."""
+    """Close an attempt with its whole response."""
     if response.status_code >= 400:
         yield from gate.refused_by(attempt, response.status_code)
         return
-    with contextlib.suppress(Exception):  # a body that can't be decoded says nothing
+    with contextlib.suppress(Exception):  # a body that can't be decoded reports no usage
         body.feed(response.content)
     yield from read(attempt, body, payer, None)
 
@@ -132,7 +130,7 @@ def _may_tell(request: Any, seen: Seen | None, kwargs: dict[str, Any]) -> bool:
 
 
 def _told(seen: Seen | None, response: Any) -> Flow[None]:
-    """What a free request says: how many tokens another one has, or that a background response is done."""
+    """Learn from a free request: the token count of another one, or the usage of a finished background response."""
     if response.status_code >= 400:
         return
     try:
@@ -157,7 +155,7 @@ def _told(seen: Seen | None, response: Any) -> Flow[None]:
         if billed is None:
             yield from gate.fail(attempt, None, body)
         else:
-            attempt.closed = False  # its call may have ended without knowing
+            attempt.closed = False  # its call may have closed it before the usage was known
             yield from gate.settle(attempt, *billed, body.request_id)
 
 

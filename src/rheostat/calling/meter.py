@@ -1,4 +1,4 @@
-"""A planned call: hold, send (and again what may be sent again), read. The gate sees what leaves and settles it."""
+"""Planned calls: hold, send, retry, read. The gate sees each request leave and settles it."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ __all__ = ["Meter"]
 
 _ABSURD_TOKENS = 4_000_000
 _PLENTY = 1_000_000
-"""Input tokens of what nothing bounds, where no limit counts them."""
+"""Input tokens assumed where nothing bounds them and no limit counts them."""
 
 
 class Meter(Holds):
-    """Calls models under a ledger. All methods are flows: run them by `rheostat.flow.drive` or `adrive`.
+    """Calls models under a ledger. Most methods are flows: run them with `rheostat.flow.drive` or `adrive`.
 
     Args:
-        ledger: Where the truth is.
-        attempts: How often one request may be sent, the first time included.
-        wait: Pause between attempts (a tenacity wait), if the server doesn't ask for a longer one.
-        most_retry_after_seconds: How long a `Retry-After` is honoured. Nothing waits beyond the deadline.
-        stale_after_seconds: A hold that was not touched for this long has lost its holder: what was sent is charged as
-            unknown (and a late settle still counts), what wasn't is given back. Looked for now and then, when an
+        ledger: The ledger that holds and settles.
+        attempts: The most times that one request may be sent, the first included.
+        wait: The pause between attempts (a tenacity wait), where the server doesn't ask for one.
+        most_retry_after_seconds: The longest `Retry-After` that is honoured. Nothing waits beyond the deadline.
+        stale_after_seconds: A hold untouched for this long has lost its holder: it is marked as unknown if its request
+            was sent (a late settle still counts), else given back. Such holds are looked for now and then, when an
             account is opened; `None`: never.
-        quiet: Call models without the run's callbacks: for a caller that reports the call as its own.
-        on_contention: What is done where room is only held by requests under way: `wait` for it, the first to come
-            the first to be served, until the deadline or ten minutes; or `refuse` at once.
-        gate: See requests where they leave. False, where instrumentation is forbidden: LangChain's objects are
-            believed, and what the SDK sends beside them (retries, settings of the model object) is on no ledger.
+        quiet: Call models without the run's callbacks, for a caller that reports the call as its own.
+        on_contention: Where room is only held by requests in flight: `wait` for it, first come, first served, until
+            the deadline or for ten minutes; or `refuse` at once.
+        gate: Read requests where they leave. False, where instrumentation is forbidden: LangChain's objects are
+            trusted, and what the SDK sends beyond them (retries, settings of the model object) is in no ledger.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Meter(Holds):
         )
 
     def on(self, ledger: Ledger) -> Meter:
-        """This meter on another ledger: what it remembers of runs is shared."""
+        """This meter on another ledger; what it remembers of runs is shared."""
         meter = copy.copy(self)
         meter.ledger, meter._uses = ledger, {}
         return meter
@@ -98,14 +98,14 @@ class Meter(Holds):
     def input_bound(
         self, endpoint: Endpoint, messages: Messages, settings: Settings, *, exact: bool = False, account: str = ""
     ) -> Flow[int]:
-        """The most input tokens: known from before, bounded by what is in the request, or counted by the provider.
+        """The most input tokens: known from before, bounded by the request's content, or counted by the provider.
 
         Args:
-            exact: Ask the provider also where that takes a request of its own.
-            account: Whose conversation it is: of one that only grew, only what is new is bounded.
+            exact: Ask the provider even where that takes a request of its own.
+            account: The conversation's account: where a conversation only grew, only the new part is bounded.
 
         Raises:
-            BadInput: nothing bounds it: a tool on the provider's side without a most, a file and no known context.
+            BadInput: nothing bounds it: an unlimited tool on the provider's side, or a file and no known context.
         """
         dial, context = endpoint.dial, endpoint.context_tokens
         if not dial.counts_at_once and dial.steer is None:
@@ -114,12 +114,12 @@ class Meter(Holds):
                 return known
         try:
             found = input_bound(messages, settings.kwargs, dial.overhead)
-        except BadInput:  # tools of the provider's without an end
+        except BadInput:  # the provider's own tools, without a limit
             if (yield from self._counts_tokens(account)):
                 raise
             return min(_PLENTY, (context or 2 * _PLENTY) // 2)
         bound = found.tokens
-        if context is not None and (bound is None or bound > context):  # more isn't read, whatever is sent
+        if context is not None and (bound is None or bound > context):  # no more than that is read
             bound = found.rounds * max(1, context - settings.max_output_tokens)
         if bound is not None and bound > _ABSURD_TOKENS * found.rounds:
             raise BadInput(f"a request of {bound:,} bytes is more than any model reads")
@@ -129,20 +129,20 @@ class Meter(Holds):
                 counted: int | None
                 try:
                     counted = int((yield under(Payer(self.ledger, "", gated=self.gated), counting)))
-                except Exception:  # a server that can't count now: the bound is sound anyway
+                except Exception:  # the server can't count now; the bound holds anyway
                     counted = bound
                 bound = counted if bound is None else min(bound, counted or bound)
         if bound is None and not (yield from self._counts_tokens(account)):
             return _PLENTY
         if bound is None:
             raise BadInput(
-                f"what is in this request can't be bounded for {endpoint.name}: its context is unknown. "
+                f"the input of this request can't be bounded for {endpoint.name}: its context is unknown. "
                 "Send text, or give the chat model a profile with max_input_tokens"
             )
         return bound
 
     def _counts_tokens(self, account: str) -> Flow[bool]:
-        """Does any limit of this account or above it need a bound on tokens?"""
+        """Whether a limit of this account, or of one above it, needs a bound on tokens."""
         if not account:
             return True
         room = yield from self.room(account)
@@ -162,7 +162,7 @@ class Meter(Holds):
         total = input_tokens + settings.max_output_tokens
         if not terms.web_searches and endpoint.context_tokens is not None and total > endpoint.context_tokens:
             raise BadInput(
-                f"{endpoint.name} holds {endpoint.context_tokens:,} tokens; this request may need {total:,} "
+                f"{endpoint.name} has a context of {endpoint.context_tokens:,} tokens; this request may need {total:,} "
                 f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question."
             )
         spend = Spend(
@@ -176,17 +176,17 @@ class Meter(Holds):
 
     @staticmethod
     def check_price(endpoint: Endpoint, budget: Budget) -> None:
-        """A money limit needs a price.
+        """Check that a model has a price if the budget has a limit in money.
 
         Raises:
-            NoPrice: there is none.
+            NoPrice: it has none.
         """
         if budget.usd is not None and endpoint.price is None:
             raise NoPrice(
                 f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
                 "Give a price: resolve(model, price=Price(…)) instead of the model, or, where a chat model is wanted, "
                 "AdaptiveThinking(endpoint=lambda chat: resolve(chat, price=Price(…))); or limit tokens, calls or "
-                "seconds instead. If only its address hides who bills: endpoint_for(chat, provider='openai')."
+                "seconds instead. If only its address hides the provider: endpoint_for(chat, provider='openai')."
             )
 
     # --- the call ---------------------------------------------------------------------------------
@@ -205,13 +205,15 @@ class Meter(Holds):
         *,
         alone: bool = True,
     ) -> Flow[Reply]:
-        """Send one request under a hold, and again what may be sent again; the gate settles each attempt.
+        """Send one request under a hold, with retries; the gate settles each attempt.
 
         Args:
-            alone: Nothing else is held for this step: another attempt may wait for its room.
+            about: As in `planned`.
+            reread: As in `planned`.
+            alone: Nothing else is held for this step, so a retry may wait for room.
 
         Raises:
-            BudgetExceeded: a retry didn't fit any more, or the request is larger than what was held for it.
+            BudgetExceeded: a retry no longer fits, or the request is larger than its hold and the rest doesn't fit.
             Exception: the last failure, as the chat model raised it.
         """
         state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
@@ -238,7 +240,7 @@ class Meter(Holds):
                 seconds = float(todo)
                 left = yield from self.room(account)
                 if left.seconds is not None and seconds >= left.seconds and state.outcome is not None:
-                    state.outcome.result()  # raises: the next attempt would come after the deadline
+                    state.outcome.result()  # raises the failure: the next attempt would come after the deadline
                 state.prepare_for_next_attempt()
                 yield pause(seconds)
             else:
@@ -258,8 +260,8 @@ class Meter(Holds):
         """A call under this hold, for the gate.
 
         Args:
-            about: What was decided for it: fields of a `StepRecord`. None is kept without.
-            reread: A thought that is sent back, and how many tokens it has at the most: fewer than its bytes.
+            about: The decisions, as fields of a `StepRecord`; without them no record is kept.
+            reread: A thought that is sent back, and the most tokens that it can have, which is fewer than its bytes.
         """
         return Call(
             note=note,
@@ -275,10 +277,10 @@ class Meter(Holds):
         )
 
     def payer(self, account: str, call: Call | None = None, **known: Any) -> Payer:
-        """This account, for the gate.
+        """This account as a payer, for the gate.
 
         Args:
-            known: Other fields of `Payer`: its budget, declared prices, whether it is an agent's run.
+            known: Other fields of `Payer`: the budget, declared prices, whether it is an agent's run.
         """
         return Payer(self.ledger, account, call=call, gated=self.gated, patient=self.patient, **known)
 
@@ -309,10 +311,10 @@ class Meter(Holds):
     def read(
         self, endpoint: Endpoint, call: Call, message: AIMessage, messages: Messages, settings: Settings, phase: Any
     ) -> Flow[Reply]:
-        """A reply is in: read it, and settle what the gate left to its reader.
+        """Read a reply and settle it.
 
         Raises:
-            HoldExceeded: it cost more than was possible. It is posted in full.
+            HoldExceeded: it cost more than was held. The full cost is posted.
         """
         try:
             reply = endpoint.dial.decode(message, settings, phase, messages)
@@ -334,8 +336,7 @@ class Meter(Holds):
         return replace(reply, spend=spend, message=message)
 
     def close(self, call: Call, reply: Reply | None = None, error: BaseException | None = None) -> Flow[None]:
-        """A planned call has ended, one way or another: settle what was read, give back what wasn't sent, note what was
-        decided and what came of it."""
+        """Close a planned call: settle what was read, void what wasn't sent, and write the step record."""
         try:
             yield from close_call(
                 call, self.ledger, thinking_tokens=reply.spend.thinking_tokens if reply and reply.spend else None
@@ -343,11 +344,11 @@ class Meter(Holds):
         finally:
             if call.about and call.attempts:
                 step = record_of(call, reply, error)
-                with contextlib.suppress(LedgerError):  # a note isn't worth a reply
+                with contextlib.suppress(LedgerError):  # a lost record mustn't cost the reply
                     yield Effect(lambda: self.ledger.record(step), lambda: self.ledger.arecord(step))
 
     def again_after_seconds(self, error: Exception, attempt: int) -> float | None:
-        """How long to wait before a request that failed may be sent again; `None`: it may not."""
+        """How long to wait before a failed request may be sent again, in seconds; `None`: it may not."""
         state = RetryCallState(retry_object=self._retrying, fn=None, args=(), kwargs={})
         state.attempt_number = attempt
         state.set_exception((type(error), error, error.__traceback__))

@@ -1,8 +1,8 @@
-"""Who pays for what happens now, and what was planned and held for it.
+"""The account that pays for what happens now, and the call that was planned and held for it.
 
-The truth about whose money it is stands in a context variable that our own code sets around model and tool calls. What
-runs beside them (another middleware's hook) is found by whoever knows the framework: see `lookups`. Neither graph state
-nor a message's metadata is ever asked.
+The payer stands in a context variable that our own code sets around model and tool calls. For what runs beside them
+(another middleware's hook), modules that know the framework add a function to `lookups`. Graph state and message
+metadata are never asked.
 """
 
 from __future__ import annotations
@@ -27,106 +27,106 @@ __all__ = ["PAYER", "Attempt", "Call", "Payer", "left", "lookups", "paid_by", "p
 
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One request that left, and the holds under which it did."""
+    """One request that left, and the holds it left under."""
 
     holds: list[tuple[Ledger, Reservation]]
-    """At the account that pays, and at that of each agent around it that keeps other books."""
+    """At the account that pays, and at each agent around it whose account doesn't contain that one."""
     prices: Mapping[str, Price | None]
-    """Of the models that may answer; `None`: it has none."""
+    """By model that may answer; `None`: the model has no price."""
     model: str
-    """The one that is asked."""
+    """The model that the request names."""
     planned: bool = False
-    """It is the model that a plan named."""
+    """Whether it asks for the model that was planned."""
     started: float = field(default_factory=time.monotonic)
     spend: Spend | None = None
-    """What it cost, when that is known."""
+    """Its cost, once known."""
     read: tuple[Spend, Terms] | None = None
-    """What its reply says that it used, while it waits to be settled."""
+    """The usage that its reply reports, while it waits to be settled."""
     request_id: str = ""
     answered: str = ""
-    """The model that answered, as the reply has it."""
+    """The model that answered, as the reply names it."""
     effort: str = ""
-    """As the body had it."""
+    """As the body asks for it."""
     most_output_tokens: int | None = None
-    """The length cap that the body had."""
+    """The length cap in the body."""
     closed: bool = False
     owner: Owner | None = None
     """The thread and task that sent it."""
 
     @property
     def price(self) -> Price | None:
-        """Of the model that is asked."""
+        """The price of the requested model."""
         return self.prices[self.model]
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """A model call that was planned: what is held for it, what was counted for it, and what became of it."""
+    """A planned model call: its hold, what was decided and counted for it, and its attempts."""
 
     note: dict[str, str]
-    """What the ledger notes: `model`, `node`."""
+    """What the ledger notes with it: `model`, `node`."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     held: Reservation | None = None
-    """Held in advance; the first request takes it."""
+    """The hold taken in advance; the first request uses it."""
     prices: Mapping[str, Price | None] = field(default_factory=dict)
-    """Of the models that were planned, by their names on the wire; `None`: it has none."""
+    """By planned model, as named on the wire; `None`: the model has no price."""
     context_tokens: int | None = None
     reread: tuple[str, int] | None = None
-    """A thought that is sent back, and how many tokens it has at the most."""
+    """A thought that is sent back, and the most tokens that it can have."""
     most_thinking_tokens: int | None = None
-    """The most of its output that can be thought."""
+    """The most thinking tokens in its output."""
     beyond_tokens: int = 0
-    """What a body had beyond what was held for it."""
+    """Input tokens of a body beyond those held for it."""
     about: dict[str, Any] = field(default_factory=dict)
-    """What was decided for it, for its record; empty: none is kept."""
+    """What was decided for it: fields of its step record; empty: no record is kept."""
     account: str = ""
-    """The run that pays."""
+    """The account of the run that pays."""
     alone: bool = True
-    """Nothing else is held for the step that it belongs to: it may wait for room."""
+    """Nothing else is held for its step, so it may wait for room."""
     refined: bool = False
-    """A reply is settled by its reader, not by the gate: a dial may know more of it than its usage says."""
+    """The reply is settled by its reader, not by the gate: a dial may know more than the usage says."""
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
     def amount(self) -> Spend:
-        """What was held for its last request."""
+        """The amount held for its last request."""
         holds = self.attempts[-1].holds if self.attempts else []
         return holds[0][1].amount if holds else Spend()
 
     @property
     def spend(self) -> Spend | None:
-        """What its last request cost; `None`: that isn't known, or there was none."""
+        """The cost of its last request; `None`: unknown, or nothing was sent."""
         return self.attempts[-1].spend if self.attempts else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Payer:
-    """An account that pays for what happens under it."""
+    """An account that pays for what happens under it, and how."""
 
     ledger: Ledger
     account: str
     budget: Budget | None = None
     """Its own limits; those of the accounts above it bind as well."""
     prices: Mapping[str, Price] = field(default_factory=dict)
-    """Declared by the user, by the name on the wire."""
+    """Prices that the user declared, by the model's name on the wire."""
     outer: Payer | None = None
-    """An agent around this one whose books these are not: it pays as well."""
+    """An agent around this one whose account doesn't contain this one: it pays as well."""
     call: Call | None = None
     gated: bool = True
-    """What leaves is looked at where it leaves; False: LangChain's objects are believed."""
+    """Requests are read where they leave; False: LangChain's objects are trusted instead."""
     run: bool = False
-    """An agent's run, at its own steps: what is found beside it is another agent, which pays for itself."""
+    """An agent's run at its own steps: only a payer set in this context is around it, not one that `lookups` find."""
     patient: bool = True
-    """What finds its room held by requests under way waits for it."""
+    """Wait for room that is only held by requests in flight."""
 
     def pays_for(self, other: Payer) -> bool:
-        """What is held on the other's account is held on this one too, since it lies beneath."""
+        """Whether a hold on the other's account also holds here: it is this account, or lies beneath it."""
         return self.ledger is other.ledger and (
             other.account == self.account or other.account.startswith(f"{self.account}/")
         )
 
     def chain(self) -> Iterator[Payer]:
-        """This one, and each around it that has to be asked too."""
+        """This payer, and each payer around it that must hold as well."""
         payer: Payer | None = self
         while payer is not None:
             yield payer
@@ -136,15 +136,15 @@ class Payer:
 PAYER: ContextVar[Payer | None] = ContextVar("rheostat_payer", default=None)
 
 lookups: list[Callable[[], Payer | None]] = []
-"""Asked, in turn, where no payer is set in this context."""
+"""Called in turn where no payer is set in this context."""
 
 
 left: list[Callable[[Payer], None]] = []
-"""Told of each payer whose work was left by an exception: a cancelled task tells nothing else."""
+"""Called with each payer whose work ended in an exception: a cancelled task gives no other sign."""
 
 
 def paying() -> Payer | None:
-    """Who pays for a request that leaves here and now; `None`: it is nothing of ours."""
+    """The payer of a request that leaves here and now; `None`: no account of ours pays."""
     payer = PAYER.get()
     if payer is not None or not lookups:
         return payer
@@ -153,7 +153,7 @@ def paying() -> Payer | None:
 
 @contextlib.contextmanager
 def paid_by(payer: Payer) -> Iterator[Payer]:
-    """Let this account pay for what happens inside, and whoever paid so far as well, unless it lies above."""
+    """Let this account pay for what happens inside. The payer around it pays too, unless its account lies above."""
     around = PAYER.get() if payer.run else paying()
     if around is not None and around.pays_for(payer):
         around = around.outer
@@ -171,7 +171,7 @@ def paid_by(payer: Payer) -> Iterator[Payer]:
 
 
 def under(payer: Payer, work: Effect) -> Effect:
-    """The same work, paid for by this account."""
+    """The same work, paid for by this payer."""
 
     def do() -> Any:
         with paid_by(payer):

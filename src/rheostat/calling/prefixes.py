@@ -1,8 +1,8 @@
-"""What is known to the token: the beginning of a conversation that was settled or counted before.
+"""Exact token counts for the beginnings of conversations that were settled or counted before.
 
-A request is bounded by its bytes, four times what it really is. But a conversation only grows at its end: where a body
-begins as one did whose input the provider reported, that is known, and only the bytes that are new must be bounded.
-Bodies are compared byte by byte, so that nothing has to be believed.
+Bytes bound a request at about four times its real tokens. But a conversation only grows at its end: where a body begins
+like one whose input the provider reported, that part is known, and only the new bytes must be bounded. Bodies are
+compared byte by byte, so nothing has to be trusted.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ __all__ = ["known_tokens", "learn", "learn_response"]
 
 _LISTS = ("messages", "input", "contents")
 _NOT_READ = {*SETTINGS, "output_config", "metadata"} - {"chat_template_kwargs", "truncation"}
-"""What of a body no model reads; but how a template is filled, and what is left out, decides what it reads."""
+"""Parts of a body that no model reads, without those that change what it reads: template arguments and truncation."""
 _MOST_BYTES, _MOST_RESPONSES = 64_000_000, 10_000
 
 Key: TypeAlias = tuple[str, str, str, bytes]
-"""Account, address, model, and a digest of the first message and of all that isn't a message."""
+"""Account, address, model, and a digest of the first message and of everything that isn't a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     sent: bytes
-    """The messages, as they were sent, without the last bracket."""
+    """The messages as sent, without the last bracket."""
     bound: int
-    """Their bound by bytes, and of all that was beside them."""
+    """The bound by bytes of the whole request."""
     files: int
-    """What of it has no such bound."""
+    """The number of parts without such a bound."""
     tool_choice: bytes
-    """A provider's own prompt for tools depends on it."""
+    """As sent: the provider's own prompt for tools depends on it."""
     tokens: int
-    """As reported."""
+    """Input tokens, as reported."""
 
 
 _lock = threading.Lock()
@@ -50,7 +50,7 @@ _bytes = 0
 
 
 def _split(request: WireRequest) -> tuple[bytes, bytes] | None:
-    """The messages as they are sent, and a digest that tells one conversation from another."""
+    """The messages as sent, and a digest that tells one conversation from another."""
     if "split" not in request.memo:
         request.memo["split"] = _read(request)
     split: tuple[bytes, bytes] | None = request.memo["split"]
@@ -66,16 +66,16 @@ def _read(request: WireRequest) -> tuple[bytes, bytes] | None:
     config = request.body.get("output_config")
     if isinstance(config, dict) and config.get("format"):
         beside["format"] = config["format"]
-    beside["thinks"] = thinks(request.body)  # thoughts of before may be read with thinking on, and dropped with it off
+    beside["thinks"] = thinks(request.body)  # with thinking off, earlier thoughts may be dropped
     digest = hashlib.blake2b(orjson.dumps([name, beside, messages[:1]]), digest_size=16).digest()
     return orjson.dumps(messages)[:-1], digest
 
 
 def learn(account: str, request: WireRequest, input_tokens: int) -> None:
-    """A request was settled, or counted: its provider says how many tokens it had.
+    """Remember the input tokens that a provider reported for a request.
 
     Args:
-        account: That paid for it; empty: it was counted.
+        account: The account that paid; empty: the request was only counted.
     """
     global _bytes  # noqa: PLW0603 - the size of the table
     split = _split(request) if request.body and request.rounds == 1 and not request.others else None
@@ -93,7 +93,7 @@ def learn(account: str, request: WireRequest, input_tokens: int) -> None:
 
 
 def learn_response(request: WireRequest, id_: str, tokens: int) -> None:
-    """A response that the provider stores: a later one may go on from it."""
+    """Remember the tokens of a stored response, which a later request may continue."""
     with _lock:
         _responses[request.address, id_] = tokens
         while len(_responses) > _MOST_RESPONSES:
@@ -127,5 +127,5 @@ def _choice(request: WireRequest) -> bytes:
 
 
 def _begins(sent: bytes, before: bytes) -> bool:
-    """The same messages, and others after them."""
+    """Whether the messages sent begin with those sent before."""
     return sent.startswith(before) and sent[len(before) : len(before) + 1] in (b"", b",")

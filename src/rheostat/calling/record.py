@@ -1,4 +1,4 @@
-"""What is noted of a planned call when it has ended."""
+"""The step record of a planned call that has ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["record_of"]
 
 
 def record_of(call: Call, reply: Reply | None, error: BaseException | None) -> StepRecord:
-    """The record of a call: what was decided, what left, what came of it. No text."""
+    """The step record of a call: what was decided, what left, and the outcome. It holds no text."""
     last = call.attempts[-1]
     milliseconds = int(1000 * (time.monotonic() - call.attempts[0].started))
     return StepRecord.from_dict(

@@ -1,7 +1,7 @@
-"""A refusal of ours on its way through an SDK: at once, without its retries, and as what it is.
+"""Refusals that pass through an SDK at once: not retried, and not turned into another error.
 
-openai, google-genai and ollama pass any exception on that is raised where they send; anthropic wraps and retries what
-isn't its own; groq wraps and retries every `Exception` (tried in November 2026: anthropic 2.14, groq 0.37).
+openai, google-genai and ollama pass on any exception raised where they send. anthropic wraps and retries errors that
+aren't its own. groq wraps and retries every `Exception` (tried in November 2026: anthropic 2.14, groq 0.37).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Refused", "refusal_in", "through"]
 
 
 class Refused(BaseException):
-    """Carries a refusal through an SDK that retries whatever is an `Exception` (groq)."""
+    """Carries a refusal through an SDK that retries every `Exception` (groq)."""
 
     def __init__(self, refusal: RheostatError) -> None:
         super().__init__(str(refusal))
@@ -23,7 +23,7 @@ class Refused(BaseException):
 
 
 def refusal_in(error: BaseException | None) -> RheostatError | None:
-    """The refusal of ours that this error is, or was made from by an SDK."""
+    """The refusal behind this error, which an SDK may have wrapped; `None`: there is none."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -36,7 +36,7 @@ def refusal_in(error: BaseException | None) -> RheostatError | None:
 
 
 _passing: dict[type[RheostatError], type[RheostatError]] = {}
-"""Our errors as errors of Anthropic's SDK too: it wraps and retries all others."""
+"""Our error classes, each also an error of Anthropic's SDK, which wraps and retries all others."""
 
 
 def _for_anthropic(kind: type[RheostatError]) -> type[RheostatError]:
@@ -47,7 +47,7 @@ def _for_anthropic(kind: type[RheostatError]) -> type[RheostatError]:
 
 
 def through(error: RheostatError, request: Any) -> BaseException:
-    """The refusal in a shape that this request's SDK passes on at once."""
+    """The refusal as an exception that this request's SDK passes on at once."""
     if "groq" in str(request.headers.get("user-agent", "")).lower():
         return Refused(error)
     if "anthropic-version" in request.headers and "anthropic" in sys.modules:

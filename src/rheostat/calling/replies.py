@@ -1,4 +1,4 @@
-"""Replies on their way back: read as they pass, settled when they have passed or when nothing more will come."""
+"""Reply bodies on their way back: read as they pass, and settled when no more will come."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rheostat.flow import Flow, adrive, drive
 __all__ = ["astream_of", "cut", "pending", "read", "stream_of"]
 
 pending: dict[str, Attempt] = {}
-"""Background responses that aren't done, by their id."""
+"""Background responses that aren't done, by id."""
 _MOST_PENDING = 1_000
 
 
 def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None) -> Flow[None]:
-    """A body has come, or as much of it as will: settle it, or note what it may have cost."""
+    """Close an attempt once no more of its body will come: settle it, or mark it as unknown."""
     body.finish()
     if body.pending and body.request.background:
         while len(pending) >= _MOST_PENDING:
@@ -37,7 +37,7 @@ def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None
         return
     billed = body.billed()
     whole = error is None and (body.ended or not body.request.stream)
-    if billed is None or not whole:  # a stream that was left may be billed for more than it had told so far
+    if billed is None or not whole:  # a stream that was left may be billed for more than it reported
         yield from gate.fail(attempt, None, None if whole else body)
         return
     spend, _ = billed
@@ -50,10 +50,10 @@ def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None
 
 
 def _decoded(response: Any) -> Callable[[bytes], bytes]:
-    """The bytes of the body as they were before compression."""
+    """A function that undoes the compression of the body, chunk by chunk."""
     try:
         decoder = response._get_content_decoder()
-        del response._decoder  # it is kept there, and has a state: the reader makes another for itself
+        del response._decoder  # cached and stateful: the reader must make its own
     except Exception:
         return lambda data: data
 
@@ -65,21 +65,21 @@ def _decoded(response: Any) -> Callable[[bytes], bytes]:
 
 
 class _Shown:
-    """A stream without the event that its reader didn't ask for: the usage, which has no choices."""
+    """Filters out the usage event that the gate asked for and the reader didn't."""
 
     def __init__(self, response: Any, seen: Seen) -> None:
         self._filters = seen.usage_is_ours and not response.headers.get("content-encoding")
         self._rest = b""
 
     def of(self, data: bytes) -> bytes:
-        """What of these bytes goes on now: whole events."""
+        """The whole events in these bytes that the reader may see now."""
         if not self._filters:
             return data
         *events, self._rest = (self._rest + data).replace(b"\r\n", b"\n").split(b"\n\n")
         return b"".join(event + b"\n\n" for event in events if not self._unasked(event))
 
     def end(self) -> bytes:
-        """What is left."""
+        """The bytes that are left at the end."""
         rest, self._rest = self._rest, b""
         return rest
 
@@ -94,9 +94,9 @@ class _Shown:
 
 
 def cut(kind: Any, request: WireRequest) -> Exception:
-    """A stream that ended before its last event, as an error of its client's."""
+    """The client's own error for a stream that ended before its last event."""
     error: Exception = kind(
-        f"the stream of {request.model} ended before its last event: it was cut, and what came is no whole answer"
+        f"the stream of {request.model} ended before its last event: it was cut, and the answer is incomplete"
     )
     return error
 
@@ -104,7 +104,7 @@ def cut(kind: Any, request: WireRequest) -> Exception:
 @functools.cache
 def stream_of(module: Any) -> Any:
     class Metered(module.SyncByteStream):  # type: ignore[misc]
-        """The body of a streamed reply, read on its way."""
+        """The body of a streamed reply, read as it passes."""
 
         def __init__(
             self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None, request: Any
@@ -145,7 +145,7 @@ def stream_of(module: Any) -> Any:
             self._close(GeneratorExit())
             if self._ends is None or time.monotonic() < self._ends:
                 self._inner.close()
-            else:  # a reader of ours may still wait in it
+            else:  # an abandoned thread may still be reading from it
                 threading.Thread(target=self._inner.close, daemon=True).start()
 
     return Metered
@@ -154,7 +154,7 @@ def stream_of(module: Any) -> Any:
 @functools.cache
 def astream_of(module: Any) -> Any:
     class Metered(module.AsyncByteStream):  # type: ignore[misc]
-        """The body of a streamed reply, read on its way."""
+        """The body of a streamed reply, read as it passes."""
 
         def __init__(
             self, response: Any, attempt: Attempt, seen: Seen, body: Body, ends: float | None, request: Any

@@ -1,4 +1,4 @@
-"""One sample: the one or two requests that make a thought and an answer, each held before and settled after."""
+"""One sample: the one or two requests for a thought and an answer, each held before and settled after."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from rheostat.task import ThinkingPlan, plan_of
 __all__ = ["bounds", "sample", "shaped"]
 
 _THOUGHT_OVERHEAD = 32
-"""Template tokens around a thought that is sent back."""
+"""Tokens that a template adds around a thought that is sent back."""
 _VALUES = ("number", "quantity", "choice", "date")
 
 
 def shaped(plan: ThinkingPlan, way: Way, form: AnswerForm) -> ThinkingPlan:
-    """The plan of one sample: what this way of asking makes of the thinking tokens and of the answer's."""
+    """The plan with the thinking and answer tokens that this way of asking needs."""
     room = min(way.room_tokens[plan.purpose == "last word"], plan.answer_tokens)
     if way.runs:
         return replace(plan, thinking_tokens=0, answer_tokens=room)
@@ -40,7 +40,7 @@ def shaped(plan: ThinkingPlan, way: Way, form: AnswerForm) -> ThinkingPlan:
         answer = min(answer, way.answer_tokens)
     elif form in _VALUES and room:
         answer = room
-    if way.thought == "inline" and plan.purpose == "last word":  # one request, whatever comes of it
+    if way.thought == "inline" and plan.purpose == "last word":  # a single request, even if it brings no answer
         return replace(plan, thinking_tokens=0, answer_tokens=room + answer)
     if way.thought == "inline":
         return replace(plan, inline=True, thinking_tokens=plan.thinking_tokens or room, answer_tokens=answer)
@@ -62,7 +62,7 @@ def bounds(
     for number, phase in enumerate(dial.phases(plan, schema=schema is not None)):
         settings = dial.encode(plan, phase, temperature=None, schema=schema)
         tokens = input_tokens
-        if number:  # the thought is read back, byte for byte at the most what was written
+        if number:  # the thought is read back: at most as many tokens as were written
             finishing = input_bound([{"role": "user", "content": finish(form)}], {}, dial.overhead).tokens
             tokens += plan.thinking_tokens + _THOUGHT_OVERHEAD + (finishing or 0)
         amounts.append(meter.bound(endpoint, tokens, settings))
@@ -83,14 +83,14 @@ def sample(
     schema: Any | None,
     note: dict[str, str],
 ) -> Flow[dict[str, Any]]:
-    """Draw one answer. A failed request becomes an `error`, never a text that could vote.
+    """Draw one sample. A failed request becomes an `error`, never a text that could vote.
 
     Args:
-        plan: As `shaped` for this way.
+        plan: The plan, already `shaped` for this way.
 
     Returns:
-        Plain data: `answer` (or None), its `key`, `text`, `thought`, `way`, `thinking_tokens`, `output_tokens`, `cut`
-        (the thought hit its cap), `error` (or None), `notes`.
+        Plain data: `model`, `way`, `answer` (or None), its `key`, `text`, `thought`, `thinking_tokens`,
+        `output_tokens`, `input_tokens`, `cut` (the reply or the thought hit its cap), `error` (or None), `notes`.
     """
     dial = endpoint.dial
     phases = dial.phases(plan, schema=schema is not None)
@@ -153,7 +153,7 @@ def sample(
 
 
 def _read(reply: Reply, way: Way, expected: Expected, drawn: dict[str, Any]) -> Flow[None]:
-    """The answer in a reply, or what its code makes of it."""
+    """Read the answer in a reply, or run its code and take the result."""
     if way.runs:
         work = functools.partial(worked_out, reply.text, way.runs)
         text, why = yield Effect(work, lambda: asyncio.to_thread(work))

@@ -1,4 +1,4 @@
-"""Whether a request that leaves must be held for, and for whom."""
+"""Decide whether a request that leaves needs a hold, and find its payer."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["GATE", "Gate", "Seen", "late", "look"]
 
 @dataclass(slots=True)
 class Gate:
-    """The switches of the process."""
+    """The process-wide switches of the gate."""
 
     installed: bool = False
-    """Requests are looked at."""
+    """Requests are read."""
     strict: bool = False
-    """What is billable and nothing pays for is refused."""
+    """Billable requests without a payer are refused."""
 
 
 GATE = Gate()
@@ -28,22 +28,22 @@ GATE = Gate()
 
 @dataclass(slots=True)
 class Seen:
-    """What a request is, and who pays for it."""
+    """A request, read, and its payer."""
 
     request: WireRequest
     payer: Payer
     usage_is_ours: bool = False
-    """It wasn't asked for by the caller, who mustn't see it."""
+    """The gate asked for the usage, not the caller, which mustn't see it."""
 
 
 def look(http_request: Any, method: str, host: str, path: str, port: int | None = None) -> Seen | None:
-    """Is this a request that must be held for, or one that counts tokens?
+    """Read a request that needs a hold or counts tokens; `None`: any other.
 
     Args:
-        http_request: Has the body as `content`; without one it may raise.
+        http_request: Has the body as `content`, which may raise where there is none.
 
     Raises:
-        BadInput: it is billable, and nothing pays for it (strict); or its cost is unknown.
+        BadInput: it is billable and has no payer (strict), or its cost is unknown.
     """
     if not GATE.installed:
         return None
@@ -52,15 +52,15 @@ def look(http_request: Any, method: str, host: str, path: str, port: int | None 
         return None
     try:
         content = http_request.content
-    except Exception:  # a body that is streamed up: a file, never a question
+    except Exception:  # a streamed upload: a file, never a question
         content = None
     request = read_request(method, host, path, content, port=port)
     if request is None or request.kind == "free" or (request.kind == "count" and payer is None):
         return None
     if payer is None:
         raise BadInput(
-            f"{host}{path} would be billed, and no account pays for it here (strict=True): call it inside an agent, or "
-            "take it out of this process"
+            f"{host}{path} would be billed, but no account pays for it here (strict=True): call it inside an agent, or "
+            "move it out of this process"
         )
     if request.kind == "unknown":
         refuse_unknown(request, payer, path)
@@ -69,7 +69,7 @@ def look(http_request: Any, method: str, host: str, path: str, port: int | None 
 
 
 def late(payer: Payer) -> BudgetExceeded:
-    """The deadline came while a request was in flight."""
+    """The refusal for a request that was in flight at the deadline."""
     limit = payer.budget.seconds if payer.budget is not None and payer.budget.seconds else 0
     return BudgetExceeded(
         account=payer.account,

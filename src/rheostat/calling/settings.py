@@ -1,4 +1,4 @@
-"""What a user sets for a run: the same for the solver, agents and the chat model, and checked once."""
+"""The settings of a run: the same for the solver, agents and the chat model, checked once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rheostat.task import AskedEffort, parse_effort
 __all__ = ["Model", "RunSettings"]
 
 Model = str | BaseChatModel | Endpoint
-"""What a user may write for a model: its name, a chat model, an endpoint."""
+"""The ways to give a model: its name, a chat model, or an endpoint."""
 
 
 def _agent_caps() -> Caps:
@@ -41,12 +41,12 @@ class RunSettings:
     """Hard limits of each run."""
     meter: Meter
     models: Sequence[Endpoint] = ()
-    """The first one first; the others when it is worth their price, or when tools keep failing."""
+    """In order of use: later ones when a question is worth their price, or when tools keep failing."""
     effort: AskedEffort = "balanced"
     account: str | None = None
-    """An account above every run: a user's, a tenant's."""
+    """An account above every run, such as a user's or a tenant's."""
     caps: Caps = field(default_factory=_agent_caps)
-    """What the operator allows. An agent's replies hold tool calls with whole files in them: 4,096 tokens."""
+    """The operator's caps. Agents may answer with 4,096 tokens, since tool calls can hold whole files."""
     policy: Policy = field(default_factory=Policy)
     pacing: Pacing = field(default_factory=Pacing)
 
@@ -55,7 +55,7 @@ class RunSettings:
         kinds: tuple[tuple[str, type], ...] = (("caps", Caps), ("policy", Policy), ("pacing", Pacing))
         for name, kind in kinds:
             if not isinstance(getattr(self, name), kind):
-                raise BadInput(f"{name} is a {kind.__name__}, not {getattr(self, name)!r}")
+                raise BadInput(f"{name} must be a {kind.__name__}, not {getattr(self, name)!r}")
         for endpoint in self.models:
             Meter.check_price(endpoint, self.budget)
 
@@ -72,22 +72,22 @@ class RunSettings:
         models: Callable[[], Sequence[Endpoint]] = tuple,
         **fields: Any,
     ) -> Self:
-        """From what a user gives.
+        """Build settings from the arguments of a public entry point.
 
         Args:
-            ledger: Where the spend is kept; `None`: in this process's memory.
-            meter: In its place; it brings its ledger.
+            ledger: Keeps the spend; `None`: in this process's memory.
+            meter: Given instead of a ledger; it brings its own.
             on_contention, gate, quiet: As in `Meter`.
-            models: Finds them, when all else is right.
-            fields: Of this class. `None` is the default.
+            models: Returns the endpoints; called last, once everything else is valid.
+            fields: Fields of this class; `None` means the default.
 
         Raises:
-            BadInput: no such effort; no ledger; a ledger and a meter.
+            BadInput: an unknown effort, an object that is no ledger, or both a ledger and a meter.
         """
         if ledger is not None and meter is not None:
             raise BadInput("give a ledger or a meter, not both: a meter brings its own ledger")
         if ledger is not None and not hasattr(ledger, "ahold"):
-            raise BadInput(f"ledger is a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
+            raise BadInput(f"ledger must be a MemoryLedger, SQLiteLedger or PostgresLedger, not {ledger!r}")
         if meter is None:
             meter = Meter(ledger or MemoryLedger(), quiet=quiet, on_contention=on_contention, gate=gate)
         given = {name: value for name, value in fields.items() if value is not None}
@@ -96,13 +96,13 @@ class RunSettings:
 
     @classmethod
     def of(cls, settings: RunSettings, **changes: Any) -> Self:
-        """The same settings, with these changes, as another class that is made of them."""
+        """The same settings with these changes, as this class."""
         shared = {each.name: getattr(settings, each.name) for each in fields(RunSettings)}
         return cls(**{**shared, **changes})
 
     @property
     def limits_nothing(self) -> str:
-        """Why the budget limits no model: it is in dollars, and they are all free. Empty: it limits them."""
+        """Why the budget limits nothing: it is in dollars and every model is free. Empty: it does limit them."""
         free = bool(self.models) and all(each.price is not None and each.price.free for each in self.models)
         if not free or set(self.budget.to_dict()) != {"usd"}:
             return ""

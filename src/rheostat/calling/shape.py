@@ -1,4 +1,4 @@
-"""A step brought into the shape in which it can be sent: within a context, with its changes of effort, shortened."""
+"""Shape a step so that it can be sent: within the context, with its changes of effort, and shortened."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from rheostat.task import Effort, ThinkingPlan
 __all__ = ["closed", "malformed", "read_before", "shortened", "shorter", "steered", "within"]
 
 _MEDIA = {"image", "image_url", "audio", "video", "file", "document", "input_image", "input_file", "search_result"}
-"""Blocks that aren't text: they can't be cut."""
+"""Blocks that aren't text, and can't be cut."""
 _NEVER_RUN = "NOT RUN: this call was never answered: the run ended before."
 
 
 def steered(
     endpoint: Endpoint, messages: Sequence[BaseMessage], plan: ThinkingPlan, phases: list[tuple[Phase, Settings]]
 ) -> tuple[Sequence[BaseMessage], list[tuple[Phase, Settings]]]:
-    """The change of effort put into the conversation, where the provider has a way that keeps its cache."""
+    """Put the change of effort into the conversation, where the provider allows that without losing its cache."""
     if endpoint.dial.steer is None:
         return messages, phases
     steered, base = endpoint.dial.steer(messages, plan.effort)
@@ -34,7 +34,7 @@ def steered(
 
 
 def read_before(messages: Sequence[BaseMessage]) -> int:
-    """Tokens of the conversation that the last reply was given on: what a cache may hold."""
+    """The input tokens of the last reply, which a cache may hold."""
     for message in reversed(messages):
         if isinstance(message, AIMessage) and message.usage_metadata:
             return message.usage_metadata["input_tokens"]
@@ -42,7 +42,7 @@ def read_before(messages: Sequence[BaseMessage]) -> int:
 
 
 def within(plan: ThinkingPlan, inputs: int, endpoint: Endpoint) -> ThinkingPlan | None:
-    """The plan inside the model's context; `None`: the conversation alone fills it."""
+    """The plan made to fit the model's context; `None`: the conversation alone fills it."""
     if endpoint.context_tokens is None:
         return plan
     left = endpoint.context_tokens - inputs - 128
@@ -61,7 +61,7 @@ def within(plan: ThinkingPlan, inputs: int, endpoint: Endpoint) -> ThinkingPlan 
 
 
 def malformed(message: AIMessage) -> list[ToolMessage]:
-    """Evidence for calls whose arguments are no JSON object: they can't be run, and must not be left unanswered."""
+    """Failed results for tool calls whose arguments are no JSON object: they can't run, and need an answer."""
     told = []
     for call in message.invalid_tool_calls:
         name = call.get("name") or "a tool"
@@ -78,8 +78,11 @@ def malformed(message: AIMessage) -> list[ToolMessage]:
 
 
 def closed(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    """The conversation with a result for every tool call: one that has none (a run that was left, an interrupt) makes a
-    provider refuse the request. Only what is sent is changed."""
+    """The conversation with a result for every tool call.
+
+    Providers refuse a request with an unanswered call, which an interrupt or an abandoned run leaves behind. Only what
+    is sent is changed.
+    """
     whole: list[BaseMessage] = []
     open_: list[ToolMessage] = []
     for message in messages:
@@ -100,15 +103,14 @@ def closed(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
 
 
 def shortened(messages: Sequence[BaseMessage], chars: int | None) -> list[BaseMessage]:
-    """Long results of tools cut short, so that the last word fits."""
+    """The messages with long tool results cut, so that the last word fits."""
     if chars is None:
         return list(messages)
     return [shorter(message, chars) if isinstance(message, ToolMessage) else message for message in messages]
 
 
 def shorter(message: ToolMessage, most_chars: int) -> ToolMessage:
-    """A result of limited length, whatever its shape: the middle of its text is left out. Its artifact stays:
-    no model reads that."""
+    """A tool result with the middle of its text left out. Its artifact stays: no model reads it."""
     if isinstance(message.content, str):
         cut = _middle_left_out(message.content, most_chars)
         return message if cut == message.content else message.model_copy(update={"content": cut})

@@ -1,8 +1,8 @@
-"""One step of an agent: what the messages say → a plan that fits the room → hold → call → settle.
+"""One step of an agent: estimate from the messages → a plan that fits the room → hold → call → settle.
 
-estimate (`difficulty.trajectory`) → plan (`pacing`) → hold, call, settle (`meter`). The last word is paid for in
-advance: while tools are offered, enough is kept back for one answer without them, and when no more than that is left,
-it is asked for. Pure of LangGraph; the chat model, the middleware and the nodes are wrappers around it.
+`difficulty.trajectory` estimates, `pacing` plans, and `meter` holds, calls and settles. The last word is paid for in
+advance: while tools are offered, enough is kept back for one answer without them; when no more than that is left, the
+step asks for it. This module doesn't use LangGraph: the chat model, the middleware and the nodes wrap it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rheostat.thinking.difficulty import THOUGHT_WITH, Trajectory, read_trajecto
 __all__ = ["LAST_WORD", "Listener", "ReadyStep", "Stepper"]
 
 Listener: TypeAlias = Callable[..., None]
-"""`listener(type, **data)`: told of every estimate, plan, hold, call and settlement."""
+"""`listener(type, **data)`: called at every estimate, plan, hold, call and settlement."""
 
 LAST_WORD = (
     "The budget for this task is nearly used up: this is your last message. Give your best answer now from what you "
@@ -45,7 +45,7 @@ GIVE_UP = (
 _THINK_FIRST = "Think about what to do next, in a few short sentences. Don't do it yet."
 _NOW_ACT = "Now do it: call a tool, or give the answer."
 _TRIES = 3
-"""Others may take the room between a plan and its hold: then it is planned again."""
+"""How often a step is planned: others may take the room between a plan and its hold."""
 _SHORT_CHARS = (1_000, 200)
 
 
@@ -54,7 +54,7 @@ def _no_listener(type_: str, **data: Any) -> None: ...
 
 @dataclass(slots=True, kw_only=True)
 class ReadyStep:
-    """A step that is planned and held: what is sent, request by request."""
+    """A step that is planned and held, ready to be sent request by request."""
 
     endpoint: Endpoint
     plan: ThinkingPlan
@@ -66,13 +66,13 @@ class ReadyStep:
     last_word: bool
     effort_asked: str
     id: str
-    """Of the plan: its events, its record, its span and its message carry it."""
+    """The plan's id, carried by its events, step record, span and message."""
     again: Callable[[], Flow[ReadyStep]] | None = None
-    """The same step with twice the length cap; `None`: there is nothing to widen."""
+    """Plans the same step with twice the length cap; `None`: there is nothing to widen."""
     thought: str = ""
 
     def about(self, phase: Phase) -> dict[str, Any]:
-        """What was decided, for the record of one request."""
+        """The decisions, for the step record of one request."""
         plan, at = self.plan, self.at
         return {
             "id": self.id if phase == self.phases[0][0] else f"{self.id}.{phase}",
@@ -81,7 +81,7 @@ class ReadyStep:
         }  # fmt: skip
 
     def reread(self, phase: Phase) -> tuple[str, int] | None:
-        """The thought that this request sends back, and the most tokens that it has."""
+        """The thought that this request sends back, and the most tokens that it can have; `None`: it sends none."""
         return (self.thought, self.plan.thinking_tokens) if phase == "answer" and self.thought else None
 
     def sent(self, phase: Phase) -> list[BaseMessage]:
@@ -95,13 +95,13 @@ class ReadyStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Stepper(RunSettings):
-    """What all steps of an agent share."""
+    """Plans and sends the steps of an agent."""
 
     tool_result_tokens: int = 2_000
-    """What the reserve for the last word allows for the results of tools that come before it."""
+    """Tokens that the reserve for the last word allows for the tool results before it."""
 
     def wanted(self, messages: Sequence[BaseMessage], *, tools: bool = False) -> ThinkingPlan:
-        """How the next step would think, before the room is looked at."""
+        """The plan of the next step before it is fitted to the room."""
         at = read_trajectory(messages)
         endpoint = self._model_after(at)
         return self.pacing.plan(
@@ -135,15 +135,15 @@ class Stepper(RunSettings):
         """Plan and hold one step.
 
         Args:
-            account: Whose money it is; open in the ledger.
+            account: The account that pays; open in the ledger.
             messages: The conversation.
-            kwargs: What was bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
-            beside_tokens: What others put into the request beside that.
-            standing: The account is one run's: what is kept back for its last word is a hold of its own.
-            widened: Twice the usual length cap: the reply to the same step ran out of it.
+            kwargs: Arguments bound to the model or given to the call: tools, tool_choice, max_tokens, temperature …
+            beside_tokens: Tokens that others put into the request beside that.
+            standing: The account is one run's, and the reserve for its last word is a hold of its own.
+            widened: Twice the usual length cap, because the first reply to this step ran out of it.
 
         Raises:
-            BudgetExceeded: not even the last word fits; says what would be needed. Nothing was sent or charged.
+            BudgetExceeded: not even the last word fits. Says what is needed; nothing was sent or charged.
         """
         at, id_ = read_trajectory(messages), uuid.uuid4().hex
         messages = closed(messages)
@@ -152,7 +152,7 @@ class Stepper(RunSettings):
             id=id_,
             **at.difficulty.to_dict(),
             boundary=at.boundary,
-            seam=at.boundary,  # what it was called before
+            seam=at.boundary,  # the former name
             failures=at.failures,
             repeats=at.repeats,
         )
@@ -166,7 +166,7 @@ class Stepper(RunSettings):
                 held = yield from self._held(account, made, amounts, named, standing=standing)
             except BudgetExceeded as refused:
                 if made.fits and tries_left and refused.limit != "seconds":
-                    continue  # others have taken the room meanwhile: what fits now?
+                    continue  # others have taken the room meanwhile
                 raise made.explained(refused) from None
             break
         if made.last_word:
@@ -209,7 +209,7 @@ class Stepper(RunSettings):
         standing: bool,
         widened: bool,
     ) -> Flow[Planned]:
-        """What fits the room now; else the last word; else the smallest step, which the ledger will refuse."""
+        """The step that fits the room now; else the last word; else the smallest step, which the ledger will refuse."""
         endpoint = self._model_after(at)
         options = CallOptions.read(kwargs, endpoint, at.loop)
         caps = replace(self.caps, answer_tokens=options.answer_tokens(self.caps.answer_tokens))
@@ -221,7 +221,7 @@ class Stepper(RunSettings):
             clamps=(yield from self._clamps(endpoint, options)),
             tool_result_tokens=self.tool_result_tokens,
         )
-        free = endpoint.dial.steer is not None and at.boundary == "turn"  # the change stands in the conversation itself
+        free = endpoint.dial.steer is not None and at.boundary == "turn"  # the change doesn't cost the cache
         wanted = self.pacing.plan(
             at,
             self.policy,
@@ -274,7 +274,7 @@ class Stepper(RunSettings):
     def _held(
         self, account: str, made: Planned, amounts: Sequence[Spend], note: dict[str, str], *, standing: bool
     ) -> Flow[list[Reservation]]:
-        """Hold a step, and keep back what the last word after it takes; or the last word out of that."""
+        """Hold a step and the reserve for the last word after it, or draw the last word from that reserve."""
         if not standing:
             return (yield from self.meter.hold(account, amounts, note))
         if made.fitting.options.offers_tools:
@@ -306,7 +306,7 @@ class Stepper(RunSettings):
     def wider(self, ready: ReadyStep, reply: Reply) -> Flow[ReadyStep | None]:
         """The step with twice the length cap, after a reply that ran out of it before it said or did anything.
 
-        Once, and only where there is room for more: the same request is never sent again.
+        This happens once, and only with room for a larger cap: the same request is never sent again.
         """
         if ready.again is None or not reply.ran_out:
             return None
@@ -320,7 +320,7 @@ class Stepper(RunSettings):
         return again
 
     def before_last(self, account: str, ready: ReadyStep) -> Flow[list[tuple[Phase, Settings]]]:
-        """Think first, where the model has no dial of its own; what is left to send comes back."""
+        """Send the think-first request, if the plan has one, and return the requests that are left to send."""
         phases = list(ready.phases)
         if phases[0][0] == "think":
             phase, settings = phases.pop(0)
@@ -329,7 +329,7 @@ class Stepper(RunSettings):
         return phases
 
     def call(self, account: str, ready: ReadyStep, phase: Phase, settings: Settings) -> Flow[Reply]:
-        """One request of a step, under the first of its holds; if it fails, the others are given back."""
+        """Send one request of a step under the first of its holds; if it fails, void the others."""
         held = ready.held.pop(0)
         try:
             return (
@@ -351,14 +351,14 @@ class Stepper(RunSettings):
             raise
 
     def give_back(self, ready: ReadyStep) -> Flow[None]:
-        """What of the step was held and won't be sent."""
+        """Void the holds of requests that won't be sent."""
         while ready.held:
             yield from self.meter.void(ready.held.pop(0).id)
 
     def finish(self, ready: ReadyStep, reply: Reply, listener: Listener = _no_listener) -> AIMessage:
-        """The reply, with what it was thought with in its metadata."""
+        """The reply as a message, with its stamp in the metadata."""
         message = reply.message or AIMessage(reply.text)
-        if ready.last_word and message.tool_calls:  # told not to, and there is no room to run them
+        if ready.last_word and message.tool_calls:  # it was told not to, and there is no room to run them
             message.tool_calls, message.invalid_tool_calls, message.content = [], [], reply.text
             for name in ("tool_calls", "function_call"):
                 message.additional_kwargs.pop(name, None)
@@ -376,19 +376,19 @@ class Stepper(RunSettings):
 
     @staticmethod
     def stamp(ready: ReadyStep, reply: Reply) -> dict[str, Any]:
-        """Plain data for a message: what it was thought with, who decided it and why."""
+        """Plain data for a message: how it was thought, what decided that, and why."""
         plan = ready.plan
         thinks = any(settings.max_thinking_tokens for _, settings in ready.phases)
         return {
             "id": ready.id,
-            "effort": plan.effort.value if thinks else Effort.none.value,  # a forced tool may forbid what was planned
+            "effort": plan.effort.value if thinks else Effort.none.value,  # a forced tool may rule out thinking
             "thinking_tokens": plan.thinking_tokens if thinks else 0,
             "used_thinking_tokens": reply.spend.thinking_tokens if reply.spend else None,
             "model": ready.endpoint.name,
             "decided_by": plan.decided_by,
             "reasons": list(plan.reasons),
             "boundary": ready.at.boundary,
-            "seam": ready.at.boundary,  # what it was called before
+            "seam": ready.at.boundary,  # the former name
             "notes": [note for _, settings in ready.phases for note in settings.notes],
             "switch_usd_nanos": plan.switch_usd_nanos,
             "starved": reply.ran_out,

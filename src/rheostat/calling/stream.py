@@ -1,4 +1,4 @@
-"""Pieces of a streamed reply: its beginning, what of a chunk goes on, what its chunks are together."""
+"""Streamed replies: open a stream, filter its chunks, and join them to one message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CALL_BLOCKS = {"tool_use", "input_json_delta", "function_call", "custom_tool_ca
 
 
 def opening(chat: BaseChatModel, sent: list[BaseMessage], kwargs: dict[str, Any], payer: Payer) -> Effect:
-    """A stream and its first chunk (`None`: it has none), which is when the request leaves."""
+    """Open a stream and take its first chunk (`None`: there is none), which sends the request."""
 
     def do() -> tuple[Iterator[Any], Any]:
         chunks = chat.stream(sent, {"callbacks": []}, **kwargs)
@@ -37,7 +37,7 @@ def opening(chat: BaseChatModel, sent: list[BaseMessage], kwargs: dict[str, Any]
 
 
 def piece(chunk: Any) -> AIMessageChunk:
-    """A chunk; a model that doesn't stream brings its whole reply at once, as a message."""
+    """The piece as a chunk: a model that doesn't stream brings its whole reply at once, as a message."""
     if isinstance(chunk, AIMessageChunk):
         return chunk
     message: AIMessage = chunk
@@ -62,7 +62,7 @@ def piece(chunk: Any) -> AIMessageChunk:
 
 
 def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
-    """The chunk for who asked, and for the callbacks of this run."""
+    """Wrap a chunk for the caller, and pass it to the callbacks of this run."""
     generation = ChatGenerationChunk(message=chunk)
     if run_manager is not None:
         run_manager.on_llm_new_token(str(chunk.text), chunk=generation)
@@ -70,10 +70,10 @@ def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenera
 
 
 def whole(full: AIMessageChunk | None, ready: ReadyStep) -> AIMessage:
-    """All chunks together.
+    """The whole message.
 
     Raises:
-        BadInput: there were none, or they are no answer.
+        BadInput: there were no chunks, or they make no answer.
     """
     message = message_chunk_to_message(full) if full is not None else None
     if not isinstance(message, AIMessage):
@@ -82,7 +82,7 @@ def whole(full: AIMessageChunk | None, ready: ReadyStep) -> AIMessage:
 
 
 def shown(chunk: AIMessageChunk, ready: ReadyStep) -> AIMessageChunk:
-    """What of a chunk goes on: the last word calls no tools, whatever the model does."""
+    """The part of a chunk that goes on: tool calls are removed from the last word."""
     if not ready.last_word or not (chunk.tool_call_chunks or isinstance(chunk.content, list)):
         return chunk
     content = chunk.content
@@ -94,7 +94,7 @@ def shown(chunk: AIMessageChunk, ready: ReadyStep) -> AIMessageChunk:
 
 
 def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
-    """A reply that wasn't streamed as the last chunk of one that was."""
+    """A reply that wasn't streamed, as the last chunk of a stream."""
     calls: list[Any] = [
         {
             "name": call["name"],

@@ -1,8 +1,8 @@
-"""Models without a wire: in this process, scripted, or of a client that no hook sees. Held where they are called.
+"""Holds for models without a wire: models in this process, scripted ones, and clients that no hook sees.
 
-A callback sees every model call of the process. Those whose requests the gate sees anyway are left to it; the others
-are held before they begin and settled when they end, by what LangChain's message says. A callback that isn't told of an
-end (a cancelled task) leaves the hold to the planned call, or to `forget`.
+A callback sees every model call of the process. Calls whose requests the gate sees are left to the gate. The others are
+held before they begin and settled when they end, by the usage in LangChain's message. Where the callback isn't told of
+an end (a cancelled task), the planned call, `cut` or `forget` closes the hold.
 """
 
 from __future__ import annotations
@@ -51,20 +51,20 @@ class _InFlight:
     settings: Settings
     thread: int
     told: list[UsageMetadata] = field(default_factory=list)
-    """Usage of the pieces of a stream that each say what was read: running totals, and not parts of a sum."""
+    """The usage of stream chunks that each report the input: running totals, which mustn't be added up."""
 
 
 class _Unwired(BaseCallbackHandler):
     raise_error = True
-    """A refusal must stop the call: by default LangChain only logs what a callback raises."""
+    """A refusal must stop the call: by default LangChain only logs a callback's exceptions."""
 
     def __init__(self) -> None:
         self._in_flight: dict[UUID, _InFlight] = {}
         self._awaited: dict[UUID, Payer] = {}
-        """Planned calls whose requests the gate should see."""
+        """Planned calls by run, whose requests the gate should see."""
 
     def on_llm_start(self, serialized: dict[str, Any], prompts: list[str], *, run_id: UUID, **kwargs: Any) -> None:
-        """A model of texts, not of chats: what it used can't be read, so that all of the hold stays charged."""
+        """Hold for a text completion model. Its usage can't be read, so the whole hold stays charged."""
         self.on_chat_model_start(serialized, [[HumanMessage(prompt) for prompt in prompts]], run_id=run_id, **kwargs)
 
     def on_chat_model_start(
@@ -85,7 +85,7 @@ class _Unwired(BaseCallbackHandler):
             if kind == _BEDROCK:
                 install_botocore()
             elif "google" in kind:
-                install_aiohttp()  # it is imported with the first such model
+                install_aiohttp()  # aiohttp is imported with the first such model
             if payer.call is not None and payer.call.held is not None:
                 self._awaited[run_id] = payer
             return
@@ -101,7 +101,7 @@ class _Unwired(BaseCallbackHandler):
         return _InFlight(attempt, payer, settings, threading.get_ident())
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **kwargs: Any) -> None:
-        """A piece of a stream: its usage is noted, for LangChain adds up what some servers tell again with each."""
+        """Note the usage of a chunk: LangChain adds up the running totals that some servers repeat in each chunk."""
         flying = self._in_flight.get(run_id)
         usage = getattr(getattr(chunk, "message", None), "usage_metadata", None)
         if flying is not None and usage and usage["input_tokens"] > 0:
@@ -113,7 +113,7 @@ class _Unwired(BaseCallbackHandler):
         message = generation.message if isinstance(generation, ChatGeneration) else None
         cached = isinstance(message, AIMessage) and "total_cost" in (message.usage_metadata or {})
         if awaited is not None and awaited.call is not None and not (awaited.call.attempts or cached):
-            # it answered, and nothing was seen to leave: a client that no hook knows
+            # it answered without a request that a hook saw
             flying = self._admitted(_asked([[]], {}, {}, planned=True), awaited)
         if flying is None or flying.attempt.closed:
             return
@@ -138,10 +138,10 @@ class _Unwired(BaseCallbackHandler):
             drive(gate.fail(flying.attempt, error))
         refusal = instrument.refusal_in(error)
         if refusal is not None and refusal is not error and not isinstance(error, type(refusal)):
-            raise refusal  # as what it is, whatever the SDK made of it
+            raise refusal  # the SDK may have wrapped it
 
     def adopt(self, payer: Payer) -> None:
-        """A request of this account is on the wire: if a call that is held here sends it, one hold is enough."""
+        """Give a call's hold back when the gate sees its request: one hold is enough."""
         for run_id, flying in reversed(list(self._in_flight.items())):
             if flying.payer.account == payer.account and flying.thread == threading.get_ident():
                 drive(gate.give_back(flying.attempt))
@@ -149,11 +149,11 @@ class _Unwired(BaseCallbackHandler):
                 return
 
     def forget(self, account: str) -> None:
-        """An agent has ended: what of its calls never came back stays charged, as unknown."""
+        """Mark as unknown the calls of a finished agent that never came back."""
         self._mark_unknown(lambda payer: payer.account == account)
 
     def cut(self, cut: Payer) -> None:
-        """What happened under this payer was cut: a callback isn't told of a cancelled task."""
+        """Mark as unknown the calls under a payer that was cut: callbacks aren't told of cancelled tasks."""
         self._mark_unknown(lambda payer: payer is cut)
 
     def _mark_unknown(self, whose: Callable[[Payer], bool]) -> None:
@@ -166,7 +166,7 @@ class _Unwired(BaseCallbackHandler):
 
 
 def _impossible(spend: Spend, attempt: Attempt) -> bool:
-    """More than could be read or written under this hold: nothing that LangChain says is a bill."""
+    """Whether the usage is more than the hold allows: LangChain's counts aren't a bill."""
     most = attempt.holds[0][1].amount if attempt.holds else spend
     return spend.input_tokens > 2 * most.input_tokens + 1_024 or spend.output_tokens > most.output_tokens + 1_024
 
@@ -174,7 +174,7 @@ def _impossible(spend: Spend, attempt: Attempt) -> bool:
 def _asked(
     messages: list[list[BaseMessage]], params: dict[str, Any], said: dict[str, Any], *, planned: bool, kind: str = ""
 ) -> WireRequest:
-    """What LangChain's objects say of a call: believed where there is no wire."""
+    """The request as LangChain's objects describe it, which is trusted where there is no wire."""
     name = str(said.get("ls_model_name") or params.get("model") or params.get("model_name") or kind or "a model")
     most = next((int(params[n]) for n in _LENGTHS if params.get(n)), said.get("ls_max_tokens"))
     found = [] if planned else [input_bound(each, params, _OVERHEAD) for each in messages]

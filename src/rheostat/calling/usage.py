@@ -1,7 +1,7 @@
-"""What a reply cost, read from the body as it came back: whole, as server-sent events, or cut in the middle.
+"""The usage of a reply, read from its body: whole, as server-sent events, or cut in the middle.
 
-genai-prices knows where each provider puts its usage (`Provider.extract_usage`); what it doesn't say (whether a stream
-came to its end, how much text had come when it didn't) is read here.
+genai-prices knows where each provider puts its usage (`Provider.extract_usage`). The rest is read here: whether a
+stream came to its end, and how much text had come if it didn't.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _EXTRACTORS: dict[Flavor, tuple[str, str]] = {
     "chat": ("openai", "chat"), "responses": ("openai", "responses"), "messages": ("anthropic", "default"),
     "completions": ("openai", "chat"), "gemini": ("google", "default"), "bedrock": ("aws", "default"),
 }  # fmt: skip
-"""(provider, flavor) in genai-prices, by API: gateways keep to the API's own form."""
+"""(provider, flavor) in genai-prices, by API: gateways keep the form of the API they imitate."""
 _ALLOWED_TOKENS = 1_024
-"""What a template may add, and what may end after a cap."""
+"""Tokens that a template may add, or that may come after a length cap."""
 _SILENCE_SECONDS = 0.1
 """A longer pause between two pieces of a stream may have been spent on tokens that never came."""
 _ENDED = {
@@ -48,7 +48,7 @@ def _provider(name: str) -> Any:
 
 @dataclass(slots=True)
 class Body:
-    """The body of a reply, while it comes."""
+    """The body of a reply, read while it comes."""
 
     request: WireRequest
     ended: bool = False
@@ -58,9 +58,9 @@ class Body:
     pending: str = ""
     """The id of a background response that isn't done: its usage comes later."""
     text_bytes: int = 0
-    """Of what the model wrote, as far as it came: a token is at least one."""
+    """Bytes of the model's text so far; a token has at least one."""
     silent_seconds: float = 0.0
-    """How long nothing came."""
+    """The total of pauses in which nothing came."""
     request_id: str = ""
     _usage: dict[str, Any] = field(default_factory=dict)
     _root: dict[str, Any] = field(default_factory=dict)
@@ -71,18 +71,18 @@ class Body:
     _events: bool | None = None
 
     def heard(self) -> None:
-        """Something came: what was silent before it is counted."""
+        """Count the silence before something came."""
         now = time.monotonic()
         if now - self._heard > _SILENCE_SECONDS:
             self.silent_seconds += now - self._heard
         self._heard = now
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the body, decoded. Whatever they are, the reply goes on to its reader."""
+        """Read the next bytes of the body, decompressed. Never raises: the reply must reach its reader."""
         self.heard()
         try:
             self._feed(data)
-        except (ValueError, TypeError, AttributeError, KeyError):  # no form that we know
+        except (ValueError, TypeError, AttributeError, KeyError):  # an unknown form
             self.text_bytes += len(data)
 
     def _feed(self, data: bytes) -> None:
@@ -112,7 +112,7 @@ class Body:
             self._event(event)
 
     def finish(self) -> None:
-        """All bytes have come, or no more will."""
+        """Read the rest, once no more bytes will come."""
         self.heard()
         try:
             self._finish()
@@ -147,10 +147,10 @@ class Body:
         if isinstance(root, dict):
             self.request_id = str(root.get("id") or root.get("responseId") or self.request_id)
             usage = root.get("usage") or root.get("usageMetadata")
-            if isinstance(usage, dict):  # a later one replaces an earlier one: running totals aren't added up
+            if isinstance(usage, dict):  # running totals: a later one replaces an earlier one
                 self._usage.update({name: value for name, value in usage.items() if value is not None})
                 if not event.get("choices", True):
-                    self.ended = True  # the last event of a stream of Chat Completions
+                    self.ended = True  # the last event of a Chat Completions stream
             if root.get("promptFeedback"):
                 self.ended = True  # Gemini refused the question
             for name in ("model", "modelVersion", "service_tier", "speed", "tool_usage"):
@@ -186,8 +186,7 @@ class Body:
         return str(self._root.get("model") or self._root.get("modelVersion") or "")
 
     def billed(self) -> tuple[Spend, Terms] | None:
-        """The tokens that were billed and one call, not priced, and on what terms; `None`: the reply doesn't say, or
-        not in a way that can be believed."""
+        """The billed tokens with one call, not yet priced, and the terms; `None`: no usage that can be trusted."""
         try:
             spend = self._spend()
             return None if spend is None or self._impossible(spend) else (spend, self._terms())
@@ -206,11 +205,11 @@ class Body:
         _, found = _provider(name).extract_usage({**self._root, root: usage}, api_flavor=flavor)
         inputs, output = int(found.input_tokens or 0), int(found.output_tokens or 0)
         if isinstance(total := usage.get("total_tokens"), int):
-            output = max(output, total - inputs)  # xAI counts thought apart
+            output = max(output, total - inputs)  # xAI counts thinking tokens apart
         if inputs <= 0 or output < 0 or (not output and self.text_bytes):
-            return None  # no request has no input: a usage of zero is none
+            return None  # every request has input: a usage of zero is none
         thought = found.output_reasoning_tokens
-        cached = min(max(0, int(found.cache_read_tokens or 0)), inputs)  # some gateways count what was cached apart
+        cached = min(max(0, int(found.cache_read_tokens or 0)), inputs)  # some gateways count cached tokens apart
         return Spend(
             input_tokens=inputs,
             cached_input_tokens=cached,
@@ -221,8 +220,10 @@ class Body:
         )
 
     def _impossible(self, spend: Spend) -> bool:
-        """Counts that can't be: more than the cap that was sent, or than there were bytes to read, from a server that
-        isn't a provider's own. (A provider bills what it reports.) Running totals that were added up look so."""
+        """Whether the counts exceed the length cap or the bytes that were sent, as added-up running totals do.
+
+        Only for servers that aren't a provider's own, since a provider bills what it reports.
+        """
         request = self.request
         if request.provider or not request.input_bytes:
             return False
@@ -263,7 +264,7 @@ def _count(value: Any) -> int:
 
 
 def _summed(usage: dict[str, Any]) -> dict[str, Any]:
-    """Anthropic's usage with what was read and written to compact the conversation: the totals leave that out
+    """Anthropic's usage with the tokens spent on compacting the conversation, which its totals leave out
     (platform.claude.com, compaction)."""
     summed = dict(usage)
     for name in ("input_tokens", "output_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"):
@@ -276,7 +277,7 @@ _NOT_TEXT = {"type", "role", "id", "index", "signature"}
 
 
 def _length(said: Any) -> int:
-    """Bytes of text, without the JSON around it."""
+    """The bytes of the text, without the JSON around it."""
     if isinstance(said, str):
         return len(said.encode())
     if isinstance(said, dict):

@@ -1,4 +1,4 @@
-"""How long to wait before a request is sent again."""
+"""Pauses before a request is sent again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RetryAfter", "longest", "pause"]
 
 
 class RetryAfter(wait_base):
-    """What the server asks for, up to a cap; else the fallback."""
+    """Waits as long as the server asks, up to a cap; else as the fallback says."""
 
     def __init__(self, fallback: wait_base, most_seconds: float) -> None:
         self._fallback, self._most_seconds = fallback, most_seconds
@@ -28,7 +28,7 @@ class RetryAfter(wait_base):
 
 
 def longest(price: Price | None) -> float:
-    """How long a call may take by its price; 0: the price doesn't care."""
+    """The longest that a call may take under its price, in seconds; 0: the price sets no limit."""
     return (price and price.most_seconds) or 0.0
 
 

@@ -1,8 +1,8 @@
-"""What an HTTP request asks of a model, read from the request as it leaves.
+"""Read HTTP requests as they leave: the API, the model, the input and the length cap.
 
-A table of paths says what costs money. The most input is bounded by bytes (byte-level BPE makes no more tokens than
-bytes, and JSON's own signs outweigh the template's), the most output by the cap in the body. Sources: the OpenAPI
-descriptions in the SDKs (openai 3.57, anthropic 2.14, google-genai 3.6, ollama 0.6), read November 2026.
+A table of paths says which requests cost money. Input is bounded by bytes: byte-level BPE makes no more tokens than
+bytes, and JSON's punctuation outweighs the template's. Output is bounded by the length cap in the body. Sources: the
+OpenAPI descriptions in the SDKs (openai 3.57, anthropic 2.14, google-genai 3.6, ollama 0.6), read November 2026.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["SETTINGS", "Flavor", "WireRequest", "read_request", "unbounded_tools
 Flavor: TypeAlias = Literal[
     "chat", "responses", "messages", "completions", "gemini", "ollama", "bedrock", "vectors", "other"
 ]
-"""Which API: it says where the model, the caps and the usage stand."""
+"""The API, which determines where the model, the length caps and the usage stand."""
 
 _PROVIDERS = {
     "api.openai.com": "openai", "eu.api.openai.com": "openai", "us.api.openai.com": "openai",
@@ -32,7 +32,7 @@ _PROVIDERS = {
     "api.together.xyz": "together", "api.fireworks.ai": "fireworks", "api.perplexity.ai": "perplexity",
     "api.typesafe.ai": "typesafe",
 }  # fmt: skip
-"""By host, as genai-prices names them."""
+"""Providers by host, as genai-prices names them."""
 _HOSTED = re.compile(r"(?:\.openai\.(azure)\.com|-ai(platform)\.googleapis\.com|^bedrock-runtime.*\.amazon(aws)\.com)$")
 
 _BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = (
@@ -54,7 +54,7 @@ _FREE = re.compile(
 )
 
 _COUNTS = re.compile(r"/(count_tokens|input_tokens)$|:countTokens$")
-"""Free, and say how many tokens a request has."""
+"""Free requests that count another request's tokens."""
 
 SETTINGS = {
     "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "max_output_tokens", "temperature",
@@ -76,21 +76,21 @@ _FILES = {"document", "file", "input_file", "input_audio", "audio", "video", "co
 _MEDIA_KINDS = _IMAGES | _FILES
 _STORED = ("previous_response_id", "conversation", "cachedContent", "cached_content")
 _SEARCHES = re.compile(r"^web_(search|fetch)")
-"""Tools on the provider's side whose uses have a price, and a most."""
+"""Tools on the provider's side that have a price and a limit per request."""
 _RUN_THERE = re.compile(
     r"^(mcp_servers|web_search_options|search_parameters|plugins|data_sources|agent\w*|.*connectors?)$"
 )
 """Parts of a body that make the provider read, search or call more than was sent: MCP servers (Anthropic), searches
-(OpenAI's and xAI's chat), plugins (OpenRouter), data sources (Azure)."""
+(chat APIs of OpenAI and xAI), plugins (OpenRouter), data sources (Azure)."""
 _SEARCHING = re.compile(r"-search(-|$)|:online$|^(perplexity/)?sonar|^(groq/)?compound|deep-research")
-"""Models that search by themselves."""
+"""Models that search on their own."""
 
 _REQUEST_TOKENS, _TOOLS_TOKENS = 128, {"chat": 256, "responses": 256}
-"""What a provider adds of its own: to every request; where there are tools (else 1,024: Anthropic documents up to
-700)."""
+"""Tokens that a provider may add: to every request, and by API to one with tools (else 1,024: Anthropic documents up
+to 700)."""
 _IMAGE_TOKENS = {"messages": 5_000}
 _OTHER_IMAGE_TOKENS = 12_000
-"""The most that one image takes: Anthropic scales to 4,784 tokens; OpenAI's largest are 10,000 patches."""
+"""The most tokens for one image: Anthropic scales to 4,784 tokens; OpenAI's largest images are 10,000 patches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,51 +98,51 @@ class WireRequest:
     """A request, read."""
 
     provider: str
-    """As genai-prices names it; empty: the address doesn't tell."""
+    """As genai-prices names it; empty: the address doesn't tell which."""
     flavor: Flavor
     kind: Literal["billable", "count", "free", "unknown"]
     model: str = ""
     address: str = ""
     """Host and port."""
     input_bytes: int = 0
-    """Of all that a model reads."""
+    """Bytes of everything that the model reads."""
     extra_tokens: int = 0
-    """What isn't text: images, the provider's own prompts."""
+    """Tokens beyond the text: images, and the provider's own prompts."""
     unbounded: str = ""
-    """What makes the input unbounded but for the model's context: a file, a stored conversation."""
+    """The part that only the model's context bounds, such as a file or a stored conversation; empty: none."""
     files: int = 0
-    """How many such parts there are."""
+    """The number of such parts."""
     most_output_tokens: int | None = None
-    """The cap of one answer; `None`: none was sent."""
+    """The length cap of one answer; `None`: none was sent."""
     answers: int = 1
     rounds: int = 1
-    """How often the provider may read it, with what its own tools bring in between; 0: as often as it likes."""
+    """How often the provider may read the input, between runs of its own tools; 0: without limit."""
     passes: int = 1
-    """How often it is read as it is: to sum it up, and to answer."""
+    """How often the whole input is read: 2 if it may be compacted before it is answered."""
     searches: int = 0
     others: tuple[str, ...] = ()
-    """Models that may answer in its place (OpenRouter)."""
+    """Models that may answer instead (OpenRouter)."""
     sound: bool = False
-    """Sound or pictures may come or go: their tokens cost more than those of texts."""
+    """Audio may be sent, or audio or images returned: their tokens cost more than text."""
     service_tier: str = ""
     speed: str = ""
     region: str = ""
-    """Where it must be answered: some places cost more."""
+    """The region that must answer: some cost more."""
     fake: bool = False
-    """A stand-in of a test, by its own word: it bills nothing."""
+    """The model calls itself a fake: it bills nothing."""
     stream: bool = False
     background: bool = False
-    """It goes on at the provider's, whether a caller waits or not."""
+    """It goes on at the provider even if no caller waits."""
     effort: str = ""
     """The effort that the body asks for, for the record."""
     body: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """As it leaves."""
+    """The body as it leaves."""
     memo: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What was worked out from the body."""
+    """Values computed from the body, kept for reuse."""
 
     @property
     def assumed_provider(self) -> str:
-        """Whose list prices hold where the address doesn't tell: the maker of the API's."""
+        """The provider whose list prices apply: by address, else the maker of the API."""
         makers = {"messages": "anthropic", "gemini": "google", "ollama": "", "bedrock": "aws"}
         return self.provider or makers.get(self.flavor, "openai")
 
@@ -150,10 +150,10 @@ class WireRequest:
 def read_request(
     method: str, host: str, path: str, content: bytes | None, *, port: int | None = None
 ) -> WireRequest | None:
-    """Read a request; `None`: it is none of a model's.
+    """Read a request; `None`: it isn't one to a model.
 
     Args:
-        content: The body; `None`: it is a stream that can't be looked at.
+        content: The body; `None`: it is a stream that can't be read here.
     """
     provider = _PROVIDERS.get(host, "")
     if not provider and (hosted := _HOSTED.search(host)):
@@ -172,7 +172,7 @@ def read_request(
         return WireRequest(provider=provider, flavor=flavor, kind="free" if counts else "unknown") if provider else None
     model = str(body.get("model") or _model_in(path))
     if not provider and (not model or not _INPUTS & body.keys()):
-        return None  # another API that happens to have such a path
+        return None  # another API with such a path
     request = _read(provider, flavor, model, body, content or b"", path)
     return replace(request, address=f"{host}:{port or ''}", kind="count" if counts else "billable")
 
@@ -194,7 +194,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     if tools or body.get("toolConfig"):
         extra += _TOOLS_TOKENS.get(flavor, 1_024)
     for name in ("response_format", "text", "output_config", "format", "generationConfig"):
-        if body.get(name):  # said once in the request, once more as a prompt
+        if body.get(name):  # counted twice: some providers repeat it in a prompt
             size += len(orjson.dumps(body[name]))
     if _may_hold_media(body) and _MEDIA.search(content):
         found = _media(flavor, body)
@@ -233,7 +233,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
 
 
 def _compactions(body: dict[str, Any]) -> int:
-    """2, where the provider may sum the conversation up first: that is read and written once more."""
+    """2 if the provider may compact the conversation first, which reads and writes once more; else 1."""
     edits = (body.get("context_management") or {}) if isinstance(body.get("context_management"), dict) else {}
     listed = body.get("context_management") if isinstance(body.get("context_management"), list) else edits.get("edits")
     return 1 + any("compact" in str(each.get("type") or "") for each in listed or () if isinstance(each, dict))
@@ -261,7 +261,7 @@ def _whole(value: Any, default: int) -> int:
 
 
 def _caps(flavor: Flavor, body: dict[str, Any]) -> list[int]:
-    """Every length cap in the body; where several are sent, the server may obey any of them: the largest."""
+    """Every length cap in the body: where several are sent, the server may obey any of them."""
     options = body.get("options") or {}
     config = body.get("generationConfig") or body.get("generation_config") or body.get("inferenceConfig") or {}
     named = [
@@ -288,7 +288,7 @@ def _effort(body: dict[str, Any]) -> str:
 
 
 def _rounds(model: str, tools: Any, body: dict[str, Any]) -> tuple[int, int]:
-    """How often the provider may read the input because of its own tools, and how often it may search."""
+    """How often the provider may read the input between its own tools' runs, and how often it may search."""
     most = 0
     if _SEARCHING.search(model) or any(_RUN_THERE.match(name) for name, value in body.items() if value is not None):
         return 0, 0
@@ -300,7 +300,7 @@ def _rounds(model: str, tools: Any, body: dict[str, Any]) -> tuple[int, int]:
             named = [name for name in tool if re.search(r"(?i)search|code_?execution|url_?context|maps", name)]
             if not named or "input_schema" in tool or "parameters" in tool or "function" in tool:
                 continue
-            return 0, 0  # Gemini's own tools have no most
+            return 0, 0  # Gemini's own tools have no limit
         if CLIENT_TOOLS.match(kind):
             continue
         uses = tool.get("max_uses") or body.get("max_tool_calls")
@@ -311,14 +311,14 @@ def _rounds(model: str, tools: Any, body: dict[str, Any]) -> tuple[int, int]:
 
 
 def _may_hold_media(body: dict[str, Any]) -> bool:
-    """Quickly no, where all messages are plain texts: to look through all bytes takes longer than the rest."""
+    """A quick check that rules out plain text: searching all bytes takes longer than the rest."""
     if any(isinstance(value, dict) or name in _STORED for name, value in body.items() if name not in SETTINGS):
         return True
     for name in ("messages", "input", "contents"):
         for each in body.get(name) or () if isinstance(body.get(name), list) else ():
             if not isinstance(each, dict) or each.get("type") in _MEDIA_KINDS or "images" in each:
                 return True
-            for part in _PARTS:  # the messages are many: no generator here
+            for part in _PARTS:  # not a generator: there are many messages
                 if part in each and isinstance(each[part], (list, dict)):
                     return True
     return isinstance(body.get("system"), list)
@@ -328,7 +328,7 @@ _PARTS = ("content", "parts", "output")
 
 
 def _media(flavor: Flavor, body: dict[str, Any]) -> tuple[int, int, str, int]:
-    """Bytes of the body that aren't read as text, the tokens that they take instead, and what has no bound."""
+    """The bytes that aren't read as text, the tokens they take instead, the first unbounded part, and their number."""
     size, tokens, files = 0, 0, 0
     per_image = _IMAGE_TOKENS.get(flavor, _OTHER_IMAGE_TOKENS)
     stored = [name for name in _STORED if body.get(name)]
@@ -352,7 +352,7 @@ def _mime(inline: dict[str, Any]) -> Any:
 
 
 def _blocks(node: Any) -> Iterator[dict[str, Any]]:
-    """Every object within messages, media blocks as wholes."""
+    """Every object within messages; media blocks aren't entered."""
     if isinstance(node, list):
         for each in node:
             yield from _blocks(each)
@@ -366,15 +366,15 @@ def _blocks(node: Any) -> Iterator[dict[str, Any]]:
 
 
 def unbounded_tools(request: WireRequest) -> None:
-    """Refuse tools on the provider's side without an end.
+    """Refuse tools that run on the provider's side without a limit.
 
     Raises:
-        BadInput: they may run as often as they like.
+        BadInput: the request has one.
     """
     if request.rounds == 0:
         raise BadInput(
             f"{request.model}: something in this request (a tool of the provider's, an MCP server, a model that "
-            "searches) runs on the provider's side as often as it likes, and what it finds is billed as input: give a "
+            "searches) runs on the provider's side without limit, and what it finds is billed as input: give a "
             "web search max_uses (Anthropic) or the request max_tool_calls (OpenAI), or limit calls or seconds instead "
             "of money and tokens"
         )

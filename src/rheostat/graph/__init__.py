@@ -1,6 +1,6 @@
-"""What LangGraph's states, threads and streams know of us. From here on LangGraph is imported.
+"""The link to LangGraph's states, threads and streams. From this wing upwards, LangGraph is imported.
 
-In: a running graph. Out: one state key (`rheostat`), events, and whose account pays. It never plans or sends.
+In: a running graph. Out: one state key (`rheostat`), events, and the account that pays. This wing never plans or sends.
 """
 
 from rheostat.graph.state import RheostatState, legacy, merge, read

@@ -1,4 +1,4 @@
-"""Whose money is it: the account of the running thread, and beneath it that of the run."""
+"""The accounts that pay: the running thread's, and beneath it the run's."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _REMEMBERED = 10_000
 def thread_account() -> str:
     """The name of the account that all runs, forks and subgraphs of this thread share.
 
-    It comes from the thread's id, never from state, so that no input can point at another account. A run
-    without a thread is known by the control object that LangGraph makes for each invocation and hands to its
-    subgraphs; it is kept here for a while, so that no other can take its address.
+    It comes from the thread's id, never from state, so that no input can point at another account. A run without a
+    thread is recognised by the control object that LangGraph makes for each invocation and passes to its subgraphs. The
+    object is kept here for a while, so that no other can take its address.
     """
     thread = get_config().get("configurable", {}).get("thread_id")
     if thread:
@@ -53,29 +53,29 @@ def thread_account() -> str:
 
 
 def account_above(thread: str, before: Reading, named: str | None, usual: str | None) -> str | None:
-    """The account above a thread: the one that it has, else the one that the caller named, else the usual one.
+    """The account above a thread: the one it already has, else the caller's, else the usual one.
 
     Raises:
-        BadInput: it has another than the one that was named.
+        BadInput: the thread has another account than the one that the caller named.
     """
     if before.get("account") != thread:
         return named or usual
     known = before["parent"] or None
     if named is not None and named != known:
         raise BadInput(
-            f"{thread} has spent on {known or 'no account above it'} before, and can't go over to {named!r}: one "
+            f"{thread} has spent on {known or 'no account above it'} before, and can't change to {named!r}: one "
             "thread, one account. Start another thread."
         )
     return known
 
 
 def invocation() -> Any:
-    """What LangGraph makes anew for each invocation, and hands to its subgraphs; to be compared by identity."""
+    """The control object that LangGraph makes for each invocation and passes to its subgraphs; compare by identity."""
     return get_runtime().control
 
 
 def task_name() -> str:
-    """The running task: the same when it is resumed or tried again, another in every run."""
+    """The name of the running task: the same after a resume or a retry, different in every run."""
     info = get_runtime().execution_info
     return info.task_id if info else uuid.uuid4().hex
 
@@ -85,13 +85,13 @@ def start_run(
 ) -> Flow[tuple[str, str]]:
     """Open the thread's account and, beneath it, this run's.
 
-    The thread's only counts: what all its runs, forks and subgraphs spend together.
+    The thread's account has no limits of its own; it counts what all its runs, forks and subgraphs spend.
 
     Args:
-        meter: Where the spend is kept: the settings' own, or one on the caller's ledger.
-        before: The reading that the state brought.
+        meter: The settings' own meter, or one on the caller's ledger.
+        before: The reading in the state.
         named: The account above that this run's context names.
-        caller: The agent in whose tool this run begins: it is opened beneath that one.
+        caller: The agent around this run, if it begins in that agent's tool; the run's account lies beneath.
 
     Returns:
         The names of both accounts.
@@ -109,7 +109,7 @@ def start_run(
 
 
 def open_run(meter: Meter, budget: Budget, state: RheostatState, *, caller: Payer | None) -> Flow[str]:
-    """The run's account, known to the ledger again even after a restart."""
+    """Open the run's account again, even after a restart, and return its name."""
     spend, run = state["spend"], state["run"]
     if caller is None:
         yield from meter.open(Account(spend["account"], parent=spend["parent"] or None), spend)
@@ -119,6 +119,6 @@ def open_run(meter: Meter, budget: Budget, state: RheostatState, *, caller: Paye
 
 
 def readings_of(meter: Meter, run: str) -> Flow[dict[str, Reading]]:
-    """The thread's and the run's reading, for state."""
+    """The readings of the thread and of the run, for state."""
     reading = yield from meter.reading(run)
     return {"spend": (yield from meter.reading(reading["parent"])), "run": reading}

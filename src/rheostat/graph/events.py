@@ -1,19 +1,19 @@
-"""What a running graph tells on its `custom` stream: plain dicts, each with a `type`.
+"""The events of a running graph on its `custom` stream: plain dicts, each with a `type`.
 
-Read them by `graph.stream(inputs, stream_mode="custom")`; they cost nothing when nothing listens. Of an agent's step
-`estimate`, `plan`, `hold`, `call` and `settle` carry its `id`, as do its record, its span and its message.
+Read them with `graph.stream(inputs, stream_mode="custom")`; they cost nothing if nothing listens. In an agent,
+`estimate`, `plan`, `hold`, `call` and `settle` carry the `id` of their step, as do its record, span and message.
 
 ==============  ==========================================================================================
 `difficulty`    the solver's estimate; `estimate`: an agent's, of its next step
-`plan`          how the next call thinks, who decided it, why
-`hold`          the worst case that was held
-`call`          an agent's reply came: its model, why it ended, whether it starved
-`settle`        what that call really cost
-`sample`        the solver's: one answer
-`verdict`       what a verifier said
-`tool`          a tool's result; `correction`: its failure, as the evidence that went back
-`decision`      the solver's: accept, correct, sample, escalate, stop
-`wind_down`     what the shrinking room took: less thought, fewer samples, the last word, the end
+`plan`          the plan of the next call: what decided it, and why
+`hold`          the worst case that is held
+`call`          an agent's reply: its model, why it ended, and whether it ran out of its length cap
+`settle`        the cost of that call
+`sample`        one sample of the solver
+`verdict`       a verifier's verdict
+`tool`          a tool's result; `correction`: its failure, with the evidence that went back
+`decision`      the solver's decision: accept, correct, sample, escalate, stop
+`wind_down`     the plan was wound down to fit the room: less thought, fewer samples, the last word, the end
 `spend`         the readings of the thread and of the run
 ==============  ==========================================================================================
 """
@@ -54,7 +54,7 @@ _listeners: list[Callable[[str, dict[str, Any]], None]] = []
 
 
 def listen(listener: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
-    """Call `listener(type, data)` for every event of this process, streamed or not; the returned function ends it."""
+    """Call `listener(type, data)` for every event of this process, streamed or not; the returned function stops it."""
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)
 
@@ -64,7 +64,7 @@ def emit(type_: EventType, **data: Any) -> None:
     for listener in _listeners:
         try:
             listener(type_, data)
-        except Exception:  # whoever watches must not break what is watched
+        except Exception:  # a listener must not break the run
             logging.getLogger("rheostat").exception("a listener of events failed")
     try:
         write = get_stream_writer()

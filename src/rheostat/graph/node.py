@@ -13,21 +13,23 @@ __all__ = ["FlowNode"]
 
 
 class FlowNode(Runnable[Any, dict[str, Any]]):
-    """A node that runs sync and async. LangGraph sets the context of a node and traces it: a `RunnableLambda` would do
-    both once more, which takes a third of a round of the solver.
+    """A node that runs sync and async.
+
+    LangGraph sets a node's context and traces it. A `RunnableLambda` would do both once more, which takes a third of
+    the time of a solver's round.
 
     Args:
-        name: Of the node, for who uses it in a chain.
-        flow: From the state to an update of it.
+        name: The node's name, for use in a chain.
+        flow: Makes an update of the state from the state.
     """
 
     def __init__(self, name: str, flow: Callable[[Any], Flow[dict[str, Any]]]) -> None:
         self.name, self._flow = name, flow
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Drive it blocking."""
+        """Run the flow, blocking."""
         return drive(self._flow(input))
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> dict[str, Any]:
-        """Drive it on the event loop."""
+        """Run the flow on the event loop."""
         return await adrive(self._flow(input))

@@ -1,6 +1,6 @@
-"""The one key that agents and graphs of ours add to a state: what was spent, and how the last step was thought with.
+"""The key that our agents and graphs add to a state: the spend, and the decisions of the last step.
 
-It is a reading for people and for reports. Nothing in it is believed about money but what the same account has spent.
+It is meant for people and reports. The only thing trusted from it is the past spend of the same account.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ _READINGS = ("spend", "run")
 
 
 class RheostatState(TypedDict, total=False):
-    """What stands beneath the key `rheostat`."""
+    """The value of the key `rheostat`."""
 
     spend: Reading
-    """The meter reading of the thread: all its runs, subagents and tools so far."""
+    """The reading of the thread: all its runs, subagents and tools so far."""
     run: Reading
-    """The same of this run alone: what the budget is compared with."""
+    """The reading of this run alone, which the budget limits."""
     thinking: dict[str, Any]
-    """What the last step was thought with: `effort`, `decided_by`, `reasons`, `boundary` …; `stopped`, at the cap;
-    `last_word`, where it had to be the last."""
+    """The decisions of the last step: `effort`, `decided_by`, `reasons`, `boundary` …; at the cap also `stopped`;
+    `last_word` if it was the last one that the budget allowed."""
 
 
 def merge(left: RheostatState | None, right: RheostatState | None) -> RheostatState:
-    """The reducer: of each account the reading with the highest version, and the latest step."""
+    """The reducer: for each account the reading with the highest version, and the latest step."""
     merged: dict[str, Any] = {**(left or {}), **(right or {})}
     for name in _READINGS:
         if name in merged:
@@ -39,20 +39,20 @@ def merge(left: RheostatState | None, right: RheostatState | None) -> RheostatSt
 
 
 def legacy(state: Mapping[str, Any]) -> RheostatState:
-    """The readings of a checkpoint from before there was one key; empty: there are none."""
+    """The readings of a checkpoint that precedes the key; empty: there are none."""
     old = {name: state.get(name) for name in _READINGS}
     return {n: r for n, r in old.items() if isinstance(r, dict) and "account" in r and "version" in r}  # type: ignore[return-value] # as above
 
 
 def read(state: Any) -> RheostatState:
-    """What a result, a state or a snapshot's values say of spend and thinking.
+    """Read spend and thinking from a result, a state or a snapshot's values.
 
     Args:
-        state: A mapping (the result of `invoke`, `get_state(config).values`), or an object with such attributes; from
-            before there was one key, too.
+        state: A mapping (the result of `invoke`, `get_state(config).values`), or an object with such attributes.
+            Checkpoints that precede the key `rheostat` are read too.
 
     Returns:
-        `spend`, `run` and `thinking`; each is empty where nothing is known yet.
+        `spend`, `run` and `thinking`; each is empty if nothing is known yet.
     """
     values: Mapping[str, Any] = state if isinstance(state, Mapping) else vars(state)
     found = values.get(KEY) or {**legacy(values), "thinking": values.get("thinking")}

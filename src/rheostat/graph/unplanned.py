@@ -1,8 +1,7 @@
-"""What runs beside an agent's own steps (a summary, a router, another middleware's hook) is paid for by the agent whose
-invocation it belongs to.
+"""Charge unplanned calls (a summary, a router, another middleware's hook) to the agent in whose invocation they run.
 
-A context variable set in one node isn't seen in the others, so an agent is looked up by what LangGraph makes anew for
-each invocation and hands to its subgraphs.
+A context variable set in one node isn't seen in the others, so the agent is looked up by the control object that
+LangGraph makes for each invocation and passes to its subgraphs.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ __all__ = ["around", "beside", "unwatch", "watch"]
 _REMEMBERED = 10_000
 _lock = threading.Lock()
 _watched: OrderedDict[str, tuple[Any, Payer, Any]] = OrderedDict()
-"""By the agent's account: (LangGraph's control object of the invocation, the agent, what runs it). A run that was left
-(interrupted, cut, out of steps) covers nothing in the thread's next invocation."""
+"""By the agent's account: (LangGraph's control object of the invocation, the agent, its runner). A run that was left
+(interrupted, cut, out of steps) pays for nothing in the thread's next invocation."""
 
 
 def watch(agent: Payer, runner: Any) -> None:
-    """Cover what happens in this invocation from now on."""
+    """Let this agent pay for unplanned calls in this invocation from now on."""
     with _lock:
         _watched[agent.account] = invocation(), agent, runner
         _watched.move_to_end(agent.account)
@@ -33,26 +32,30 @@ def watch(agent: Payer, runner: Any) -> None:
 
 
 def unwatch(account: str) -> None:
-    """The agent has ended: what happens beside it now is another's."""
+    """Stop charging unplanned calls to an agent that has ended."""
     with _lock:
         _watched.pop(account, None)
 
 
 def around(runner: Any) -> Payer | None:
-    """The agent in whose invocation another one begins; never one that was left by the same runner."""
+    """The agent around a run that begins here; never a run that the same runner has left."""
     payer = PAYER.get()
     return payer if payer is not None else beside(runner)
 
 
 def beside(but: Any = None) -> Payer | None:
-    """The agent that was heard of last in this invocation."""
+    """The agent of this invocation that was watched last.
+
+    Args:
+        but: A runner whose agents don't count.
+    """
     if not _watched:
         return None
     try:
         control, thread = invocation(), thread_account()
     except (RuntimeError, AttributeError, LookupError):  # outside of any graph
         return None
-    with _lock:  # of several agents in one invocation, the one that was heard of last
+    with _lock:  # of several agents in one invocation, the one that was watched last
         here = ((agent, runner) for at, agent, runner in reversed(_watched.values()) if at is control)
         found = (agent for agent, runner in here if _under(agent, thread) and (but is None or runner is not but))
         return next(found, None)

@@ -1,4 +1,4 @@
-"""What a provider is: the chat models that are its own, how they are built and set, and the price list that holds."""
+"""The adapter of a provider: its chat models, how they are built and set, and its price list."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Adapter", "model_of", "tell_replaced"]
 
 
 class Adapter:
-    """One provider. The methods here fit any chat model: it thinks in a request of its own, and has no listed price.
+    """One provider. As it stands it fits any chat model, which thinks in a request of its own and has no listed price.
 
-    Subclass it, or fill a row (`rheostat.providers.Integration`), and `register` the object.
+    To add a provider, subclass it or fill a row (`rheostat.providers.Integration`), and `register` the object.
     """
 
     spec: str = ""
     """The provider's name before the colon, as in `openai:gpt-5.1`; empty: its models aren't found by name."""
     takes_timeout: bool = False
-    """A call takes `timeout` (seconds)."""
+    """Whether a call takes `timeout`, in seconds."""
 
     def claims(self, chat: BaseChatModel) -> bool:
-        """Is it one of this provider's chat models?"""
+        """Whether this is one of the provider's chat models."""
         return True
 
     def build(self, model: str) -> BaseChatModel:
-        """A chat model from its name; the key comes from the provider's environment variable.
+        """Build a chat model from its name; the key comes from the provider's environment variable.
 
         Raises:
             ModelUnknown: there is no such model, or no key.
@@ -40,33 +40,35 @@ class Adapter:
         raise ModelUnknown(f"{self.spec or type(self).__name__} builds no models by name")
 
     def once(self, chat: BaseChatModel) -> BaseChatModel:
-        """A copy that sends a request once (the meter retries) and has no thinking settings of its own."""
+        """A copy that doesn't retry, since the meter does, and has no thinking settings of its own."""
         return chat
 
     def bare(self, chat: BaseChatModel) -> BaseChatModel:
-        """The model object itself; or a copy of the same class, with the same client, without thinking settings that
-        would win over a call's."""
+        """The model itself, or a copy without thinking settings that would override a call's.
+
+        A copy has the same class and the same client.
+        """
         return chat
 
     def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
-        """How its thinking is set and its replies are read.
+        """The dial that sets the model's thinking and reads its replies.
 
         Args:
-            chat: As `once` made it.
-            name: What to call the model.
-            provider: The one whose rules hold, if the user or the address says so.
-            strict: A level that the model doesn't have is an error.
+            chat: The model as `once` returns it.
+            name: The name to call the model by.
+            provider: The provider whose rules apply, if the user or the address names one.
+            strict: Raise an error for a level that the model doesn't have.
             live: Ask the provider what the model can do.
         """
-        # a fake in a test says what it was told to say, request by request: none is made for a thought
+        # a fake answers from a script, request by request: no request of its own for a thought
         return GenericDial(name, levels=DIRECT if "fake" in chat._llm_type else LEVELS)
 
     def price_list(self, chat: BaseChatModel) -> str | None:
-        """The provider in genai-prices whose prices hold; `None`: none does."""
+        """The provider in genai-prices whose list prices apply; `None`: there is none."""
         return None
 
     def price(self, chat: BaseChatModel) -> Price | None:
-        """What the model costs; `None`: unknown."""
+        """The model's list price; `None`: unknown."""
         provider = self.price_list(chat)
         return price_of(provider, model_of(chat)) if provider else None
 

@@ -1,4 +1,4 @@
-"""The providers that are known, and from a chat model or a name to an endpoint."""
+"""The registry of providers, which makes endpoints of chat models and names."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Provider: TypeAlias = Literal["openai", "anthropic"]
 __all__ = ["adapter_of", "endpoint_for", "hosted_endpoint", "register"]
 
 _adapters: list[Adapter] = [LlamaCpp(), Transformers(), *INTEGRATIONS, Anthropic(), OpenAI(), Adapter()]
-"""Asked in turn; the last one claims every chat model."""
+"""The adapters, asked in turn; the last one claims every chat model."""
 
 
 def register(adapter: Adapter) -> None:
-    """Make a provider known: from now on it is asked first.
+    """Add a provider, which is asked first from now on.
 
     Raises:
-        BadInput: it is no adapter.
+        BadInput: the object isn't an adapter.
     """
     if not isinstance(adapter, Adapter):
         raise BadInput(f"register takes an Adapter or an Integration, not {adapter!r}")
@@ -49,20 +49,20 @@ def endpoint_for(
     strict: bool = False,
     live: bool = False,
 ) -> Endpoint:
-    """An endpoint around any chat model: its dial by its class and profile, its price from the list or yours.
+    """Make an endpoint of any chat model: its dial by class and profile, its price yours or the listed one.
 
-    The model is copied, not changed: the copy, which solver and chat model call, doesn't retry by itself (the meter
-    does) and has no thinking settings of its own, since some of them would win over the plan's. Agents call the model
-    as it was given.
+    The model is copied, not changed. The copy doesn't retry, since the meter does, and has no thinking settings of its
+    own, since some would override the plan's. The solver and `ThinkingChatModel` call the copy; agents call the model
+    as given.
 
     Args:
         chat: Any LangChain chat model.
-        name: What to call it in plans, spend and messages; its own name otherwise.
-        price: Yours, instead of the listed one.
-        provider: The provider whose rules and prices hold behind an address that doesn't tell, such as a gateway.
-        strict: A level that the model doesn't have is an error, not the nearest one that it has.
-        live: Ask the provider now what the model can do, where it says so (Anthropic's `/v1/models/{id}`): what it
-            says goes before LangChain's profile and our tables. One request, free of charge.
+        name: The name to use in plans, spend and messages; by default the model's own.
+        price: Your own price, instead of the listed one.
+        provider: The provider whose rules and prices apply behind an address that doesn't show it, such as a gateway.
+        strict: Raise an error for a level that the model doesn't have, instead of taking the nearest one.
+        live: Ask the provider now what the model can do, where it offers that (Anthropic's `/v1/models/{id}`). Its
+            answer overrides LangChain's profile and our tables. One request, free of charge.
 
     Raises:
         ModelUnknown: with `live`, the provider doesn't know the model, or can't be asked.
@@ -71,7 +71,7 @@ def endpoint_for(
         SettingWarning: the model object has thinking settings of its own; the plan replaces them.
     """
     if provider not in (None, *get_args(Provider)):
-        raise BadInput(f"provider is {' or '.join(get_args(Provider))}; not {provider!r}")
+        raise BadInput(f"provider must be {' or '.join(get_args(Provider))}, not {provider!r}")
     adapter, given = adapter_of(chat), chat
     chat = adapter.once(chat)
     model = model_of(chat)
@@ -88,10 +88,10 @@ def endpoint_for(
 
 
 def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
-    """An endpoint from `PROVIDER:MODEL`; the key comes from the provider's environment variable.
+    """Make an endpoint from `PROVIDER:MODEL`; the key comes from the provider's environment variable.
 
     Args:
-        price: Yours, instead of the listed one.
+        price: Your own price, instead of the listed one.
 
     Raises:
         ModelUnknown: no such provider, no model name, or no key.

@@ -1,7 +1,7 @@
-"""The solver's nodes, named as the verbs: estimate, plan, hold, call, settle, verify, decide.
+"""The solver's nodes, named for what they do: estimate, plan, hold, call, settle, verify, decide.
 
-Each is a flow over (solver, state); `as_node` makes a LangGraph node of it that runs sync and async. They hold no
-state of their own: everything that a resumed run needs is in the graph's state and in the ledger.
+Each is a flow over (solver, state); `as_node` makes it a LangGraph node that runs sync and async. Nodes hold no state
+of their own: everything that a resumed run needs is in the graph's state and in the ledger.
 """
 
 from rheostat.solver.call import call, fan_out, hold, settle

@@ -1,4 +1,4 @@
-"""Graphs, ready to compile: each builder returns an uncompiled `StateGraph`."""
+"""`build_solver`: the solver's graph, uncompiled."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ __all__ = ["SolverContext", "build_solver"]
 
 
 class SolverContext(TypedDict, total=False):
-    """What may differ from run to run: `graph.invoke(inputs, context={"effort": "high"})`."""
+    """Settings that may differ between runs: `graph.invoke(inputs, context={"effort": "high"})`."""
 
     effort: str
-    """`auto`, `fast`, `balanced`, `thorough`, or a level."""
+    """`auto`, a preset (`fast`, `balanced`, `thorough`), or a level."""
     account: str
-    """An account above this thread (a user's, a tenant's), open in the ledger: its limits bind as well."""
+    """An account above this thread (a user's, a tenant's), open in the ledger; its limits bind as well."""
 
 
 def build_solver(
@@ -57,7 +57,7 @@ def build_solver(
     last_word: Budget | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
-    """A graph that answers one question with as much thought as it deserves, under a hard budget.
+    """Build a graph that answers one question, with effort set by its difficulty, under a hard budget.
 
     estimate → plan → hold → call → settle → verify → decide → (plan again | end)
 
@@ -65,27 +65,29 @@ def build_solver(
         model: A chat model; or a name: `qwen2.5-coder-0.5b`, a GGUF path, `openai:…`, `anthropic:…`, or the URL of
             an OpenAI-compatible server.
         budget: Hard limits of each run.
-        verifier: Evidence from outside the model; or a function of the answer (see `as_verifier`).
-        form: Of the answer: `number`, `quantity`, `choice`, `date`, `text`, `json`, `code`, or a `Form` of your own. By
-            default the verifier's, or what the question asks for and the reply brings (docs/answers.md).
-        effort: `fast`, `balanced`, `thorough`, or a fixed level (`none` … `max`), which switches adaptation off.
-        escalate_to: Other models, cheapest first: asked when the ones before them didn't do.
-        caps: What the operator allows.
+        verifier: Checks answers from outside the model; or a function of the answer (see `as_verifier`).
+        form: The form of the answer: `number`, `quantity`, `choice`, `date`, `text`, `json`, `code`, or a `Form` of
+            your own. By default the verifier's, or the one that the question asks for and the reply brings
+            (docs/answers.md).
+        effort: A preset (`fast`, `balanced`, `thorough`), or a fixed level (`none` … `max`) that switches adaptation
+            off.
+        escalate_to: Other models, cheapest first; each is asked when those before it fail.
+        caps: The operator's caps.
         policy: The rules and their numbers.
-        probe: Draw cheap answers first and let their agreement speak about the difficulty.
-        ledger: Where the spend is kept; by default in this process's memory.
-        account: The id of an account above every thread (a tenant's, a user's) that is open in this ledger: its limits
-            bind as well. `context={"account": …}` names one for a single run.
+        probe: Draw cheap samples first, and let their agreement adjust the difficulty.
+        ledger: Keeps the spend; by default in this process's memory.
+        account: The id of an account above every thread (a tenant's, a user's), open in this ledger; its limits bind as
+            well. `context={"account": …}` names one for a single run.
         on_limit: At the cap: `answer` ends with the best answer so far and says why; `raise` raises `BudgetExceeded`;
-            `interrupt` asks a human by a LangGraph interrupt, who resumes with `Command(resume="finish")` or with
-            `Command(resume={"budget": {"usd": "0.50"}})`: the new limits of the whole run.
-        on_contention: Where room is only held by requests under way: `wait` for it, or `refuse`.
-        last_word: What is kept back for a final answer until there is one; by default what the smallest call may cost.
+            `interrupt` asks a human by a LangGraph interrupt. Resume it with `Command(resume="finish")`, or with
+            `Command(resume={"budget": {"usd": "0.50"}})`, the new limits of the whole run.
+        on_contention: Where room is only held by requests in flight: `wait` for it, or `refuse`.
+        last_word: The reserve for a final answer, until there is one; by default the worst case of the smallest call.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
-        An uncompiled graph. `.compile(checkpointer=…)` and `invoke({"question": …})`: the result has `answer`,
-        `status`, `stopped`, `confidence` and `spend`.
+        An uncompiled graph: `.compile(checkpointer=…)` it and `invoke({"question": …})`. The result has `answer`,
+        `status`, `stopped`, `confidence` and `rheostat` (the readings).
 
     Raises:
         BudgetInvalid, NoPrice, ModelUnknown, VerifierInvalid, BadInput: before anything is spent.

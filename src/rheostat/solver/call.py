@@ -1,4 +1,4 @@
-"""`hold`, `call`, `settle`: one branch a sample, held before and settled after."""
+"""`hold`, `call`, `settle`: one branch per sample, held before and settled after."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from rheostat.task import ThinkingPlan
 __all__ = ["call", "fan_out", "hold", "settle"]
 
 _SHARED = ("question", "difficulty", "plan", "model", "round", KEY, "budget")
-"""What a branch needs of the state."""
+"""The channels that a branch needs."""
 
 
 def hold(solver: Solver, state: SolverState) -> Flow[Update]:
-    """Hold the worst case of the whole round before anything leaves; write it into state first."""
+    """Hold the worst case of the whole round, and write the holds into state before anything leaves."""
     account = yield from solver.open(state)
     note = {"model": state["plan"]["model"], "node": "call"}
     amounts = [Spend.from_dict(amount) for call in state["calls"] for amount in call["amounts"]]
@@ -42,13 +42,13 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
 
 
 def fan_out(state: SolverState) -> list[Send] | str:
-    """One branch a sample; `decide` if nothing could be held."""
+    """Send one branch per sample; go to `decide` if nothing could be held."""
     shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]  # the names of channels, from a tuple
     return [Send("call", {**shared, "call": call}) for call in state["calls"]] or "decide"
 
 
 def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
-    """Draw one sample under its reservations. A failure is a value here: it must not cancel its siblings."""
+    """Draw one sample under its reservations. A failure is returned, not raised: it must not cancel its siblings."""
     account = yield from solver.open(branch)  # type: ignore[arg-type]  # a part of the state
     endpoint, call = solver.endpoint(branch), branch["call"]  # type: ignore[arg-type]  # as above
     plan = ThinkingPlan.from_dict(branch["plan"])
@@ -76,7 +76,7 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
 
 
 def settle(solver: Solver, state: SolverState) -> Flow[Update]:
-    """All branches are in: publish what the round really cost."""
+    """Publish the readings once all branches are in."""
     account = yield from solver.open(state)
     readings = yield from solver.readings(account)
     emit("spend", **readings)

@@ -29,7 +29,7 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
     question = check_question(state.get("question"))
     before = read(state)["spend"]
     thread, account = yield from solver.start(before)
-    own = not before or before["account"] == thread  # else a state that was copied from another thread
+    own = not before or before["account"] == thread  # else the state was copied from another thread
     difficulty = heuristic(question)
     samples: list[dict[str, Any]] = []
     if solver.probe is not None and Expected.of(question, difficulty.kind, solver.verifier, solver.form).votable:
@@ -59,7 +59,7 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
 def _probe(
     solver: Solver, account: str, question: str, difficulty: Difficulty, probe: Agreement
 ) -> Flow[list[dict[str, Any]]]:
-    """A few answers without thought; they are votes like all others. Too little room: no probe."""
+    """Draw a few samples at the lowest effort, which vote like all others; none if the room is too small."""
     endpoint = solver.models[0]
     expected = Expected.of(question, difficulty.kind, solver.verifier, solver.form)
     lowest = endpoint.dial.facts.nearest(Effort.none)
@@ -72,7 +72,7 @@ def _probe(
     asking = Asking(solver, endpoint, expected, before=0)
     yield from asking.measure(plan)
     room = yield from solver.meter.room(account)
-    needed = asking.bound(plan) + sum(asking.per_sample(plan), Spend())  # one more: the last word
+    needed = asking.bound(plan) + sum(asking.per_sample(plan), Spend())  # and the last word
     if not room.fits(needed):
         return []
     drawn = []

@@ -1,4 +1,4 @@
-"""`verify` and `decide`: evidence on the answers, and what to do next."""
+"""`verify` and `decide`: judge the answers, and choose the next action."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BROKEN = "the verifier failed"
 
 
 def verify(solver: Solver, state: SolverState) -> Flow[Update]:
-    """Evidence on the new answers: the verifier's verdicts, and which answers are equal."""
+    """Judge the new answers by the verifier, and find which of them are equal."""
     expected = solver.expected(state)
     keys = [drawn["key"] for drawn in state["samples"] if drawn["key"] is not None]
     new = []
@@ -51,7 +51,7 @@ def _judge(solver: Solver, answer: str) -> Flow[Verdict]:
 
 
 def decide(solver: Solver, state: SolverState) -> Flow[Update]:
-    """Accept, correct, sample, escalate or stop; the best answer so far is in state either way."""
+    """Accept, correct, sample, escalate or stop. The best answer so far is written to state in any case."""
     yield from solver.open(state)
     samples = state["samples"]
     answers = [s for s in samples if s["answer"] is not None]
@@ -90,7 +90,7 @@ def _decision(
     if not latest:
         refused = "budget: others took the room between plan and hold"
     if refused and not any(s["answer"] is not None for s in latest) and state["round"] < solver.caps.max_rounds:
-        return Decision(action="sample", why=refused).to_dict()  # the next plan finds what still fits, if anything does
+        return Decision(action="sample", why=refused).to_dict()  # the next plan finds out what still fits
     verdicts = [s["verdict"]["passed"] for s in answers]
     progress = Progress(
         rounds=state["round"],

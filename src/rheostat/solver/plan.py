@@ -1,4 +1,4 @@
-"""`plan`: difficulty, effort asked for, caps and room → how the next round thinks."""
+"""`plan`: make the next round's plan from the difficulty, the effort asked for, the caps and the room."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ __all__ = ["plan"]
 
 
 _TRIES = 5
-"""Others may give room back, or take it, between a look at the room and the ledger's refusal: then look again."""
+"""A round is planned again if others take or give back room between its plan and the ledger's refusal."""
 
 
 def plan(solver: Solver, state: SolverState) -> Flow[Update]:
-    """Difficulty, effort asked for, caps and room → how the next round thinks."""
+    """Plan the next round from the difficulty, the effort asked for, the caps and the room."""
     for _ in range(_TRIES - 1):
         update = yield from _plan(solver, state)
         if update is not None:
@@ -39,7 +39,7 @@ def plan(solver: Solver, state: SolverState) -> Flow[Update]:
 
 
 def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
-    """One try; `None`: there was too little room, and now there is more."""
+    """Try once; `None`: there was too little room, but now there is more."""
     account = yield from solver.open(state)
     difficulty = Difficulty.from_dict(state["difficulty"])
     decision = state["decision"]
@@ -65,11 +65,11 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     answered = any(s["answer"] is not None for s in state["samples"])
     yield from asking.measure(wanted)
     plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
-    if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose: here it matters
+    if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose, and here it matters
         yield from asking.measure(wanted, exact=True)
         plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
     if plan is None:
-        least = _least(wanted, facts)  # the last word; with an answer there is none, and a sample is the least
+        least = _least(wanted, facts)  # the last word; with an answer, one sample instead
         needed = asking.bound(replace(least, purpose=wanted.purpose) if answered else least)
         enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
         return (yield from _no_room(solver, state, account, needed, enough, wanted))
@@ -107,7 +107,10 @@ def _fitting(
     *,
     answered: bool,
 ) -> ThinkingPlan | None:
-    """As much of the plan as fits; until there is an answer, the last word is kept back, and used when all is gone."""
+    """The plan made to fit the room.
+
+    Until there is an answer, the last word is reserved; if nothing else fits, it becomes the plan.
+    """
     reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(asking.bound(_least(wanted, facts)))
     plan = solver.policy.fit(wanted, room if answered else reserved, facts, asking.bound, clamps)
     if plan is None and not answered:
@@ -142,7 +145,7 @@ def _wanted(
         reasons=(decision["why"],),
     )
     effort = before.effort
-    if decision["to"] == "thought" and facts.clamped and not before.widened:  # first the same level with more room
+    if decision["to"] == "thought" and facts.clamped and not before.widened:  # first widen the length cap
         return solver.policy.set_effort(replace(plan, widened=True), effort, solver.caps, facts)
     if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(asked, Effort):
         effort = facts.above(before.effort, solver.caps.max_effort) or before.effort
@@ -150,7 +153,7 @@ def _wanted(
 
 
 def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
-    """What the room took from the plan."""
+    """How far the plan was wound down to fit the room."""
     if plan.purpose == "last word":
         return "last word"
     if plan.samples < wanted.samples:
@@ -161,10 +164,10 @@ def _stage(wanted: ThinkingPlan, plan: ThinkingPlan) -> WindDown:
 def _no_room(
     solver: Solver, state: SolverState, account: str, needed: Spend, enough: Spend, wanted: ThinkingPlan
 ) -> Flow[Update | None]:
-    """Not even the last word fits: end, raise, or ask for more.
+    """End, raise, or ask for more, when not even the last word fits; `None`: it fits now.
 
-    A run whose own budget can't hold the smallest call was asked for in vain: that is an error. Where an account above
-    it is used up, the refusal is a value: raised inside a fan-out it would cancel the branches beside it.
+    A budget of the run's own that can't hold the smallest call is an error. If an account above is used up, the refusal
+    is returned: raised inside a fan-out, it would cancel the branches beside it.
     """
     refused = yield from _refusal(solver, account, needed, enough, wanted)
     if refused is None:
@@ -185,7 +188,7 @@ def _no_room(
 
 
 def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
-    """Stop here: the best answer so far is in state."""
+    """Stop here; the best answer so far is in state."""
     account = read(state)["run"]["account"]
     readings = yield from solver.readings(account)
     room = yield from solver.meter.room(account)
@@ -203,7 +206,7 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
 def _refusal(
     solver: Solver, account: str, needed: Spend, enough: Spend, wanted: ThinkingPlan
 ) -> Flow[BudgetExceeded | None]:
-    """What the ledger says about one more call: it knows which account and which limit binds. `None`: it fits now."""
+    """The ledger's refusal of one more call, which names the account and the limit; `None`: it fits now."""
     try:
         held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
     except BudgetExceeded as error:
@@ -221,7 +224,7 @@ def _refusal(
 
 
 def _ask(question: dict[str, Any]) -> Budget | None:
-    """Ask a human until there is an answer: one that can't be used is asked about again, not lost in an error."""
+    """Ask a human, and ask again if the answer can't be used, instead of failing."""
     while True:
         try:
             return _more(interrupt(question))
@@ -230,10 +233,10 @@ def _ask(question: dict[str, Any]) -> Budget | None:
 
 
 def _more(said: Any) -> Budget | None:
-    """What the human answered: other limits for the run, or `None` for "finish".
+    """Read the human's answer: new limits for the run, or `None` for "finish".
 
     Raises:
-        BadInput: neither.
+        BadInput: it is neither.
     """
     if said == "finish":
         return None

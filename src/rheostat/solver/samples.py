@@ -1,4 +1,4 @@
-"""The samples of a round: how each is asked for, and what it can cost at the most."""
+"""The samples of a round: how each is asked for, and its worst case."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _SAMPLING_TEMPERATURE = 0.7
 
 @dataclass(slots=True)
 class Asking:
-    """How the samples of one round are asked for: each takes the next way."""
+    """Prepares the samples of one round; each takes the next way of asking."""
 
     solver: Solver
     endpoint: Endpoint
     expected: Expected
     before: int
-    """Samples that were drawn before this round."""
+    """The number of samples drawn before this round."""
     refused: list[tuple[str, str]] = field(default_factory=list)
-    """(answer, reason): evidence to correct on."""
+    """(answer, reason) of refused answers: the evidence to correct on."""
     _messages: dict[WayName, Messages] = field(default_factory=dict)
     _inputs: dict[WayName, int] = field(default_factory=dict)
     _known: dict[tuple[Effort, int, int, int, str], Spend] = field(default_factory=dict)
 
     def ways(self, plan: ThinkingPlan) -> tuple[Way, ...]:
-        """In the order of the samples."""
+        """The ways of asking, in the order of the samples."""
         facts, expected = self.endpoint.dial.facts, self.expected
         return ways_for(
             expected.kind,
@@ -49,12 +49,12 @@ class Asking:
         )
 
     def way(self, plan: ThinkingPlan, number: int = 0) -> Way:
-        """Of the round's sample with this number."""
+        """The way of the round's sample with this number."""
         ways = self.ways(plan)
         return ways[(self.before + number) % len(ways)]
 
     def temperature(self, plan: ThinkingPlan, number: int = 0) -> float | None:
-        """The first reply of each way is the model's likeliest; repetitions vary, or their votes would say nothing."""
+        """The temperature: 0 for the first sample of each way, higher for repetitions, which must differ to vote."""
         if not self.endpoint.dial.facts.takes_temperature:
             return None
         return 0.0 if self.before + number < len(self.ways(plan)) else _SAMPLING_TEMPERATURE
@@ -64,7 +64,7 @@ class Asking:
         return shaped(plan, self.way(plan, number), self.expected.asked)
 
     def messages(self, way: Way) -> Messages:
-        """What is sent."""
+        """The messages that are sent."""
         if way.name not in self._messages:
             self._messages[way.name] = ask(
                 self.expected.question,
@@ -78,7 +78,7 @@ class Asking:
         return self._messages[way.name]
 
     def measure(self, *plans: ThinkingPlan, exact: bool = False) -> Flow[None]:
-        """Bound the input of every way that these plans may take, with and without thought."""
+        """Bound the input of every way that these plans may take, with and without thinking."""
         if exact:
             self._inputs.clear()
             self._known.clear()
@@ -98,7 +98,7 @@ class Asking:
         return (yield from self.solver.meter.input_bound(self.endpoint, messages, settings, exact=exact))
 
     def per_sample(self, plan: ThinkingPlan, number: int = 0) -> list[Spend]:
-        """The most that each request of one sample can cost."""
+        """The worst case of each request of one sample."""
         way, made = self.way(plan, number), self.shaped(plan, number)
         return bounds(
             self.solver.meter,
@@ -110,7 +110,7 @@ class Asking:
         )
 
     def bound(self, plan: ThinkingPlan) -> Spend:
-        """All samples."""
+        """The worst case of all samples together."""
         key = (plan.effort, plan.thinking_tokens, plan.answer_tokens, plan.samples, plan.purpose)
         if key not in self._known:
             amounts = [each for number in range(plan.samples) for each in self.per_sample(plan, number)]
@@ -118,7 +118,7 @@ class Asking:
         return self._known[key]
 
     def call(self, plan: ThinkingPlan, number: int, id_: str) -> dict[str, Any]:
-        """One sample of the round, prepared: plain data for state."""
+        """One prepared sample of the round, as plain data for state."""
         way = self.way(plan, number)
         return {
             "id": id_,

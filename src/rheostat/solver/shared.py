@@ -1,4 +1,4 @@
-"""What the nodes share, and how a flow becomes a node."""
+"""The settings that the solver's nodes share, and the wrapper that makes a flow a node."""
 
 from __future__ import annotations
 
@@ -31,63 +31,63 @@ __all__ = ["OnLimit", "Solver", "Update", "as_node"]
 
 Update = dict[str, Any]
 OnLimit: TypeAlias = Literal["answer", "raise", "interrupt"]
-"""At the cap: end with the best answer so far; raise `BudgetExceeded`; ask a human by a LangGraph interrupt."""
+"""At the cap: end with the best answer so far, raise `BudgetExceeded`, or ask a human by a LangGraph interrupt."""
 
 
 def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runnable[Any, Any]:
-    """A LangGraph node from a flow."""
+    """Make a LangGraph node from a flow."""
     return FlowNode(flow.__name__, functools.partial(flow, solver))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Solver(RunSettings):
-    """What the nodes share: the settings of a run, and how its answers are judged."""
+    """The settings of a solver's runs, and how their answers are judged."""
 
     verifier: Verifier | None = None
     form: AnswerForm | Form | None = None
-    """Of the answer, where the caller says so."""
+    """The form of the answer, if the caller gives one."""
     probe: Agreement | None = None
     on_limit: OnLimit = "answer"
     last_word: Budget | None = None
-    """What is kept back for the final answer, if the operator says so; else what the smallest call may cost."""
+    """The reserve for the final answer; `None`: the worst case of the smallest call."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.on_limit not in get_args(OnLimit):
-            raise BadInput(f"on_limit is one of {', '.join(get_args(OnLimit))}; not {self.on_limit!r}")
+            raise BadInput(f"on_limit must be one of {', '.join(get_args(OnLimit))}; not {self.on_limit!r}")
 
     def caller(self) -> Payer | None:
-        """The agent in whose tool this solver runs, if both keep the same books."""
+        """The agent around this solver, if the solver runs in its tool and both use the same ledger."""
         payer = PAYER.get()
         return payer if payer is not None and payer.ledger is self.meter.ledger else None
 
     def start(self, before: Reading) -> Flow[tuple[str, str]]:
-        """Open the accounts of the thread and of this run; both names."""
+        """Open the accounts of the thread and of this run, and return both names."""
         context = get_runtime().context
         named = context.get("account") if isinstance(context, dict) else None
         return (yield from start_run(self, self.meter, before, named=named, caller=self.caller()))
 
     def open(self, state: SolverState) -> Flow[str]:
-        """The run's account, known to the ledger again even after a restart."""
+        """Open the run's account again, even after a restart, and return its name."""
         budget = Budget.from_dict(state["budget"])
         return (yield from open_run(self.meter, budget, read(state), caller=self.caller()))
 
     def readings(self, account: str) -> Flow[Update]:
-        """The thread's and the run's reading, for state."""
+        """The readings of the thread and of the run, for state."""
         return (yield from readings_of(self.meter, account))
 
     def asked(self) -> AskedEffort:
-        """The effort asked for of this run: its context's, else the builder's."""
+        """The effort asked for in this run: its context's, else the builder's."""
         context: Any = get_runtime().context
         if isinstance(context, dict) and not context.keys() <= {"effort", "account"}:
             raise BadInput(
-                f"the context has effort and account; not {', '.join(context.keys() - {'effort', 'account'})}"
+                f"the context takes effort and account, not {', '.join(context.keys() - {'effort', 'account'})}"
             )
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_effort(asked) if asked else self.effort
 
     def endpoint(self, state: SolverState) -> Endpoint:
-        """The model that is asked now."""
+        """The model that the current round asks."""
         return self.models[state.get("model", 0)]
 
     @property
@@ -96,5 +96,5 @@ class Solver(RunSettings):
         return self.verifier.schema if isinstance(self.verifier, JsonSchema) else None
 
     def expected(self, state: SolverState) -> Expected:
-        """What the answer should look like."""
+        """The expected form of the answer."""
         return Expected.of(state["question"], state["difficulty"]["kind"], self.verifier, self.form)

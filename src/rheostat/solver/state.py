@@ -1,4 +1,4 @@
-"""The channels of the solver's state, and their reducers. Everything in it is plain data."""
+"""The channels of the solver's state and their reducers. Everything in the state is plain data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["SolverInput", "SolverOutput", "SolverState", "WindDown", "merge_samp
 
 
 WindDown: TypeAlias = Literal["", "less thought", "fewer samples", "last word", "end"]
-"""How far the run has wound down because of its budget; empty: the plan is what the policy wanted."""
+"""How far the run has wound down because of its budget; empty: the plan is as the policy made it."""
 
 
 def merge_samples(left: list[dict[str, Any]] | None, right: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
@@ -22,44 +22,44 @@ def merge_samples(left: list[dict[str, Any]] | None, right: list[dict[str, Any]]
 
 
 class SolverInput(TypedDict):
-    """What a caller gives."""
+    """The solver's input."""
 
     question: str
 
 
 class SolverOutput(TypedDict, total=False):
-    """What a caller gets."""
+    """The solver's output."""
 
     answer: str | None
-    """The best answer, or None if there is none."""
+    """The best answer; `None`: there is none."""
     status: str
     """`solved` (a verifier passed it), `answered` (nothing could verify it), `unsolved` (refused or no answer)."""
     stopped: str
     """Why the run ended."""
     confidence: float | None
-    """1.0 when verified; the share of the votes; None when nothing can say."""
+    """1.0 if verified, 0.0 if refused, else the share of the votes; `None`: unknown."""
     rheostat: RheostatState
-    """`spend` (the thread's meter reading: all its runs so far) and `run` (this run's): see `rheostat.read`."""
+    """`spend` (the thread's reading, with all its runs so far) and `run` (this run's): see `rheostat.read`."""
 
 
 class SolverState(TypedDict, total=False):
-    """All channels."""
+    """All channels of the solver's graph."""
 
     question: str
     difficulty: dict[str, Any]
-    """As `Difficulty.to_dict`."""
+    """As `Difficulty.to_dict` gives it."""
     plan: dict[str, Any]
-    """As `ThinkingPlan.to_dict`: the plan of the current round."""
+    """The plan of the current round, as `ThinkingPlan.to_dict` gives it."""
     calls: list[dict[str, Any]]
-    """The samples of this round, prepared: messages, bounds, and (after `hold`) reservations."""
+    """The prepared samples of this round: messages, bounds and, after `hold`, reservations."""
     samples: Annotated[list[dict[str, Any]], merge_samples]
     """Every sample of every round, by id."""
     decision: dict[str, str]
-    """As `Decision.to_dict`: what comes next."""
+    """The next action, as `Decision.to_dict` gives it."""
     round: int
-    """Rounds that were planned."""
+    """The number of rounds planned so far."""
     model: int
-    """Which of the models is asked: 0 is the first."""
+    """The index of the model that is asked."""
     answer: str | None
     status: str
     stopped: str
@@ -67,9 +67,9 @@ class SolverState(TypedDict, total=False):
     rheostat: Annotated[RheostatState, merge]
     """`spend` and `run`: see `rheostat.read`."""
     spend: Any
-    """Read in checkpoints from before there was one key; so is `run`."""
+    """Read in checkpoints that precede the key `rheostat`; so is `run`."""
     run: Any
     budget: dict[str, Any]
-    """As `Budget.to_dict`: the limits of this run."""
+    """The limits of this run, as `Budget.to_dict` gives them."""
     wind_down: WindDown
-    """What the shrinking room took from the last plan."""
+    """How far the last plan was wound down."""
