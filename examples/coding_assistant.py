@@ -1,8 +1,8 @@
-"""A coding assistant: it works on a repository until the tests pass, and never spends more than it may.
+"""A coding assistant: it works on a repository until the tests pass, within a hard budget.
 
 Run: python examples/coding_assistant.py
-The model is simulated here (it makes a wrong edit first, reads the failure and mends the line), so that the run is the
-same each time. With a real one: `rheostat code DIR --model anthropic:claude-sonnet-5-5 --budget-usd 1`.
+The model is simulated here: it makes a wrong edit, reads the failure and fixes the line, so every run is the same. With
+a real model: `rheostat code DIR --model anthropic:claude-sonnet-5-5 --budget-usd 1`.
 """
 
 import shutil

@@ -1,8 +1,8 @@
-"""What is sent, step by step: a ten-step tool loop at Anthropic and at OpenAI, under the same middleware.
+"""A ten-step tool loop on Anthropic and on OpenAI under the same middleware; prints what each step sends.
 
 Run: python examples/hosted_loop.py
-The effort changes at boundaries only (here: when the tool fails for the second time in a row), so the prompt cache is
-kept.
+The effort changes only at effort boundaries (here: after the tool failed twice in a row), so the prompt cache is kept
+in between.
 """
 
 from langchain.agents import create_agent

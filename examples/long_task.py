@@ -1,7 +1,8 @@
-"""A long task under a hard cap: it lays out steps, gives each an allowance, asks a human half-way, and reports.
+"""A long task under a hard budget: it lays out steps, gives each an allowance, asks a human on the way, and reports.
 
 Run: python examples/long_task.py
-The model is simulated; the human is played by this script. Real: `rheostat auto "…" --budget-usd 1 --check-in 0.5`.
+The model is simulated, and this script answers for the human. With a real model:
+`rheostat auto "…" --budget-usd 1 --check-in 0.5`.
 """
 
 from langchain_core.tools import tool
@@ -41,7 +42,7 @@ with provider_server(*TURNS) as server:
     config = {"configurable": {"thread_id": "essay"}}
     graph.invoke({"task": "Explain the rheostat in two sentences."}, config)
 
-    # At a fifth of the budget the run waits: the state is in the checkpointer, nothing is in the air.
+    # At a fifth of the budget the run waits: the state is in the checkpointer, nothing is in flight.
     question = graph.get_state(config).interrupts[0].value
     print(f"{question['used']:.0%} used; done: {question['done']}; next: {question['next']}")
 

@@ -1,4 +1,4 @@
-"""Code that passes your own tests, under a budget: ask, test in a sandbox, correct on what failed.
+"""Code that passes your own tests, under a budget: ask, test in a sandbox, correct after a failure.
 
 Run: python examples/verified_code.py
 """

@@ -1,7 +1,7 @@
 """An agent with general tools as a service: `langgraph dev` serves it.
 
 Environment: `RHEOSTAT_MODEL`, `RHEOSTAT_USD`, `RHEOSTAT_TOKENS`, `RHEOSTAT_SECONDS` as in `solver.py`;
-`RHEOSTAT_FILES`: a directory that it may read and change.
+`RHEOSTAT_FILES`: a directory that the agent may read and change.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""A long task as a service: plans steps, gives each an allowance, asks a human at 50 % and 80 % of the budget.
+"""A long task as a service: lays out steps, gives each an allowance, asks a human at 50 % and 80 % of the budget.
 
 Environment: `RHEOSTAT_MODEL`, `RHEOSTAT_USD`, `RHEOSTAT_TOKENS`, `RHEOSTAT_SECONDS` as in `solver.py`;
-`RHEOSTAT_FILES`: a directory that it may read and change.
+`RHEOSTAT_FILES`: a directory that the agent may read and change.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""A coder as a service: works on the repository at `RHEOSTAT_FILES` (default: here) until its tests pass.
+"""A coder as a service: works on the repository at `RHEOSTAT_FILES` (default: `.`) until its tests pass.
 
 Environment: `RHEOSTAT_MODEL`, `RHEOSTAT_USD`, `RHEOSTAT_TOKENS`, `RHEOSTAT_SECONDS` as in `solver.py`.
 """

@@ -1,4 +1,4 @@
-"""The solver as a service: `langgraph dev` serves it, `langgraph.json` names it.
+"""The solver as a service: `langgraph dev` serves it, `langgraph.json` lists it.
 
 Environment: `RHEOSTAT_MODEL` (default: the embedded model), `RHEOSTAT_USD`, `RHEOSTAT_TOKENS` and
 `RHEOSTAT_SECONDS` (the budget of each run; default 20,000 tokens and 180 seconds).

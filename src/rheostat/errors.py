@@ -3,28 +3,28 @@
 .. code-block:: text
 
     RheostatError
-    ├── BadInput (ValueError)            what you passed can't be used; nothing was spent
+    ├── BadInput (ValueError)            an argument can't be used; nothing was spent
     │   ├── BudgetInvalid                a limit is negative, zero, not a number or missing
-    │   ├── VerifierInvalid              tests that don't parse, a schema that isn't one
+    │   ├── VerifierInvalid              tests that don't parse, an invalid schema
     │   └── ModelUnknown                 no model, file or address of that name
-    ├── MissingExtra (ImportError)       an optional dependency is needed: says which to install
-    ├── SandboxMissing                   this machine has nothing to run a model's code in; says what to do
+    ├── MissingExtra (ImportError)       an optional dependency is missing: says how to install it
+    ├── SandboxMissing                   this machine has no sandbox for a model's code: says what to do
     ├── BudgetExceeded (ModelError)      a hold doesn't fit: the request never left
     │   └── HoldExceeded                 a reply cost more than its hold: posted in full, then raised
-    ├── NoPrice                          a money limit over a model without a price
-    ├── LedgerError                      an account that the ledger doesn't know, a damaged reading or file
-    │   └── LedgerUnavailable            the database of a ledger can't be reached: nothing was sent
-    └── LocalModelError                  the embedded model
+    ├── NoPrice                          a money limit on a model without a price
+    ├── LedgerError                      an account unknown to the ledger, a damaged reading or file
+    │   └── LedgerUnavailable            the ledger's database can't be reached: nothing was sent
+    └── LocalModelError                  a failure of the embedded model
         ├── PullFailed                   no source could deliver the file
-        ├── ModelFileCorrupt             the file is not what its hash says, or not a GGUF
-        └── ServerFailed                 the model server didn't start, or died and didn't come back
+        ├── ModelFileCorrupt             the file doesn't match its hash, or isn't a GGUF file
+        └── ServerFailed                 the model server didn't start, or died and didn't restart
 
 Two warnings: `LimitWarning`, a limit that doesn't bind as expected; `SettingWarning`, a setting of the model
 object that the plan replaces.
 
 `BudgetExceeded` inherits from `langchain_core.exceptions.ModelError` with `is_retryable = False` and from
-`RuntimeError`: this is the shape that neither LangGraph's default `RetryPolicy` nor LangChain's
-`ModelRetryMiddleware` retries or swallows.
+`RuntimeError`: neither LangGraph's default `RetryPolicy` nor LangChain's `ModelRetryMiddleware` retries or swallows
+such an exception.
 """
 
 from __future__ import annotations
@@ -54,19 +54,19 @@ __all__ = [
 
 
 class RheostatError(Exception):
-    """Base of everything below."""
+    """The base of all exceptions of Rheostat."""
 
 
 class BadInput(RheostatError, ValueError):
-    """What was passed can't be used. Raised before anything is spent."""
+    """An argument can't be used. Raised before anything is spent."""
 
 
 class BudgetInvalid(BadInput):
-    """A limit is negative, zero, not a number, without a unit, or there is none."""
+    """A limit is negative, zero, not a number, without a unit, or missing."""
 
 
 class VerifierInvalid(BadInput):
-    """A verifier can't be built: tests that don't parse, a schema that isn't one."""
+    """A verifier can't be built: tests that don't parse, an invalid schema."""
 
 
 class ModelUnknown(BadInput):
@@ -74,18 +74,18 @@ class ModelUnknown(BadInput):
 
 
 class MissingExtra(RheostatError, ImportError):
-    """An optional dependency is needed."""
+    """An optional dependency is missing."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional dependency: pip install 'rheostat[{extra}]'")
 
 
 class SandboxMissing(RheostatError):
-    """Code that a model wrote can't be kept apart on this machine, so it isn't run."""
+    """This machine has no sandbox for code that a model wrote, so the code isn't run."""
 
 
 class BudgetExceeded(ModelError, RheostatError, RuntimeError):
-    """A hold doesn't fit into what is left. The request never left; nothing was charged for it."""
+    """A hold doesn't fit into the room that is left. The request never left; nothing was charged for it."""
 
     is_retryable = False
 
@@ -108,16 +108,16 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         hint: str = "",
     ) -> None:
         self.account, self.child = account, child
-        """The account whose limit it was; the one beneath it that asked, if that is another."""
+        """The account whose limit was reached; the account beneath it that asked, if it is another."""
         self.limit, self.asked, self.left, self.cap = limit, asked, left, cap
-        """Name of the limit with its unit; the amount that was asked, left, and the whole limit."""
+        """The name of the limit with its unit; the amount asked; the amount left; the whole limit."""
         self.settled, self.held, self.unknown = settled, held, unknown
-        """Where the rest of it went, in the same unit."""
+        """Where the rest went, in the same unit."""
         self.coming, self.standing, self.queued = coming, standing, queued
-        """Of what is held, the part that requests hold until their replies are in, and the part that is kept back for
-        last words; or others wait before this one."""
+        """Of the held amount: the part that requests hold until their replies are in, and the part kept back for last
+        words. `queued`: others wait before this one."""
         self.hint = hint
-        """What to do next."""
+        """What the user can do next."""
         who = who or f"account {account!r}" + (f" (above {child!r})" if child else "")
         if limit == "seconds":
             text = f"{who}: seconds: the deadline of {cap:g} s has passed"
@@ -130,29 +130,29 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
 
     @property
     def waits(self) -> bool:
-        """The room is only held by requests that are under way: when their replies are in, it may be enough."""
+        """The room is only held by requests in flight: when their replies are in, it may be enough."""
         return self.queued or (self.limit != "seconds" and self.asked <= self.left + self.coming)
 
     @property
     def waits_for_runs(self) -> bool:
-        """The same, when those runs have ended that keep something back for their last words."""
+        """The same, once the runs that keep something back for their last words have ended."""
         return self.waits or (self.limit != "seconds" and self.asked <= self.left + self.coming + self.standing)
 
     @property
     def plainly(self) -> str:
-        """For the person who talks to the agent: without accounts and nano-dollars."""
+        """For the user of an agent: without accounts and nano-dollars."""
         if self.limit == "seconds":
-            return f"its {self.cap:g} seconds are over"
+            return f"its {self.cap:g} seconds are used up"
         if self.limit == "usd_nanos":
             asked, left, cap = (
                 f"${amount / 1e9:.6f}".rstrip("0").rstrip(".") for amount in (self.asked, self.left, self.cap)
             )
         else:
             asked, left, cap = f"{self.asked:,} {self.limit}", f"{self.left:,}", f"{self.cap:,}"
-        return f"the next call may need {asked}; left are {left} of {cap}"
+        return f"the next call may need {asked}, and {left} of {cap} is left"
 
     def because(self, hint: str, *, who: str = "") -> BudgetExceeded:
-        """The same with a hint, and the account called by another name."""
+        """The same error with a hint and, if given, another name for the account."""
         names = (
             "account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "coming", "standing", "queued",
             "child",
@@ -161,24 +161,24 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
 
 
 class HoldExceeded(BudgetExceeded):
-    """A provider reported more than the most that the call could cost. The overrun is posted in full."""
+    """A provider reported a cost above the hold of the call. The overrun is posted in full."""
 
 
 class NoPrice(BadInput):
-    """A money limit can't bind a model whose price is unknown."""
+    """A money limit can't bind a model without a known price."""
 
 
 class LedgerError(RheostatError):
-    """An account that the ledger doesn't know, a damaged reading, a file that is no ledger."""
+    """An account unknown to the ledger, a damaged reading, or a file that isn't a ledger."""
 
 
 class LedgerUnavailable(LedgerError):
-    """The database of a ledger can't be reached. Fail closed: without a hold nothing is sent."""
+    """The ledger's database can't be reached. It fails closed: without a hold nothing is sent."""
 
 
 class LimitWarning(UserWarning):
-    """A limit that doesn't bind as expected: an account above has a tighter one, or an account that is open
-    already keeps the limits that it has.
+    """A limit that doesn't bind as expected: an account above has a tighter one, or an open account keeps the limits
+    that it has.
     """
 
 
@@ -187,7 +187,7 @@ class SettingWarning(UserWarning):
 
 
 class LocalModelError(RheostatError):
-    """Something about the embedded model."""
+    """A failure of the embedded model."""
 
 
 class PullFailed(LocalModelError):
@@ -195,8 +195,8 @@ class PullFailed(LocalModelError):
 
 
 class ModelFileCorrupt(LocalModelError):
-    """The file is not what its hash says, or no GGUF at all."""
+    """The file doesn't match its hash, or isn't a GGUF file."""
 
 
 class ServerFailed(LocalModelError):
-    """The model server didn't start, or died and didn't come back."""
+    """The model server didn't start, or died and didn't restart."""

@@ -55,7 +55,7 @@ def test_show(file: Path) -> None:
     days = list(csv.DictReader(io.StringIO(rheostat("show", str(file), "--by", "day", "--csv"))))
     assert [day["name"] for day in days] == ["2026-05-28"]
     assert "$0.005" in rheostat("show", str(file))
-    with pytest.raises(BadInput, match="--by colour: there is account, model"):
+    with pytest.raises(BadInput, match="--by colour: choose account, model"):
         rheostat("show", str(file), "--by", "colour")
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 EXAMPLES = {
-    "agent_in_an_app.py": "Order 1042 left our house today",
+    "agent_in_an_app.py": "Order 1042 left our warehouse today",
     "coding_assistant.py": "The tests pass: 2 steps",
     "long_task.py": "done · Done: two sentences",
     "hosted_loop.py": "| 7 | failure |",

@@ -1,4 +1,4 @@
-"""The command line: `rheostat solve | models | bench`."""
+"""The command line, `rheostat`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point. Errors of ours are one clear message, never a traceback."""
+    """Entry point. A Rheostat error is one clear message, never a traceback."""
     try:
         from rheostat.cli.app import run
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""A running agent, live: steps, difficulty, effort, tokens, money and time."""
+"""The live view of a running agent: steps, difficulty, effort, tokens, money and time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROWS = 14
 
 
 class AgentView:
-    """Feed it events; render it as often as you like."""
+    """Takes events; renders at any time."""
 
     def __init__(self, task: str, model: str, budget: Budget) -> None:
         self._task, self._model, self._budget = task, model, budget
@@ -30,7 +30,7 @@ class AgentView:
         self._reading: Reading = {}
         self._started = time.monotonic()
         self._steps = 0
-        self.doing = "looking"
+        self.doing = "starting"
 
     def feed(self, event: dict[str, Any]) -> None:
         """Take one event of the graph's custom stream."""
@@ -70,7 +70,7 @@ class AgentView:
         head.add_row("[dim]model[/]", f"{escape(self._model)}  [dim]budget[/] {self._budget}")
         parts: list[RenderableType] = [head]
         if self._rows:
-            table = Table("step", "difficulty", "effort", "thought", "output", "what happened", box=None)
+            table = Table("step", "difficulty", "effort", "thinking", "output", "result", box=None)
             for row in self._rows[-_ROWS:]:
                 table.add_row(*row)
             parts.append(table)

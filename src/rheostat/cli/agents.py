@@ -1,4 +1,4 @@
-"""`rheostat agent`, `rheostat code`, `rheostat auto`: agents under a hard budget, watched live."""
+"""`rheostat agent`, `rheostat code`, `rheostat auto`: agents under a hard budget, with a live view."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from rheostat_tools import Workspace, calculator, python_tool
 
 __all__ = ["agent", "auto", "code"]
 
-Model = Annotated[str, typer.Option(help="A local name, a GGUF file, PROVIDER:MODEL, or the URL of a server.")]
-Usd = Annotated[str | None, typer.Option("--budget-usd", help="Most US dollars, such as 0.50.")]
-Tokens = Annotated[int | None, typer.Option("--budget-tokens", help="Most tokens, input and output together.")]
-Seconds = Annotated[float | None, typer.Option(help="Most seconds.")]
-Effort = Annotated[str, typer.Option(help="auto, fast, balanced, thorough; or a fixed level: none … max.")]
+Model = Annotated[str, typer.Option(help="A local model, a GGUF file, PROVIDER:MODEL, or the URL of a server.")]
+Usd = Annotated[str | None, typer.Option("--budget-usd", help="Limit in US dollars, such as 0.50.")]
+Tokens = Annotated[int | None, typer.Option("--budget-tokens", help="Limit in tokens, input and output together.")]
+Seconds = Annotated[float | None, typer.Option(help="Limit in seconds.")]
+Effort = Annotated[str, typer.Option(help="A preset (auto, fast, balanced, thorough) or a fixed level (none … max).")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
-Files = Annotated[Path | None, typer.Option(help="A directory that it may read and change.")]
+Files = Annotated[Path | None, typer.Option(help="A directory that the agent may read and change.")]
 
 _DEFAULT_TOKENS, _DEFAULT_SECONDS = 60_000, 300.0
 
@@ -52,7 +52,7 @@ def _budget(at: Endpoint, usd: str | None, tokens: int | None, seconds: float | 
 
 def _general_tools(files: Path | None) -> list[Any]:
     if files is not None and not files.is_dir():
-        raise BadInput(f"no directory at {files}: --files names one that the agent may read and change")
+        raise BadInput(f"no directory at {files}: --files names a directory that the agent may read and change")
     return [calculator(), python_tool(), *(Workspace(files).tools() if files else [])]
 
 
@@ -71,15 +71,15 @@ def agent(
     effort: Effort = "auto",
     as_json: Json = False,
 ) -> None:
-    """An agent with a calculator, a sandboxed Python and, if you name one, a directory.
+    """Run an agent with a calculator, a sandboxed Python and, if you name one, a directory.
 
-    Without a limit of yours that binds (dollars don't bind a free model), 60,000 tokens and 300 seconds hold.
+    If you set no limit that binds (dollars don't bind a free model), the run gets 60,000 tokens and 300 seconds.
 
     Examples:
 
         rheostat agent "What is 17 % of 2,340, in whole cents?"
 
-        rheostat agent "Sum up notes.txt" --files . --model anthropic:claude-sonnet-5-5 --budget-usd 0.10
+        rheostat agent "Summarise notes.txt" --files . --model anthropic:claude-sonnet-5-5 --budget-usd 0.10
     """
     asked, at = parse_effort(effort), _ready(model, quiet=as_json)
     budget = _budget(at, budget_usd, budget_tokens, seconds)
@@ -99,14 +99,14 @@ def agent(
 
 def code(
     root: Annotated[Path, typer.Argument(help="The repository.", metavar="DIR")],
-    task: Annotated[str, typer.Argument(help="What is wrong; without it the failing tests say it.")] = "",
+    task: Annotated[str, typer.Argument(help="The problem; if left out, the failing tests define it.")] = "",
     model: Model = DEFAULT_MODEL,
     test_command: Annotated[
-        str, typer.Option(help="How its tests are run; its own environment: '.venv/bin/python -m pytest -q -x'.")
+        str, typer.Option(help="Runs the tests; in the repository's environment: '.venv/bin/python -m pytest -q -x'.")
     ] = "python -m pytest -q -x",
-    test_seconds: Annotated[float, typer.Option(help="The most that one run of the tests may take.")] = 60.0,
+    test_seconds: Annotated[float, typer.Option(help="Time limit of one test run, in seconds.")] = 60.0,
     sandbox: Annotated[
-        str, typer.Option(help="Where they run: auto, bubblewrap, namespaces; none gives them all your rights.")
+        str, typer.Option(help="Sandbox of the tests: auto, bubblewrap, namespaces; none gives them all your rights.")
     ] = "auto",
     budget_usd: Usd = None,
     budget_tokens: Tokens = None,
@@ -116,7 +116,7 @@ def code(
 ) -> None:
     """Work on a repository until its tests pass. Test files are never changed; the diff is printed.
 
-    Exit code 0: the tests pass, judged from outside of the code's own process; 1: they don't, or nothing proves it.
+    Exit code 0: the tests pass, judged from outside of the code's own process; 1: they don't, or it isn't proven.
     Files are changed in place: start from a clean git tree.
 
     Examples:
@@ -141,7 +141,7 @@ def code(
         test_seconds=test_seconds,
         sandbox=cast("Sandbox", sandbox),
     ).compile()
-    result = _watch(graph, {"task": task}, AgentView(task or f"mend {root}", model, budget), as_json=as_json)
+    result = _watch(graph, {"task": task}, AgentView(task or f"fix {root}", model, budget), as_json=as_json)
     shown = {**{name: result.get(name) for name in ("status", "report", "diff")}, "spend": read(result)["spend"]}
     text = f"{shown['report']}\n\n{shown['diff']}"
     _print(shown, text, ok=shown["status"] == "green", as_json=as_json)
@@ -158,7 +158,7 @@ def auto(
     effort: Effort = "auto",
     as_json: Json = False,
 ) -> None:
-    """A long task in steps, each with an allowance; ends with a report that is paid for in advance.
+    """Work on a long task in steps, each with an allowance; end with a report that is paid for in advance.
 
     Examples:
 
@@ -186,12 +186,12 @@ def auto(
 
 def _task(task: str) -> str:
     if not task.strip():
-        raise BadInput("the task is empty: say what is to be done")
+        raise BadInput("the task is empty: say what to do")
     return task
 
 
 def _watch(graph: Any, inputs: Any, view: AgentView, *, as_json: bool, config: Any = None) -> dict[str, Any]:
-    """Run it with a live view on a terminal; Ctrl-C ends with what there is."""
+    """Run with a live view on a terminal; Ctrl-C ends the run with its last state."""
     console = Console(stderr=True)
     live = Live(view, console=console, refresh_per_second=8) if console.is_terminal and not as_json else None
     result: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""The commands' tree, and how errors end."""
+"""The tree of commands, and the handling of errors."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def _version(asked: bool) -> None:
 @app.callback()
 def root(
     show_version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Adaptive thinking under a hard budget: how hard is it, how much may the model think, what may it cost."""
+    """Adaptive thinking under a hard budget: estimate difficulty, set effort, hold every call, settle its cost."""
 
 
 def run() -> None:
-    """Run a command; exit 2 for bad input and missing things, 3 for a budget that was too small."""
+    """Run a command; exit code 2 for bad input and missing parts, 3 for a budget that is too small."""
     try:
         app()
     except BudgetExceeded as error:
@@ -65,6 +65,6 @@ def run() -> None:
 
 def _say(what: str, error: Exception) -> None:
     message = without_password(str(error))
-    if "--json" in sys.argv:  # whoever reads JSON gets JSON
+    if "--json" in sys.argv:  # a caller that asked for JSON gets JSON
         sys.stdout.write(json.dumps({"error": type(error).__name__, "message": message}) + "\n")
     Console(stderr=True).print(f"[bold red]{what}:[/] {escape(message)}", highlight=False)

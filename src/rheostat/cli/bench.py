@@ -25,23 +25,23 @@ from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.money.pricing import Price
 
-app = typer.Typer(help="Measure: accuracy, tokens and cost of adaptive and fixed thinking.", no_args_is_help=True)
+app = typer.Typer(help="Measure accuracy, tokens and cost of adaptive and fixed thinking.", no_args_is_help=True)
 
 _PRICE = Price(input_per_million=Decimal("0.05"), output_per_million=Decimal("0.20"))
-"""Declared, so that cost per correct answer is in money: about what hosted models of this class cost."""
+"""Declared, to give the cost per correct answer in money: about the price of hosted models of this class."""
 
-Model = Annotated[str, typer.Option(help="A local name, a GGUF file, or another model as in `solve`.")]
-Workers = Annotated[int, typer.Option(help="Problems at the same time.")]
+Model = Annotated[str, typer.Option(help="A local model, a GGUF file, or another model as in `solve`.")]
+Workers = Annotated[int, typer.Option(help="Problems to run at the same time.")]
 
 
 @app.command()
 def demo(
     model: Model = DEFAULT_MODEL,
-    seconds: Annotated[float, typer.Option(help="Start no further problem after this.")] = 235.0,
+    seconds: Annotated[float, typer.Option(help="Start no new problem after this many seconds.")] = 235.0,
     out: Annotated[Path, typer.Option(help="Folder for the plot and the record.")] = Path("demo-out"),
     workers: Workers = 4,
 ) -> None:
-    """20 problems (word problems of five levels, small functions with tests); ends within five minutes."""
+    """Run 20 problems (word problems of five levels, small functions with tests); ends within five minutes."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "demo.jsonl"
     record.unlink(missing_ok=True)
@@ -52,7 +52,7 @@ def demo(
 
 @app.command()
 def live(
-    record: Annotated[Path, typer.Option(help="Outcomes, one a line; what is there isn't run again.")],
+    record: Annotated[Path, typer.Option(help="File of outcomes, one per line; recorded problems aren't run again.")],
     model: Model = DEFAULT_MODEL,
     efforts: Annotated[
         str, typer.Option("--efforts", "--wishes", help="Adaptive settings to run, comma-separated.")
@@ -60,10 +60,10 @@ def live(
     png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
     fixed: Annotated[bool, typer.Option(help="Run the fixed budgets too.")] = True,
     limit: Annotated[int, typer.Option(help="At most this many problems; 0: all.")] = 0,
-    seconds: Annotated[float | None, typer.Option(help="Start no further problem after this.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Start no new problem after this many seconds.")] = None,
     workers: Workers = 4,
 ) -> None:
-    """The first 100 problems of GSM8K's test set and 50 of MBPP: long; resumable at any time."""
+    """Run the first 100 problems of GSM8K's test set and 50 of MBPP; takes long, resumable at any time."""
     adaptive = [Setting(f"adaptive {effort}", effort=effort) for effort in efforts.split(",") if effort]
     settings = [*(fixed_settings() if fixed else []), *adaptive]
     problems = live_problems()[: limit or None]
@@ -76,7 +76,7 @@ def report_(
     record: Annotated[Path, typer.Argument(help="A record of `bench live` or `bench demo`.")],
     png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
 ) -> None:
-    """Tables and paired bootstrap intervals of a record, as Markdown."""
+    """Print tables and paired bootstrap intervals of a record, as Markdown."""
     outcomes = read(record)
     if not outcomes:
         raise BadInput(f"{record} holds no outcome")
@@ -141,16 +141,16 @@ def _measure(
         more = (theirs[0] - ours[0], theirs[1] - ours[1])
         verdict = "equal" if not any(more) else "NOT EQUAL"
         if cut and min(more) >= 0:
-            verdict = f"the rest ({more[0]:,} and {more[1]:,}) is of {cut} cut call(s), charged in full as unknown"
+            verdict = f"the difference ({more[0]:,}, {more[1]:,}) is from {cut} cut call(s), charged in full as unknown"
         console.print(
             f"server's own count in this run: {theirs[0]:,} prompt tokens processed, {theirs[1]:,} generated; "
-            f"our ledger: {ours[0]:,} and {ours[1]:,}: {verdict}"
+            f"ledger: {ours[0]:,} and {ours[1]:,}: {verdict}"
         )
     return everything
 
 
 def _table(made: list[report.Row]) -> Table:
-    table = Table("setting", "n", "accuracy", "tokens", "thought", "calls", "tokens/ok", "$/1000 ok", box=box.SIMPLE)
+    table = Table("setting", "n", "accuracy", "tokens", "thinking", "calls", "tokens/ok", "$/1000 ok", box=box.SIMPLE)
     best = report.frontier(made)
     for row in made:
         table.add_row(
@@ -171,8 +171,8 @@ def _finish(outcomes: list[Outcome], settings: list[Setting], asked: int, png: P
     made = report.rows(outcomes, settings)
     console.print(_table(made))
     for line in (
-        "n: problems; tokens: generated a problem, thought included; ok: correct answer",
-        f"price declared to compare: ${_PRICE.input_per_million} in, ${_PRICE.output_per_million} out, a million",
+        "n: problems; tokens: generated per problem, thinking included; ok: correct answer",
+        f"declared price: ${_PRICE.input_per_million} in, ${_PRICE.output_per_million} out, per million tokens",
         "◆ on the frontier: no other setting is as accurate for fewer tokens",
     ):
         console.print(Text(line, "dim"))
@@ -180,7 +180,7 @@ def _finish(outcomes: list[Outcome], settings: list[Setting], asked: int, png: P
     if len(counts) > 1 or max(counts, default=0) < len({o.problem for o in outcomes}):
         console.print("[yellow]not every problem ran under every setting[/]")
     elif counts and max(counts) < asked:
-        console.print(f"[yellow]time was up after {max(counts)} of {asked} problems (a slow machine): --seconds[/]")
+        console.print(f"[yellow]time ran out after {max(counts)} of {asked} problems (slow machine; see --seconds)[/]")
     console.print(Text(report.plot_text(made)))
     for ours in (s for s in settings if s.adaptive):
         for other in (s for s in settings if not s.adaptive):

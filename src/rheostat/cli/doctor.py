@@ -1,4 +1,4 @@
-"""`rheostat doctor`: what this machine has, and what to do about what it lacks."""
+"""`rheostat doctor`: what this machine has, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _EXTRAS = {
 _KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
 
 _Row: TypeAlias = tuple[str, bool | None, str]
-"""What; whether it is there (None: it is neither good nor bad); what it is, or what to do."""
+"""The part; whether it is there (None: missing, but optional); what it is, or how to get it."""
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
-    """What this machine has: the sandbox for a model's code, optional parts, models, keys. Nothing is sent or started.
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False) -> None:
+    """Show what this machine has: sandbox, optional parts, models, keys. Nothing is sent or started.
 
-    Exit status 1 where code that a model wrote can't be run, because there is no sandbox.
+    Exit code 1 if there is no sandbox for code that a model wrote.
     """
     rows = [_version(), *_sandboxes(), *_parts(), *_models(), *_keys()]
     if as_json:
         typer.echo(json.dumps([{"what": what, "there": there, "note": note} for what, there, note in rows]))
     else:
-        table = Table("what", "there", "note", box=None)
+        table = Table("part", "there", "note", box=None)
         for what, there, note in rows:
             table.add_row(what, {True: "yes", False: "no", None: "-"}[there], escape(note))
         Console().print(table)
@@ -91,5 +91,5 @@ def _models() -> list[_Row]:
 
 
 def _keys() -> list[_Row]:
-    """Only whether there is one."""
+    """Whether a key is set; never the key itself."""
     return [(name, bool(os.environ.get(name)) or None, "set" if os.environ.get(name) else "not set") for name in _KEYS]

@@ -1,4 +1,4 @@
-"""`rheostat explain`: what was decided for a run, a call or a request, and what came of it."""
+"""`rheostat explain`: the plan of a run, a call or a request, and its outcome."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def explain(
         str,
         typer.Argument(
             metavar="RUN|REQUEST",
-            help="A run's account, or the id of a call, request or reservation; a beginning will do.",
+            help="A run's account, or the id of a call, request or reservation; a prefix is enough.",
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
 ) -> None:
-    """What was decided for each call of a run, and why, and what came of it.
+    """Show the plan of each call of a run, its reasons and its outcome.
 
     rheostat explain spend.db thread/42
     rheostat explain spend.db req_011CT
@@ -66,7 +66,7 @@ def _table(step: StepRecord) -> Table:
     ended = step.error or step.stop or "-"
     rows = {
         "run": step.account, "node": step.node, "task": looked, "effort": f"{effort} (by {step.decided_by or '-'})",
-        "thought": f"at most {step.thinking_tokens:,} tokens", "answer": f"at most {step.answer_tokens:,} tokens",
+        "thinking": f"at most {step.thinking_tokens:,} tokens", "answer": f"at most {step.answer_tokens:,} tokens",
         "cap sent": f"{step.most_output_tokens:,} tokens" if step.most_output_tokens is not None else "-",
         "why": "; ".join(step.reasons) or "-",
         "ended": ended + (", starved" if step.starved else "") + (", the last word" if step.last_word else ""),
@@ -76,7 +76,7 @@ def _table(step: StepRecord) -> Table:
         cost = "unknown, or nothing was sent"
         if spend is not None:
             thought = "?" if spend["thinking_tokens"] is None else f"{spend['thinking_tokens']:,}"
-            tokens = f"{spend['input_tokens']:,} in, {spend['output_tokens']:,} out ({thought} thought)"
+            tokens = f"{spend['input_tokens']:,} in, {spend['output_tokens']:,} out ({thought} thinking)"
             cost = f"{tokens}, {usd(spend['usd_nanos'])}"
         rows[f"request {number}"] = (
             f"{request['model']}  {request['request_id'] or request['reservation'][:12]}  {cost}"

@@ -20,7 +20,7 @@ __all__ = ["ensure_model", "pull_with_bar"]
 
 
 def pull_with_bar(model: LocalModel, *, source: str | None = None, quiet: bool = False) -> Path:
-    """Fetch a model, showing how far it is."""
+    """Fetch a model, with a progress bar."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -39,7 +39,7 @@ def pull_with_bar(model: LocalModel, *, source: str | None = None, quiet: bool =
 
 
 def ensure_model(name: str, *, quiet: bool = False) -> None:
-    """If this is a local name and its file isn't here, fetch it."""
+    """Fetch the model if this is a local name and its file is missing."""
     model = CATALOGUE.get(name)
     if model is not None and not model_path(model).exists():
         pull_with_bar(model, quiet=quiet)

@@ -1,4 +1,4 @@
-"""`rheostat ledger`: look into a ledger, and set right what is unknown."""
+"""`rheostat ledger`: inspect a ledger, and settle unknown calls."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from rheostat.money.ledger.journal import reconcile as match
 from rheostat.money.usage import Spend, usd
 
 app = typer.Typer(
-    help="Look into a ledger, and set right what is unknown.\n\n"
+    help="Inspect a ledger, and settle unknown calls.\n\n"
     "LEDGER is the path of an SQLite file or postgresql://USER@HOST/DATABASE.",
     no_args_is_help=True,
 )
 
 Where = Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")]
-Json = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
-Csv = Annotated[bool, typer.Option("--csv", help="For a spreadsheet.")]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 
 
 @contextlib.contextmanager
@@ -45,9 +45,9 @@ def _opened(address: str) -> Iterator[DurableLedger]:
 
 
 def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
-    """Machine-readable output, if that was asked for."""
+    """Machine-readable output, if requested."""
     if as_json and as_csv:
-        raise BadInput("--json or --csv, not both")
+        raise BadInput("give --json or --csv, not both")
     if as_json:
         typer.echo(json.dumps(rows))
     if as_csv:
@@ -58,13 +58,13 @@ def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
 
 
 def _beneath(ledger: DurableLedger, account: str | None) -> list[Line]:
-    """The journal of an account and all beneath it; of all accounts without one."""
+    """The journal of an account and all beneath it; without an account, the whole journal."""
     journal = ledger.journal()
     if account is None:
         return journal
     parents = {each.id: each.parent for each, _ in ledger.accounts()}
     if account not in parents:
-        raise BadInput(f"no account {account!r} in this ledger: rheostat ledger accounts")
+        raise BadInput(f"no account {account!r} in this ledger: `rheostat ledger accounts` lists them")
 
     def within(name: str | None) -> bool:
         while name is not None and name != account:
@@ -81,19 +81,19 @@ def _tokens(spend: Spend) -> str:
 @app.command()
 def show(
     ledger: Where,
-    by: Annotated[str, typer.Option(help="account, model, node, day or status; without: model and day.")] = "",
+    by: Annotated[str, typer.Option(help="Group by account, model, node, day or status; default: model and day.")] = "",
     account: Annotated[str | None, typer.Option(help="This account, and all beneath it, only.")] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """What was spent: totals by account, model, node, day or status.
+    """Show the spend: totals by account, model, node, day or status.
 
     in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
     stay charged in full. Amounts are money / tokens.
     """
     kinds: tuple[By, ...] = ("account", "model", "node", "day", "status")
     if by and by not in kinds:
-        raise BadInput(f"--by {by}: there is {', '.join(kinds)}")
+        raise BadInput(f"--by {by}: choose {', '.join(kinds)}")
     with _opened(ledger) as opened:
         journal = _beneath(opened, account)
     asked = [kind for kind in kinds if kind == by] or ["model", "day"]
@@ -107,7 +107,7 @@ def show(
         return
     console = Console()
     for kind in asked:
-        table = Table(kind, "calls", "tokens", "thought", "settled", "in flight", "unknown")
+        table = Table(kind, "calls", "tokens", "thinking", "settled", "in flight", "unknown")
         found = totals(journal, kind)
         for name, parts in found.items():
             table.add_row(escape(name), *_cells(parts))
@@ -130,18 +130,16 @@ def _cells(parts: dict[str, Spend]) -> list[str]:
 
 @app.command(name="open")
 def open_(
-    ledger: Annotated[
-        str, typer.Argument(metavar="LEDGER", help="An SQLite file (made if it isn't there), or Postgres.")
-    ],
-    account: Annotated[str, typer.Argument(help="Its id, such as team or user-7.")],
-    usd_limit: Annotated[str | None, typer.Option("--usd", help="Most US dollars.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Most tokens, input and output together.")] = None,
-    calls: Annotated[int | None, typer.Option(help="Most calls.")] = None,
-    parent: Annotated[str | None, typer.Option(help="The account above it, whose limits bind as well.")] = None,
-    each: Annotated[str | None, typer.Option(help="day or month: the limits start anew.")] = None,
+    ledger: Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file (created if missing), or Postgres.")],
+    account: Annotated[str, typer.Argument(help="The account's id, such as team or user-7.")],
+    usd_limit: Annotated[str | None, typer.Option("--usd", help="Limit in US dollars.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Limit in tokens, input and output together.")] = None,
+    calls: Annotated[int | None, typer.Option(help="Limit in calls.")] = None,
+    parent: Annotated[str | None, typer.Option(help="The account above it; its limits also bind.")] = None,
+    each: Annotated[str | None, typer.Option(help="day or month: when the limits start anew.")] = None,
     zone: Annotated[str, typer.Option(help="Time zone of the day or month.")] = "UTC",
 ) -> None:
-    """Open an account; or give one that is open other limits."""
+    """Open an account, or give an open account new limits."""
     budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
     window = Window(each, zone) if each is not None else None  # type: ignore[arg-type]  # Window says what it may be
     opened = open_ledger(ledger)
@@ -153,17 +151,17 @@ def open_(
             opened.open(Account(account, budget, parent, window))
     finally:
         opened.close()
-    typer.echo(f"{account}: {budget}" + (" (it was open: new limits)" if account in known else ""))
+    typer.echo(f"{account}: {budget}" + (" (already open: new limits)" if account in known else ""))
 
 
 @app.command()
 def accounts(
     ledger: Where,
-    every: Annotated[bool, typer.Option("--all", help="Also the threads and runs that solvers opened.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Include the threads and runs that solvers opened.")] = False,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Accounts: their limits, who binds them from above, what is spent and what is left.
+    """List accounts: the tree with limits, spend and what is left.
 
     in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
     stay charged in full. Amounts are money / tokens.
@@ -207,7 +205,7 @@ def accounts(
         )
     Console().print(table)
     if made:
-        typer.echo(f"and {len(made)} threads and runs beneath them: --all")
+        typer.echo(f"and {len(made)} threads and runs beneath them: --all shows them")
 
 
 def _sum(reading: Reading, part: str) -> str:
@@ -251,9 +249,9 @@ def usage(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """How many output tokens replies use, by model, effort and purpose.
+    """Show how many output tokens replies use, by model, effort and purpose.
 
-    A step's length cap, and with it its hold, is 1.5 times the 99th percentile, as soon as 200 calls are known.
+    A step's length cap, and with it its hold, is 1.5 times the 99th percentile once 200 calls are counted.
     """
     with _opened(ledger) as opened:
         rows = [
@@ -274,27 +272,27 @@ def unknown(
     expire: Annotated[
         float | None,
         typer.Option(
-            help="First: calls older than this many seconds are not waited for any more. Those "
-            "that were sent become unknown, those that never left are given back."
+            help="First expire calls older than this many seconds: calls that were sent become unknown, "
+            "the others are given back."
         ),
     ] = None,
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """What is charged in full because its cost is unknown, and what is in flight."""
+    """List calls that are in flight, and calls that are charged in full because their cost is unknown."""
     with _opened(ledger) as opened:
         if expire is not None:
             if expire < 0:
-                raise BadInput(f"--expire {expire}: seconds, zero or more")
+                raise BadInput(f"--expire {expire}: give seconds, zero or more")
             typer.echo(f"{opened.expire(expire)} expired", err=True)
         lines = opened.journal(open_only=True)
     if _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv):
         return
     if not lines:
-        typer.echo("nothing is unknown, nothing in flight")
+        typer.echo("nothing is unknown or in flight")
         return
     Console().print(_table(lines))
-    typer.echo("look them up in the provider's usage export: rheostat ledger reconcile")
+    typer.echo("to compare them with the provider's usage export: rheostat ledger reconcile")
 
 
 @app.command()
@@ -305,14 +303,14 @@ def reconcile(
         float, typer.Option(help="A call without a request id matches a row up to this many seconds later.")
     ] = 120.0,
     apply: Annotated[
-        bool, typer.Option("--apply", help="Settle what was unknown; without it nothing is changed.")
+        bool, typer.Option("--apply", help="Settle unknown calls; without this option nothing changes.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare with what the provider says that it billed, by request id and time; settle what was unknown.
+    """Compare the ledger with the provider's usage export, by request id and time; settle unknown calls.
 
-    Columns that are understood: request_id, time, model, input_tokens, cached_input_tokens, output_tokens,
-    thinking_tokens, usd; and the names that OpenAI and Anthropic use for them.
+    Known columns: request_id, time, model, input_tokens, cached_input_tokens, output_tokens, thinking_tokens,
+    usd; and the names that OpenAI and Anthropic use for them.
     """
     if not export_file.is_file():
         raise BadInput(f"no file {export_file}")
@@ -350,19 +348,19 @@ def reconcile(
         console.print(f"  [yellow]{one.line.id}, line {one.billed.row}: {one.difference}[/]")
     if found.billed_only:
         rows = ", ".join(str(billed.row) for billed in found.billed_only[:20])
-        console.print(f"[red]{len(found.billed_only)} billed, and not in this ledger[/] (lines {rows} …)")
+        console.print(f"[red]{len(found.billed_only)} billed, but not in this ledger[/] (lines {rows} …)")
     if found.ledger_only:
-        console.print(f"[yellow]{len(found.ledger_only)} in this ledger, and not in the export[/]")
+        console.print(f"[yellow]{len(found.ledger_only)} in this ledger, but not in the export[/]")
         console.print(_table(found.ledger_only[:20]))
 
 
 @app.command()
 def void(
     ledger: Where,
-    reservation: Annotated[str, typer.Argument(help="Its id, as `unknown` shows it.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    reservation: Annotated[str, typer.Argument(help="The reservation's id, as `unknown` shows it.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
 ) -> None:
-    """Give a charge back: only when you know that the provider never got the request."""
+    """Give a charge back; only if you know that the provider never got the request."""
     with _opened(ledger) as opened:
         lines = [line for line in opened.journal(open_only=True) if line.id == reservation]
         if not lines:
@@ -379,7 +377,7 @@ def prune(
     ledger: Where,
     days: Annotated[float, typer.Option(help="Keep the lines of this many days.", min=0)] = 90.0,
 ) -> None:
-    """Delete old lines of the journal that are settled or given back. Accounts and totals stay as they are."""
+    """Delete old journal lines that are settled or given back. Accounts and totals stay unchanged."""
     with _opened(ledger) as opened:
         typer.echo(f"{opened.prune(days * 86_400):,} lines deleted")
 
@@ -391,7 +389,7 @@ def export(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """The whole journal, one line a reservation: CSV, or JSON with --json."""
+    """Print the whole journal, one line per reservation: CSV, or JSON with --json."""
     with _opened(ledger) as opened:
         lines = _beneath(opened, account)
     _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv or not as_json)

@@ -26,8 +26,8 @@ Name = Annotated[str, typer.Argument(help=f"One of: {', '.join(CATALOGUE)}", met
 
 
 @app.command(name="list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
-    """Which models there are, and which are here."""
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False) -> None:
+    """List the models, and show which are on this machine."""
     rows = [
         {
             "name": model.name,
@@ -52,31 +52,31 @@ def list_(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable
 @app.command(name="pull")
 def pull_(
     name: Name = DEFAULT_MODEL,
-    source: Annotated[str | None, typer.Option("--from", help="A file or http(s) address instead.")] = None,
+    source: Annotated[str | None, typer.Option("--from", help="Another source: a file or http(s) address.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
-    """Fetch a model: resumable, and verified by its SHA-256."""
+    """Fetch a model; resumable, and verified by its SHA-256."""
     path = pull_with_bar(local_model(name), source=source, quiet=quiet)
     typer.echo(path)
 
 
 @app.command()
 def path(name: Name = DEFAULT_MODEL) -> None:
-    """Where the file is (an error if it isn't here or is damaged)."""
+    """Print the path of the model file (an error if it is missing or damaged)."""
     typer.echo(require_model(local_model(name)))
 
 
 @app.command()
 def inspect(
-    url: Annotated[str, typer.Argument(help="Its address, such as http://localhost:8000/v1.", metavar="URL")],
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    url: Annotated[str, typer.Argument(help="The server's address, such as http://localhost:8000/v1.", metavar="URL")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
 ) -> None:
-    """Which server answers there, what it offers, and how its thinking is set. A key: OPENAI_API_KEY."""
+    """Show which server answers at URL, its models, and how its thinking is set. The key comes from OPENAI_API_KEY."""
     found = inspect_server(url, os.environ.get("OPENAI_API_KEY") or "none")
     if as_json:
         typer.echo(json.dumps(asdict(found)))
         return
-    context = f"{found.context_tokens:,} tokens" if found.context_tokens else "not told"
+    context = f"{found.context_tokens:,} tokens" if found.context_tokens else "unknown"
     typer.echo(f"{found.kind} {found.version}\nmodels: {', '.join(found.models)}\ncontext: {context}")
     typer.echo(f"thinking: {found.thinking}")
 
@@ -84,9 +84,9 @@ def inspect(
 @app.command()
 def serve(
     name: Annotated[str, typer.Argument(help="A local name or a GGUF file.", metavar="NAME")] = DEFAULT_MODEL,
-    port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 0,
 ) -> None:
-    """Keep a model server running until Ctrl-C; other rheostat commands of yours will find and share it."""
+    """Keep a model server running until Ctrl-C; your other rheostat commands find and share it."""
     file = require_model(CATALOGUE[name]) if name in CATALOGUE else Path(name)
     server = LocalServer(file, port=port)
     announcement = announce(server)
@@ -94,7 +94,7 @@ def serve(
     try:
         while server.alive():
             time.sleep(0.5)
-        typer.echo(f"the server ended by itself; its log: {server.log}", err=True)
+        typer.echo(f"the server stopped by itself; its log: {server.log}", err=True)
         raise typer.Exit(2)
     except KeyboardInterrupt:
         pass

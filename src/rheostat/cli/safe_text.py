@@ -1,4 +1,4 @@
-"""What others said, safe for a terminal and a spreadsheet: a model, a tool, a file, an account's name."""
+"""Makes text from models, tools, files and account names safe for a terminal and a spreadsheet."""
 
 from __future__ import annotations
 

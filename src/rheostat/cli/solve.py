@@ -1,4 +1,4 @@
-"""`rheostat solve`: one question, as much thought as it deserves, under a hard budget."""
+"""`rheostat solve`: one question with adaptive thinking, under a hard budget."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def solve(
     model: Annotated[
         str,
         typer.Option(
-            help="A local name (see `rheostat models list`), a GGUF file, openai:MODEL, anthropic:MODEL, "
+            help="A local model (see `rheostat models list`), a GGUF file, openai:MODEL, anthropic:MODEL, "
             "or the URL of an OpenAI-compatible server."
         ),
     ] = DEFAULT_MODEL,
-    escalate_to: Annotated[list[str] | None, typer.Option(help="A better model for what the first can't do.")] = None,
-    budget_usd: Annotated[str | None, typer.Option(help="Most US dollars, such as 0.05.")] = None,
-    budget_tokens: Annotated[int | None, typer.Option(help="Most tokens, input and output together.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Most seconds.")] = None,
+    escalate_to: Annotated[list[str] | None, typer.Option(help="A better model, asked if the first one fails.")] = None,
+    budget_usd: Annotated[str | None, typer.Option(help="Limit in US dollars, such as 0.05.")] = None,
+    budget_tokens: Annotated[int | None, typer.Option(help="Limit in tokens, input and output together.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Limit in seconds.")] = None,
     effort: Annotated[
-        str, typer.Option(help="auto, fast, balanced, thorough; or a fixed level: none, minimal, low … max.")
+        str, typer.Option(help="A preset (auto, fast, balanced, thorough) or a fixed level (none, minimal, low … max).")
     ] = "auto",
     tests: Annotated[Path | None, typer.Option(help="Python asserts that the answer's code must pass.")] = None,
     schema: Annotated[Path | None, typer.Option(help="JSON Schema that the answer must satisfy.")] = None,
@@ -59,15 +59,15 @@ def solve(
     exact: Annotated[str | None, typer.Option(help="The answer must be this text.")] = None,
     matches: Annotated[str | None, typer.Option(help="The answer must match this regular expression.")] = None,
     ledger_at: Annotated[
-        str | None, typer.Option("--ledger", help="Keep the books in this SQLite file or postgresql://… database.")
+        str | None, typer.Option("--ledger", help="Keep the ledger in this SQLite file or postgresql://… database.")
     ] = None,
-    account: Annotated[str | None, typer.Option(help="An account in that ledger whose limits bind as well.")] = None,
+    account: Annotated[str | None, typer.Option(help="An account in that ledger; its limits also bind.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the answer only.")] = False,
 ) -> None:
     """Answer one question under a hard budget.
 
-    Without a limit of yours, 20,000 tokens and 180 seconds hold. Ctrl-C ends with the best answer so far.
+    If you set no limit, the run gets 20,000 tokens and 180 seconds. Ctrl-C ends the run with the best answer so far.
 
     Examples:
 
@@ -88,7 +88,7 @@ def solve(
         ensure_model(name, quiet=quiet or as_json)
     models = [resolve(name) for name in names]
     if account is not None and ledger_at is None:
-        raise BadInput("--account names an account in a ledger: give --ledger FILE as well")
+        raise BadInput("--account names an account in a ledger: also give --ledger FILE")
     ledger = open_ledger(ledger_at) if ledger_at is not None else MemoryLedger()
     graph = build_solver(
         models[0],
@@ -99,7 +99,7 @@ def solve(
         ledger=ledger,
         account=account,
     ).compile()
-    if account is not None:  # our own defaults may well be looser than the account
+    if account is not None:  # the default limits may be looser than the account's
         warnings.simplefilter("ignore", LimitWarning)
     view = SolveView(asked, model, budget)
     console = Console(stderr=True)
@@ -157,7 +157,7 @@ def _verifier(
 
 
 def _watch(graph: Any, question: str, view: SolveView, console: Console | None) -> tuple[dict[str, Any], bool]:
-    """Run on an event loop, so that Ctrl-C cuts the call in flight. Returns the last state we saw."""
+    """Run on an event loop, so that Ctrl-C cuts the call in flight. Returns the last state seen."""
     state: dict[str, Any] = {}
 
     async def run() -> None:

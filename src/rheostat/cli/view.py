@@ -1,4 +1,4 @@
-"""The live view of a run: difficulty and why, plan and who decided, samples, verdicts, spend."""
+"""The live view of a run: difficulty, plan, their reasons, samples, verdicts, spend."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def spend_line(reading: Reading) -> str:
         f"{reading['calls']} calls",
         f"{reading['input_tokens']:,} in ({reading['cached_input_tokens']:,} cached)",
         f"{reading['output_tokens']:,} out",
-        f"{reading['thinking_tokens'] or 0:,} of it thinking",
+        f"{reading['thinking_tokens'] or 0:,} of these thinking",
         usd(reading["usd_nanos"]),
     ]
     if reading["unknown_calls"]:
@@ -39,7 +39,7 @@ def spend_line(reading: Reading) -> str:
 
 
 class SolveView:
-    """Feed it events; render it as often as you like."""
+    """Takes events; renders at any time."""
 
     def __init__(self, question: str, model: str, budget: Budget) -> None:
         self._question, self._model, self._budget = question, model, budget
@@ -100,7 +100,7 @@ class SolveView:
             head.add_row("[dim]plan[/]", self._plan)
         parts: list[RenderableType] = [head]
         if self._rows:
-            table = Table("sample", "asked by", "thought", "output", "answer", "verdict", box=None, padding=(0, 1))
+            table = Table("sample", "way", "thinking", "output", "answer", "verdict", box=None, padding=(0, 1))
             for row in self._rows[-_ROWS:]:
                 table.add_row(*row)
             parts.append(table)
@@ -112,7 +112,7 @@ class SolveView:
 
 
 def bars(reading: Reading, budget: Budget) -> list[RenderableType]:
-    """What is used of each limit, as bars."""
+    """The used part of each limit, as bars."""
     if not reading:
         return []
     grid = Table.grid(padding=(0, 1))
