@@ -1,4 +1,4 @@
-"""Which dial fits a chat model."""
+"""Choose the dial that fits a chat model."""
 
 from __future__ import annotations
 
@@ -46,26 +46,27 @@ def endpoint_for(
     strict: bool = False,
     live: bool = False,
 ) -> Endpoint:
-    """An endpoint around any chat model: its dial by its class and profile, its price from the list or yours.
+    """Make an endpoint of any chat model: its dial by its class and profile, its price from the list or yours.
 
-    The model is copied, not changed: the copy, which solver and chat model call, doesn't retry by itself (the meter
-    does) and has no thinking settings of its own, since some of them would win over the plan's. Agents call the model
-    as it was given.
+    The model is copied, not changed. The copy, which solver and chat model call, doesn't retry by itself (the meter
+    does) and has no thinking settings of its own, since some of them would override the plan's. Agents call the model
+    as given.
 
     Args:
         chat: Any LangChain chat model.
-        name: What to call it in plans, spend and messages; its own name otherwise.
-        price: Yours, instead of the listed one.
-        provider: Whose rules and prices hold behind an address that doesn't tell, such as a gateway of your own.
-        strict: A level that the model doesn't have is an error, not the nearest one that it has.
-        live: Ask the provider now what the model can do, where it says so (Anthropic's `/v1/models/{id}`): what it
-            says goes before LangChain's profile and our tables. One request, free of charge.
+        name: The name in plans, spend and messages; by default the model's own name.
+        price: Your price, instead of the listed one.
+        provider: The provider whose rules and prices apply, if the address doesn't tell, as with your own gateway.
+        strict: A level that the model doesn't have is an error; else the nearest level is used.
+        live: Ask the provider now about the model's capabilities, if it has an API for that (Anthropic's
+            `/v1/models/{id}`). The answer takes precedence over LangChain's profile and our tables. One free request.
 
     Raises:
-        ModelUnknown: with `live`, the provider doesn't know the model, or can't be asked.
+        ModelUnknown: With `live`, the provider doesn't know the model, or can't be reached.
+        BadInput: `provider` has another value.
 
     Warns:
-        SettingWarning: the model object has thinking settings of its own; the plan replaces them.
+        SettingWarning: The model object has thinking settings of its own, which the plan replaces.
     """
     if provider not in (None, *get_args(Provider)):
         raise BadInput(f"provider is {' or '.join(get_args(Provider))}; not {provider!r}")
@@ -75,7 +76,7 @@ def endpoint_for(
     name = name or model
     reasoning = takes_effort(chat)
     context = (chat.profile or {}).get("max_input_tokens")
-    # a fake in a test says what it was told to say, request by request: none is made for a thought
+    # a fake in a test has one scripted reply per request, so no extra request is made for a thought
     dial: Dial = GenericDial(name, levels=DIRECT if "fake" in chat._llm_type else LEVELS)
     provider = provider or _provider(chat)
     if isinstance(chat, ChatLlamaCpp):
@@ -99,7 +100,7 @@ def endpoint_for(
 
 
 def _from_the_table(name: str, chat: BaseChatModel, row: Integration, *, reasoning: bool, strict: bool) -> Dial:
-    """Bedrock's Claude keeps Anthropic's rules; a model whose thinking can't be set thinks in two phases."""
+    """The dial by a row: Claude on Bedrock follows Anthropic's rules; without thinking settings, two-phase thinking."""
     if row.spec == "bedrock_converse" and "claude" in model_of(chat) and reasoning:
         return BedrockClaudeDial(name, chat, strict=strict)
     if (chat.profile or {}).get("reasoning_effort_levels") or row.levels(model_of(chat)):
@@ -110,7 +111,7 @@ def _from_the_table(name: str, chat: BaseChatModel, row: Integration, *, reasoni
 
 
 def _provider(chat: BaseChatModel) -> Provider | None:
-    """Whose server it is by its address: others' prices and rules the tables don't know."""
+    """The provider by the server's address; `None`: another server, whose prices and rules aren't known."""
     if _is_anthropic(chat):
         return "anthropic" if "anthropic.com" in (chat.anthropic_api_url or "anthropic.com") else None
     if isinstance(chat, ChatOpenAI) and not isinstance(chat, ChatLlamaCpp):
@@ -119,17 +120,17 @@ def _provider(chat: BaseChatModel) -> Provider | None:
 
 
 def _is_anthropic(chat: BaseChatModel) -> TypeGuard[ChatAnthropic]:
-    """Without importing langchain-anthropic: that alone takes two seconds, and who has such a model has imported it."""
+    """Whether a model is a ChatAnthropic, without the two seconds of importing it: such a model implies the import."""
     module = sys.modules.get("langchain_anthropic")
     return module is not None and isinstance(chat, module.ChatAnthropic)
 
 
 _SECONDS = 600.0
-"""How long a request may take, if the model object doesn't say: without an end, one that hangs would hang us."""
+"""The timeout of a request if the model object has none, because a request that hangs would hang us."""
 
 
 def _for_the_meter(chat: BaseChatModel, row: Integration | None) -> BaseChatModel:
-    """A copy without retries and without thinking settings; the caller's own model is left alone."""
+    """A copy without retries and without thinking settings; the caller's model isn't changed."""
     if row is not None and not isinstance(chat, BaseChatOpenAI):
         return _built_anew(chat, row)
     if isinstance(chat, BaseChatOpenAI) and chat.root_client is not None:
@@ -147,7 +148,7 @@ def _for_the_meter(chat: BaseChatModel, row: Integration | None) -> BaseChatMode
                 "reasoning_effort": None,
                 "reasoning": rest or None,
                 "use_responses_api": True if chat.reasoning is not None else chat.use_responses_api,
-                # a stream is settled from its last chunk: it must be asked for, unless the caller knows better
+                # a stream is settled from its last chunk, so ask for usage, unless the caller has decided
                 "stream_usage": chat.stream_usage if "stream_usage" in chat.model_fields_set else True,
                 "root_client": sync,
                 "client": sync.chat.completions,
@@ -171,15 +172,16 @@ def _for_the_meter(chat: BaseChatModel, row: Integration | None) -> BaseChatMode
         if chat.default_request_timeout is None:
             update["default_request_timeout"] = _SECONDS
         copy = chat.model_copy(update=update)
-        for built in ("_client", "_async_client", "_client_params"):  # made from the old settings, if at all
+        for built in ("_client", "_async_client", "_client_params"):  # cached, and made from the old settings
             copy.__dict__.pop(built, None)
         return copy
     return chat
 
 
 def own_model(chat: BaseChatModel) -> BaseChatModel:
-    """The model object itself; or a copy of the same class, with the same client, without thinking settings of its own
-    that would win over a call's.
+    """The model object itself; or, if it has thinking settings that would override a call's, a copy without them.
+
+    The copy has the same class and the same client.
     """
     update: dict[str, Any] = {}
     if isinstance(chat, BaseChatOpenAI):
@@ -199,7 +201,7 @@ def own_model(chat: BaseChatModel) -> BaseChatModel:
 
 
 def _built_anew(chat: BaseChatModel, row: Integration) -> BaseChatModel:
-    """The same model with a client of its own that sends a request once: retries are fixed when a client is built."""
+    """Build the same model anew without retries, which are fixed when a client is built."""
     if not row.once:
         return chat
     fields = type(chat).model_fields
@@ -208,8 +210,8 @@ def _built_anew(chat: BaseChatModel, row: Integration) -> BaseChatModel:
         return type(chat)(**{**given, **row.once})
     except Exception as error:
         warnings.warn(
-            f"{type(chat).__name__} can't be built again without retries ({error}): give it {row.once}, or calls that "
-            "its client repeats are on no ledger",
+            f"{type(chat).__name__} can't be built again without retries ({error}): give it {row.once}, or else the "
+            "retries of its client are on no ledger",
             SettingWarning,
             stacklevel=4,
         )
@@ -228,14 +230,14 @@ def _tell(chat: BaseChatModel, own: dict[str, Any]) -> None:
 
 
 def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
-    """An endpoint from `PROVIDER:MODEL`; the key comes from the provider's environment variable.
+    """Make an endpoint from `PROVIDER:MODEL`; the key comes from the provider's environment variable.
 
     Args:
-        price: Yours, instead of the listed one.
+        price: Your price, instead of the listed one.
 
     Raises:
-        ModelUnknown: no such provider, no model name, or no key.
-        MissingExtra: the provider's LangChain integration isn't installed.
+        ModelUnknown: There is no such provider, no model name, or no key.
+        MissingExtra: The provider's LangChain integration isn't installed.
     """
     provider, _, model = spec.partition(":")
     if not model:
@@ -248,7 +250,7 @@ def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
             from langchain_anthropic import ChatAnthropic
 
             chat = ChatAnthropic(model_name=model, timeout=600, stop=None)
-            if not chat.anthropic_api_key.get_secret_value():  # else it would show at the first call only
+            if not chat.anthropic_api_key.get_secret_value():  # fail here, not at the first call
                 raise ModelUnknown("set ANTHROPIC_API_KEY")
             return endpoint_for(chat, name=spec, price=price)
         if row is not None:
