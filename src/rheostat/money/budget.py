@@ -126,7 +126,7 @@ def _check(name: str, value: Any) -> None:
     if isinstance(value, str) and name != "usd":
         raise BudgetInvalid(f"{name} must be a number, not the text {value!r}; for example {example}")
     if isinstance(value, float) and name not in ("usd", "seconds"):
-        raise BudgetInvalid(f"{name} counts whole things: {value!r} is not a whole number")
+        raise BudgetInvalid(f"{name} must be a whole number, not {value!r}")
     try:
         amount: float | Decimal = usd_nanos(value) if name == "usd" or isinstance(value, str) else value
     except ValueError as error:

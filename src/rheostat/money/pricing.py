@@ -86,7 +86,7 @@ class Price:
 
     def __post_init__(self) -> None:
         if (self.per_hour is None) != (self.most_seconds is None) or (self.most_seconds or 1) <= 0:
-            raise BadInput("per_hour and most_seconds (above zero) go together: a price by time needs a longest call")
+            raise BadInput("per_hour and most_seconds (above zero) go together, to bound the cost of a call")
         for name in _RATES:
             value = getattr(self, name)
             if value is None:

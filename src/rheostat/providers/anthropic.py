@@ -102,7 +102,7 @@ def ask_about(chat: BaseChatModel) -> Told:
     try:
         info = cast("Any", chat)._client.models.retrieve(model)
     except Exception as error:
-        raise ModelUnknown(f"{model}: Anthropic was asked about it: {read_failure(error)}: {error}") from error
+        raise ModelUnknown(f"{model}: asking Anthropic about it failed: {read_failure(error)}: {error}") from error
     if info.lifecycle == "retired":
         raise ModelUnknown(f"{model} is retired: requests to it fail")
     row = generation_of(model)

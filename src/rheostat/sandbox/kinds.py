@@ -52,8 +52,8 @@ def choose(sandbox: Sandbox = "auto") -> Sandbox:
             return kind
     reasons = "; ".join(f"{kind}: {why_not(kind)}" for kind in kinds)
     raise SandboxMissing(
-        f"code that a model wrote isn't run here without a sandbox, and there is none. {reasons}. {_advice()} "
-        '`rheostat doctor` shows what there is; sandbox="none" runs it with all your rights.'
+        f"code that a model wrote isn't run here without a sandbox, and none works. {reasons}. {_advice()} "
+        '`rheostat doctor` shows the state; sandbox="none" runs the code with all your rights.'
     )
 
 

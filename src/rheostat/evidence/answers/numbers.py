@@ -25,7 +25,7 @@ _AS_DIGITS = str.maketrans(_SUPERSCRIPTS, "0123456789+-")
 
 
 def plain(text: str) -> str:
-    """Replace variants of digits, signs and spaces by their ASCII forms; one character for one, so that spans hold."""
+    """Replace variants of digits, signs and spaces by ASCII, character by character, so that spans stay valid."""
     if text.isascii():
         return text
     return "".join(_plain(char) for char in text)

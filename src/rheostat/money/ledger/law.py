@@ -185,7 +185,7 @@ class Book:
             before = None
         if before is not None and (before.status != "standing" or before.account != account):
             raise LedgerError(
-                f"{name!r} is {before.status} at account {before.account!r}: no standing hold of this one"
+                f"{name!r} is {before.status} at account {before.account!r}, not a standing hold of this account"
             )
         if before is None and not any(amount):
             return

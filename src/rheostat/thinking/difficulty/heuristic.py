@@ -93,7 +93,7 @@ def check_question(question: object) -> str:
             "Send the part that matters, or summarise it first."
         )
     if "\x00" in question:
-        raise BadInput("the question holds NUL bytes: this is binary data, not text")
+        raise BadInput("the question contains NUL bytes: it is binary data, not text")
     return question
 
 

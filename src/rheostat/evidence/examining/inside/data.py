@@ -203,7 +203,7 @@ class Data:
         self._sending = set()
 
     def _sweep(self) -> None:
-        """Forget containers that nothing else here refers to; the other side resends a content with its name."""
+        """Forget containers that nothing else here refers to; a later reference to one brings its content."""
         known_here_alone = _references({"": []})[0][1]
         for name, references in _references(self._alike):
             if references <= known_here_alone and name not in self._sending:

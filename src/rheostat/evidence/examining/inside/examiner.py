@@ -78,7 +78,7 @@ class Examiner(Comparing):
             self.tell(tests={}, collected=[], code=1, status="failed", why="")
         return super()._receive()
 
-    # --- what goes along ----------------------------------------------------------------------------------------
+    # --- additional data of messages ----------------------------------------------------------------------------
 
     def aside(self) -> dict[str, Any]:
         directory = os.getcwd()
@@ -154,7 +154,7 @@ class Examiner(Comparing):
             return there
         return None
 
-    # --- what the code under test may ask -----------------------------------------------------------------------
+    # --- requests from the code under test ----------------------------------------------------------------------
 
     def encode_own(self, value: Any) -> Any:
         node = self._encoded(value)

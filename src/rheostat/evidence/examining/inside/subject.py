@@ -43,7 +43,7 @@ class Subject(Peer):
         self._said: list[list[str]] = []
         self._before: dict[tuple[int, str], Any] = {}
 
-    # --- what goes along ----------------------------------------------------------------------------------------
+    # --- additional data of messages ----------------------------------------------------------------------------
 
     def aside(self) -> dict[str, Any]:
         said, self._said = self._said, []
@@ -86,7 +86,7 @@ class Subject(Peer):
     async def _finished(self, coroutine: Any) -> Any:
         return self.ask("finish", coroutine)
 
-    # --- what the examiner asks ---------------------------------------------------------------------------------
+    # --- requests from the examiner -----------------------------------------------------------------------------
 
     def do_module(self, name: str, path: list[str], again: bool) -> dict[str, Any]:
         """Import or reload a module of the workspace, and describe it."""

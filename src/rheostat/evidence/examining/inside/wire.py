@@ -49,7 +49,7 @@ class Peer(Raised):
         self.lost = ""
         """Why something couldn't be passed on; the results then say nothing about the code."""
 
-    # --- the conversation ---------------------------------------------------------------------------------------
+    # --- the connection -----------------------------------------------------------------------------------------
 
     def ask(self, verb: str, *values: Any) -> Any:
         """Ask the other side to do something, and return the result or raise its exception."""
@@ -179,7 +179,7 @@ class Peer(Raised):
     def take_aside(self, aside: dict[str, Any]) -> None:
         """Apply the additional data of a message."""
 
-    # --- what is asked of either side ---------------------------------------------------------------------------
+    # --- requests to either side --------------------------------------------------------------------------------
 
     def do_get(self, target: Any, name: str) -> Any:
         return getattr(target, name)
