@@ -99,7 +99,7 @@ class Budget:
         return cls(**data)
 
     def __str__(self) -> str:
-        """`$0.10 · 60 s`"""
+        """The limits as text, such as `$0.10 · 60 s`."""
         parts = [] if self.usd is None else [usd(self.usd_nanos)]
         for field in ("tokens", "output_tokens", "thinking_tokens", "calls"):
             value = getattr(self, field)

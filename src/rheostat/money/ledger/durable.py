@@ -276,7 +276,7 @@ class DurableLedger(Notes, FormerNames):
         return sum(self._on(name, expire) or 0 for name in stale)
 
     def prune(self, older_than_seconds: float) -> int:
-        """Delete journal lines closed (settled or void) at least this long ago, and step records as old.
+        """Delete journal lines that were closed (settled or void) at least this long ago, and step records of that age.
 
         Returns:
             The number of journal lines deleted. No total changes.
@@ -306,7 +306,7 @@ class DurableLedger(Notes, FormerNames):
     def reading(self, account: str) -> Reading:
         return self._snapshot(account).entry(account).reading()
 
-    # --- for people -----------------------------------------------------------------------------
+    # --- for display ----------------------------------------------------------------------------
 
     def accounts(self) -> list[tuple[Account, Reading]]:
         """All accounts with their readings, by id."""

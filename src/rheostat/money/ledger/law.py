@@ -255,7 +255,7 @@ class Book:
         return True, over
 
     def void(self, reservation: str) -> bool:
-        """Give a hold back; `False` if the reservation is closed or unheard of."""
+        """Give a hold back; `False` if the reservation is closed or not in this ledger."""
         held = self._release(reservation)
         if held is None:
             return False

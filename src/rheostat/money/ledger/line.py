@@ -161,7 +161,7 @@ class _Waiter:
                 self._loop.call_soon_threadsafe(self._atold.set)
 
     def pause(self, seconds: float) -> Effect:
-        """Wait until woken, or for so many seconds."""
+        """Wait until woken, or for at most `seconds`."""
 
         def do() -> None:
             if asyncio._get_running_loop() is not None:

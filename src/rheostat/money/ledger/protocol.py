@@ -44,8 +44,8 @@ parallel branches can neither count a spend twice nor lose it, and the size does
 def latest_reading(left: Reading | None, right: Reading | None) -> Reading:
     """The reducer of the `spend` channel: the reading with the highest version.
 
-    A reading of another account (from a cached node, say) never replaces the own one, because their versions can't be
-    compared.
+    A reading of another account (from a cached node, say) never replaces the existing one, because their versions can't
+    be compared.
     """
     if not left or not right:
         return right or left or {}
