@@ -107,7 +107,7 @@ def test_terms_and_bad_input(tmp_path: Path) -> None:
     for options in ({"seconds": 0}, {"memory_bytes": 0}, {"command": ()}, {"command": "pytest"}, {"command": ("",)}):
         with pytest.raises(BadInput):
             test_runner(tmp_path, **options)
-    with pytest.raises(BadInput, match="is no directory"):
+    with pytest.raises(BadInput, match="is not a directory"):
         test_runner(tmp_path / "nope")
     missing = test_runner(tmp_path, command=("no-such-command",)).invoke({})
     assert missing.startswith("FAILED (exit code 127)\nrheostat: no-such-command can't be started")

@@ -201,7 +201,7 @@ def test_what_is_wrong_and_what_to_do(root: Path) -> None:
     for options in ({"most_file_bytes": 0}, {"most_output_chars": -1}, {"most_file_bytes": True}):
         with pytest.raises(BadInput):
             Workspace(root, **options)
-    with pytest.raises(BadInput, match="is no directory"):
+    with pytest.raises(BadInput, match="is not a directory"):
         Workspace(root / "README.md")
 
 

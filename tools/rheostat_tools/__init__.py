@@ -1,8 +1,8 @@
 """Tools for agents: a sandboxed Python, a calculator, a confined workspace, and a test runner.
 
-Each tool is a LangChain tool that works by `invoke` and `ainvoke`. Bad arguments and failures come as
-`ToolException` with what to do next. `metadata["rheostat"]` holds the declared terms of each tool: what a call costs,
-how long it may take, and whether it may be repeated without another effect.
+Each tool is a LangChain tool that works by `invoke` and `ainvoke`. Bad arguments and failures raise a `ToolException`
+that says what to do next. `metadata["rheostat"]` has the declared terms of each tool: the price of a call, its time
+limit, and whether it may be repeated without another effect.
 """
 
 from rheostat_tools.calculator import calculator

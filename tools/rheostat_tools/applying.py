@@ -1,4 +1,4 @@
-"""The edits of an answer, applied to the files that there are."""
+"""Apply the edits of an answer to the files of a workspace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_HEADINGS = 5
 
 
 class Files(Protocol):
-    """What edits need of a workspace (`rheostat_tools.Workspace`)."""
+    """The part of a workspace (`rheostat_tools.Workspace`) that edits need."""
 
     @property
     def root(self) -> str: ...
@@ -39,10 +39,10 @@ class Files(Protocol):
 
 
 def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
-    """The same edits, each with the path of a file that there is, where one is meant.
+    """The edits with the paths of existing files, if they mean one.
 
-    `/home/ann/repo/src/m.py` is `src/m.py`; so is `repo/src/m.py` in a diff. A piece without a name is in the only file
-    that holds it.
+    `/home/ann/repo/src/m.py` means `src/m.py`, as does `repo/src/m.py` in a diff. A piece without a file name belongs
+    to the only file that contains it.
     """
     there = {path for path, _ in files.files()} if any(map(_is_unclear, edits)) else set()
     until = time.monotonic() + _SEARCHED_SECONDS
@@ -73,7 +73,7 @@ def _suffix(files: Files, path: str, there: AbstractSet[str]) -> str:
         located = files.locate(path)
         if os.path.isabs(path) or os.path.isfile(os.path.join(files.root, located)):
             return path
-    except ToolException:  # it leads outside, as the model sees it
+    except ToolException:  # an absolute path as the model sees it leads outside
         pass
     slashed = PureWindowsPath(path).as_posix()
     parts = slashed.split("/")
@@ -99,13 +99,14 @@ def _found(edit: Replace, texts: Mapping[str, str], before: str, until: float) -
 
 
 def apply_edits(files: Files, edits: Sequence[Edit]) -> None:
-    """Apply them in order.
+    """Apply edits in order.
 
-    Of several blocks under one name those that aren't all of the file, such as its use or its output, are left out when
-    another is. Where a piece of the file is shown and then what becomes of it, the second takes the place of the first.
+    If several blocks have the name of one file and one of them is the whole file, the others, such as its use or its
+    output, are left out. If a piece of the file is shown first and then its new version, the second replaces the first.
 
     Raises:
-        ToolException: one can't be applied; says which, why, and what is there. Those before it are applied.
+        ToolException: An edit can't be applied; the message says which, why, and what the file has. Earlier edits stay
+            applied.
     """
     edits = with_names(files, edits)
     run = _Run(files, edits)
@@ -143,7 +144,7 @@ class _Run:
             self._take_whole(path, before, Whole(path, edit.new), "")
 
     def end(self) -> None:
-        """All are taken."""
+        """Raise an objection that remains after all edits."""
         for path, why in self._objections.items():
             if why.meant or not self._done:
                 raise ToolException(f"{path}: {why.why}")
@@ -216,7 +217,7 @@ class _Run:
         self._done += 1
 
     def _used(self, path: str, names: AbstractSet[str]) -> AbstractSet[str]:
-        """Which of these names the files use that know this one and aren't changed too."""
+        """The names of these that are used by other files which mention this module and aren't edited themselves."""
         where = PurePosixPath(path)
         stem = where.parent.name if where.stem == "__init__" else where.stem
         word = re.compile(r"\b(?:" + "|".join(map(re.escape, sorted(names))) + r")\b")
@@ -239,7 +240,7 @@ def _text(files: Files, path: str) -> str | None:
 
 
 def _follows(shown: str, text: str) -> bool:
-    """Whether a piece can be what becomes of another one."""
+    """Whether a piece can be the new version of another one."""
     names, now = defined_in(shown), defined_in(text)
     if names:
         return names <= now
@@ -250,7 +251,7 @@ def _follows(shown: str, text: str) -> bool:
 
 
 def _within(text: str, at: list[Place], within: str) -> list[Place]:
-    """Those that stand under these lines, the outermost line first; all, where that leaves none."""
+    """The places under these heading lines (the outermost first); all places if there are none."""
     lines = lines_of(text)
     begin, end = 0, len(lines)
     for heading in within.split("\n")[-_MOST_HEADINGS:] if within else []:

@@ -1,4 +1,4 @@
-"""Numbers of the calculator: exact fractions, or 100 digits and the knowledge that they are not exact."""
+"""The calculator's numbers: exact fractions, or approximations of 100 digits that are marked as such."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fractions import Fraction
 __all__ = ["FUNCTIONS", "MOST_BITS", "OPERATORS", "Number", "constant", "number", "show"]
 
 MOST_BITS = 14_000
-"""Size of numerator and denominator. Python refuses to print whole numbers above 4,300 digits (14,284 bits)."""
+"""The largest numerator and denominator, because Python refuses to print integers above 4,300 digits (14,284 bits)."""
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow, Underflow]
 _WORKING = Context(prec=100, Emax=4_000, Emin=-4_000, traps=_TRAPS)
@@ -23,22 +23,22 @@ _PI = "3.14159265358979323846264338327950288419716939937510582097494459230781640
 
 @dataclass(frozen=True)
 class Number:
-    """A number on its way through an expression."""
+    """An intermediate value of an expression."""
 
     value: Fraction
-    """The number, or what is closest to it."""
+    """The number, or an approximation of it."""
     exact: bool = True
-    """Whether it is the number itself."""
+    """Whether the value is exact."""
 
 
 _INEXACT = Number(Fraction(0), exact=False)
 
 
 def number(value: Fraction, *parts: Number) -> Number:
-    """The result of an operation on `parts`, within bounds.
+    """The result of an operation on `parts`, which is exact only if all of them are.
 
     Raises:
-        OverflowError: it has too many digits.
+        OverflowError: It has too many digits.
     """
     exact = all(part.exact for part in parts)
     if not exact:
@@ -48,7 +48,11 @@ def number(value: Fraction, *parts: Number) -> Number:
 
 
 def constant(text: str) -> Number:
-    """A decimal literal, `pi` or `e`."""
+    """The number of a decimal literal, `pi` or `e`.
+
+    Raises:
+        OverflowError: The literal has too many digits.
+    """
     if text == "pi":
         return Number(Fraction(_PI), exact=False)
     if text == "e":
@@ -58,14 +62,14 @@ def constant(text: str) -> Number:
     except DecimalException:
         raise OverflowError(text[:60]) from None
     if not literal:
-        return Number(Fraction(0))  # 0e999999999 would be worked out as 0 * 10**999999999
+        return Number(Fraction(0))  # else 0e999999999 is computed as 0 * 10**999999999
     if abs(literal.adjusted()) > MOST_BITS // 4:
         raise OverflowError(text[:60])
     return number(Fraction(literal))
 
 
 def show(result: Number) -> str:
-    """As a person would write it."""
+    """The number as a person would write it."""
     value = result.value
     if not result.exact:
         return f"≈ {_digits(value)}"
@@ -113,7 +117,7 @@ def _power(base: Number, exponent: Number) -> Number:
     if base.exact and exponent.exact and exponent.value.denominator == 1:
         times = exponent.value.numerator
         bits = max(base.value.numerator.bit_length(), base.value.denominator.bit_length())
-        _bounded((bits - 1) * abs(times))  # the least that it can have, and at most half of what it has
+        _bounded((bits - 1) * abs(times))  # a lower bound of its size, at least half of it
         return number(base.value**times)
     if base.value < 0 and exponent.value.denominator != 1:
         raise ValueError("a negative number to a power that isn't whole has no real value")
@@ -175,7 +179,7 @@ OPERATORS: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Mod: _exactly(operator.mod),
     ast.Pow: _power,
 }
-"""What may stand between two numbers."""
+"""The operators between two numbers."""
 
 FUNCTIONS: dict[str, tuple[int, int, Callable[..., Number]]] = {
     "min": (1, 100, lambda *parts: min(parts, key=lambda part: part.value)),
@@ -187,4 +191,4 @@ FUNCTIONS: dict[str, tuple[int, int, Callable[..., Number]]] = {
     "gcd": (1, 100, _gcd),
     "comb": (2, 2, _comb),
 }
-"""Fewest and most arguments, and the function."""
+"""(fewest arguments, most arguments, function) by name."""

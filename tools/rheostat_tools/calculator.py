@@ -1,4 +1,4 @@
-"""Exact arithmetic for a model."""
+"""A tool for exact arithmetic."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from rheostat_tools.terms import terms
 __all__ = ["calculator"]
 
 MOST_CHARS = 1_000
-"""Length of an expression."""
+"""The longest expression, in characters."""
 
 MOST_DEPTH = 100
-"""How deep parentheses and calls may nest."""
+"""The deepest nesting of parentheses and calls."""
 
 SECONDS = 1.0
-"""No expression within the limits takes as long."""
+"""The time limit of a call; no expression within the other limits takes as long."""
 
 
 def calculator() -> BaseTool:
     """A tool for exact arithmetic: whole numbers and fractions of any form up to about 4,000 digits.
 
-    Every operation is bounded before it is carried out, so time and memory are.
+    Every operation is bounded before it is carried out, and so are time and memory.
     """
 
     def calculate(expression: str) -> str:
@@ -98,7 +98,7 @@ def _value(node: ast.expr, text: str, *, depth: int) -> Number:
 
 
 def _chain(node: ast.BinOp, text: str, *, depth: int) -> Number:
-    """A sum of a hundred terms nests a hundred deep to the left, but is no deep expression."""
+    """Evaluate a chain of operators in a loop, because its tree nests as deep to the left as the chain is long."""
     steps: list[ast.BinOp] = []
     first: ast.expr = node
     while isinstance(first, ast.BinOp) and type(first.op) in OPERATORS:

@@ -1,4 +1,4 @@
-"""What an answer can ask to be done to a file."""
+"""The kinds of edits that an answer can contain."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ __all__ = ["Edit", "Insert", "Refused", "Replace", "Whole"]
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """All of a file."""
+    """The new content of a whole file."""
 
     path: str
-    """As the answer names it; empty: it doesn't."""
+    """The path as in the answer; empty: the answer has none."""
     text: str
     closed: bool = True
-    """False: nothing says where it ends, so the answer may have been cut."""
+    """`False`: its end isn't marked, so the answer may have been cut."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """A piece of a file: whole lines."""
+    """The replacement of some whole lines of a file."""
 
     path: str
-    """As the answer names it; empty: it doesn't."""
+    """The path as in the answer; empty: the answer has none."""
     old: str
-    """Empty: the file is new, and `new` is all of it."""
+    """The lines to replace; empty: the file is new, and `new` is all of it."""
     new: str
     line: int = 0
-    """Where about the piece is; 0: not said."""
+    """The approximate line number of the piece; 0: unknown."""
     within: str = ""
-    """Lines under which the piece stands, the outermost first, such as `class B:`."""
+    """Heading lines above the piece, the outermost first, such as `class B:`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Lines that a diff adds and shows nothing around."""
+    """Lines that a diff adds without any context."""
 
     path: str
-    """As the answer names it; empty: it doesn't."""
+    """The path as in the answer; empty: the answer has none."""
     new: str
     line: int
-    """Behind which line, once the edits before it are made; 0: at the start."""
+    """The line after which they are added, counted after the earlier edits; 0: at the start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Something that looks like an edit and can't be applied."""
+    """Text that looks like an edit but can't be applied."""
 
     path: str
     why: str

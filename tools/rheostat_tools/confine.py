@@ -1,4 +1,4 @@
-"""A directory that nothing leaves: paths are resolved, then opened part by part without following a link."""
+"""Confine file access to a directory: paths are resolved, then opened part by part without following a link."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from rheostat.errors import BadInput
 __all__ = ["HIDDEN", "MOST_DEPTH", "ConfinedDirectory"]
 
 HIDDEN = frozenset({".git", "__pycache__", ".pytest_cache"})
-"""Names that are neither shown nor touched: a hook in `.git` or a compiled module would run outside of any limit."""
+"""Names that are neither listed nor accessible: a hook in `.git` or a compiled module would run without any limit."""
 
 MOST_DEPTH = 40
-"""How deep directories may nest."""
+"""The deepest nesting of directories."""
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -29,32 +29,32 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ConfinedDirectory:
-    """Reads and writes files below `root`, and nothing else.
+    """Reads and writes files below `root`, and no others.
 
     A path is resolved at each access, and must lie below `root`. It is then opened from `root` on, one directory at a
-    time and without following links: a link that appears between the check and the access makes it fail.
+    time and without following links, so that a link which appears between the check and the access makes it fail.
 
     Args:
         root: The directory.
-        most_file_bytes: Files above are refused.
+        most_file_bytes: Larger files are refused.
 
     Raises:
-        BadInput: `root` is no directory.
+        BadInput: `root` isn't a directory.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, most_file_bytes: int) -> None:
         if not Path(root).is_dir():
-            raise BadInput(f"{root} is no directory")
+            raise BadInput(f"{root} is not a directory")
         self.root = os.path.realpath(root)
-        """The directory, without links."""
+        """The real path of the directory."""
         self.most_file_bytes = most_file_bytes
-        """Files above are refused."""
+        """Larger files are refused."""
 
     def locate(self, path: str) -> str:
-        """The path from `root` on, resolved; "." is `root` itself.
+        """The resolved path, relative to `root`; "." is `root` itself.
 
         Raises:
-            ToolException: it leads outside, or to what is hidden.
+            ToolException: The path leads outside, or to a hidden name.
         """
         if "\0" in path:
             raise ToolException("a path can't hold a NUL character")
@@ -78,11 +78,15 @@ class ConfinedDirectory:
         return "/".join(parts) or "."
 
     def read(self, path: str, *, most_bytes: int | None = None) -> bytes:
-        """The content of a file, as `locate` names it; `most_bytes` instead of the limit for all files.
+        """The content of a file.
+
+        Args:
+            path: The path as returned by `locate`.
+            most_bytes: A limit in place of `most_file_bytes`.
 
         Raises:
-            FileNotFoundError: there is none.
-            ToolException: it is no regular file, is too large or can't be read.
+            FileNotFoundError: There is no such file.
+            ToolException: It isn't a regular file, is too large or can't be read.
         """
         folder, name = os.path.split(path)
         with _explained(path), self._open(folder) as directory:
@@ -100,7 +104,7 @@ class ConfinedDirectory:
         return content
 
     def write(self, path: str, content: bytes) -> list[str]:
-        """Put the content there at once, or not at all. Returns the directories that had to be made."""
+        """Write a file atomically, and return the directories that were created for it."""
         folder, name = os.path.split(path)
         made: list[str] = []
         try:
@@ -126,7 +130,7 @@ class ConfinedDirectory:
             os.unlink(name, dir_fd=directory)
 
     def remove_directories(self, made: list[str]) -> None:
-        """Remove these directories, as far as they are empty."""
+        """Remove these directories, from the last one on, until one isn't empty."""
         for path in reversed(made):
             folder, name = os.path.split(path)
             try:
@@ -138,10 +142,10 @@ class ConfinedDirectory:
     def walk(
         self, path: str, *, until: float, enter: Callable[[str], bool] = lambda path: True
     ) -> Iterator[tuple[str, int]]:
-        """Path and size of every regular file below, in order. Ends early when the monotonic clock passes `until`.
+        """(path, size in bytes) of every regular file below, in order; ends early once the monotonic clock is `until`.
 
         Args:
-            enter: Whether to look into a directory below, by its path from the root.
+            enter: Whether to enter a directory, by its path relative to the root.
         """
         with _explained(path), self._open("" if path == "." else path) as top:
             for folder, folders, names, directory in os.fwalk(".", dir_fd=top):
@@ -166,7 +170,7 @@ class ConfinedDirectory:
 
     @contextmanager
     def _open(self, folder: str, *, made: list[str] | None = None) -> Iterator[int]:
-        """A descriptor of the directory; with `made`, missing ones are made and noted there."""
+        """A descriptor of a directory; with `made`, missing directories are created and added to it."""
         directory = os.open(self.root, _DIRECTORY)
         try:
             so_far = ""
@@ -210,7 +214,7 @@ def _replace(directory: int, name: str, content: bytes, mode: int | None) -> Non
 
 @contextmanager
 def _explained(path: str) -> Iterator[None]:
-    """Errors of the system, in words for the model. A missing file stays one."""
+    """Turn errors of the system into texts for the model, except for `FileNotFoundError`."""
     try:
         yield
     except FileNotFoundError:

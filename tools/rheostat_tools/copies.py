@@ -1,4 +1,4 @@
-"""Copies of a tree for runs of its tests, so that nothing which they write stays."""
+"""Copy a tree for runs of its tests, so that nothing that they write is kept."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["change", "copy_tree", "link_environments", "show"]
 
 
 def copy_tree(root: str, place: str) -> list[str]:
-    """Copy what lies below `root` to `place`; links are copied as links, caches and what is no file left out.
+    """Copy the tree below `root` to `place`; links are copied as links, caches and special files are left out.
 
     Returns:
-        Paths of environments (`.venv`, `node_modules`, `.git`), which aren't copied.
+        The paths of environments (`.venv`, `node_modules`, `.git`), which aren't copied.
     """
     environments: list[str] = []
     waiting = [""]
@@ -45,7 +45,7 @@ def copy_tree(root: str, place: str) -> list[str]:
 
 
 def change(place: str, changes: Mapping[str, bytes | None]) -> None:
-    """Put other contents into a copy, by the paths of its files; None: no such file. Modes stay."""
+    """Change the contents of files in a copy, by their paths; `None` removes a file. Modes are kept."""
     for path, content in changes.items():
         at = Path(place, path)
         mode = at.stat().st_mode if at.is_file() else None
@@ -58,16 +58,16 @@ def change(place: str, changes: Mapping[str, bytes | None]) -> None:
 
 
 def show(root: str, place: str, environments: Sequence[str]) -> list[Show]:
-    """What to show in a sandbox so that the copy at `place` stands where the tree does, with its environments."""
+    """The entries of a sandbox that put the copy at `place` in the place of the tree, with its environments."""
     shown = [Show(root, "write", place)]
     for path in environments:
-        os.makedirs(os.path.join(place, path), exist_ok=True)  # where it is put
+        os.makedirs(os.path.join(place, path), exist_ok=True)  # the mount point
         shown.append(Show(f"{root}/{path}", "read", f"{root}/{path}"))
     return shown
 
 
 def link_environments(root: str, place: str, environments: Sequence[str]) -> None:
-    """For a copy that is used without a sandbox."""
+    """Link the environments into a copy that is used without a sandbox."""
     for path in environments:
         at = Path(place, path)
         if at.is_dir() and not at.is_symlink():

@@ -1,8 +1,7 @@
-"""The edits that an answer holds: whole files, search/replace blocks and unified diffs, in fences or without.
+"""Find the edits in an answer: whole files, search/replace blocks and unified diffs, in fences or without.
 
-A whole file is a fenced block under its name, in its own language or in none that is said. Search/replace blocks and
-diffs: `rheostat_tools.hunks`. Whether a block that reads as a whole file is one can only be told beside the file that
-there is: `rheostat_tools.whole`.
+A whole file is a fenced block under its name, in the file's language or in none. Search/replace blocks and diffs are in
+`rheostat_tools.hunks`. Whether a block really is a whole file depends on the existing file: `rheostat_tools.whole`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _TYPED = frozenset(
     }
 )
 _TYPED_SUFFIXES = (".sh", ".bash", ".zsh", ".md", ".txt", ".rst", ".log", ".ps1", ".bat")
-"""What is typed or comes out is a file only where its name says so."""
+"""A block of commands or output is a file only with one of these suffixes."""
 
 _LANGUAGES = {
     "json": "json jsonc json5 jsonl ipynb", "yaml": "yaml yml", "yml": "yaml yml", "toml": "toml lock",
@@ -53,7 +52,7 @@ _LANGUAGES = {
     "go": "go", "rust": "rs", "java": "java", "c": "c h", "cpp": "cc cpp cxx h hpp", "csv": "csv tsv",
     "ruby": "rb", "php": "php",
 }  # fmt: skip
-"""Language → suffixes of its files: a block in another language under a file's name isn't that file."""
+"""Language → suffixes of its files; a block in another language under a file's name isn't that file."""
 
 _CAME_OUT = re.compile(
     r"^(?:Traceback \(most recent call last\):|={3,} .* ={3,}$|>>> |\$ |[ \t]+File \"[^\"]+\", line \d+|[ │]*[├└]──)",
@@ -64,15 +63,15 @@ _AFTER = re.compile(
     r"[^.]{0,40}\W{0,8}",
     re.IGNORECASE,
 )
-"""What stands between the two blocks of "in m.py, change … to …"."""
+"""The text between the two blocks of "in m.py, change … to …"."""
 
 
 def edits_of(answer: str, there: Sequence[str] = ()) -> list[Edit]:
-    """The edits, in order. What stands in `<think>` is none.
+    """The edits of an answer, in order, except those in `<think>`.
 
     Args:
-        answer: What the model wrote.
-        there: Paths of files that there are.
+        answer: The whole text of the model's answer.
+        there: The paths of existing files.
     """
     lines = without_thoughts(answer.replace("\r\n", "\n").replace("\r", "\n").split("\n"))
     found: list[Edit] = []
@@ -110,7 +109,7 @@ def _edits_in(block: Block, path: str, known: AbstractSet[str]) -> list[Edit]:
 
 
 def _fits(language: str, path: str, *, came_out: bool) -> bool:
-    """Whether a block in this language can be all of this file."""
+    """Whether a block in this language can be the whole of this file."""
     if language in _TYPED:
         return path.endswith(_TYPED_SUFFIXES)
     suffix = PurePosixPath(path).suffix.lower()
@@ -122,7 +121,7 @@ def _fits(language: str, path: str, *, came_out: bool) -> bool:
 
 
 def _loose(lines: Sequence[str], known: AbstractSet[str]) -> list[Edit]:
-    """Edits that stand in no fence: diffs with their headers, search/replace blocks, patches."""
+    """Edits outside of fences: diffs with their headers, search/replace blocks, patches."""
     if holds_searches(lines):
         return searches(lines, "", known)
     begin = next((n for n in range(len(lines)) if starts_diff(lines, n)), None)

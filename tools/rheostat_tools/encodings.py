@@ -1,4 +1,4 @@
-"""The text of a file, and the file again: encoding, byte order mark, line ends and last newline stay as they were."""
+"""Read and write text files, keeping their encoding, byte order mark, line ends and last newline."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"),
 )  # fmt: skip
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
-"""Of Python's sources (PEP 263), in the first or second line."""
+"""The encoding declaration of Python sources (PEP 263), in the first or second line."""
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 _SAMPLED_BYTES = 4_096
 
 
 @dataclass(frozen=True, slots=True)
 class FileText:
-    """What a text file holds, in a form in which every line ends with \\n."""
+    """The content of a text file, in a form in which every line ends with \\n."""
 
     text: str
-    """The text; without byte order mark."""
+    """The text, without a byte order mark."""
     encoding: str = "utf-8"
-    """Python's name of it."""
+    """Python's name of the encoding."""
     mark: bytes = b""
-    """The byte order mark."""
+    """The byte order mark; empty if there is none."""
     raw: str = ""
-    """With the line ends that the file has."""
+    """The text with the line ends of the file."""
     _marks: tuple[int, ...] = ()
-    """Places in `text` of line ends that are \\r\\n in the file."""
+    """Positions in `text` of line ends that are \\r\\n in the file."""
     _line_end: str = "\n"
-    """That of most lines."""
+    """The line end of most lines."""
 
     @classmethod
     def of(cls, name: str, content: bytes) -> FileText:
-        """Read a file.
+        """Read the content of a file.
 
         Raises:
-            ToolException: it is no text, or in an encoding that can't be told.
+            ToolException: It isn't text, or is in an unknown encoding.
         """
         mark, encoding, raw = _decoded(name, content)
         if "\r" in raw and "\n" not in raw:
@@ -58,19 +58,19 @@ class FileText:
         return cls(text, encoding, mark, raw, tuple(crlf), most)
 
     def replaced(self, start: int, end: int, new: str) -> bytes:
-        """The file with another piece in place of `text[start:end]`.
+        """The bytes of the file with another piece in place of `text[start:end]`.
 
         Raises:
-            ToolException: the new piece can't be written in the file's encoding.
+            ToolException: The new piece can't be written in the file's encoding.
         """
         first, last = self._in_raw(start), self._in_raw(end)
         return self._encoded(self.raw[:first] + self._with_ends(new, start) + self.raw[last:])
 
     def whole(self, new: str) -> bytes:
-        """The file with another text, in which the lines that stay keep their ends, and its end its newline or none.
+        """The bytes of the file with another text; unchanged lines keep their ends, the last one its newline or none.
 
         Raises:
-            ToolException: the text can't be written in the file's encoding.
+            ToolException: The text can't be written in the file's encoding.
         """
         new = new.replace("\r\n", "\n")
         if self.text and new:
@@ -90,7 +90,7 @@ class FileText:
     def _with_ends(self, new: str, start: int) -> str:
         new = new.replace("\r\n", "\n")
         end = self._line_end
-        if self._marks and end != "\r":  # a file with both: as the line itself, or the next one that ends
+        if self._marks and end != "\r":  # mixed line ends: use that of this line or the next
             at = self.text.find("\n", start)
             if at >= 0:
                 index = bisect.bisect_left(self._marks, at)
@@ -142,7 +142,7 @@ def _is_text(encoding: str) -> bool:
 
 
 def _common(one: str, other: str) -> int:
-    """How long both begin alike."""
+    """The length of the common prefix of two texts."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

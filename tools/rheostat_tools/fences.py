@@ -1,4 +1,4 @@
-"""The fenced blocks of an answer, and the names of the files that they are."""
+"""Find the fenced blocks of an answer, and the names of their files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = [
 
 _MOST_ENDS = 30
 _MOST_TRIED_CHARS = 300_000
-"""Of an answer, when it is looked for where a block with fences inside ends."""
+"""The most characters of an answer that are parsed to find the ends of blocks with inner fences."""
 _MOST_FURTHER = 3
-"""How far to the right of a block's beginning its end may stand."""
+"""The most columns that a closing fence may be to the right of the opening one."""
 _MOST_NAME_CHARS = 1_000
-"""A longer line names no file."""
+"""The longest line that may name a file."""
 
 _NAMED = re.compile(r"(?:file(?:name)?|path|datei)\s*[:=]\s*(.+)", re.IGNORECASE)
 _TAG = re.compile(r"<[\w-]+\s[^<>]*\b(?:file(?:name)?|path|name|src)\s*=\s*[\"']?([^\"'<>]+?)[\"']?\s*/?>")
@@ -118,7 +118,7 @@ _SUFFIXES = frozenset(
         "log",
     }
 )
-"""What makes a word with a dot a file rather than an attribute, where nothing else says it is one."""
+"""Suffixes that make a word with a dot a file rather than an attribute, without any other sign of a file."""
 _THOUGHT = re.compile(r"\s*<(think|thinking|thought|reasoning|scratchpad)>", re.IGNORECASE)
 _THOUGHT_END = re.compile(r"\s*</(?:think|thinking|thought|reasoning|scratchpad)>\s*$", re.IGNORECASE)
 _FENCE = re.compile(r"([ \t]*(?:>[ \t]*)*(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*)(`{3,}(?=[^`]*$)|~{3,})(.*)$")
@@ -130,29 +130,29 @@ class Block:
     """A fenced block."""
 
     begin: int
-    """Its first line."""
+    """The number of its first line."""
     end: int
-    """The line behind its last."""
+    """The number of the line after its last."""
     info: str
-    """What stands behind the opening fence."""
+    """The text after the opening fence."""
     text: str
     closed: bool
 
     @property
     def language(self) -> str:
-        """As the opening fence says it, in small letters; empty: it doesn't, or says a file's name."""
+        """The language named in the opening fence, in lower case; empty: it names none, or a file."""
         found = _LANGUAGE.match(self.info)
         word = found[1] if found else ""
         return "" if self.info[len(word) :].startswith((".", "/")) and not is_python(self.info) else word.lower()
 
 
 def is_python(language: str) -> bool:
-    """Whether the name of a language is one of Python's."""
+    """Whether a language is Python, by its name."""
     return _PYTHON.fullmatch(language) is not None
 
 
 def without_thoughts(lines: Sequence[str]) -> list[str]:
-    """The same number of lines; those between `<think>` and `</think>` are empty, unless a fence holds the tags."""
+    """The lines, of which those between `<think>` and `</think>` are emptied, unless the tags are in a fence."""
     kept: list[str] = []
     fence: _Fence | None = None
     tag = ""
@@ -164,7 +164,7 @@ def without_thoughts(lines: Sequence[str]) -> list[str]:
                 tag = ""
             else:
                 kept.append("")
-        elif fence is None and _THOUGHT_END.match(line):  # the tag that begins it stood in the prompt
+        elif fence is None and _THOUGHT_END.match(line):  # the opening tag was in the prompt
             kept[thought:] = [""] * (len(kept) + 1 - thought)
             thought = len(kept)
         elif fence is None and (begun := _THOUGHT.match(line)):
@@ -182,10 +182,10 @@ def without_thoughts(lines: Sequence[str]) -> list[str]:
 
 
 def blocks(lines: Sequence[str]) -> Iterator[Block]:
-    """The fenced blocks, in order, with what is in each; one that isn't closed ends where the answer does.
+    """The fenced blocks, in order; one that isn't closed ends at the end of the answer.
 
-    A fence may stand in a list or a quotation, and be indented: what is in it loses that. Unlike in Markdown it may be
-    indented as far as it likes, and a list doesn't end where the lines in the fence lost their indentation.
+    A fence may be in a list or a quotation, and indented; its content loses that indentation. Unlike in Markdown, any
+    indentation is allowed, and lines that have lost their indentation don't end a list.
     """
     number = 0
     tried = [_MOST_TRIED_CHARS]
@@ -203,7 +203,7 @@ def blocks(lines: Sequence[str]) -> Iterator[Block]:
 
 
 def _opening(line: str) -> tuple[str, str, str] | None:
-    """(what stands before a fence, the fence, what stands behind it)."""
+    """(text before a fence, the fence, text after it); `None`: the line doesn't open a fence."""
     found = _FENCE.match(line) if "```" in line or "~~~" in line else None
     return None if found is None else (found[1], found[2], found[3].strip())
 
@@ -220,7 +220,7 @@ class _Fence:
         return ">" in self.lead
 
     def closes(self, line: str) -> bool:
-        """Further to the right it is a line of what is in the block."""
+        """Whether a line closes the fence; one too far to the right is content of the block."""
         bare = line.lstrip("> \t") if self.quoted else line.lstrip(" \t")
         return (
             bare.startswith(self.mark)
@@ -229,12 +229,12 @@ class _Fence:
         )
 
     def ends(self, line: str) -> bool:
-        """Closed, or because a quotation ends."""
+        """Whether a line ends the block, by closing the fence or by ending the quotation."""
         return self.closes(line) or (self.quoted and not line.lstrip().startswith(">"))
 
     def content(self, lines: Sequence[str], end: int) -> str:
         inside = lines[self.begin + 1 : end]
-        if end == len(lines) and inside and not inside[-1]:  # the answer's own last newline
+        if end == len(lines) and inside and not inside[-1]:  # the last newline of the answer
             inside = inside[:-1]
         if self.quoted:
             inside = [_QUOTE.sub("", line, count=self.lead.count(">")) for line in inside]
@@ -245,10 +245,10 @@ class _Fence:
 
 
 def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: list[int]) -> tuple[str, int]:
-    """The content of a block whose own text may hold fences of the same length, and the line behind it.
+    """The content of a block that may contain fences of the same length, and the number of the line after it.
 
-    Python ends where it parses, other text where as many inner blocks were closed as opened. `tried` holds how many
-    characters may still be parsed to find that.
+    Python ends where it parses, other text where all inner blocks are closed. `tried` has the number of characters that
+    may still be parsed to find that.
     """
     text = fence.content(lines, close)
     python = re.match(r"py(?:thon)?\b", fence.info, re.IGNORECASE) is not None
@@ -276,12 +276,12 @@ def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: l
 
 
 def path_above(lines: Sequence[str], known: AbstractSet[str]) -> str:
-    """The file that the last line of these names; empty: none."""
+    """The file named in the last of these lines; empty: none."""
     return path_in(next((line for line in reversed(lines) if line.strip()), ""), known)
 
 
 def path_in(line: str, known: AbstractSet[str]) -> str:
-    """The file that a line of prose names; empty: none."""
+    """The file named in a line of prose; empty: none."""
     if len(line) > _MOST_NAME_CHARS:
         return ""
     said = line.strip().lstrip("#*->• \t").rstrip(" :*`\t")
@@ -307,7 +307,7 @@ def path_in(line: str, known: AbstractSet[str]) -> str:
 
 
 def path_in_info(info: str, known: AbstractSet[str]) -> str:
-    """The file that the line of an opening fence names; empty: none."""
+    """The file named in the line of an opening fence; empty: none."""
     if len(info) > _MOST_NAME_CHARS:
         return ""
     found = _INFO.match(info)
@@ -316,7 +316,7 @@ def path_in_info(info: str, known: AbstractSet[str]) -> str:
 
 
 def path_in_comment(line: str, known: AbstractSet[str]) -> str:
-    """The file that a comment names, if it says nothing else; empty: none."""
+    """The file named in a comment with no other text; empty: none."""
     found = _COMMENT.match(line.strip()) if len(line) <= _MOST_NAME_CHARS else None
     if found is None:
         return ""

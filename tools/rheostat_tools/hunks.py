@@ -1,9 +1,9 @@
-"""Search/replace blocks and diffs as pieces of files to replace.
+"""Read search/replace blocks and diffs as replacements of pieces of files.
 
 A search/replace block is aider's (`<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE`;
-https://aider.chat/docs/more/edit-formats.html), or one with other words, as of a conflict. A hunk of a diff is taken by
-its lines and not by its numbers, which models get wrong; these decide only between places that are alike, and where
-lines belong that are added with nothing around them.
+https://aider.chat/docs/more/edit-formats.html), or one with other words, such as those of a conflict. A hunk of a diff
+is located by its lines, because models get its numbers wrong. The numbers decide only between identical places, and
+locate added lines without context.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _BULLET = re.compile(r"[-+] \S")
 
 
 def holds_searches(lines: Sequence[str], *, any_word: bool = True) -> bool:
-    """Whether a search/replace block begins here; `any_word`: or the like of a conflict."""
+    """Whether a search/replace block begins in these lines; `any_word`: the marks of a conflict count too."""
     return any((_OPEN if any_word else _SEARCH).match(line) for line in lines)
 
 
 def searches(lines: Sequence[str], path: str, known: AbstractSet[str]) -> list[Edit]:
-    """The search/replace blocks.
+    """The edits of the search/replace blocks in these lines.
 
     Args:
-        lines: Where they stand, with what stands between them.
-        path: The file that is meant where no line above one says it.
-        known: Paths of files that there are.
+        lines: The blocks and the lines between them.
+        path: The file of a block without a file name above it.
+        known: The paths of existing files.
     """
     found: list[Edit] = []
     above, number = "", 0
@@ -62,7 +62,7 @@ def searches(lines: Sequence[str], path: str, known: AbstractSet[str]) -> list[E
 
 
 def _search(lines: Sequence[str], begin: int, width: int, path: str) -> tuple[Edit, int]:
-    """The block whose first line is `begin`, and the line behind it."""
+    """The edit of the block whose first line is `begin`, and the number of the line after the block."""
     closing = _REPLACE if _SEARCH.match(lines[begin - 1]) else _CLOSE
     dividers: list[int] = []
     base = inner = 0
@@ -70,7 +70,7 @@ def _search(lines: Sequence[str], begin: int, width: int, path: str) -> tuple[Ed
         line = lines[number]
         if _SEARCH.match(line):
             return _endless(path), number
-        if _OPEN.match(line):  # a conflict that the block is there to resolve
+        if _OPEN.match(line):  # a conflict that the block resolves
             inner += 1
         elif inner:
             inner -= _CLOSE.match(line) is not None
@@ -79,7 +79,7 @@ def _search(lines: Sequence[str], begin: int, width: int, path: str) -> tuple[Ed
         elif _BASE.match(line) and not dividers:
             base = number
         elif closing.match(line) and dividers:
-            # An underline of a heading may look like the divider: that one is as long as the other marks.
+            # The underline of a heading may look like a divider, but the divider is as long as the other marks.
             alike = [each for each in dividers if len(lines[each].strip()) == width] or dividers
             if len(alike) % 2 == 0:
                 why = "several lines of a search/replace block may be its divider: write its marks with two signs more"
@@ -104,7 +104,7 @@ def starts_diff(lines: Sequence[str], at: int) -> bool:
 
 
 def is_diff(lines: Sequence[str], said_so: bool) -> bool:
-    """Whether the lines of a block are a diff; `said_so`: its fence says it."""
+    """Whether the lines of a block are a diff; `said_so`: its fence says so."""
     if any(starts_diff(lines, number) for number in range(min(len(lines), 20))):
         return True
     said = [line for line in lines if line.strip()]
@@ -120,14 +120,14 @@ def is_diff(lines: Sequence[str], said_so: bool) -> bool:
 def diff(
     lines: Sequence[str], path: str, known: AbstractSet[str] = frozenset(), *, prose: bool = False, cut: bool = False
 ) -> list[Edit]:
-    """The hunks of a diff.
+    """The edits of the hunks of a diff.
 
     Args:
-        lines: Its lines.
-        path: The file that is meant where no header says it.
-        known: Paths of files that there are.
-        prose: Lines that are none of a diff end it.
-        cut: Its last hunk may have been cut.
+        lines: The lines of the diff.
+        path: The file of hunks without a header.
+        known: The paths of existing files.
+        prose: The diff ends at a line that can't belong to one.
+        cut: The last hunk may have been cut.
     """
     reader = _Reader(path, known, prose)
     number = 0
@@ -150,7 +150,7 @@ class _Reader:
         self._shift = 0
 
     def read(self, lines: Sequence[str], number: int) -> int:
-        """Take what stands at this line, and say how many lines that were."""
+        """Read from this line on, and return the number of lines read."""
         line = lines[number]
         if patch := _PATCH.match(line):
             self._patch(patch[1], (patch[2] or "").strip())
@@ -173,7 +173,7 @@ class _Reader:
         return 1
 
     def close(self) -> None:
-        """The hunk ends here."""
+        """End the current hunk, and add its edit."""
         hunk, self.hunk = self.hunk, None
         if hunk is None or not hunk.changes or self._removed:
             return
@@ -186,10 +186,10 @@ class _Reader:
         else:
             within = "\n".join(hunk.within)
             self.found.append(Replace(self.path, "" if self._new_file else old, new, hunk.line or 0, within))
-        self._shift += len(hunk.new) - len(hunk.old)  # numbers of a diff are those of the file before it
+        self._shift += len(hunk.new) - len(hunk.old)  # line numbers of a diff refer to the file before it
 
     def _begin(self, at: re.Match[str]) -> None:
-        if self.hunk is not None and self.hunk.bare():  # "@@ class A:" and beneath it "@@ def f(self):"
+        if self.hunk is not None and self.hunk.bare():  # "@@ class A:" followed by "@@ def f(self):"
             within = self.hunk.within
         else:
             self.close()
@@ -202,7 +202,7 @@ class _Reader:
     def _is_header(self, lines: Sequence[str], number: int) -> bool:
         if not lines[number].startswith("--- ") or not starts_diff(lines, number):
             return False
-        # In a hunk a comment of SQL may be removed ("--- x") and an increment added ("+++ y").
+        # A hunk may remove an SQL comment ("--- x") and add an increment ("+++ y").
         following = next((line for line in lines[number + 2 : number + 4] if line.strip()), "@@")
         return self.hunk is None or not self.hunk.unfinished() or following.startswith("@@")
 
@@ -236,32 +236,32 @@ class _Hunk:
         self._empty = 0
 
     def bare(self) -> bool:
-        """Nothing stands in it yet but headings."""
+        """Whether it has only headings so far."""
         return not (self.old or self.new) and bool(self.within)
 
     def unfinished(self) -> bool:
-        """Its numbers say that more lines follow."""
+        """Whether more lines must follow by its numbers."""
         return self.line is not None and (
             len(self.old) - self._empty < self.wanted[0] or len(self.new) - self._empty < self.wanted[1]
         )
 
     def is_prose(self, line: str) -> bool:
-        """Whether it is of a list beneath the diff, and no line that is added or removed."""
+        """Whether a line belongs to a list after the diff instead of being an added or removed line."""
         return _BULLET.match(line) is not None and self.changes and (self._empty > 0 or self._finished())
 
     def _finished(self) -> bool:
         return self.line is not None and (len(self.old), len(self.new)) == self.wanted
 
     def end(self) -> None:
-        """The empty lines at the end stood behind the hunk."""
+        """Drop the empty lines at the end, which were after the hunk."""
         for lines in (self.old, self.new):
             del lines[len(lines) - self._empty :]
 
     def take(self, line: str) -> bool:
-        """Whether the line can be one of a hunk."""
+        """Add a line if it can belong to a hunk, and return whether it does."""
         if line.startswith("\\"):  # No newline at end of file
             return True
-        if not line:  # an empty line of context that lost its blank, or one behind the hunk
+        if not line:  # empty context that lost its blank, or after the hunk
             self.old.append("")
             self.new.append("")
             self._empty += 1
@@ -288,7 +288,7 @@ def _without_side(path: str) -> str:
 
 
 def _common_path(before: str, after: str, known: AbstractSet[str]) -> str:
-    """The file that both sides of a diff are: without `a/` and `b/`, or `original/` and `modified/`."""
+    """The file of both sides of a diff, without `a/` and `b/`, or `original/` and `modified/`."""
     sides = [each.partition("/") for each in (before, after)]
     if sides[0][2] and sides[0][2] == sides[1][2] and sides[0][0] != sides[1][0]:
         return sides[1][2]

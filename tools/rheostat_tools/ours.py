@@ -1,4 +1,4 @@
-"""Whose files are ours: what a person wrote into a repository, by git's rules and by what all leave out."""
+"""Select the files of a repository that people wrote, by git's rules and by common exclusions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CACHES", "Ours", "is_environment", "overview"]
 CACHES = frozenset(
     {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache", ".tox", ".nox", ".eggs"}
 )
-"""Directories that programs fill for themselves."""
+"""Directories in which programs keep their own files."""
 
 _ENVIRONMENTS = frozenset({".git", ".hg", ".svn", "node_modules", "site-packages", ".venv", "venv"})
 _MOST_BYTES = 1_000_000
@@ -26,15 +26,15 @@ _BINARY = (
 
 
 def is_environment(directory: str) -> bool:
-    """An installation or a repository's own store: files of others, that a program runs or reads."""
+    """Whether a directory is an installation or a version control store, with files of others."""
     return os.path.basename(directory) in _ENVIRONMENTS or os.path.isfile(os.path.join(directory, "pyvenv.cfg"))
 
 
 class Ours:
-    """Which files of a tree to list, to search and to show. The rules are read once, at the start.
+    """Selects the files of a tree to list, to search and to show. The rules are read once.
 
-    Left out: what git ignores (`.gitignore` at every level and `.git/info/exclude`, by pathspec), environments, caches,
-    binary files by their names, and files above a megabyte. What is left out can still be read by its path.
+    Left out are files ignored by git (`.gitignore` at every level and `.git/info/exclude`, by pathspec), environments,
+    caches, binary files by their names, and files above a megabyte. Such files can still be read by their paths.
 
     Args:
         root: The tree.
@@ -48,7 +48,7 @@ class Ours:
         self._excluded = _spec(exclude)
 
     def directory(self, path: str) -> bool:
-        """Whether what is below a directory is ours; its path from the root on."""
+        """Whether the contents of a directory are ours; its path is relative to the root."""
         if path in ("", "."):
             return True
         if path not in self._directories:
@@ -69,7 +69,7 @@ class Ours:
         )
 
     def _ignored(self, path: str) -> bool:
-        """As git decides: the nearest file with a rule for this path has the last word."""
+        """Whether git ignores a path, by the nearest file with a rule for it."""
         parts = path.rstrip("/").split("/")
         for depth in range(len(parts) - 1, -1, -1):
             above = "/".join(parts[:depth])
@@ -83,7 +83,7 @@ class Ours:
 
 
 def overview(files: Iterable[tuple[str, int]], *, most_chars: int) -> str:
-    """One line a file; where that is too long, the fullest directories become one line each."""
+    """A list with one line per file; if it is too long, the fullest directories become one line each."""
     lines = {path: f"{path} ({size:,} bytes)" for path, size in files}
     inside: dict[str, list[str]] = {}
     for path in lines:

@@ -1,4 +1,4 @@
-"""What a Python source defines, imports and uses."""
+"""Outline a Python source: its definitions, imports and uses of names."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ _DEFINED = re.compile(
 )
 _ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _REAL_BODY_LINES = 2
-"""A longer body isn't one that `pass` stands for."""
+"""The length above which a body is a real one, for which `pass` is no substitute."""
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A source at a glance."""
+    """The outline of a source."""
 
     members: dict[str, frozenset[str]]
-    """What is defined at the top, with the names that a class defines; empty for the rest."""
+    """The names defined at top level; for a class with the names of its members, otherwise with an empty set."""
     imported: dict[str, str]
-    """Name → module of what is imported; `*` for all of a module."""
+    """Imported name → its module; the name `*` for a star import."""
     steps: int
-    """Statements at the top that define nothing and import nothing."""
+    """The number of top-level statements that neither define nor import anything."""
     functions: frozenset[str]
-    """`f` and `C.f`."""
+    """The names of functions and methods: `f` and `C.f`."""
     hollow: frozenset[str]
-    """Those whose body is `...`."""
+    """The functions whose body is `...`."""
     empty: frozenset[str]
-    """Those whose body is `pass`, or only says that it isn't written."""
+    """The functions whose body is `pass`, a docstring, or raises NotImplementedError."""
     long: frozenset[str]
-    """Those with a body of more than two lines."""
+    """The functions with a body of more than two lines."""
     globals_used: frozenset[str]
-    """Names that are read and must come from the top or be builtins."""
+    """Names that are read and must be global or builtin."""
     attributes: frozenset[tuple[str, str]]
     """(`x`, `y`) for each `x.y`."""
     last: tuple[str, int] = ("", 0)
-    """What the last statement at the top defines, and over how many lines."""
+    """The name defined by the last top-level statement, and the number of its lines."""
 
 
 @dataclass(slots=True)
@@ -58,12 +58,12 @@ class _Found:
 
 @functools.lru_cache(maxsize=4)
 def parses(text: str) -> bool:
-    """Whether it is Python."""
+    """Whether a text is valid Python."""
     return _tree(text) is not None
 
 
 def syntax_error(text: str) -> str:
-    """Why it is no Python, with the line; empty: it is."""
+    """Why a text isn't valid Python, with the line; empty: it is valid."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -76,7 +76,7 @@ def syntax_error(text: str) -> str:
 
 
 def defined_in(text: str) -> frozenset[str]:
-    """What stands at the top of a source; of one that doesn't parse too."""
+    """The names defined at the top level of a source, even of one that doesn't parse."""
     tree = _tree(text)
     if tree is None:
         return frozenset(one or other for one, other in _DEFINED.findall(text))
@@ -87,7 +87,7 @@ def defined_in(text: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=4)
 def outline(text: str) -> Outline | None:
-    """None: it doesn't parse."""
+    """The outline of a source; `None`: it doesn't parse."""
     tree = _tree(text)
     if tree is None:
         return None

@@ -1,7 +1,7 @@
-"""A repository as it was at the start: which of its files say what is wanted, and a tree to judge changes on.
+"""Keep a repository in its initial state, to protect the files of its tests and to judge changes.
 
-What a test run imports, reads or is configured by isn't a source to be changed: the tests, what lies beside them, the
-settings of the tools, and whatever would be imported in place of something installed.
+Files that a test run imports, reads or is configured by are protected: the tests, the files beside them, the settings
+of the tools, and any module that would be imported in place of an installed one.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ PROTECTED = (
     "*.egg-info/*", "*.pyc", "*.so", "*.pyd", ".env", "makefile", "gnumakefile", "justfile", "package.json",
     ".gitattributes",
 )  # fmt: skip
-"""Names of files that a coder may not write: it would be the short way to green."""
+"""Names of files that a coder may not write, because that could make tests pass without a fix."""
 
 
 class Pristine:
-    """The tree at the start.
+    """The tree in its initial state.
 
     Args:
-        root: The repository, without links.
-        protected: Patterns of names that can't be changed, beside what the tests are made of.
-        command: How the tests are run: the files that it names are the tests' own.
+        root: The real path of the repository.
+        protected: Patterns of names that can't be changed, beside the files of the tests.
+        command: The command of the tests; the files that it names belong to the tests.
     """
 
     def __init__(self, root: str, protected: Sequence[str] = PROTECTED, *, command: Sequence[str] = ()) -> None:
         self.root = root
-        """The repository."""
+        """The path of the repository."""
         words = [os.path.normpath(word.partition("::")[0]) for word in command]
         named = [glob.escape(word) for word in words if os.path.isfile(os.path.join(root, word))]
         self._test_folders: frozenset[str] = frozenset()
         self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
-        """A copy of it, as it was."""
+        """The path of a copy of the initial tree."""
         self.tests: dict[tuple[str, ...], frozenset[str]] = {}
-        """Names of the tests that a command finds in it, as soon as that was looked at."""
+        """The names of the tests that a command finds in it, once they have been collected."""
         self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
         names = [
@@ -65,17 +65,17 @@ class Pristine:
         self._read = ReadByTests(self.tree, names, [name for name in names if self._is_of_tests(name)])
         self._helpers = frozenset(name.casefold() for name in self._read.helpers)
         self.own = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
-        """Modules that are the tests' own."""
+        """The modules that belong to the tests."""
         self._own_modules = {_module(name) for name in self.own}
         kept = {self._folder_of_tests(name) or name for name in names if self.why_protected(name) is not None}
         self._kept = sorted(kept)
         self._above = sorted({"/".join(path.split("/")[:n]) for path in kept for n in range(1, path.count("/") + 1)})
 
     def why_protected(self, path: str) -> str | None:
-        """Why a file can't be changed or made; None: it can.
+        """Why a file can't be changed or created; `None`: it can.
 
         Args:
-            path: From the root on, resolved.
+            path: The resolved path, relative to the root.
         """
         said = path.casefold()
         if self._is_of_tests(path):
@@ -94,7 +94,7 @@ class Pristine:
         return any(fnmatch.fnmatchcase(said, f"*/{pattern}") for pattern in self._patterns if "/" in pattern)
 
     def _folder_of_tests(self, path: str) -> str | None:
-        """The uppermost folder above a file that is the tests' own."""
+        """The uppermost folder above a file that belongs to the tests, or `None`."""
         parts = path.split("/")
         for n, part in enumerate(parts[:-1], 1):
             folder = "/".join(parts[:n])
@@ -103,7 +103,7 @@ class Pristine:
         return None
 
     def _why_not_new(self, path: str) -> str | None:
-        """A new file may be a module of the repository's own, and nothing that stands in for something else."""
+        """Why a file can't be created: it would replace another module or be read by the tests; `None`: it can."""
         folder, _, name = path.rpartition("/")
         module = name.partition(".")[0] if name.endswith(".py") else ""
         if name == "__init__.py":
@@ -130,19 +130,19 @@ class Pristine:
         return any(f"{os.sep}site-packages{os.sep}" in place for place in places)
 
     def lay_out(self, place: str, changes: Mapping[str, bytes | None], *, bare: bool) -> list[Show]:
-        """A fresh copy with changes: what to show of it in a sandbox. What is protected is there to be read.
+        """Make a fresh copy with changes, and return its entries for a sandbox, in which protected files are read-only.
 
         Args:
             place: An empty directory.
-            changes: Contents by their paths; those of protected files aren't taken.
-            bare: It is used without a sandbox.
+            changes: Contents by path (`None`: removed); changes of protected files are ignored.
+            bare: The copy is used without a sandbox.
         """
         copy_tree(self.tree, place)
         change(place, {path: content for path, content in changes.items() if self.why_protected(path) is None})
         shown = show(self.root, place, self._environments)
         if bare:
             link_environments(self.root, place, self._environments)
-        # what is mounted can't be moved away, and moves along with a folder above it
+        # a mount can't be moved away itself, but moves with a folder above it, so mount those too
         shown += [Show(f"{self.root}/{path}", "write", f"{place}/{path}") for path in self._above]
         return [*shown, *(Show(f"{self.root}/{path}", "read", f"{place}/{path}") for path in self._kept)]
 

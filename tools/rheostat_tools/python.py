@@ -1,4 +1,4 @@
-"""Python for a model, in a sandbox."""
+"""A tool that runs Python in a sandbox."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _VALUE = "_value_of_the_last_expression"
 
 
 class _Frame(Protocol):
-    """What is read of a frame of the sandbox's traceback."""
+    """The part that is read of a frame in the sandbox's traceback."""
 
     @property
     def line(self) -> int: ...
@@ -30,12 +30,12 @@ def python_tool(*, seconds: float = 5.0, memory_bytes: int = 128 * 2**20, most_o
     Each call starts afresh and leaves nothing behind.
 
     Args:
-        seconds: Execution time of a call. Sleeping takes none: it returns at once.
-        memory_bytes: Heap of the sandbox.
-        most_output_chars: What a call may return; the middle is left out.
+        seconds: The time limit of a call; sleeping returns at once.
+        memory_bytes: The limit of the sandbox's heap.
+        most_output_chars: The longest output of a call; of a longer one the middle is left out.
 
     Raises:
-        BadInput: a limit isn't above zero.
+        BadInput: A limit isn't above zero.
         MissingExtra: pydantic-monty isn't installed.
     """
     above_zero(seconds=seconds, memory_bytes=memory_bytes, most_output_chars=most_output_chars)
@@ -97,15 +97,15 @@ def _run(code: str, *, seconds: float, memory_bytes: int, most_output_chars: int
 
 
 def _with_value_shown(code: str, most_chars: int) -> str:
-    """The code, with the value of its last expression as text.
+    """The code, changed so that the value of its last expression is returned as text.
 
-    The text is made inside the sandbox: a value that crosses to the host is copied outside of the memory limit, and a
-    list that holds another one twice, forty times over, would fill the host.
+    The text is made inside the sandbox, because a value that is passed to the host is copied outside of the memory
+    limit: nested lists with the same list twice, forty levels deep, would fill the host.
     """
     try:
         body = ast.parse(code).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return f"{code}\nNone\n"  # the sandbox says what is wrong
+        return f"{code}\nNone\n"  # the sandbox reports the error
     last = body[-1] if body else None
     if not isinstance(last, ast.Expr) or last.end_lineno is None or last.end_col_offset is None:
         return f"{code}\nNone\n"
@@ -122,7 +122,7 @@ def _kind(message: str) -> str:
 
 
 def _fault(code: str, frames: Sequence[_Frame]) -> str:
-    """The line at fault, and the line of the code that led there."""
+    """The failing line, and the line of the code that called it."""
     lines = code.splitlines()
     if frames and frames[-1].line > len(lines):
         return "while the value of the last expression was turned into text"

@@ -1,6 +1,6 @@
-"""What tests lean on, by their sources: folders that are the tests' own, helpers that they import, data that they read.
+"""Find the files that tests depend on, by their sources: their own folders, imported helpers, and data files.
 
-Nothing is run. Where a source doesn't say it (a name that is put together from parts), nothing is found.
+Nothing is run, so a name that is put together at run time isn't found.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["TEST_FOLDERS", "ReadByTests", "folders_of_tests"]
 TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "fixtures", "testdata", "test_data", "snapshots", "__snapshots__"}
 )
-"""Folders in which all is the tests' own, whatever it is."""
+"""Folders whose files all belong to the tests."""
 
 _DATA_FOLDERS = frozenset(
     {
@@ -38,22 +38,22 @@ _DATA_FOLDERS = frozenset(
     }
 )
 _LIKE_TESTS = re.compile(r"specs?|testing|e2e|tests?[_-].+|.+[_-]tests?|(?:unit|integration|functional)(?:tests?)?")
-"""Names of folders that are the tests' own if a test lies in them."""
+"""Names of folders that belong to the tests if they contain a test."""
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
 _HELPER = re.compile(r"tests?[_-]?(?:util|help|support|lib|common|data|case|base|tool|fixture)\w*")
 _HINTS = re.compile(r"test|assert|check|helper|util|fixture|common|support|expect|case")
 _TOOLS = frozenset({"pytest", "_pytest", "unittest", "hypothesis", "numpy.testing", "pandas.testing"})
 _FIELD = re.compile(r"\{[^{}/]*\}|%(?:\(\w+\))?[#0\- +]?\d*(?:\.\d+)?[sdrifgx]")
 _PATTERN = re.compile(r"(?:[\w.*?!-]+/)*[\w*?!.-]*[\w*?]\.(?=[*?]*\w)[\w*?]+")
-"""A name with wildcards, and an extension that says something."""
+"""A name with wildcards and a telling extension."""
 _MOST_READ_BYTES = 1_000_000
 
 
 def folders_of_tests(names: Iterable[str]) -> frozenset[str]:
-    """Folders, in lower case, that are named like one of tests and have a test in them.
+    """Folders, in lower case, that have a name like one of tests and contain a test.
 
     Args:
-        names: Paths of all files, from the root on.
+        names: The paths of all files, relative to the root.
     """
     found: set[str] = set()
     for name in names:
@@ -64,12 +64,12 @@ def folders_of_tests(names: Iterable[str]) -> frozenset[str]:
 
 
 class ReadByTests:
-    """What the tests of a tree import and read.
+    """The files that the tests of a tree import and read.
 
     Args:
         root: The tree.
-        names: Paths of all its files, from the root on.
-        tests: Those that are the tests' own.
+        names: The paths of all its files, relative to the root.
+        tests: Those of them that belong to the tests.
     """
 
     def __init__(self, root: str, names: Sequence[str], tests: Sequence[str]) -> None:
@@ -96,7 +96,7 @@ class ReadByTests:
                     own.add(helper)
                     waiting.append(helper)
         self.helpers = frozenset(own.difference(tests))
-        """Modules that only help tests: they hold nothing but checks, or are named and written like it."""
+        """Modules that only help tests: they contain only checks, or have the name and the contents of a helper."""
         code = {os.path.dirname(name) for name in names if name.endswith(".py") and name not in own}
         imported = {os.path.dirname(name).casefold() for name in self._imported_by_tests}
         self._folders = [folder for folder in self._all_folders if _ends(folder, said) and not _holds(folder, code)]
@@ -107,9 +107,9 @@ class ReadByTests:
         ]
 
     def reads(self, path: str) -> bool:
-        """Whether a file that is no module is named in a test, by itself, a pattern or its folder.
+        """Whether a test names a file that isn't a module, by its name, a pattern or its folder.
 
-        Python files are read as data where their folder is named like one of data and nothing in it is imported.
+        Python files count as data if their folder has a name like one of data, and no test imports from it.
         """
         said = path.casefold()
         if any(said.startswith(f"{each}/") for each in self._of_data):
@@ -128,7 +128,7 @@ class ReadByTests:
             return None
 
     def _strings(self, tree: ast.Module, folder: str) -> set[str]:
-        """Notes files and patterns; returns what may be names of folders."""
+        """Record the files and patterns in the strings of a source, and return possible names of folders."""
         said: set[str] = set()
         beside: set[str] = set()
         for node in ast.walk(tree):
@@ -151,7 +151,7 @@ class ReadByTests:
             elif "." in text:
                 self._files.add(text.rpartition("/")[2])
             said.add(text.strip("./"))
-        if not any(_ends(each, said) for each in self._all_folders):  # else the pattern is meant for that folder
+        if not any(_ends(each, said) for each in self._all_folders):  # else the pattern is for that folder
             self._patterns |= {f"{folder.casefold()}/{pattern}".lstrip("/") for pattern in beside}
         return said
 
@@ -192,7 +192,7 @@ def _named(node: ast.AST) -> Iterator[str]:
 
 
 def _only_checks(tree: ast.Module) -> bool:
-    """Functions that assert and return nothing, and no others."""
+    """Whether a module's functions all assert and return nothing, and it has no classes."""
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     others = any(isinstance(node, ast.ClassDef | ast.AsyncFunctionDef) for node in tree.body)
     return bool(functions) and not others and all(_is_check(function) for function in functions)
@@ -220,5 +220,5 @@ def _ends(folder: str, said: set[str]) -> bool:
 
 
 def _holds(folder: str, code: set[str]) -> bool:
-    """Templates and queries beside the code that uses them are sources."""
+    """Whether a folder also has code; templates and queries beside the code that uses them are sources."""
     return any(each.casefold() == folder or each.casefold().startswith(f"{folder}/") for each in code)

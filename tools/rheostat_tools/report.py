@@ -1,4 +1,4 @@
-"""Test output, cut down to what helps, while it comes in."""
+"""Shorten the output of tests to its useful part, while it comes in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COUNT = re.compile(
 class Report:
     """Takes output of any size and keeps a bounded part.
 
-    Of pytest it keeps the lines that say what failed, where and how, and the summary; of other commands the end.
+    Of pytest's output it keeps the summary and the lines that say what failed, where and how; of other output the end.
 
     Args:
         pytest: Whether it is pytest's output.
@@ -34,11 +34,11 @@ class Report:
 
     def __init__(self, *, pytest: bool) -> None:
         self.bytes = 0
-        """How much there was."""
+        """The size of all output."""
         self.summary = ""
         """Pytest's last line, such as "3 passed in 0.02s"; empty if it printed none."""
         self.ended = False
-        """Whether pytest came to its end: code under test that leaves the process early has exit code 0 too."""
+        """Whether pytest ran to its end; code under test that ends the process early may also give exit code 0."""
         self.pytest = pytest
         """Whether it is pytest's output."""
         self._kept: list[str] = []
@@ -48,7 +48,7 @@ class Report:
         self._rest = b""
 
     def add(self, output: bytes) -> None:
-        """More output."""
+        """Add output."""
         self.bytes += len(output)
         *lines, rest = output.split(b"\n")
         for line in lines:
@@ -57,13 +57,13 @@ class Report:
         self._rest = (self._rest + rest[:_LINE_BYTES])[:_LINE_BYTES]
 
     def end(self) -> None:
-        """No more output."""
+        """End the output, after the last `add`."""
         if self._rest:
             self._line(self._rest)
             self._rest = b""
 
     def text(self, *, passed: bool, most_chars: int) -> str:
-        """What to show."""
+        """The shortened output; if pytest passed, only its summary."""
         if passed and self.pytest:
             return self.summary
         kept = [*self._kept, self.summary] if self.pytest and self._kept else list(self._tail)

@@ -1,6 +1,6 @@
-"""Runs the tests of a workspace on a copy of it, in a sandbox, and has what passes judged from outside."""
+"""Run the tests of a workspace on a copy of it, in a sandbox, and judge tests that pass again from outside."""
 
-# ruff: noqa: PT028 - test_runner makes a tool and is no test
+# ruff: noqa: PT028 - test_runner makes a tool and isn't a test
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ _WANTS_PLUGINS = re.compile(
     rb"fixture '\w+' not found|unrecognized arguments|async def functions are not natively supported"
     rb"|Missing required plugins|Unknown config option|PytestUnknownMarkWarning|'\w+' not found in `markers`"
 )
-"""What pytest says where a plugin is missing."""
+"""Pytest's messages if a plugin is missing."""
 _SIDE_BY_SIDE = re.compile(r"-n\w*|--numprocesses(?:=.*)?|--dist(?:=.*)?|--boxed|--forked")
-"""Options that have tests run in other processes."""
+"""Options that run tests in other processes."""
 _AT_FIRST = re.compile(r"-x|--exitfirst|--maxfail=.*|--sw|--stepwise")
 """Options that end a run at the first failure."""
 
@@ -58,30 +58,30 @@ def test_runner(
 ) -> BaseTool:
     """A tool that runs one fixed command, and optionally one test of it, in the workspace.
 
-    The command runs on a copy of the workspace, so that nothing which it writes stays, in a sandbox
-    (`rheostat.sandbox`): it sees the system, this Python and the workspace, no network, and no process, file or
-    environment variable of ours. Its memory, time, processes, files and output have limits.
+    The command runs on a copy of the workspace, so that nothing that it writes is kept. It runs in a sandbox
+    (`rheostat.sandbox`): it sees the system, this Python and the workspace, but no network, and no process, other file
+    or environment variable of ours. Its memory, time, processes, files and output have limits.
 
-    Tests that pass where the code can reach them prove nothing. What pytest calls passed is judged again with the code
-    in another process (`rheostat.evidence.examining`), and is PASSED only if that says so too; else it is NOT PROVEN,
-    as with every command that isn't pytest. Pytest's plugins are loaded where the tests need one.
+    Tests that pass where the code can reach them prove nothing. Tests that pytest calls passed are judged again with
+    the code in another process (`rheostat.evidence.examining`), and are PASSED only if they pass there too; otherwise
+    they are NOT PROVEN, as is every command that isn't pytest. Pytest's plugins are loaded if the tests need one.
 
-    The artifact of a result (`ToolMessage.artifact`) holds exit code, seconds, bytes of output, the sandbox and
-    `passed` (True, False, or None: not proven).
+    The artifact of a result (`ToolMessage.artifact`) has the exit code, seconds, bytes of output, summary, sandbox and
+    `passed` (`True`, `False`, or `None`: not proven).
 
     Args:
-        workspace_root: Where the command runs.
-        command: The command; "python" stands for the running interpreter.
-        seconds: Time limit of each run; after it everything that was started is killed.
-        memory_bytes: Address space of each process, and memory of all.
-        most_output_chars: What a call may return.
-        sandbox: `auto` takes the best one that works here; `none` has to be written out.
-        pristine: The tree as it was at the start, on which changes are judged; by default the tree as it is.
-        changes: What is changed in the pristine tree, by paths; changes of protected files aren't taken.
+        workspace_root: The directory in which the command runs.
+        command: The command; "python" is the running interpreter.
+        seconds: The time limit of each run, after which all of its processes are killed.
+        memory_bytes: The limit of each process's address space, and of the memory of all processes.
+        most_output_chars: The longest output of a call.
+        sandbox: `auto` takes the best one that works here; `none` must be given explicitly.
+        pristine: The initial tree, on which changes are judged; by default the current tree.
+        changes: Returns the changes to the pristine tree, by path; changes of protected files are ignored.
 
     Raises:
-        BadInput: the root is no directory, the command is empty, a limit isn't above zero, or this is no POSIX system.
-        SandboxMissing: there is no sandbox on this machine.
+        BadInput: The root isn't a directory, the command is empty, a limit isn't above zero, or the system isn't POSIX.
+        SandboxMissing: There is no sandbox on this machine.
     """
     above_zero(seconds=seconds, memory_bytes=memory_bytes, most_output_chars=most_output_chars)
     if os.name != "posix":
@@ -133,7 +133,7 @@ def test_runner(
     return tool
 
 
-test_runner.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test where it is imported
+test_runner.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test in modules that import it
 
 
 def _target(files: ConfinedDirectory, target: str) -> list[str]:
@@ -153,7 +153,7 @@ def _target(files: ConfinedDirectory, target: str) -> list[str]:
 
 @dataclass
 class _Run:
-    """One command on one state of the tree."""
+    """The run of a command on one state of the tree."""
 
     words: list[str]
     start: Pristine
@@ -167,7 +167,7 @@ class _Run:
         return self.kind == "none"
 
     def both(self) -> tuple[Ended, Report, bool, Examined | None, Report]:
-        """As anyone would run it, and what passes also from outside: beside it where a core is idle, else after it."""
+        """Run it in one process, and if it passes also judge it from outside; at the same time if a core is idle."""
         ended, report, plain, examined, outside = self._both()
         if plain and examined is not None and examined.passed and (left := self._left_out(report.summary, examined)):
             examined = Examined(None, left, examined.tests)
@@ -195,7 +195,7 @@ class _Run:
         return ended, report, plain, examined, after
 
     def _left_out(self, summary: str, examined: Examined) -> str | None:
-        """Tests that run only where the code is beside them, or that it has skip themselves since the start."""
+        """The reason if tests ran only in one process, or are gone or skipped since the changes; else `None`."""
         here = sum(int(count) for count in re.findall(r"(\d+) (?:passed|xpassed)\b", summary))
         ran = sum(outcome == "passed" for outcome in examined.tests.values())
         if ran < here:
@@ -217,7 +217,7 @@ class _Run:
         return None
 
     def in_one_process(self) -> tuple[Ended, Report, bool]:
-        """As anyone would run it; and whether it says that the tests passed. What fails here, fails."""
+        """Run it as usual, and return whether it reports that the tests passed; a failure here is final."""
         words, pytest = self.words, _pytest_of(self.words) is not None
         while True:
             report, wanted = Report(pytest=pytest), False
@@ -246,7 +246,7 @@ class _Run:
             return ended, report, ended.exit_code == 0 and (report.ended or not pytest)
 
     def outside(self, output: Callable[[bytes], None], stop: threading.Event) -> Examined:
-        """The same tests with the code in another process."""
+        """Run the same tests with the code in another process."""
         form = _pytest_of(self.words)
         if form is None:
             return Examined(None, f"{self.words[0]} isn't pytest", {})
@@ -271,7 +271,7 @@ class _Run:
 
 
 def _idle_core() -> bool:
-    """Is there a core with nothing to do, at this moment? A load average is of the last minute."""
+    """Whether a core is idle now; a load average would be that of the last minute."""
     try:
         running = int(Path("/proc/loadavg").read_text(encoding="ascii").split()[3].partition("/")[0])
     except (OSError, ValueError):
@@ -280,7 +280,7 @@ def _idle_core() -> bool:
 
 
 def _pytest_of(words: Sequence[str]) -> tuple[str | None, bool, list[str]] | None:
-    """(the interpreter, whether it runs pytest as a module, pytest's arguments) of a command that runs pytest."""
+    """(interpreter or `None`, whether pytest runs as a module, its arguments); `None`: the command isn't pytest."""
     name = Path(words[0]).name
     if re.fullmatch(r"python[\d.]*", name) and list(words[1:3]) == ["-m", "pytest"]:
         return words[0], True, list(words[3:])

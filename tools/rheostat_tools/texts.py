@@ -1,4 +1,4 @@
-"""Lines, places and differences of texts."""
+"""Work with the lines, places and differences of texts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rheostat_tools.encodings import FileText
 __all__ = ["Place", "closest_lines", "difference", "line_of", "line_places", "lines_of", "numbered", "places"]
 
 MOST_LINE_CHARS = 1_000
-"""Longer lines are cut where they are shown."""
+"""Longer lines are cut for display."""
 
 MOST_DIFF_LINES = 10_000
-"""Longer files are shown as replaced as a whole: finding what stayed may take minutes where lines repeat."""
+"""Longer files are shown as replaced as a whole, because a diff of repeated lines may take minutes."""
 
 _COMPARED_LINES = 3_000
 _COMPARED_CHARS = 120
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines, split where an editor splits them, without their ends."""
+    """The lines of a text, split as in an editor, without their ends."""
     lines = text.split("\n")
     if lines[-1] == "":
         lines.pop()
@@ -31,12 +31,12 @@ def lines_of(text: str) -> list[str]:
 
 
 def line_of(text: str, place: int) -> int:
-    """The number of the line at this place."""
+    """The number of the line at this position, from 1."""
     return text.count("\n", 0, place) + 1
 
 
 def places(text: str, piece: str) -> list[int]:
-    """Where the piece begins, overlaps included; at most 1,000 places."""
+    """The positions at which a piece begins, including overlaps; at most 1,000."""
     found: list[int] = []
     at = text.find(piece)
     while at >= 0 and len(found) < 1_000:
@@ -46,22 +46,23 @@ def places(text: str, piece: str) -> list[int]:
 
 
 class Place(NamedTuple):
-    """Where whole lines are in a text."""
+    """The place of whole lines in a text, and their replacement."""
 
     line: int
-    """Number of the first."""
+    """The number of the first line."""
     start: int
-    """Of those that change: the others at both ends stay as they are in the text."""
+    """The start of the lines that change; unchanged lines at both ends are kept as they are."""
     end: int
+    """The end of the lines that change."""
     new: str
-    """What to put there."""
+    """The replacement of the lines that change."""
 
 
 def line_places(text: str, old: str, new: str) -> list[Place]:
-    """Where these whole lines are; at most 1,000 places.
+    """The places of these whole lines; at most 1,000.
 
-    Lines that differ in blanks at their ends are found where none is the same; then lines that lost the blanks which
-    all of them, or the first, began with: what is put there gets them.
+    If there is no exact place, places that differ only in blanks at line ends are returned; then places where all of
+    the old lines, or the first one, lack the indentation, which the new lines then get.
     """
     lines, wanted, put = lines_of(text), lines_of(old), lines_of(new)
     ahead = _alike(wanted, put)
@@ -82,12 +83,12 @@ def line_places(text: str, old: str, new: str) -> list[Place]:
 
 
 def _alike(one: list[str], other: list[str]) -> int:
-    """How many lines both begin with."""
+    """The number of equal lines at the beginning of both."""
     return next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _moved(there: list[str], wanted: list[str], new: list[str]) -> list[str] | None:
-    """The new lines with the blanks at the beginning that the wanted ones lack; None: these lack others."""
+    """The new lines with the indentation that the wanted lines lack; `None`: the difference isn't only that."""
     pairs = [(line.rstrip(), want.rstrip()) for line, want in zip(there, wanted, strict=True)]
     lacks = [line[: len(line) - len(want)] for line, want in pairs if want]
     if not any(lacks):
@@ -103,7 +104,7 @@ def _moved(there: list[str], wanted: list[str], new: list[str]) -> list[str] | N
 
 
 def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tuple[str, int]:
-    """These lines with their numbers, and the number of the last one that fitted."""
+    """(lines with their numbers, the number of the last line that fits)."""
     shown: list[str] = []
     chars = 0
     last = first - 1
@@ -118,7 +119,7 @@ def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tu
 
 
 def closest_lines(text: str, wanted: str) -> str:
-    """What in the text is most like the first line that was wanted."""
+    """A message with the lines of the text that are most like the first wanted line."""
     first = next((line.strip() for line in lines_of(wanted) if line.strip()), "")[:_COMPARED_CHARS]
     if not first:
         return ""
@@ -141,7 +142,7 @@ def closest_lines(text: str, wanted: str) -> str:
 
 
 def _invisible(wanted: list[str], lines: list[str], at: int) -> str:
-    """The first line that differs in nothing that shows, with what doesn't show made visible."""
+    """A message with the first line that differs only in blanks, with these made visible; empty: there is none."""
     begin = next((number for number, line in enumerate(wanted) if line.strip()), 0)
     for old, there in zip(wanted[begin:], lines[at:], strict=False):
         if old == there:
@@ -161,7 +162,7 @@ def _shown(line: str) -> str:
 
 
 def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
-    """One file of a unified diff; a `now` of type str says why the file can't be read."""
+    """The part of a unified diff for one file; a `now` of type `str` is the reason why the file can't be read."""
     if isinstance(now, str):
         return f"# {path}: {now}\n"
     try:
@@ -183,7 +184,7 @@ def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
 
 
 def _kept_ends(path: str, content: bytes | None) -> list[str]:
-    """Lines with the ends that they have."""
+    """The lines of a file with their own ends."""
     found = FileText.of(path, content or b"")
     lines = found.mark.decode(found.encoding) + found.raw
     kept = lines.split("\n")

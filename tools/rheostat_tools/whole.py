@@ -1,14 +1,14 @@
-"""Whether a block under a file's name is all of that file, or a piece of it, or something shown: a use, an output.
+"""Decide whether a block under a file's name is the whole file, a piece of it, or only shows a use or an output.
 
-A model may delete and rename. So what a Python file defined may be missing from its new text where
+A model may delete and rename. So names that a Python file defined may be missing from its new text if
 
-- nothing uses it any more: neither the new text, nor a file that the same answer leaves alone, and
-- the rest is all there: what is gone is one name, or a fifth of them, and more stayed; or as many are new as are gone
-  (new names), and as many stayed.
+- nothing uses them any more: neither the new text, nor a file that the same answer doesn't change, and
+- enough remains: one name, or up to a fifth of them, is gone, and more remain; or at least as many names are new as are
+  gone (renamed), and at least as many remain.
 
-The same holds for the members of a class. What another file of the same answer defines has moved there. A function
-whose body became `...` is left out, and so are statements at the top of a script when most are gone. What is no Python
-is a piece when it has less than half of the lines.
+The same applies to the members of a class. Names that another file of the same answer defines have moved there. A
+function whose body became `...` counts as left out, and so do the top-level statements of a script if most are gone.
+Text that isn't Python is a piece if it has less than half of the lines.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Objection", "has_conflict", "left_out", "objection"]
 _INSTEAD = "Write the whole file, with nothing left out; or change a part of it by a search/replace block (edit_file)."
 _CONFLICT = re.compile(r"^(?:(?:<{7,9}|>{7,9}|\|{7})(?:\s.*)?$|<{5,9}\s?SEARCH\b|>{5,9}\s?REPLACE\b)", re.MULTILINE)
 _SHORTENED_LINES = 8
-"""A shorter text may well become half as long."""
+"""The number of lines below which a text may well shrink by half."""
 
 _COMMENT = re.compile(r"\s*(?:pass\b|\.{3}|…)?\s*(?:#|//|/\*|<!--|--|;)\s*(.*?)\s*(?:\*/|-->)?\s*")
 _DOTS = re.compile(r"\s*(?:\.{3}|…)\s*(?:\(?(?:the )?(?:rest|remaining|existing|previous|other|unchanged|same)\b.*)?")
@@ -139,21 +139,21 @@ _BETWEEN = frozenset(
         "wie",
     }
 )
-"""Words of a comment that stands for lines: `(other functions remain the same)`."""
+"""Other words of a comment in place of lines, such as `(other functions remain the same)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """Why a text isn't taken for all of a file."""
+    """The reason why a text isn't accepted as a whole file."""
 
     why: str
     meant: bool = True
-    """False: the block wasn't meant to change the file; it shows how it is used, or what comes out."""
+    """`False`: the block wasn't meant to change the file, but shows its use or its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """What a Python file would lose."""
+    """The loss if a text replaced a Python file."""
 
     names: list[str] = field(default_factory=list)
     meant: bool = True
@@ -161,7 +161,7 @@ class _Loss:
 
 
 def left_out(text: str, before: str) -> str | None:
-    """A line of a whole file that stands for lines which it leaves out."""
+    """The first line of a new text that stands for lines left out, or `None`."""
     had = set(before.splitlines())
     names: frozenset[str] | None = None
     for line in text.splitlines():
@@ -177,7 +177,7 @@ def left_out(text: str, before: str) -> str | None:
 
 
 def _stands_for_lines(comment: str, names: AbstractSet[str]) -> bool:
-    """Nothing but words of such comments, and names of the file."""
+    """Whether a comment has only words of such comments and names of the file."""
     words = set(re.findall(r"\w+", comment.lower()))
     named = {name.lower() for name in re.findall(r"\w+", comment) if name in names}
     if not words <= _GONE | _REST | _THINGS | _STAYS | _BETWEEN | {"change", "changes", "nothing"} | named:
@@ -193,7 +193,7 @@ def _stands_for_lines(comment: str, names: AbstractSet[str]) -> bool:
 
 
 def has_conflict(text: str) -> bool:
-    """Whether it holds marks of a conflict, or of a search/replace block."""
+    """Whether a text contains the marks of a conflict or of a search/replace block."""
     return _CONFLICT.search(text) is not None
 
 
@@ -206,15 +206,15 @@ def objection(
     moved: AbstractSet[str] = frozenset(),
     used: Callable[[AbstractSet[str]], AbstractSet[str]] = frozenset().intersection,
 ) -> Objection | None:
-    """Why the text can't be all of a file; None: it can.
+    """Why a text can't be a whole file; `None`: it can.
 
     Args:
-        path: Of the file.
-        before: What it holds; None: there is no such file.
-        text: What it shall hold.
-        closed: False: the text may have been cut.
+        path: The path of the file.
+        before: The current content; `None`: there is no such file.
+        text: The new content.
+        closed: `False`: the text may have been cut.
         moved: Names that other files of the same answer define.
-        used: Which of some names other files use.
+        used: Returns those of some names that other files use.
     """
     had = before or ""
     if has_conflict(text) and not has_conflict(had):
@@ -263,7 +263,7 @@ def _loss(
     own = {name for name, module in new.imported.items() if module.rpartition(".")[2] == stem}
     from_itself = own - {stem} | {name for of, name in new.attributes if of == stem and stem in own}
     had = set(old.members)
-    if where.stem == "__init__" or not (had or old.steps):  # it passes on what others define
+    if where.stem == "__init__" or not (had or old.steps):  # it re-exports names
         had |= set(old.imported)
     others = set(new.imported) - own
     has = set(new.members) | others

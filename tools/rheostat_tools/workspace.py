@@ -1,4 +1,4 @@
-"""A directory that a model may read and change, with a way back."""
+"""A workspace: a directory that a model may read and change, with undo."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from rheostat_tools.texts import closest_lines, difference, line_of, lines_of, n
 __all__ = ["Workspace"]
 
 SECONDS = 5.0
-"""How long a listing or a search goes on."""
+"""The time limit of a listing or a search."""
 
 _MOST_READ_BYTES = 100_000_000
-"""Of a file that is read in part."""
+"""The largest file that is read in part."""
 
 
 @dataclass(frozen=True)
 class _Change:
-    """What undo needs."""
+    """The data that undo needs about a change."""
 
     path: str
     before: bytes | None
-    """None: there was no file."""
+    """The content before the change; `None`: there was no file."""
     after: bytes
-    """A digest."""
+    """The digest of the content after the change."""
     made: list[str]
-    """Directories that came with it."""
+    """Directories that were created with the file."""
 
 
 class Workspace:
     """Tools over the files of one directory: list, read, search, write, edit, undo.
 
-    Nothing outside of `root` is reached, whatever the path says and wherever a link points. Only text is read and
+    Nothing outside of `root` can be reached, whatever the path is and wherever a link points. Only text is read and
     written; a file keeps its encoding, byte order mark, line ends, last newline and mode. Listing and searching leave
-    out what git ignores, environments, caches, large and binary files (`rheostat_tools.ours`); such a file can still be
-    read by its path, or listed by its directory. Safe to use from several threads.
+    out files ignored by git, environments, caches, large and binary files (`rheostat_tools.ours`); such a file can
+    still be read by its path, or listed by its directory. It is thread-safe.
 
     Args:
         root: The directory.
-        most_file_bytes: Larger files aren't changed; they are read in part.
-        most_output_chars: What one call may return.
+        most_file_bytes: Larger files can't be changed, but can be read in part.
+        most_output_chars: The longest output of one call.
 
     Raises:
-        BadInput: `root` is no directory, or a limit isn't above zero.
+        BadInput: `root` isn't a directory, or a limit isn't above zero.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Workspace:
     ) -> None:
         above_zero(most_file_bytes=most_file_bytes, most_output_chars=most_output_chars)
         self.most_output_chars = most_output_chars
-        """What one call may return."""
+        """The longest output of one call."""
         self._files = ConfinedDirectory(root, most_file_bytes=most_file_bytes)
         self._ours = Ours(self._files.root)
         self._originals: dict[str, bytes | None] = {}
@@ -72,40 +72,40 @@ class Workspace:
 
     @property
     def changed(self) -> list[str]:
-        """Files that the tools changed and that are not as they were at the start."""
+        """The files that the tools changed and that differ from their initial state."""
         with self._lock:
             return [path for path, before in sorted(self._originals.items()) if self._now(path) != before]
 
     @property
     def root(self) -> str:
-        """The directory, without links."""
+        """The real path of the directory."""
         return self._files.root
 
     def locate(self, path: str) -> str:
-        """The path from the root on, resolved.
+        """The resolved path, relative to the root.
 
         Raises:
-            ToolException: it leads outside, or to what is hidden.
+            ToolException: The path leads outside, or to a hidden name.
         """
         return self._files.locate(path)
 
     def files(self, path: str = ".") -> list[tuple[str, int]]:
-        """Path and size of the files that are ours, in order.
+        """(path, size in bytes) of the files that are ours, in order.
 
-        Below a directory that isn't ours itself, such as `.venv/lib`, all of them.
+        Below a directory that isn't ours, such as `.venv/lib`, all files are included.
 
         Raises:
-            ToolException: no such directory.
+            ToolException: There is no such directory.
         """
         return self._walked(self._files.locate(path), time.monotonic() + SECONDS)
 
     def diff(self) -> str:
-        """All changes since the start, as a unified diff that `git apply` takes."""
+        """All changes since the start, as a unified diff for `git apply`."""
         with self._lock:
             return "".join(difference(path, self._originals[path], self._now(path)) for path in self.changed)
 
     def tools(self) -> list[BaseTool]:
-        """The tools, for an agent."""
+        """The tools for an agent."""
         reads: list[Callable[..., str]] = [self.list_files, self.read_file, self.search]
         writes: list[Callable[..., str]] = [self.write_file, self.edit_file, self.undo]
         return [
@@ -245,10 +245,10 @@ class Workspace:
         return f"edited {name} at line {first}. It now reads:\n{shown}"
 
     def splice(self, path: str, start: int, end: int, new: str) -> None:
-        """Put other text between two places of `text(path)`, which may be behind the newline that its last line lacks.
+        """Replace the text between two positions of `text(path)`; they may be after a newline that its last line lacks.
 
         Raises:
-            ToolException: there is no such file, or it can't be written.
+            ToolException: There is no such file, or it can't be written.
         """
         with self._lock:
             name, file = self._text(path)
@@ -258,27 +258,27 @@ class Workspace:
             self._put(name, self._read(name), file.replaced(min(start, length), min(end, length), new))
 
     def text(self, path: str) -> str:
-        """All of a text file, every line ending with \\n.
+        """The whole content of a text file, with every line ending in \\n.
 
         Raises:
-            ToolException: there is none, or it is no text or too large.
+            ToolException: There is no such file, it isn't text, or it is too large.
         """
         return self._text(path)[1].text
 
     def named(self, edits: Sequence[Edit]) -> list[Edit]:
-        """The same edits, each with the path of the file that is meant, where that can be told."""
+        """The edits with the paths of the files that they mean, as far as these can be found."""
         return with_names(self, edits)
 
     def apply(self, edits: Sequence[Edit]) -> list[str]:
         """Apply the edits of an answer (`rheostat_tools.edits`): all of them, or none.
 
-        What isn't all of a file doesn't take its place (`rheostat_tools.whole`).
+        A block that isn't a whole file never replaces the file (`rheostat_tools.whole`).
 
         Returns:
             The files that changed.
 
         Raises:
-            ToolException: one can't be applied; says which, why, and what is there.
+            ToolException: An edit can't be applied; the message says which, why, and what the file has.
         """
         with self._lock:
             done = len(self._changes)
@@ -334,7 +334,7 @@ class Workspace:
             return None
 
     def _now(self, name: str) -> bytes | str | None:
-        """The content, None without a file, or why it can't be read."""
+        """The content of a file; `None` if there is no file; a text if it can't be read."""
         try:
             return self._read(name)
         except ToolException as error:

@@ -1,5 +1,5 @@
-"""Measurements: adaptive against fixed thinking, ways of asking, verdicts, what we add to a call.
+"""Benchmarks: adaptive against fixed thinking, ways of asking, verdicts, the ledgers, the overhead of a call.
 
-In: problems with known answers. Out: tables and records in docs/benchmarks. Each has the plain way beside it in the
-same run.
+In: problems with known answers. Out: tables and records in docs/benchmarks. Each benchmark measures a plain baseline
+in the same run.
 """

@@ -1,7 +1,8 @@
 """Agents on a real model: tool calls against known answers, small bugs against tests, with and without correction.
 
-`python -m rheostat.bench.agents --model qwen2.5-coder-0.5b --record FILE` prints a table and appends a line a run, so
-that a long run can be resumed. Nothing of the answers is shown to the model: it is sent back only if it called nothing.
+`python -m rheostat.bench.agents --model qwen2.5-coder-0.5b --record FILE` prints a table and appends one line for each
+task and setting, so that a long run can be resumed. The model never sees the known answers: in a task of tool calls its
+reply is corrected only if it called no tool.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def _schema(schema: Any) -> Any:
-    """BFCL's types as JSON Schema's."""
+    """A BFCL schema with its type names replaced by those of JSON Schema."""
     if isinstance(schema, dict):
         plain = {
             name: _schema(value) for name, value in schema.items() if name not in ("optional", "default", "format")
@@ -72,7 +73,7 @@ def _tool(function: dict[str, Any], made: list[tuple[str, dict[str, Any]]]) -> S
 
 
 def _right(made: list[tuple[str, dict[str, Any]]], gold: list[dict[str, Any]]) -> bool:
-    """The first call is one of the right ones, or none was made where none was right."""
+    """Whether the first call is a right one; where no tool fits, whether no call was made."""
     if not gold or not made:
         return not gold and not made
     name, arguments = made[0]
@@ -115,11 +116,11 @@ def _tool_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> d
 
 
 def _plain_task(at: Endpoint, task: dict[str, Any], setting: dict[str, Any]) -> dict[str, Any]:
-    """LangChain's own agent, with the one line and without it."""
+    """Run LangChain's own agent on a task, with `AdaptiveThinking` or without it."""
     made: list[tuple[str, dict[str, Any]]] = []
     thinking = AdaptiveThinking(budget=Budget(tokens=8_000, calls=6), endpoint=lambda _: at, correct_tools=True)
     ours = [thinking] if setting["ours"] else []
-    body = {"max_tokens": 512, "chat_template_kwargs": {"enable_thinking": False}}  # else it may think without end
+    body = {"max_tokens": 512, "chat_template_kwargs": {"enable_thinking": False}}  # else thinking has no limit
     chat = at.chat.model_copy(update={"extra_body": body})
     agent = create_agent(
         chat,
@@ -210,7 +211,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--model", default="qwen2.5-coder-0.5b")
     parser.add_argument("--record", type=Path, default=Path("demo-out/agents.jsonl"))
     parser.add_argument("--bugs", type=Path, default=Path("examples/bugs"))
-    parser.add_argument("--most", type=int, default=1000, help="tasks of each kind at the most")
+    parser.add_argument("--most", type=int, default=1000, help="at most this many tasks of each kind")
     parser.add_argument(
         "--kind", action="append", help="only these: 'tool call', 'no tool fits', 'bug'; may be repeated"
     )

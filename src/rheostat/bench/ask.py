@@ -1,7 +1,7 @@
-"""`make bench-ask`: what each way of asking is worth, by model and kind of task.
+"""`make bench-ask`: how well each way of asking works, by model and kind of task.
 
-Replies are recorded as they came and read when the table is made, so that a better reader needs no new run. One half of
-the tasks chooses the way of a cell, the other half judges it.
+Replies are recorded unread; the answers are read when the table is made, so that a better reader needs no new run. The
+best way of a cell is chosen on one half of the tasks and judged on the other half.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CELLS: dict[str, tuple[tuple[WayName, float], ...]] = {
 
 
 def _say(endpoint: Endpoint, problem: Problem, way_name: WayName, temperature: float) -> dict[str, Any]:
-    """One reply, with the thought closed and answered where it ran out."""
+    """Ask one question and return a row of the record; a thought that runs out of tokens gets a second, answer call."""
     way, dial = WAYS[way_name], endpoint.dial
     thought = _THINKING_TOKENS if way.thought != "none" else 0
     effort = Effort.medium if thought else Effort.none
@@ -83,12 +83,12 @@ def _todo(
 def main(arguments: list[str] | None = None) -> None:
     """Run what isn't in the record yet, and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--record", type=Path, required=True, help="replies, one a line; what is there isn't run again")
-    parser.add_argument("--model", action="append", help="may be repeated; both embedded ones by default")
+    parser.add_argument("--record", type=Path, required=True, help="one reply a line; recorded ones aren't run again")
+    parser.add_argument("--model", action="append", help="may be repeated; default: both embedded models")
     parser.add_argument("--set", action="append", choices=list(_CELLS), help="only these; may be repeated")
     parser.add_argument("--way", action="append", choices=list(WAYS), help="only these; may be repeated")
-    parser.add_argument("--most", type=int, default=60, help="tasks of a set at the most")
-    parser.add_argument("--seconds", type=float, help="start no further task after this")
+    parser.add_argument("--most", type=int, default=60, help="at most this many tasks of a set")
+    parser.add_argument("--seconds", type=float, help="start no further task after this many seconds")
     parser.add_argument("--workers", type=int, default=4)
     given = parser.parse_args(arguments)
     models = given.model or ["qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"]

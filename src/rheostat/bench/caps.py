@@ -1,7 +1,7 @@
-"""No cap is ever passed, on the server's own count: many runs under random token caps, sync and async.
+"""Check that no run passes its token cap by the server's own count: many runs under random caps, sync and async.
 
-`python -m rheostat.bench.caps [RUNS]`: a real local model, N from 50 to 5,000; compares each run with the counters
-that the llama.cpp server keeps itself. Exits with 1 if any run passed its cap or any count differed.
+`python -m rheostat.bench.caps [RUNS]` runs a real local model under caps of 50 to 5,000 tokens and compares each run
+with the llama.cpp server's own counters. It exits with 1 if a run passed its cap or a count differed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _QUESTIONS = (
 
 
 def main(runs: int = 200) -> int:
-    """Run, print, and return how many runs broke the law."""
+    """Run, print, and return the number of runs that passed their cap or whose count differed."""
     endpoint = resolve(DEFAULT_MODEL)
     dice = random.Random(20261122)  # noqa: S311 - repeatable
     broken = refused = spent = billed = 0

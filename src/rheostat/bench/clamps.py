@@ -1,8 +1,8 @@
-"""What length caps from use change: `python -m rheostat.bench.clamps [FILE.csv [COLUMN]]`.
+"""The effect of length caps learned from use: `python -m rheostat.bench.clamps [FILE.csv [COLUMN]]`.
 
-Without a file: the level and the length cap that an agent's first step gets under small budgets, with the constants of
-the dials and with clamps. Nothing is sent. With a file of recorded steps (a row each, output tokens in `COLUMN`): what
-each would have held, had the cap been learned from the steps before it, beside fixed caps.
+Without a file: the effort level and the length cap that an agent's first step gets under small budgets, with the
+constants of the dials and with clamps. Nothing is sent. With a file of recorded steps (a row each, output tokens in
+`COLUMN`): the hold of each step under a cap learned from the steps before it, compared with fixed caps.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _with_constants(endpoint: Endpoint) -> Endpoint:
 
 
 def levels(model: str, usd: str, *, clamped: bool) -> str:
-    """Level, length cap and hold of an agent's first step at medium effort; or that it is refused."""
+    """Level, length cap and hold (dollars) of an agent's first step at medium effort; `refused` if it doesn't fit."""
     endpoint = resolve(model) if clamped else _with_constants(resolve(model))
     ledger = MemoryLedger()
     budget = Budget(usd=usd)
@@ -72,7 +72,7 @@ def levels(model: str, usd: str, *, clamped: bool) -> str:
 
 
 def replayed(used_tokens: Sequence[int]) -> Iterator[tuple[int, bool]]:
-    """For each step in turn: the tokens that it would have held, and whether its reply was cut."""
+    """For each step in order: the output tokens that it would have held, and whether its reply would have been cut."""
     ledger = MemoryLedger()
     plan = ThinkingPlan(effort=Effort.medium, thinking_tokens=8_192, answer_tokens=4_096, purpose="step", model="m")
     for number, used in enumerate(used_tokens):
@@ -128,7 +128,7 @@ def _levels() -> Table:
 
 
 def main(args: Sequence[str]) -> None:
-    """Print the one table or the other."""
+    """Print the table of recorded steps if a file is given, else the table of levels."""
     Console(width=150).print(_replay(Path(args[0]), args[1] if len(args) > 1 else "completion") if args else _levels())
 
 

@@ -1,7 +1,7 @@
-"""How many of a crowd a budget serves: `python -m rheostat.bench.contention [postgresql://…]`.
+"""How many concurrent branches a shared budget serves: `python -m rheostat.bench.contention [postgresql://…]`.
 
-Branches that ask all at once under one budget, which pays for some of them; each holds far more than it uses. Printed
-is how many were served where room that is only held is waited for, and where it is refused.
+All branches ask at once under one budget that pays for only some of them; each holds far more than it uses. The table
+compares the number served when a branch is refused because others hold the room, and when it waits for that room.
 """
 
 from __future__ import annotations
@@ -40,12 +40,13 @@ _QUESTION = "Is it so? Say yes or no."
 
 
 class Crowd:
-    """Branches under one budget.
+    """Branches that share one budget.
 
     Args:
-        address: Of the ledger; `None`: this process's memory.
+        address: The ledger's address; `None`: this process's memory.
         branches: How many ask at once.
-        paid_for: How many of them the budget pays for, one after the other.
+        paid_for: How many the budget pays for if they ask one after the other.
+        shared: The account of an existing crowd to join; empty: open a new account.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Crowd:
 
     @staticmethod
     def _hold() -> int:
-        """What one branch holds: found by asking for it with no room at all."""
+        """The tokens that one branch holds, read from the refusal of a budget with no room."""
         endpoint, _ = scripted("")
         model = ThinkingChatModel(
             model=endpoint, budget=Budget(tokens=1), effort="none", caps=Caps(answer_tokens=_ANSWER_TOKENS)
@@ -89,7 +90,7 @@ class Crowd:
         raise AssertionError("one token was enough")
 
     def run(self, how: How) -> Crowd:
-        """Let them all ask."""
+        """Let all branches ask, and count the served and the refused ones."""
         started = time.perf_counter()
         if how == "processes":
             replies = self._in_processes()
@@ -148,7 +149,7 @@ class _Row:
 
 
 def main(postgres: str | None = None) -> None:
-    """Measure and print."""
+    """Measure every crowd and print the table."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             _Row("memory", None, ("threads", "asyncio")),

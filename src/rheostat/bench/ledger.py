@@ -1,8 +1,8 @@
-"""How fast the ledgers are, and how large `spend` is in a checkpoint.
+"""The speed of the ledgers, and the size of `spend` in a checkpoint.
 
-`python -m rheostat.bench.ledger [postgresql://…]`: reserve + settle pairs a second (two transactions each) for 1 and
-16 writers on one account: threads for the memory ledger, processes for the others. Then the bytes of `spend` after 10,
-1,000 and 10,000 steps of a LangGraph loop.
+`python -m rheostat.bench.ledger [postgresql://…]` prints reserve + settle pairs a second (two transactions each) for 1
+and 16 writers on one account: threads for memory, processes and threads for SQLite, processes for Postgres. Then it
+prints the bytes of `spend` after 10, 1,000 and 10,000 steps of a LangGraph loop.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ROOMY = Budget(usd=100_000)
 
 
 def _spend(ledger: Ledger, account: str, seconds: float) -> int:
-    """Pairs that one writer makes in a number of seconds."""
+    """The number of reserve + settle pairs that one writer makes in `seconds`."""
     pairs, end = 0, time.perf_counter() + seconds
     while time.perf_counter() < end:
         [held] = ledger.hold(account, [_AMOUNT], _NOTE)
@@ -99,7 +99,7 @@ def _bytes_after(steps: int) -> int:
 
 
 def main(postgres: str | None = None) -> None:
-    """Measure and print."""
+    """Measure the ledgers and the checkpoints, and print the results."""
     write = sys.stdout.write
     write("reserve + settle a second        1 writer   16 writers\n")
     memory = MemoryLedger()

@@ -1,7 +1,7 @@
-"""What the library adds to a model call: the solver against a bare LangGraph node, same scripted model, same run.
+"""The overhead of a model call: the solver against a bare LangGraph node, with the same scripted model in one run.
 
-`python -m rheostat.bench.overhead` prints medians and ratios. The model answers at once, so all that is measured is
-ours and LangGraph's; the solver has seven nodes where the bare graph has one, and growth is measured with its rounds.
+`python -m rheostat.bench.overhead` prints medians and ratios. The model answers at once, so the times are Rheostat's
+and LangGraph's alone. The solver has seven nodes and the bare graph one; 10 and 40 rounds show how the time grows.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _bare() -> Callable[[], Any]:
 
 
 def _chain(steps: int) -> Callable[[], Any]:
-    """As many nodes in a row as the solver has supersteps: LangGraph's own price for them."""
+    """A chain with as many nodes as the solver has supersteps, which shows LangGraph's own share."""
     at, _ = scripted("The answer is 4.")
     graph = StateGraph(_State)
 
@@ -76,7 +76,7 @@ def _solver(rounds: int) -> Callable[[], Any]:
         seen += 1
         return Verdict(seen % rounds == 0, "again")
 
-    # a policy that never gives up, so that each run has exactly that many rounds
+    # a policy that never gives up, so that each run has exactly `rounds` rounds
     stubborn = Policy(presets={name: replace(preset, worth=1e12) for name, preset in Policy().presets.items()})
     graph = build_solver(
         at, budget=Budget(tokens=10**9), verifier=check, effort="none", policy=stubborn, caps=Caps(max_rounds=rounds)
@@ -106,7 +106,7 @@ def _model() -> Callable[[], Any]:
 
 
 def _medians(cases: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Interleaved, so that noise falls on all of them alike. Milliseconds."""
+    """The median milliseconds of each case; runs are interleaved, so that noise falls on all cases alike."""
     times: dict[str, list[float]] = {name: [] for name in cases}
     for case in cases.values():
         case()
@@ -120,7 +120,7 @@ def _medians(cases: dict[str, Callable[[], Any]], repeats: int) -> dict[str, flo
 
 
 def main(repeats: int = 60) -> None:
-    """Measure and print."""
+    """Measure all cases and print the table."""
     cases = {
         "the model alone": _model(),
         "model under the meter": _meter(),

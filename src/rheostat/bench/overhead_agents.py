@@ -1,8 +1,8 @@
-"""What agents pay for us: our middleware, nodes and chat model against the bare ones, interleaved in one run.
+"""The overhead in an agent: our middleware, nodes and chat model against the bare ones, interleaved in one run.
 
 `python -m rheostat.bench.overhead_agents` prints medians: on loopback through ChatOpenAI and ChatAnthropic (a server
-that answers at once), then with a scripted model; by call in a run of 20 tool calls, and after 20 and 1,000 steps,
-which is what grows with the conversation. `adds` compares with the bare one, or an idle middleware of the same hooks.
+that answers at once), then with a scripted model; per call in a run of 20 tool calls, and for conversations of 0 to
+1,000 steps, which shows growth. `adds` compares with the bare object, or with an idle middleware that has our hooks.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def look(where: str) -> str:
 
 
 class _Idle(AgentMiddleware[Any, Any, Any]):
-    """The same hooks as ours, with nothing in them: what LangChain itself takes for a middleware."""
+    """A middleware with our hooks and no work in them, which shows LangChain's own share."""
 
     def before_agent(self, state: Any, runtime: Any) -> None:
         return None
@@ -86,7 +86,7 @@ def _ours(at: Endpoint) -> Any:
 
 
 def _cases(chat: BaseChatModel, at: Endpoint, messages: list[BaseMessage]) -> dict[str, tuple[str, Callable[[], Any]]]:
-    """By name: (the bare one to compare with, what is done)."""
+    """By name: (the case to compare with, or an empty string; the work)."""
     bare_agent = create_agent(chat, [look])
     idle = create_agent(chat, [look], middleware=[_Idle()])
     agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
@@ -117,7 +117,7 @@ def _scripted_loop() -> tuple[BaseChatModel, Endpoint]:
 
 
 def _served(number: int, body: dict[str, Any]) -> Turn:
-    """What the simulator says: `_LOOP` tool calls, then the answer."""
+    """The simulator's turn: one of `_LOOP` tool calls, then the answer."""
     texts = str(body["messages"])
     done = texts.count("tool_call_id") + texts.count("tool_use_id")
     if done >= _LOOP:
@@ -126,7 +126,7 @@ def _served(number: int, body: dict[str, Any]) -> Turn:
 
 
 def _loops(chat: BaseChatModel, at: Endpoint) -> dict[str, tuple[str, Callable[[], Any]]]:
-    """Runs of many steps."""
+    """Runs of `_LOOP` tool calls, in the shape of `_cases`."""
     bare = create_agent(chat, [look])
     agent = create_agent(chat, [look], middleware=[AdaptiveThinking(budget=_BUDGET, endpoint=lambda _: at)])
     idle = create_agent(chat, [look], middleware=[_Idle()])
@@ -153,14 +153,14 @@ def _measure(title: str, cases: dict[str, tuple[str, Callable[[], Any]]], repeat
     sys.stdout.write(f"{title}\n")
     for name, (bare, _) in cases.items():
         line = f"  {name:32} {statistics.median(times[name]):8.3f} ms"
-        if bare:  # differences of neighbours in time: noise that lasts falls on both
+        if bare:  # runs that are neighbours in time share lasting noise, so their differences are free of it
             added = statistics.median(a - b for a, b in zip(times[name], times[bare], strict=True))
             line += f"   adds {added:+.3f} ms to {bare}"
         sys.stdout.write(f"{line}\n")
 
 
 def main(repeats: int = 200) -> None:
-    """Measure and print."""
+    """Measure all cases and print the tables."""
     with provider_server(planned=_served) as server:
         chats: dict[str, tuple[BaseChatModel, Any]] = {
             "ChatOpenAI": (ChatOpenAI(model="gpt-5.1", base_url=server.openai_url, api_key=SecretStr("k")), "openai"),

@@ -1,4 +1,4 @@
-"""Problems with checkers. The gold answer is for scoring only: no solver ever sees it."""
+"""Problems with checkers. The gold answer is for scoring only; no solver sees it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ __all__ = ["Problem", "ask_problems", "demo_problems", "live_problems"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One task."""
+    """One task with its scorer."""
 
     id: str
     level: str
-    """`1` … `5` for word problems, `code` for functions; or the data set."""
+    """`1` … `5` for the demo's word problems, `code` for its functions; else the name of the data set."""
     question: str
     gold: str = ""
-    """A number, for scoring."""
+    """The right number, for scoring only."""
     tests: str = ""
-    """Python tests: the user's own check, which the adaptive solver may run, and the score."""
+    """Python tests: the user's own check, which the adaptive solver may run, and the scorer."""
     matches: str = ""
-    """A regular expression that a right answer in words fits."""
+    """A regular expression that is found in a right answer in words."""
 
     @property
     def form(self) -> AnswerForm:
-        """Of its answer."""
+        """The form of its answer."""
         return "code" if self.tests else "text" if self.matches else "number"
 
     def correct(self, answer: str | None) -> bool | None:
-        """Score an answer; None: its tests can't tell, which counts as not right and is shown apart."""
+        """Score an answer; `None`: the tests can't tell, which counts as not right and is listed separately."""
         if answer is None:
             return False
         if self.tests:
@@ -89,7 +89,7 @@ _FUNCTIONS = (
 
 
 def demo_problems() -> list[Problem]:
-    """14 word problems of five levels and 6 functions with tests; interleaved, so that any beginning is a fair mix."""
+    """14 word problems of five levels and 6 functions with tests, interleaved so that any prefix is a fair mix."""
     words = [
         Problem(id=f"word-{number}", level=level, question=question, gold=gold)
         for number, (level, question, gold) in enumerate(_WORDS, 1)

@@ -1,4 +1,4 @@
-"""Tables, intervals and plots of recorded outcomes."""
+"""Tables, confidence intervals and plots of recorded outcomes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Row", "difference", "markdown", "plot_png", "plot_text", "rows"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One setting over its problems."""
+    """The results of one setting over its problems."""
 
     setting: str
     adaptive: bool
@@ -25,15 +25,15 @@ class Row:
     untold: int
     """Answers that the tests couldn't judge; not among the correct ones."""
     output_tokens: float
-    """Mean a problem."""
+    """Mean per problem, as are the next four."""
     thinking_tokens: float
     input_tokens: float
     calls: float
     seconds: float
     usd_per_correct: float | None
-    """Dollars for each correct answer, at the declared price; None: nothing was correct."""
+    """Dollars per correct answer, at the declared price; `None`: no answer was correct."""
     tokens_per_correct: float | None
-    """Generated tokens for each correct answer."""
+    """Generated tokens per correct answer; `None`: no answer was correct."""
 
     @property
     def accuracy(self) -> float:
@@ -42,7 +42,7 @@ class Row:
 
 
 def rows(outcomes: Sequence[Outcome], settings: Sequence[Setting], *, level: str | None = None) -> list[Row]:
-    """One row a setting, in order."""
+    """One row for each setting that has outcomes, in order; `level` selects the problems of one level."""
     made = []
     for setting in settings:
         own = [o for o in outcomes if o.setting == setting.name and (level is None or o.level == level)]
@@ -71,7 +71,7 @@ def rows(outcomes: Sequence[Outcome], settings: Sequence[Setting], *, level: str
 def difference(
     outcomes: Sequence[Outcome], ours: str, other: str, *, level: str | None = None, draws: int = 10_000
 ) -> tuple[float, float, float]:
-    """Paired bootstrap over problems of accuracy(ours) - accuracy(other): mean and a 95 % interval."""
+    """accuracy(ours) - accuracy(other): mean and 95 % interval, by a paired bootstrap over the shared problems."""
 
     def by_problem(name: str) -> dict[str, bool]:
         return {o.problem: o.correct for o in outcomes if o.setting == name and (level is None or o.level == level)}
@@ -86,7 +86,7 @@ def difference(
 
 
 def frontier(table: Sequence[Row]) -> set[str]:
-    """Settings that no other one beats: none has at least the accuracy for fewer generated tokens."""
+    """The Pareto frontier: settings that no other setting beats in accuracy and generated tokens."""
     return {
         row.setting
         for row in table
@@ -101,7 +101,7 @@ def frontier(table: Sequence[Row]) -> set[str]:
 
 
 def markdown(table: Sequence[Row]) -> str:
-    """The table for docs."""
+    """The table in Markdown."""
     best = frontier(table)
     lines = [
         "| setting | accuracy | can't tell | output tokens | thinking | calls | s | tokens / correct | $ / correct "
@@ -121,7 +121,7 @@ def markdown(table: Sequence[Row]) -> str:
 
 
 def plot_text(table: Sequence[Row], *, width: int = 72, height: int = 16) -> str:
-    """Accuracy against output tokens, in characters. `o` fixed, `A` adaptive."""
+    """Accuracy against output tokens as a plot in text: `o` is a fixed setting, `A` an adaptive one."""
     if not table:
         return ""
     left, bottom = 6, 2
@@ -153,7 +153,11 @@ def plot_text(table: Sequence[Row], *, width: int = 72, height: int = 16) -> str
 
 
 def plot_png(table: Sequence[Row], path: Path, title: str) -> None:
-    """The same as a picture."""
+    """The same plot as a PNG file.
+
+    Raises:
+        MissingExtra: matplotlib isn't installed.
+    """
     try:
         import matplotlib as mpl
     except ImportError:

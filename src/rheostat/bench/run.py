@@ -1,4 +1,4 @@
-"""Run problems under settings, record each outcome, go on where an earlier run ended."""
+"""Run problems under settings, record each outcome, and resume an earlier run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rheostat.task import Effort
 __all__ = ["BUDGETS", "Outcome", "Setting", "fixed_settings", "read", "run"]
 
 BUDGETS = (0, 16, 32, 64, 128, 256)
-"""Fixed thinking budgets, in tokens."""
+"""The fixed budgets, in thinking tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Setting:
 
     @property
     def adaptive(self) -> bool:
-        """Does the policy decide?"""
+        """Whether the policy decides the thinking tokens."""
         return self.thinking_tokens is None
 
 
@@ -46,7 +46,7 @@ def fixed_settings() -> list[Setting]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What one setting did on one problem."""
+    """The result of one setting on one problem."""
 
     setting: str
     problem: str
@@ -63,7 +63,7 @@ class Outcome:
     usd_nanos: int
     seconds: float
     untold: bool = False
-    """Whether it is correct can't be told; then it counts as not."""
+    """The tests can't tell whether the answer is right; it then counts as not correct."""
 
 
 def _fixed(endpoint: Endpoint, thinking_tokens: int) -> Endpoint:
@@ -81,9 +81,9 @@ def _fixed(endpoint: Endpoint, thinking_tokens: int) -> Endpoint:
 
 
 def solve_one(endpoint: Endpoint, setting: Setting, problem: Problem, budget: Budget, answer_tokens: int) -> Outcome:
-    """One problem under one setting, by the public solver; scored afterwards."""
+    """Solve one problem under one setting with the public solver, and score the answer."""
     model = endpoint if setting.adaptive else _fixed(endpoint, setting.thinking_tokens or 0)
-    # a fixed setting is one call, as people use it; tests are the user's own check and part of what adaptive means
+    # a fixed setting is one call, as in common use; running the user's own tests is part of what adaptive means
     verifier = PythonTests(problem.tests) if setting.adaptive and problem.tests else None
     effort = setting.effort if setting.adaptive else Effort.medium
     graph = build_solver(
@@ -113,7 +113,7 @@ def solve_one(endpoint: Endpoint, setting: Setting, problem: Problem, budget: Bu
 
 
 def read(path: Path) -> list[Outcome]:
-    """Outcomes recorded so far; a last line that was cut short is left out."""
+    """The outcomes recorded so far; lines that can't be read, such as a last one cut short, are left out."""
     outcomes = []
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
@@ -136,12 +136,12 @@ def run(
     seconds: float | None = None,
     done: Callable[[Outcome], None] = lambda outcome: None,
 ) -> list[Outcome]:
-    """All settings on each problem, problem by problem.
+    """Run all settings on each problem, one problem after the other, and return all outcomes.
 
     Args:
-        record: JSON lines; what is there isn't run again.
-        seconds: Start no further problem after this.
-        done: Told each outcome.
+        record: A file of JSON lines; outcomes recorded in it aren't run again.
+        seconds: Start no further problem after this many seconds.
+        done: Called with each outcome, the recorded ones first.
     """
     outcomes = read(record) if record else []
     known = {(outcome.setting, outcome.problem) for outcome in outcomes}
@@ -181,7 +181,7 @@ def _pool(
             while more and len(running) < workers:
                 item = next(todo, None)
                 late = deadline is not None and time.monotonic() > deadline
-                # a problem that was begun is finished under every setting: the comparison stays paired
+                # a problem once begun is finished under every setting, so that the comparison stays paired
                 if item is None or (late and item[0].id != current):
                     more = False
                     break

@@ -1,4 +1,4 @@
-"""Processes of a benchmark that start their work at the same moment."""
+"""Start the work of several benchmark processes at the same moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ __all__ = ["together", "wait_for_the_others"]
 
 
 def together(command: Sequence[str], processes: int) -> list[str]:
-    """Run several of a command, which calls `wait_for_the_others` when it is ready; what each printed after that."""
+    """Run a command in several processes, and return what each prints after its `wait_for_the_others`.
+
+    The command must call `wait_for_the_others` once, when it is ready to start.
+    """
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - ourselves
         for _ in range(processes)
@@ -26,7 +29,7 @@ def together(command: Sequence[str], processes: int) -> list[str]:
 
 
 def wait_for_the_others() -> None:
-    """In such a process: say that it is ready, and wait."""
+    """In a process that `together` started: report ready, and wait for the start."""
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""What a llama.cpp server says about itself: the truth that the ledger is compared with."""
+"""A llama.cpp server's own token counts: the truth that the ledger is compared with."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ __all__ = ["server_tokens"]
 
 
 def server_tokens(endpoint: Endpoint) -> tuple[int, int] | None:
-    """(prompt tokens processed, tokens generated) since the server started; None: it keeps no such counts.
+    """(prompt tokens processed, tokens generated) since the server started; `None`: the server keeps no such counts.
 
-    Prompt tokens that came from its cache are not processed, so they are in neither count.
+    Prompt tokens read from the server's cache are not processed, so neither count includes them.
     """
     base = getattr(endpoint.chat, "openai_api_base", None)
     key = getattr(endpoint.chat, "openai_api_key", None)

@@ -1,8 +1,8 @@
-"""What a verdict takes: `python -m rheostat.bench.verdicts examples/bugs docs/benchmarks/ask.jsonl`.
+"""The time of a verdict: `python -m rheostat.bench.verdicts examples/bugs docs/benchmarks/ask.jsonl`.
 
-For each repository of the first argument: its tests as anyone would run them (the control), and judged by
-`test_runner`, as shipped (red) and mended (green). For each recorded reply to MBPP of the second: the time of the
-embedded interpreter alone, and of `PythonTests`.
+For each repository in the first argument: its tests under plain pytest (the control) and under `test_runner`, with the
+bug (red) and with its solution applied (green). For each recorded reply to MBPP in the second: the time of the embedded
+interpreter alone, and of `PythonTests`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ARGUMENTS = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider")
 
 
 def _bugs(root: Path) -> list[tuple[str, float, float, str]]:
-    """(state, seconds of the control, seconds of the verdict, its first line) of each repository."""
+    """(state, seconds of the control, seconds of the verdict, its first line) for each repository and state."""
     rows = []
     for bug in sorted(path.parent for path in root.glob("*/task.txt")):
         with tempfile.TemporaryDirectory() as place:
@@ -53,7 +53,7 @@ def _bugs(root: Path) -> list[tuple[str, float, float, str]]:
 
 
 def _replies(record: Path) -> list[tuple[float, float, bool | None]]:
-    """(seconds of the embedded interpreter alone, seconds of the verdict, the verdict) of each different reply."""
+    """(seconds of the embedded interpreter alone, seconds of the verdict, the verdict) for each distinct answer."""
     problems = {problem.id: problem for problem in ask_problems("mbpp")}
     rows, seen = [], set()
     for line in record.read_text(encoding="utf-8").splitlines():
@@ -74,7 +74,7 @@ def _replies(record: Path) -> list[tuple[float, float, bool | None]]:
 
 
 def main(bugs: Path, record: Path) -> None:
-    """Medians, and their ratio to the control of the same run."""
+    """Print medians, and their ratio to the control of the same run."""
     rows = _bugs(bugs)
     for state in ("red", "green"):
         control = statistics.median(row[1] for row in rows if row[0] == state)

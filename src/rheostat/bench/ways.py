@@ -1,4 +1,4 @@
-"""Recorded replies read and scored: which way of asking is best for a model and a kind of task."""
+"""Read and score recorded replies, to find the best way of asking by model and kind of task."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KINDS: dict[str, Kind] = {"multiarith": "maths", "gsm8k": "maths", "mbpp": "cod
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One way of asking on one half of the tasks of a set."""
+    """The results of one way of asking, on all tasks of a set or on one half of them."""
 
     tasks: int
     right: int
@@ -29,7 +29,7 @@ class Cell:
     untold: int
     """Answers that the tests couldn't judge; not among the right ones."""
     output_tokens: float
-    """Mean a task."""
+    """Mean per task."""
 
     @property
     def accuracy(self) -> float:
@@ -50,7 +50,7 @@ def answer_of_row(row: dict[str, Any], problem: Problem) -> str | None:
 
 
 def cells(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, float, str], Cell]:
-    """By (model, set, way, temperature, half): `all`, `even` and `odd` tasks."""
+    """Cells by (model, set, way, temperature, half), where half is `all`, `even` or `odd` tasks."""
     problems = {problem.id: (number, problem) for name in _KINDS for number, problem in enumerate(ask_problems(name))}
     scored = defaultdict(list)
     for row in rows:
@@ -72,13 +72,13 @@ def cells(rows: Sequence[dict[str, Any]]) -> dict[tuple[str, str, str, float, st
 
 
 def chosen(made: dict[tuple[str, str, str, float, str], Cell], model: str, level: str) -> list[tuple[str, float]]:
-    """(way, temperature) from the best to the worst on the even tasks; of equals the one with fewer tokens first."""
+    """(way, temperature) from best to worst on the even tasks; among equals, fewer tokens come first."""
     own = [(key, cell) for key, cell in made.items() if key[:2] == (model, level) and key[4] == "even"]
     return [key[2:4] for key, cell in sorted(own, key=lambda item: (-item[1].accuracy, item[1].output_tokens))]
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown: accuracy @ mean output tokens by way; the even tasks choose, the odd ones judge."""
+    """Markdown tables of accuracy @ mean output tokens by way; the even tasks choose a way, the odd ones judge it."""
     made = cells(rows)
     lines = []
     for model, level in dict.fromkeys(key[:2] for key in made):

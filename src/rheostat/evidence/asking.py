@@ -1,7 +1,7 @@
-"""Ways of asking: how a task is put to a model. Data, measured by `make bench-ask` (docs/benchmarks.md).
+"""Ways of asking: how a task is put to a model. They are data, measured by `make bench-ask` (docs/benchmarks.md).
 
-The way moves more than any thinking budget: on MultiArith a 0.5B model is hardly ever right when it is asked for the
-bare number, and in four cases of five when it may write its steps, or a small program that Python runs.
+The way matters more than any thinking budget: on MultiArith a 0.5B model is hardly ever right when asked for the bare
+number, but right in four cases of five when it may write its steps, or a small program that Python runs.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ class Way:
 
     name: WayName
     told: dict[AnswerForm, str] = field(default_factory=dict)
-    """What is added to the question, by form of the answer; nothing: the question as it is."""
+    """The line added to the question, by form of the answer; empty: the question is sent as it is."""
     thought: Literal["none", "inline", "dial"] = "none"
-    """Where the thought goes: nowhere, into the reply before the answer, or to the model's thinking dial."""
+    """The place of the thought: nowhere, in the reply before the answer, or under the model's thinking dial."""
     runs: Literal["", "program", "function"] = ""
-    """The reply is Python: the answer is what it prints, or what `solution()` returns."""
+    """The reply is Python: the answer is its output (`program`), or what `solution()` returns (`function`)."""
     examples: bool = False
-    """Solved examples are shown first: small models copy a format more easily than they follow one."""
+    """Solved examples come first, because small models copy a format more easily than they follow instructions."""
     room_tokens: tuple[int, int] = (0, 0)
-    """Room to write, where there is no thinking budget: usually, and for the last word. (0: nothing is written)"""
+    """Tokens for writing if there is no thinking budget: (usually, for the last word). 0: the way writes no thought."""
     answer_tokens: int = 0
-    """The most tokens of an answer that is a value; 0: as much as the operator allows."""
+    """The most tokens of an answer that is a value; 0: as many as the operator allows."""
 
     def takes(self, form: AnswerForm) -> bool:
-        """Can an answer of this form be asked for so?"""
+        """Whether this way can ask for an answer of this form."""
         return not self.runs or form in ("number", "quantity")
 
     def line(self, form: AnswerForm) -> str:
-        """What is added to the question."""
+        """The line added to a question whose answer has this form; may be empty."""
         if form in self.told or not self.told:
             return self.told.get(form, "")
         return self.told.get(_LIKE.get(form, form), _ENDS.get(form, ""))
 
     def stops(self, form: AnswerForm) -> list[str] | None:
-        """Where a reply ends: what a model says after the code block is paid for and thrown away."""
+        """Stop sequences, because text after the code block would be paid for and thrown away; `None`: no stops."""
         return ["\n```\n"] if self.runs or (form == "code" and self.thought != "inline") else None
 
 
@@ -117,7 +117,7 @@ WAYS: dict[WayName, Way] = {
         ),
     )
 }
-"""By name."""
+"""All ways by name."""
 
 _FINISH: dict[AnswerForm, str] = {
     "number": 'Now say only "Answer: " and the number.',
@@ -126,7 +126,7 @@ _FINISH: dict[AnswerForm, str] = {
     "code": "Now reply with the one Python code block and nothing else.",
     "json": "Now reply with the JSON only.",
 }
-"""What is said after a thought that was closed without an answer."""
+"""The user message after a thought that was closed without an answer, by form."""
 
 EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
     "number": (
@@ -155,7 +155,7 @@ EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
 
 
 def finish(form: AnswerForm) -> str:
-    """What is said after a thought that was closed without an answer."""
+    """The user message after a thought that was closed without an answer."""
     return _FINISH.get(form, "Now give only the final answer.")
 
 
@@ -168,12 +168,12 @@ def ways_for(
     thinking: bool,
     runs: bool,
 ) -> tuple[Way, ...]:
-    """The ways in which the samples of a task are asked for, in turn: different ways vote better than repetitions.
+    """The ways in which the samples of a task are asked, in turn: different ways vote better than repetitions.
 
     Args:
-        thinks: The model thinks by itself: it gets the question as it is.
-        measured: The best ways of this model for this kind.
-        thinking: There is a thinking budget.
+        thinks: The model thinks by itself, so that it gets the question as it is.
+        measured: The best ways of this model for this kind of task, the best first.
+        thinking: The plan has a thinking budget.
         runs: Python can be run.
     """
     if thinks:
@@ -182,7 +182,7 @@ def ways_for(
     if form in ("json", "code", "text") and (kind != "maths" or form != "text"):
         return (WAYS["marked"],) if thinking else tuple(ways or [WAYS["bare"]])
     ways = [way for way in ways if way.room_tokens[0]] or [WAYS["steps"]]
-    if thinking:  # a thought was asked for: those ways first that write one
+    if thinking:  # ways that write a thought come first
         with_thought = [way for way in ways if way.thought != "none"] or [WAYS["steps"]]
         return (*with_thought, *(way for way in ways if way.thought == "none"))
     return tuple(ways)
@@ -198,13 +198,13 @@ def ask(
     marks: Callable[[str, str], str] | None = None,
     told: str = "",
 ) -> list[dict[str, Any]]:
-    """The messages of a call.
+    """Build the messages of a call.
 
     Args:
         schema: The JSON Schema of the answer, shown to the model.
-        refused: The last refused answers with the verifier's reasons: evidence to correct on.
-        marks: How the model writes (thought, answer), where its dial has marks for a thought.
-        told: A line of the caller's own on the form of the answer.
+        refused: The last refused answers with the verifier's reasons, as evidence for a correction.
+        marks: Writes (thought, answer) in the model's own format, if its dial has marks for a thought.
+        told: The caller's own line about the form of the answer, which replaces the way's line.
     """
     messages: list[dict[str, Any]] = []
     marked = way.thought == "dial"

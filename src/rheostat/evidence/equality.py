@@ -1,4 +1,4 @@
-"""Are two answers the same? For votes exactly (`same`); for verifiers with what may be forgiven (`compatible`)."""
+"""Compare answers: exactly for votes (`same`), leniently for verifiers (`compatible`)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["compatible", "grouped", "same"]
 
 
 def same(a: str | Answer, b: str | Answer, form: AnswerForm | None = None) -> bool:
-    """The same answer, exactly: an equivalence (docs/answers.md, "Equality").
+    """Whether two answers are exactly the same; an equivalence relation (docs/answers.md, "Equality").
 
     Args:
-        form: Of both, where they are texts; `None`: what each looks like.
+        form: The form of both answers, if they are texts; `None`: the form that each looks like.
     """
     return key_of(a, form) == key_of(b, form)
 
 
 def key_of(answer: str | Answer, form: AnswerForm | None = None) -> str:
-    """The key of a bare answer; what isn't of its form is compared as text."""
+    """The key of a bare answer; a text that isn't of the form is compared as text."""
     if isinstance(answer, Answer):
         return answer.key
     read = answer_of(answer, form) or answer_of(answer, "text")
@@ -33,15 +33,15 @@ def key_of(answer: str | Answer, form: AnswerForm | None = None) -> str:
 
 
 def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None = None) -> bool | None:
-    """May this answer pass for that one? Unlike `same` it forgives a unit that only one of the two has.
+    """Whether an answer may pass for the right one. Unlike `same`, it forgives a unit that only one of the two has.
 
     Args:
-        reply: What the model answered.
-        gold: What is known to be right.
-        form: Of both; `None`: what each looks like.
+        reply: The model's answer.
+        gold: The answer that is known to be right.
+        form: The form of both; `None`: the form that each looks like.
 
     Returns:
-        `None`: it can't tell (an expression that isn't understood).
+        `None` if it can't tell, because an expression isn't understood.
     """
     if key_of(reply, form) == key_of(gold, form):
         return True
@@ -60,7 +60,7 @@ def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None 
 
 
 def _members(key: str, text: str) -> list[str] | None:
-    """Of a set, or of a list without brackets: `(2, 3)` is a point or an interval."""
+    """The sorted members of a set or a list without brackets; `None` for others: `(2, 3)` is a point or an interval."""
     kind, _, rest = key.partition(" ")
     bare = kind == "set" or (kind == "list" and unwrapped(text)[:1] not in ("(", "[", "]"))
     return sorted(rest.split("; ")) if bare else None
@@ -76,11 +76,11 @@ _NO_UNIT = re.compile(
     r"|(?:th|rd)s?$|\b(?:wrong|not|n't|or|out of|over)\b|[-+*/=^]",
     re.I,
 )
-"""Words after a number that change it, or that deny it."""
+"""Words after a number that change or deny it, so that they aren't a unit."""
 
 
 def _parts(text: str) -> tuple[Fraction, str] | None:
-    """(number, unit) as they are written; words after a number that are no unit count as one."""
+    """(number, unit) as written; up to three unknown words after a number also count as a unit. `None`: no number."""
     bare = re.sub(r"^\s*\\?[A-Za-z]\s*=\s*", "", unwrapped(text))
     whole = read_number(bare)
     if whole is not None:
@@ -97,7 +97,7 @@ def _parts(text: str) -> tuple[Fraction, str] | None:
 
 
 def grouped(answers: Iterable[str], equal: Callable[[str, str], bool]) -> list[int]:
-    """For each answer the number of the first one that it is equal to."""
+    """For each answer, the index of the first answer that it is equal to."""
     firsts: list[tuple[int, str]] = []
     groups = []
     for number, answer in enumerate(answers):

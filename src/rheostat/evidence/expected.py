@@ -1,4 +1,4 @@
-"""What an answer to this question should look like, and how it is read and compared."""
+"""The expected answer of a question: its form, and how it is read and compared."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _VALUES = ("number", "quantity", "choice", "date")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """The answer that is looked for: one object for asking, reading and comparing."""
+    """The expected answer, used for asking, reading and comparing."""
 
     question: str
     kind: Kind
     given: AnswerForm | Form | None
-    """What the caller can use; `None`: whatever the question asks for and the reply brings."""
+    """The form that the caller needs; `None`: the form that the question asks for and the reply has."""
     asked: AnswerForm
-    """How it is asked for."""
+    """The form in which the model is asked to answer."""
     fits: Callable[[str], bool] | None = None
-    """Does a text of JSON fit the schema?"""
+    """Whether a text of JSON fits the schema; `None`: there is no schema."""
 
     @classmethod
     def of(
         cls, question: str, kind: Kind, verifier: Verifier | None, form: AnswerForm | Form | None = None
     ) -> Expected:
-        """From the question, its kind, and what will judge the answer."""
+        """The expected answer for a question, its kind and the verifier that will judge the answer."""
         given = form if form is not None else verifier.form if verifier is not None else None
         if isinstance(given, Form):
             asked: AnswerForm = "text"
@@ -50,18 +50,18 @@ class Expected:
 
     @property
     def votable(self) -> bool:
-        """Can answers be compared, so that they can vote? Code, prose and chat can't."""
+        """Whether answers can be compared, so that they can vote; code, prose and chat can't."""
         if isinstance(self.given, Form):
             return True
         return self.asked in (*_VALUES, "json") or (self.asked == "text" and self.kind in ("facts", "science", "maths"))
 
     @property
     def told(self) -> str:
-        """A line for the model on the form of the answer, where the form is the caller's own."""
+        """The line for the model about the form of the answer, if the form is the caller's own; else empty."""
         return self.given.told if isinstance(self.given, Form) else ""
 
     def read(self, reply: str, *, cut: bool = False) -> Answer | None:
-        """The answer of a reply; of one that was cut, only a marked one."""
+        """Read the answer of a reply; in a reply that was cut, only a marked value counts."""
         if isinstance(self.given, Form):
             text = self.given.read(said(reply))
             return None if text is None else Answer(text, "text", text, f"{self.given.name} {text}")
@@ -71,7 +71,7 @@ class Expected:
         )
 
     def whole(self, text: str) -> Answer | None:
-        """A text that is the answer and nothing else, such as what a program printed."""
+        """Read a text that is the answer and nothing else, such as the output of a program."""
         if isinstance(self.given, Form):
             return self.read(text)
         if self.given is None:
@@ -79,7 +79,7 @@ class Expected:
         return self.read(text)
 
     def same(self, a: str, b: str) -> bool:
-        """Are two keys of answers those of equal answers?"""
+        """Whether two keys belong to equal answers."""
         if isinstance(self.given, Form):
             ours, theirs = (key.removeprefix(f"{self.given.name} ") for key in (a, b))
             return self.given.same(ours, theirs)

@@ -1,4 +1,4 @@
-"""What an answer can look like."""
+"""The forms of answers."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Literal, TypeAlias
 __all__ = ["AnswerForm", "Form"]
 
 AnswerForm: TypeAlias = Literal["number", "quantity", "choice", "date", "text", "json", "code"]
-"""What an answer looks like: it decides how it is asked for, found in a reply, and compared (docs/answers.md)."""
+"""The form of an answer, which decides how it is asked for, found in a reply, and compared (docs/answers.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of your own: how an answer is found, and which answers are equal.
+    """A form of your own, which defines how an answer is found and which answers are equal.
 
     >>> move = Form("chess move", lambda reply: reply.split()[-1], lambda a, b: a.strip("+#") == b.strip("+#"))
     """
 
     name: str
     read: Callable[[str], str | None]
-    """The answer in a reply (its thoughts are stripped already), or `None`."""
+    """Returns the answer in a reply (without its thoughts), or `None`."""
     same: Callable[[str, str], bool] = str.__eq__
-    """Are two answers equal? They vote by this."""
+    """Whether two answers are equal, which is used for votes."""
     told: str = ""
-    """One line for the model on what the answer should look like."""
+    """One line for the model about the form of the answer."""

@@ -1,7 +1,7 @@
-"""Answers that Python works out: the model writes a program or a function, the answer is what it prints or returns.
+"""Answers computed by Python: the model writes a program or a function, whose output or result is the answer.
 
-Program-aided language models (arXiv:2211.10435), program of thoughts (arXiv:2211.12588): a small model sets up a sum
-better than it does it.
+Program-aided language models (arXiv:2211.10435), program of thoughts (arXiv:2211.12588): a small model is better at
+setting up a calculation than at doing it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["worked_out"]
 
 
 def worked_out(reply: str, runs: Literal["program", "function"]) -> tuple[str | None, str]:
-    """Run the Python of a reply.
+    """Run the Python code of a reply.
 
     Returns:
-        The answer as text, or `None`; and why there is none.
+        (the answer as text, ""), or (`None`, the reason).
     """
     code = read_answer(reply, "code")
     if code is None:
@@ -44,7 +44,7 @@ def _printed(ran: Ran) -> tuple[str | None, str]:
 
 
 def _call(source: str, name: str) -> str:
-    """A call of the function of this name, else of the last one that needs no arguments; empty: there is none."""
+    """Source that calls the function of this name, else the last one without required arguments; empty: none."""
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -66,7 +66,7 @@ def _text(value: Any) -> str:
 
 
 def _rounded(text: str) -> str:
-    """`0.30000000000000004` is 0.3: twelve digits of a binary fraction are right."""
+    """Round a long decimal to 12 digits, all of which are exact in a float: `0.30000000000000004` is 0.3."""
     try:
         number = float(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """Difficulty × effort asked for × caps × room → a plan; after each round: accept, correct, sample, escalate or stop.
 
-Pure functions over plain data. They never see a gold answer: what they may look at is what a user has too.
+Pure functions over plain data. They never see a gold answer: they know only what a user knows too.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Action: TypeAlias = Literal["accept", "correct", "sample", "escalate", "stop"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caps:
-    """What the operator allows, whatever the user asks for."""
+    """The operator's limits, which hold whatever the user asks for."""
 
     max_effort: Effort = Effort.max
     max_samples: int = 12
-    """Answers that vote, over all rounds."""
+    """The most samples over all rounds."""
     max_rounds: int = 8
-    """Times around the loop."""
+    """The most rounds."""
     answer_tokens: int = 512
-    """The most tokens of an answer, thought not counted."""
+    """The most tokens of an answer, without its thought."""
 
     def __post_init__(self) -> None:
         if self.max_effort not in Effort.__members__:
@@ -46,33 +46,33 @@ class Caps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What a policy needs to know about one model."""
+    """The facts about one model that a policy needs."""
 
     name: str
     levels: dict[Effort, int]
-    """The levels that the model has, each with its thinking tokens."""
+    """The effort levels of the model, each with its thinking tokens."""
     least_useful_thinking_tokens: int = 0
     """A thought cut shorter than this is no better than none (measured on small models), and costs more."""
     evidence_effort: Effort = Effort.none
-    """Where to start when a verifier can tell good from bad: evidence is cheaper than thought."""
+    """The level to start at when a verifier can tell good from bad, because evidence is cheaper than thought."""
 
     takes_temperature: bool = False
-    """Sampling can be made more or less varied."""
+    """The model accepts a temperature."""
     takes_stop: bool = False
-    """Stop sequences are honoured."""
+    """The model honours stop sequences."""
     strict: bool = False
-    """A level that the model doesn't have is an error, not the nearest one that it has."""
+    """A level that the model doesn't have is an error; else the nearest level is used."""
     loop_floor: Effort = Effort.none
-    """A tool loop should begin at least here: begun without thinking, it couldn't begin to think later."""
+    """The lowest level at which a tool loop should begin; one begun without thinking couldn't start to think later."""
     clamped: bool = False
-    """A level is a name, and its tokens are only room in the length cap: that may be set by what replies use."""
+    """A level is only a name, and its tokens are room in the length cap, which may be learned from use."""
     thinks: bool = True
-    """It thinks by itself: it gets the question as it is. Else it needs room to write its steps."""
+    """The model thinks by itself, so that it gets the question as it is; else it needs room to write its steps."""
     ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
-    """The ways of asking that were measured to be the best, by kind of task; the first sample takes the first one."""
+    """The best ways of asking by kind of task, as measured; the first sample uses the first way."""
 
     def works_without_thought(self, kind: Kind) -> bool:
-        """Was its best way on this kind measured to be one without a thought?"""
+        """Whether the best measured way for this kind of task has no thought."""
         ways = self.ways.get(kind, ())
         return not self.thinks and any(WAYS[name].thought == "none" for name in ways[:1])
 
@@ -86,39 +86,39 @@ class ModelFacts:
         return min(higher, key=lambda level: level.rank) if higher else None
 
     def nearest(self, effort: Effort) -> Effort:
-        """The highest level that the model has at or below `effort`; else its lowest."""
+        """The model's highest level at or below `effort`; else its lowest level."""
         below = [level for level in self.levels if level <= effort]
         return max(below, key=lambda level: level.rank) if below else min(self.levels, key=lambda level: level.rank)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """What the rounds so far brought."""
+    """The results of the rounds so far."""
 
     rounds: int
-    """Rounds that made a call."""
+    """The rounds that made a call."""
     samples: int
-    """Answers so far (errors and empty ones not counted)."""
+    """The answers so far, without errors and empty ones."""
     votes: Votes
     passed: bool = False
-    """Some answer has the verifier's blessing."""
+    """The verifier passed an answer."""
     failed: int = 0
-    """How many answers the verifier refused."""
+    """The number of answers that the verifier refused."""
     starved: bool = False
-    """A thought of the last round was cut by its cap."""
+    """A thought of the last round was cut by its length cap."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What to do next, and why."""
+    """The next action, and the reason for it."""
 
     action: Action
     why: str
     to: Literal["", "thought", "model"] = ""
-    """Where an escalation goes: more thought, or the next model."""
+    """The target of an escalation: more thought, or the next model."""
 
     def to_dict(self) -> dict[str, str]:
-        """Plain data for state."""
+        """The decision as plain data for graph state."""
         return {"action": self.action, "why": self.why, "to": self.to}
 
 
@@ -136,13 +136,13 @@ _PRESETS: dict[str, _Preset] = {
     "thorough": _Preset(step=1, base=3.0, worth=20.0, samples=12),
 }
 HOPELESS_VOTES = 3
-"""If this many answers all differ, more of them from the same model won't agree either."""
+"""If this many answers all differ, more answers from the same model won't agree either."""
 _FIX_RATE, _FIX_DECAY = 0.35, 0.7
-"""Our prior that a correction with the verifier's reason succeeds, and how it falls with each failed one."""
+"""Our prior probability that a correction with the verifier's reason succeeds, and its factor per failed correction."""
 
 
 def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> Iterator[ThinkingPlan]:
-    """Less and less thought for this many samples."""
+    """Variants of a plan with ever less thought and the same number of samples."""
     if clamps is not None:
         yield from clamps.shorter(plan)
     for effort in sorted((level for level in model.levels if level < plan.effort), key=lambda level: -level.rank):
@@ -159,17 +159,17 @@ def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> It
 
 
 Bound: TypeAlias = Callable[[ThinkingPlan], Spend]
-"""The most that a plan can cost, all its samples and phases together."""
+"""Returns the most that a plan can cost, with all its samples and phases."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules, with their numbers as fields so that you can turn them.
+    """The rules of the solver; the numbers that you may change are fields.
 
     The stopping rule is Weitzman's (1979, Econometrica 47:641): go on only while the expected gain exceeds the
-    price. With a verifier the gain of round r is `0.35 · 0.7^(r-1)` (prior of success) × `worth`, the price is that
-    of the next call in units of the first one. Without one, answers vote, and the lead that is enough falls with
-    each vote (`rheostat.evidence.votes.boundary`); the preset sets where it starts.
+    price. With a verifier, the gain of correction r is `0.35 · 0.7^(r-1)` (the prior of success) × `worth`, and the
+    price is that of the next call in units of the first one. Without a verifier, answers vote, and the required lead
+    falls with each vote (`rheostat.evidence.votes.boundary`) from a start that the preset sets.
     """
 
     thresholds: tuple[tuple[float, Effort], ...] = (
@@ -178,7 +178,7 @@ class Policy:
         (0.65, Effort.medium),
         (1.01, Effort.high),
     )
-    """(score below which, effort)."""
+    """(upper limit of the difficulty score, effort), in ascending order."""
     presets: dict[str, _Preset] = field(default_factory=lambda: dict(_PRESETS))
 
     # --- before a call --------------------------------------------------------------------------
@@ -193,7 +193,7 @@ class Policy:
         verified: bool,
         votable: bool,
     ) -> ThinkingPlan:
-        """The plan of the first round, before the room is looked at."""
+        """The plan of the first round, before it is fitted to the room."""
         if isinstance(asked, Effort):
             effort, by = asked, "user"
             reasons = [f"{asked.value}: asked for by the user"]
@@ -228,7 +228,11 @@ class Policy:
         return self.set_effort(plan, effort, caps, model)
 
     def set_effort(self, plan: ThinkingPlan, effort: Effort, caps: Caps, model: ModelFacts) -> ThinkingPlan:
-        """The plan at a level, within the operator's cap and the levels that the model has; says what was changed."""
+        """The plan at a level, within the operator's cap and the model's levels; its reasons name the changes.
+
+        Raises:
+            BadInput: The user asked for a level that the model doesn't have, and `strict` is set.
+        """
         if effort > caps.max_effort:
             effort = caps.max_effort
             plan = plan.because(f"the operator allows {effort.value} at most", by="operator")
@@ -250,11 +254,12 @@ class Policy:
     def fit(
         self, plan: ThinkingPlan, room: Room, model: ModelFacts, bound: Bound, clamps: Clamps | None = None
     ) -> ThinkingPlan | None:
-        """The plan made small enough for the room: less thought first, then fewer samples; `None` if nothing fits.
+        """Make a plan small enough for the room: less thought first, then fewer samples; `None` if nothing fits.
 
         Args:
-            clamps: How long the model's replies are, where its levels are names: a tighter length cap is tried at each
-                level before a lower level.
+            bound: Returns the most that a plan can cost.
+            clamps: The length caps learned from use, if the model's levels are only names: at each level, a tighter
+                length cap is tried before a lower level.
         """
         useless = 0 < plan.thinking_tokens < model.least_useful_thinking_tokens
         for samples in dict.fromkeys((plan.samples, 1)):
@@ -262,7 +267,7 @@ class Policy:
             if samples < plan.samples:
                 fewer = plan.because(f"the room allows {samples} sample(s)", by="budget", samples=samples)
             smaller = _smaller(fewer, model, clamps)
-            late = useless and fewer is not plan  # a thought too short to be of use doesn't fill a small room
+            late = useless and fewer is not plan  # don't spend a small room on a useless thought
             for each in itertools.chain(smaller, [fewer]) if late else itertools.chain([fewer], smaller):
                 if room.fits(bound(each)):
                     return each
@@ -283,14 +288,14 @@ class Policy:
         can_think_more: bool,
         has_other_model: bool,
     ) -> Decision:
-        """What to do after a round.
+        """Decide what to do after a round.
 
         Args:
-            verified: A verifier is there and didn't abstain.
+            verified: There is a verifier, and it didn't abstain.
             votable: Answers can be compared, so that they can vote.
             price_ratio: The price of one more call in units of the first one.
-            can_think_more: A higher level is left.
-            has_other_model: A model to escalate to is left.
+            can_think_more: The model has a higher level.
+            has_other_model: There is a further model to escalate to.
         """
         if progress.passed:
             return Decision(action="accept", why="the verifier passed it")

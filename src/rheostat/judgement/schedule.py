@@ -1,8 +1,8 @@
-"""Where an agent is × what a change costs → how the next step thinks.
+"""State of an agent × price of a change → the plan of the next step.
 
-The effort changes at boundaries (a person spoke, a step of the plan ended, things keep failing) and stays in between:
-prompt caches are kept by effort, so that a change makes the provider read the whole conversation again at its full
-price. That price is in the plan, and a change is made only where the thought that it adds or saves is worth more.
+The effort changes at effort boundaries (a new user message, the end of a step of the plan, repeated failures) and stays
+in between. Prompt caches are kept by effort, so that a change makes the provider read the whole conversation again at
+full price. The plan states that price, and the effort changes only if the thought added or saved is worth more.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rheostat.thinking.difficulty import Trajectory
 __all__ = ["Pacing", "switch_price"]
 
 _USED_SHARE = 0.25
-"""The share of a level's room that a thought is expected to use. Ours: providers don't publish what a level uses."""
+"""The share of a level's room that a thought is expected to use; our estimate, because providers publish none."""
 
 
 def switch_price(price: Price | None, cached_tokens: int) -> int:
-    """What it costs, in nano-dollars, to read a number of tokens at full price and not from the cache."""
+    """The extra cost, in nano-dollars, of reading tokens at full price instead of from the cache; 0 without a price."""
     if price is None or cached_tokens <= 0:
         return 0
     from_cache = Spend(input_tokens=cached_tokens, cached_input_tokens=cached_tokens)
@@ -31,14 +31,14 @@ def switch_price(price: Price | None, cached_tokens: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pacing:
-    """The rules of an agent's steps, with their numbers as fields so that you can turn them."""
+    """The rules of an agent's steps; the numbers that you may change are fields."""
 
     sticky: bool = True
-    """Keep the effort between boundaries. False: decide anew at each call, whatever the cache costs."""
+    """Keep the effort between effort boundaries. `False`: decide anew at each call, whatever the cache costs."""
     escalate_after: int = 4
-    """This many failures in a row go to the next model, if there is one."""
+    """After this many failures in a row, the next model takes over, if there is one."""
     give_up_after: int = 8
-    """This many failures in a row end the task with a statement of what failed."""
+    """After this many failures in a row, the task ends with a statement of the failure."""
 
     def plan(
         self,
@@ -52,12 +52,13 @@ class Pacing:
         cached_tokens: int,
         tools: bool = False,
     ) -> ThinkingPlan:
-        """The plan of the next step, before the room is looked at.
+        """The plan of the next step, before it is fitted to the room.
 
         Args:
-            at: What the messages say.
-            cached_tokens: Of the conversation, those that the provider may have in its cache.
-            tools: The model may call tools: a loop may follow.
+            at: The state of the agent as read from the messages.
+            price: The model's price; `None`: unknown, so that a change counts as free.
+            cached_tokens: The tokens of the conversation that the provider may have in its cache.
+            tools: The model may call tools, so that a tool loop may follow.
         """
         if isinstance(asked, Effort):
             plan = _plan(asked, caps, f"{asked.value}: asked for by the user")
@@ -82,7 +83,7 @@ class Pacing:
 
     @staticmethod
     def _kept(at: Trajectory, before: Effort, policy: Policy, caps: Caps, model: ModelFacts) -> ThinkingPlan:
-        if at.starved and model.clamped:  # the same level with a wider length cap, once; then less thought
+        if at.starved and model.clamped:  # the same level once more with a wider length cap; then less thought
             lower = model.nearest(before.step(-1)) if at.widened else before
             why = f"the last reply ran out of its length cap: {before.value} " + (
                 "again" if lower == before else f"→ {lower.value}, for the cap was wide already"

@@ -1,7 +1,7 @@
-"""The embedded model: a small real model on your own machine, in a llama.cpp server of our own.
+"""The embedded model: a small real model on your own machine, in our own llama.cpp server process.
 
-`catalogue` says which models there are, `store` where their files lie and whether they are whole, `pull` fetches
-them, `server` runs them in a process of its own.
+`catalogue` lists the models, `store` finds and checks their files, `pull` fetches them, and `server` runs them in a
+separate process.
 """
 
 from rheostat.local.catalogue import CATALOGUE, DEFAULT_MODEL, LocalModel

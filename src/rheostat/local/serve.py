@@ -1,7 +1,7 @@
 """The server process: llama.cpp behind its OpenAI-compatible HTTP interface. Started by `server.py`, not by hand.
 
-Reads its settings as one line of JSON from standard input and keeps reading: when the other end closes, its owner is
-gone (however it went), and so is it.
+It reads its settings as one line of JSON from standard input and keeps reading. When the other end closes, its owner
+has ended, however that happened, and it ends too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Load, listen, tell the address, wait for the owner's end."""
+    """Load the model, listen, report the address, and run until the owner ends."""
     settings = json.loads(sys.stdin.readline())
 
     import xllamacpp

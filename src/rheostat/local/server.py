@@ -1,4 +1,4 @@
-"""Run a local model in a process of its own: loopback, random port and key, ended with its owner."""
+"""Run a local model in a separate process: on loopback, with a random port and key, ended with its owner."""
 
 from __future__ import annotations
 
@@ -29,23 +29,22 @@ _MOST_THREADS = 1024
 
 
 class LocalServer:
-    """A llama.cpp server that lives as long as this process, at the most.
+    """A llama.cpp server that lives at most as long as this process.
 
-    Its life hangs on a pipe: when this process ends, by whatever signal, the pipe closes and the server goes.
+    It waits on a pipe: when this process ends, by whatever signal, the pipe closes and the server ends.
 
     Args:
         model: The GGUF file.
-        port: 0 for any free one.
-        slots: Requests that run at the same time.
-        context_tokens: Of each slot.
-        threads: Processor threads; by default what `RHEOSTAT_THREADS` says, else one a core. Where other programs keep
-            the cores busy, one thread is several times faster than one a core: they wait for each other.
+        port: A port, or 0 for any free one.
+        slots: The number of requests that run at the same time.
+        context_tokens: The context length of each slot, in tokens.
+        threads: Processor threads; by default what `RHEOSTAT_THREADS` says, else one a core.
 
     Raises:
-        BadInput: the port or the threads are no such number.
-        ModelFileCorrupt: not a GGUF.
-        ServerFailed: the port is taken, or the server didn't come up: ends with the last lines of its log.
+        ModelFileCorrupt: The file isn't a GGUF file.
+        ServerFailed: The port is taken, or the server didn't start; the message ends with the last lines of its log.
         MissingExtra: xllamacpp isn't installed.
+        BadInput: The port is out of range.
     """
 
     def __init__(
@@ -60,11 +59,11 @@ class LocalServer:
         self.model = check_gguf(Path(model)).resolve()
         self.slots, self.context_tokens, self.threads = slots, context_tokens, threads or _threads()
         self.key = secrets.token_urlsafe(24)
-        """The bearer key that requests must carry."""
+        """The bearer token that requests must carry."""
         self.url = ""
-        """`http://127.0.0.1:PORT/v1`"""
+        """The base URL: `http://127.0.0.1:PORT/v1`."""
         self.log = Path()
-        """What the server says."""
+        """The server's log file."""
         self._lock = threading.Lock()
         self._restarts_left = 1
         self._process: subprocess.Popen[str] | None = None
@@ -78,11 +77,11 @@ class LocalServer:
         return self._process.pid
 
     def alive(self) -> bool:
-        """Is the process there?"""
+        """Whether the server process is running."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """End it now."""
+        """End the server at once."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -90,7 +89,7 @@ class LocalServer:
             _close(process)
 
     def revive(self) -> bool:
-        """Start it again on the same address if it died; once. True if it is running now."""
+        """Restart a server that died, once and on the same address; return whether it is running now."""
         with self._lock:
             if self.alive():
                 return True
@@ -125,7 +124,7 @@ class LocalServer:
                     stdout=log,
                     stderr=log,
                     text=True,
-                    start_new_session=True,  # Ctrl-C in the terminal is for the owner, who still needs the server
+                    start_new_session=True,  # Ctrl-C is meant for the owner, which still needs the server
                 )
             settings = {
                 "model": str(self.model),
@@ -154,10 +153,10 @@ class LocalServer:
             if process.poll() is not None:
                 raise ServerFailed(
                     f"the model server ended with code {process.returncode} while it loaded {self.model.name}. "
-                    f"If the file is cut short or damaged, fetch it again. Its last words:\n{self._tail()}"
+                    f"If the file is cut short or damaged, fetch it again. The end of its log:\n{self._tail()}"
                 )
             if time.monotonic() > deadline:
-                raise ServerFailed(f"the model server wasn't up after {_START_SECONDS} s; log: {self.log}")
+                raise ServerFailed(f"the model server didn't start within {_START_SECONDS} s; log: {self.log}")
             time.sleep(0.02)
         self.url = json.loads(ready.read_text())["url"] + "/v1"
         while not healthy(self.url, self.key):
@@ -167,7 +166,7 @@ class LocalServer:
 
     def _tail(self, lines: int = 6) -> str:
         said = self.log.read_text(errors="replace").splitlines()
-        return "\n".join(f"  {line[:200]}" for line in said[-lines:]) + f"\n  (all of it: {self.log})"
+        return "\n".join(f"  {line[:200]}" for line in said[-lines:]) + f"\n  (the whole log: {self.log})"
 
 
 def _threads() -> int:
@@ -200,7 +199,7 @@ def _check_free(port: int) -> None:
 
 
 def healthy(url: str, key: str) -> bool:
-    """Does a server answer there, to this key?"""
+    """Whether a server at this address answers to this key."""
     try:
         get(url, "/models", key)
     except (OSError, ValueError):
@@ -209,7 +208,7 @@ def healthy(url: str, key: str) -> bool:
 
 
 def get(url: str, path: str, key: str) -> Any:
-    """A JSON document from a server (`url` ends in /v1)."""
+    """Get a JSON document from a server (`url` ends in /v1)."""
     request = urllib.request.Request(url + path, headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - ours
     with urllib.request.urlopen(request, timeout=5) as response:  # noqa: S310 - ours
         return json.load(response)
@@ -220,7 +219,7 @@ _running_lock = threading.Lock()
 
 
 def start_server(model: Path) -> LocalServer:
-    """The server of a model file in this process: started once, shared by all callers."""
+    """The server of a model file in this process, started once and shared by all callers."""
     with _running_lock:
         path = Path(model).resolve()
         server = _running.get(path)
@@ -229,7 +228,7 @@ def start_server(model: Path) -> LocalServer:
         return server
 
 
-# --- shared between commands: `rheostat models serve` announces itself, others find it ----------------
+# --- shared between commands: `rheostat models serve` announces its server, other commands find it -------
 
 
 def _announcement(model: Path) -> Path:
@@ -237,7 +236,7 @@ def _announcement(model: Path) -> Path:
 
 
 def announce(server: LocalServer) -> Path:
-    """Tell other processes of this user where the server is. Returns the file to remove at the end."""
+    """Announce the server to other processes of this user; return the file to remove at the end."""
     path = _announcement(server.model)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(f".{os.getpid()}")
@@ -248,7 +247,7 @@ def announce(server: LocalServer) -> Path:
 
 
 def shared_server(model: Path) -> tuple[str, str] | None:
-    """(url, key) of an announced server that runs this very file and answers; else None."""
+    """(url, key) of an announced server that runs this very file and answers; else `None`."""
     try:
         said = json.loads(_announcement(model).read_text())
     except (OSError, ValueError):

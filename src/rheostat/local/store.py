@@ -1,4 +1,4 @@
-"""Where model files lie, and whether they are whole."""
+"""Find model files, and check that they are complete."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["check_gguf", "home", "model_path", "require_model", "sha256_of", "ve
 
 
 def home() -> Path:
-    """Our folder for big and passing things: `$RHEOSTAT_HOME`, else the user's cache folder."""
+    """Our folder for models, logs and run files: `$RHEOSTAT_HOME`, else `rheostat` in the user's cache folder."""
     named = os.environ.get("RHEOSTAT_HOME")
     if named:
         return Path(named)
@@ -24,12 +24,12 @@ def home() -> Path:
 
 
 def model_path(model: LocalModel) -> Path:
-    """Where the file lies, or would."""
+    """The path of a model's file, whether or not it exists."""
     return home() / "models" / model.file
 
 
 def sha256_of(path: Path, tick: Callable[[int], None] | None = None) -> str:
-    """Hash a file; `tick(bytes)` after each piece."""
+    """The SHA-256 of a file in hexadecimal; `tick(bytes)` is called after each piece."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while piece := file.read(1 << 22):
@@ -44,13 +44,13 @@ def _stamp(path: Path) -> Path:
 
 
 def mark_verified(path: Path, sha256: str) -> None:
-    """Remember that the file had this hash, so that it isn't read again at each start."""
+    """Record the hash of a file, so that it isn't hashed again at each start."""
     stat = path.stat()
     _stamp(path).write_text(json.dumps(_facts(stat, sha256)))
 
 
 def _facts(stat: os.stat_result, sha256: str) -> dict[str, Any]:
-    """What changes with a file's content: the time of its change, unlike that of its writing, can't be set."""
+    """The facts that change with a file's content; unlike its mtime, its ctime can't be set."""
     return {
         "sha256": sha256, "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns,
         "inode": stat.st_ino,
@@ -58,7 +58,7 @@ def _facts(stat: os.stat_result, sha256: str) -> dict[str, Any]:
 
 
 def verified(path: Path, model: LocalModel) -> bool:
-    """Is the file there, whole, and the right one? Hashes it if it changed since it was last found good."""
+    """Whether the right file is there and complete; it is hashed again if it has changed since the last check."""
     try:
         stat = path.stat()
     except FileNotFoundError:
@@ -78,11 +78,11 @@ def verified(path: Path, model: LocalModel) -> bool:
 
 
 def require_model(model: LocalModel) -> Path:
-    """The path of a model that is there and whole.
+    """The path of a model's file, after a check that it is complete.
 
     Raises:
-        LocalModelError: it isn't there: says how to get it.
-        ModelFileCorrupt: it is there but wrong.
+        LocalModelError: The file isn't there; the message says how to get it.
+        ModelFileCorrupt: The file is there but wrong.
     """
     path = model_path(model)
     if not path.exists():
@@ -96,10 +96,10 @@ def require_model(model: LocalModel) -> Path:
 
 
 def check_gguf(path: Path) -> Path:
-    """A file that can be a GGUF.
+    """The path itself, if it is a file that begins like a GGUF file.
 
     Raises:
-        ModelFileCorrupt: it isn't there, too small, or doesn't begin as a GGUF does.
+        ModelFileCorrupt: There is no such file, or it doesn't begin like a GGUF file.
     """
     if not path.is_file():
         raise ModelFileCorrupt(f"no file {path}")

@@ -1,5 +1,5 @@
-"""What a step may cost, what it did cost, and the books that say so.
+"""Budgets, prices, and the ledgers that keep the spend.
 
-In: budgets, tokens, prices. Out: reservations that are held and settled, and readings of what was spent. It never knows
-what a request looks like or which provider answers it.
+In: budgets, tokens, prices. Out: reservations that are held and settled, and readings of the spend. This package never
+sees a request, and doesn't know which provider answers it.
 """

@@ -1,4 +1,4 @@
-"""The limits that a task may not cross, and what is left of them."""
+"""Budgets, which a task may not exceed, and the room that is left of them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from rheostat.money.usage import Spend, usd, usd_nanos
 __all__ = ["Budget", "Room", "checked_budget", "written"]
 
 _LARGEST = 10**15
-"""No limit above this is meant: more tokens than were ever generated, or a million dollars in nano-dollars."""
+"""The largest limit accepted: a million dollars in nano-dollars; a larger one is surely a mistake."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Hard limits in any mix; each names its unit. At least one is needed.
+    """Hard limits in any combination; each names its unit. At least one is required.
 
     >>> Budget(usd="0.10", seconds=60)
     Budget(usd='0.10', tokens=None, output_tokens=None, thinking_tokens=None, calls=None, seconds=60)
 
     Raises:
-        BudgetInvalid: a limit that is zero, negative, not a number or absurdly large; no limit at all; a bare
-            number without a unit.
+        BudgetInvalid: A limit is zero, negative, not a number or absurdly large; there is no limit at all; a number
+            has no unit.
     """
 
     usd: str | int | float | Decimal | None = None
@@ -37,14 +37,14 @@ class Budget:
     output_tokens: int | None = None
     """Generated tokens, thinking included."""
     thinking_tokens: int | None = None
-    """Tokens of thought."""
+    """Thinking tokens."""
     calls: int | None = None
     """Requests to models, retries included."""
     seconds: float | None = None
-    """Wall-clock time from the first step; no call starts after it, and a running one is cut there."""
+    """Wall-clock time from the first step; no call starts after it, and a running call is cut off."""
 
     def __new__(cls, *unitless: Any, **limits: Any) -> Budget:
-        """Catch `Budget(5)`: five of what?"""
+        """Refuse a number without a unit, such as `Budget(5)`."""
         if unitless:
             raise BudgetInvalid(
                 f"Budget({unitless[0]!r}) has no unit. Write Budget(usd={str(unitless[0])!r}), "
@@ -62,12 +62,12 @@ class Budget:
 
     @property
     def usd_nanos(self) -> int | None:
-        """The money limit in nano-dollars."""
+        """The money limit in nano-dollars; `None`: not set."""
         return None if self.usd is None else usd_nanos(self.usd)
 
     @functools.cached_property
     def limits(self) -> dict[str, int]:
-        """The limits that a ledger counts, by the name of their unit (`seconds` is a deadline, not a count)."""
+        """The limits that a ledger counts, by name; `seconds` is missing, because it is a deadline, not a count."""
         named = {
             "usd_nanos": self.usd_nanos,
             "tokens": self.tokens,
@@ -78,11 +78,11 @@ class Budget:
         return {name: value for name, value in named.items() if value is not None}
 
     def same(self, other: Budget | None) -> bool:
-        """The same limits, however they were written."""
+        """Whether another budget has the same limits, however they are written."""
         return other is not None and (self.limits, self.seconds) == (other.limits, other.seconds)
 
     def to_dict(self) -> dict[str, str | int | float]:
-        """The limits that are set, as plain data; money as text."""
+        """The limits that are set, as plain data, with money as text."""
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: str(value) if name == "usd" else value for name, value in given.items() if value is not None}
 
@@ -91,7 +91,7 @@ class Budget:
         """The inverse of `to_dict`.
 
         Raises:
-            BudgetInvalid: not a budget; says which limits there are.
+            BudgetInvalid: The data isn't a budget; the message lists the limits.
         """
         known = {field.name for field in fields(cls)}
         if not isinstance(data, dict) or not data.keys() <= known:
@@ -99,7 +99,7 @@ class Budget:
         return cls(**data)
 
     def __str__(self) -> str:
-        """`$0.10 · 60 s`"""
+        """The limits as text, such as `$0.10 · 60 s`."""
         parts = [] if self.usd is None else [usd(self.usd_nanos)]
         for field in ("tokens", "output_tokens", "thinking_tokens", "calls"):
             value = getattr(self, field)
@@ -111,7 +111,7 @@ class Budget:
 
 
 def written(limit: str, amount: int) -> str:
-    """A budget as one writes it: `Budget(usd="0.05")`, of at least so much."""
+    """Source code of a budget of at least this amount, such as `Budget(usd="0.05")`, for error messages."""
     if limit != "usd_nanos":
         return f"Budget({limit}={amount:,})".replace(",", "_")
     dollars = Decimal(amount) / 10**9
@@ -126,7 +126,7 @@ def _check(name: str, value: Any) -> None:
     if isinstance(value, str) and name != "usd":
         raise BudgetInvalid(f"{name} must be a number, not the text {value!r}; for example {example}")
     if isinstance(value, float) and name not in ("usd", "seconds"):
-        raise BudgetInvalid(f"{name} counts whole things: {value!r} is not a whole number")
+        raise BudgetInvalid(f"{name} must be a whole number, not {value!r}")
     try:
         amount: float | Decimal = usd_nanos(value) if name == "usd" or isinstance(value, str) else value
     except ValueError as error:
@@ -134,9 +134,9 @@ def _check(name: str, value: Any) -> None:
     if isinstance(amount, float | Decimal) and not math.isfinite(amount):
         raise BudgetInvalid(f"{name} must be finite, not {value!r}")
     if amount <= 0:
-        raise BudgetInvalid(f"{name} must be above zero, not {value!r}; leave it out for no such limit")
+        raise BudgetInvalid(f"{name} must be above zero, not {value!r}; leave it out to set no such limit")
     if amount > _LARGEST:
-        raise BudgetInvalid(f"{name}={value!r} is absurdly large; leave it out for no such limit")
+        raise BudgetInvalid(f"{name}={value!r} is absurdly large; leave it out to set no such limit")
 
 
 _COUNTED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
@@ -144,7 +144,7 @@ _COUNTED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Room:
-    """What is left of each limit; `None`: that limit was not set."""
+    """The amount left of each limit; `None`: that limit isn't set."""
 
     usd_nanos: int | None = None
     tokens: int | None = None
@@ -160,17 +160,17 @@ class Room:
                 yield name, getattr(amount, name) or 0, left
 
     def shortage(self, amount: Spend) -> tuple[str, int, int] | None:
-        """The first limit that `amount` doesn't fit: (limit, asked, left); `None` if it fits."""
+        """(limit, asked, left) of the first limit that an amount would exceed; `None` if it fits."""
         if self.seconds is not None and self.seconds <= 0:
             return ("seconds", 1, 0)
         return next(((name, asked, left) for name, asked, left in self._each(amount) if asked > left), None)
 
     def fits(self, amount: Spend) -> bool:
-        """Would this amount cross no limit?"""
+        """Whether an amount exceeds no limit."""
         return self.shortage(amount) is None
 
     def keeping(self, reserve: Budget) -> Room:
-        """The room with a reserve kept back (never below zero)."""
+        """The room without a reserve that is kept back (never below zero)."""
         kept = {
             name: max(0, left - reserve.limits.get(name, 0))
             for name in _COUNTED
@@ -189,10 +189,10 @@ class Room:
 
 
 def checked_budget(given: object) -> Budget:
-    """The same, if it is a budget.
+    """The object itself, if it is a budget.
 
     Raises:
-        BudgetInvalid: it is none.
+        BudgetInvalid: It isn't one.
     """
     if not isinstance(given, Budget):
         raise BudgetInvalid(f'budget must be a Budget, such as Budget(usd="0.10", seconds=60), not {given!r}')

@@ -1,8 +1,8 @@
-"""What a call costs, and the most that it can cost.
+"""Prices: the cost of a call, and the most that it can cost.
 
-Prices come from genai-prices (offline table). A `Price` of your own goes before it: as an argument, or for many
-models in a TOML file that the environment variable `RHEOSTAT_PRICES` names. A local model has the price that you
-declare: `FREE`, or so much for each million tokens. An unknown price is `None`, never zero.
+Prices come from genai-prices (an offline table). Your own `Price` takes precedence: as an argument, or for many models
+in a TOML file that the environment variable `RHEOSTAT_PRICES` names. A local model has the price that you declare:
+`FREE`, or a price per million tokens. An unknown price is `None`, never zero.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ __all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "context_of", "listed_pri
 
 
 PRICES = "RHEOSTAT_PRICES"
-"""Environment variable: the path of a TOML file with prices of your own."""
+"""The environment variable with the path of a TOML file of your own prices."""
 
 _RATES = ("input_per_million", "output_per_million", "cached_input_per_million", "cache_write_per_million", "per_hour")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On what terms a call is billed, beside its tokens. Only list prices know them."""
+    """The terms, beside its tokens, on which a call is billed. Only list prices depend on them."""
 
     service_tier: str = ""
-    """`default`, `flex`, `priority` …, as the reply names it; `auto`, in a bound: whatever the provider may choose."""
+    """`default`, `flex`, `priority` …, as named in the reply; `auto`, in a bound: any tier the provider may choose."""
     speed: str = ""
     """`fast`: Anthropic's fast mode."""
     region: str = ""
-    """`us`: answered there only, at Anthropic (platform.claude.com, data residency); `auto`, in a bound: a workspace
-    may have it as its default."""
+    """`us`: Anthropic answers only there (platform.claude.com, data residency); `auto`, in a bound: that may be the
+    default of the workspace."""
     cache_write_1h_tokens: int = 0
-    """The part of `cache_write_tokens` that is kept for an hour and not for five minutes."""
+    """The part of `cache_write_tokens` that is kept for an hour instead of five minutes."""
     web_searches: int = 0
-    """Searches that the provider ran on its own side."""
+    """Searches that the provider ran itself."""
 
     @property
     def context(self) -> dict[str, str]:
-        """For genai-prices: what selects a price."""
+        """The context by which genai-prices selects a price."""
         named = {"service_tier": self.service_tier, "speed": self.speed}
         return {name: value for name, value in named.items() if value}
 
@@ -64,25 +64,29 @@ LIST = Terms()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """US dollars for a million tokens, by kind; or for the model's time."""
+    """US dollars per million tokens, by kind; or per hour of the model's time.
+
+    Raises:
+        BadInput: A rate is negative or not a number, or only one of `per_hour` and `most_seconds` is given.
+    """
 
     input_per_million: Decimal
     output_per_million: Decimal
     """Thinking is billed as output."""
     cached_input_per_million: Decimal | None = None
-    """`None`: like other input."""
+    """`None`: as other input."""
     cache_write_per_million: Decimal | None = None
-    """Some providers charge more than the input price for what they put into their cache; a bound assumes it."""
+    """The price of input written to the cache, which some providers charge more for; a bound assumes it."""
     per_hour: Decimal | None = None
-    """US dollars for an hour of the model's time: for a GPU of your own, charged by the seconds that a call took."""
+    """US dollars per hour of the model's time, for a GPU of your own; a call is charged by its duration."""
     most_seconds: float | None = None
-    """With `per_hour`: no call may take longer; it is cut there, so that the most that it can cost is known."""
+    """With `per_hour`: a call is cut after this time, so that the most that it can cost is known."""
     listed: tuple[str, str] | None = None
-    """(provider, model) in genai-prices: what `cost` asks for tiers and cache rules that the fields don't show."""
+    """(provider, model) in genai-prices, which `cost` asks for tiers and cache rules that the fields don't have."""
 
     def __post_init__(self) -> None:
         if (self.per_hour is None) != (self.most_seconds is None) or (self.most_seconds or 1) <= 0:
-            raise BadInput("per_hour and most_seconds (above zero) go together: a price by time needs a longest call")
+            raise BadInput("per_hour and most_seconds (above zero) go together, to bound the cost of a call")
         for name in _RATES:
             value = getattr(self, name)
             if value is None:
@@ -97,11 +101,11 @@ class Price:
 
     @property
     def free(self) -> bool:
-        """Nothing that is done with the model costs anything."""
+        """Whether no use of the model costs anything."""
         return not (self.listed or self.per_hour or self.input_per_million or self.output_per_million)
 
     def cost(self, spend: Spend, terms: Terms = LIST) -> int:
-        """Nano-dollars for these tokens, rounded up."""
+        """The cost of a spend in nano-dollars, rounded up."""
         if self.listed is not None:
             return usd_nanos(_listed_cost(self.listed, spend, terms) * _surcharge(self.listed, terms))
         cached_rate = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
@@ -114,7 +118,7 @@ class Price:
         return usd_nanos(dollars)
 
     def bound(self, spend: Spend, terms: Terms = LIST) -> int:
-        """The most nano-dollars that these tokens can cost: nothing cached, or everything written to the cache."""
+        """The most that a spend can cost, in nano-dollars: with nothing cached, or all input written to the cache."""
         if self.listed is not None and not terms.web_searches:
             rates = _dearest(self.listed, replace(terms, cache_write_1h_tokens=0), int(time.time() // _HALF_HOUR))
             if rates and max(spend.input_tokens, spend.output_tokens) <= min(most for _, _, most in rates):
@@ -130,18 +134,17 @@ class Price:
         return most if self.listed is None else math.ceil(most * _peak(self.listed, int(time.time() // _HALF_HOUR)))
 
     def knows(self, terms: Terms) -> bool:
-        """Whether the price says anything about this speed."""
+        """Whether the price has a rate for this speed."""
         some = Spend(input_tokens=1_000, output_tokens=1_000)
         return self.listed is None or not terms.speed or self.cost(some, terms) != self.cost(some)
 
 
 FREE = Price(input_per_million=Decimal(0), output_per_million=Decimal(0))
-"""For a model that runs on your own machine, said out loud."""
+"""The price to declare for a model that runs on your own machine."""
 
 
 def price_of(provider: str, model: str) -> Price | None:
-    """What a hosted model costs: your own price before the list's, and what was declared for a name that neither knows;
-    `None` if nothing does."""
+    """The price of a hosted model: your own, else the list price, else the price declared for its name, else `None`."""
     return own_prices().get(f"{provider}:{model}") or listed_price(provider, model) or declared_price(model)
 
 
@@ -149,19 +152,19 @@ _declared: dict[str, Price] = {}
 
 
 def declare_price(model: str, price: Price) -> None:
-    """Let a model of this name have this price, in this process."""
+    """Declare the price of a model name that has no other price, in this process."""
     _declared[model] = price
 
 
 def declared_price(model: str) -> Price | None:
-    """The price that was declared for a name."""
+    """The price that was declared for a model name, or `None`."""
     return _declared.get(model)
 
 
 def own_prices() -> dict[str, Price]:
     """The prices in the file that `RHEOSTAT_PRICES` names; empty without one.
 
-    A table for each model, in US dollars for a million tokens:
+    The file has a table for each model, in US dollars per million tokens:
 
     .. code-block:: toml
 
@@ -171,7 +174,7 @@ def own_prices() -> dict[str, Price]:
         cached_input_per_million = 0.10
 
     Raises:
-        BadInput: the file isn't there, isn't TOML, or says something else.
+        BadInput: The file can't be read, isn't TOML, or has other content.
     """
     path = os.environ.get(PRICES)
     if not path:
@@ -216,9 +219,9 @@ def _prices_in(path: str, changed_ns: int) -> dict[str, Price]:
 
 
 _ENDLESS_TOKENS = 10_000_000
-"""More than any model reads."""
+"""More tokens than any model reads."""
 _LINEAR_TOKENS = 100_000
-"""Up to here no list price depends on how long the input is (the lowest threshold in genai-prices 0.2)."""
+"""Up to this length of input, no list price depends on it (the lowest threshold in genai-prices 0.2)."""
 
 
 _REGIONAL = re.compile(r"claude-(opus-4-[6-9]|sonnet-4-[6-9]|(opus|sonnet|haiku)-([5-9]|\d\d)|fable|mythos)")
@@ -226,13 +229,13 @@ _REGION = Decimal("1.1")
 
 
 def _surcharge(listed: tuple[str, str], terms: Terms) -> Decimal:
-    """What the place of the answer costs: the list doesn't know it."""
+    """The factor for the region of the answer, which the list doesn't have."""
     dear = terms.region in ("us", "auto") and listed[0] == "anthropic" and _REGIONAL.match(listed[1])
     return _REGION if dear else Decimal(1)
 
 
 _HALF_HOUR = 1_800
-"""Seconds; no list price changes at other times of a day."""
+"""In seconds; list prices that change during the day change only at half hours."""
 
 
 def _today() -> int:
@@ -241,7 +244,7 @@ def _today() -> int:
 
 @functools.lru_cache(maxsize=1000)
 def _peak(listed: tuple[str, str], half_hour: int) -> Decimal:
-    """The dearest hour of the day, over the price of now, where the price depends on the hour (DeepSeek)."""
+    """The ratio of the highest price of the day to the current price, for models priced by the hour (DeepSeek)."""
     if not _by_the_hour(listed):
         return Decimal(1)
     some = Spend(input_tokens=1_000, output_tokens=1_000)
@@ -263,8 +266,8 @@ def _tiers(terms: Terms) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=1000)
 def _dearest(listed: tuple[str, str], terms: Terms, half_hour: int) -> list[tuple[Decimal, Decimal, int]] | None:
-    """For each tier that may apply, the most US dollars for a token in and one out, and up to how many tokens that
-    holds; `None`: it isn't so simple."""
+    """For each tier that may apply: the highest rates of an input and of an output token, in dollars, and the most
+    tokens for which they hold; `None`: the price isn't linear."""
     found = [_rates(listed, tier, terms.speed, half_hour * _HALF_HOUR // 86_400) for tier in _tiers(terms)]
     more = _surcharge(listed, terms)
     simple = [each for each in found if each]
@@ -274,10 +277,10 @@ def _dearest(listed: tuple[str, str], terms: Terms, half_hour: int) -> list[tupl
 
 @functools.lru_cache(maxsize=1000)
 def _rates(listed: tuple[str, str], service_tier: str, speed: str, day: int) -> tuple[tuple[Decimal, ...], int] | None:
-    """US dollars for a token of plain input, cached input, a write to the cache, one kept for an hour, and output; and
-    up to how many tokens that holds. `None`: this price isn't so simple.
+    """US dollars per token of plain input, cached input, cache write, one-hour cache write and output; and the most
+    tokens for which they hold. `None`: the price isn't linear.
 
-    A list is asked a few times per request: this is forty times as fast.
+    Each request needs several prices, and this is forty times as fast as asking the list.
     """
     if _by_the_hour(listed):
         return None
@@ -332,7 +335,7 @@ def _asked_cost(listed: tuple[str, str], spend: Spend, terms: Terms, at: datetim
 
 @functools.cache
 def context_of(provider: str, model: str) -> int | None:
-    """How many tokens a hosted model holds, as genai-prices has it; `None`: it doesn't say."""
+    """The context window of a hosted model, in tokens, from genai-prices; `None`: unknown."""
     try:
         return get_snapshot().find_provider_model(model, None, provider, None)[1].context_window
     except LookupError:

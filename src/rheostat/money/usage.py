@@ -1,7 +1,7 @@
-"""What a call used, and what that cost: tokens by kind and integer nano-dollars.
+"""The usage and the cost of calls: tokens by kind, and integer nano-dollars.
 
-One US dollar is 10**9 nano-dollars. Money is an integer everywhere inside the library; it becomes a decimal
-only where a person reads it. Unknown is not zero: `None` is absorbing under `+`.
+One US dollar is 10**9 nano-dollars. Money is an integer everywhere inside the library; it becomes a decimal only for
+display. Unknown is not zero: `None` is absorbing under `+`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ NANOS_PER_USD = 1_000_000_000
 
 
 def usd_nanos(amount: str | int | float | Decimal) -> int:
-    """Dollars to integer nano-dollars, rounded up.
+    """Convert dollars to integer nano-dollars, rounded up.
 
     Raises:
-        ValueError: not a finite number.
+        ValueError: It isn't a finite number.
     """
     try:
         exact = (amount if isinstance(amount, Decimal) else Decimal(str(amount))) * NANOS_PER_USD
@@ -31,7 +31,7 @@ def usd_nanos(amount: str | int | float | Decimal) -> int:
 
 
 def usd(nanos: int | None) -> str:
-    """Nano-dollars for a person: `$0.001234`, or `unpriced`."""
+    """Nano-dollars as text in dollars, such as `$0.001234`; `None` is `unpriced`."""
     if nanos is None:
         return "unpriced"
     text = f"{Decimal(nanos) / NANOS_PER_USD:.6f}".rstrip("0").rstrip(".")
@@ -48,7 +48,7 @@ def _add(a: int | None, b: int | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """Tokens by kind, calls and money of one call or of many."""
+    """The tokens by kind, the calls and the money of one call or of many."""
 
     usd_nanos: int | None = 0
     """Nano-dollars; `None`: the price is unknown."""
@@ -57,15 +57,15 @@ class Spend:
     cached_input_tokens: int = 0
     """The part of `input_tokens` that came from a prompt cache."""
     cache_write_tokens: int = 0
-    """The part of `input_tokens` that was written to a prompt cache: some providers charge more for it."""
+    """The part of `input_tokens` that was written to a prompt cache, for which some providers charge more."""
     output_tokens: int = 0
     """All tokens generated, thinking included."""
     thinking_tokens: int | None = 0
     """The part of `output_tokens` that was thinking; `None`: the provider doesn't say."""
     calls: int = 0
-    """Requests sent."""
+    """The number of requests sent."""
     milliseconds: int = 0
-    """Time that they took."""
+    """The time that they took."""
 
     @property
     def tokens(self) -> int:
@@ -85,16 +85,16 @@ class Spend:
         )
 
     def beyond(self, other: Spend) -> Spend:
-        """What this has more of, kind by kind."""
+        """The excess of this spend over another, kind by kind (never below zero)."""
         more: dict[str, Any] = {name: _beyond(getattr(self, name), getattr(other, name)) for name in _NAMES}
         return Spend(**more)
 
     def covers(self, other: Spend) -> bool:
-        """This is at least as much of every kind."""
+        """Whether this spend is at least as much as another in every kind."""
         return other.beyond(self) == Spend()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain ints (and None): safe in any checkpoint."""
+        """The spend as plain ints (and `None`), which are safe in any checkpoint."""
         return {name: getattr(self, name) for name in _NAMES}
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The dials: one file a provider. Facts as tables, `encode` a plan into settings, `decode` a reply into usage."""
+"""The dials, one file per provider: facts as tables, `encode` a plan into settings, `decode` a reply into usage."""
 
 from rheostat.providers.adapter import Adapter
 from rheostat.providers.dial import Dial, Endpoint, Phase, Reply, Settings

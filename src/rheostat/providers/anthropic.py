@@ -3,10 +3,10 @@
 Sources (read November 2026): the docstrings of anthropic 2.12 and langchain-anthropic 1.7; platform.claude.com/docs:
 build-with-claude/adaptive-thinking, build-with-claude/thinking-tool-workflows, build-with-claude/effort.
 
-- `thinking: enabled` takes 1024 ≤ `budget_tokens` < `max_tokens`; models from Opus 4.7 on refuse it.
-- Models that can't be told not to think (`disabled` is refused) have no level `none`: the nearest is `low`.
-- Manual thinking refuses a forced tool and a temperature; adaptive thinking takes a forced tool, on most models.
-- A tool loop is one turn: its thinking can't be switched on or off in the middle.
+- `thinking: enabled` requires 1024 ≤ `budget_tokens` < `max_tokens`; models from Opus 4.7 on refuse it.
+- Models whose thinking can't be disabled (they refuse `disabled`) have no level `none`; the nearest is `low`.
+- Manual thinking refuses a forced tool and a temperature; adaptive thinking accepts a forced tool on most models.
+- A tool loop is one turn, in which thinking can't be switched on or off.
 """
 
 from __future__ import annotations
@@ -44,24 +44,24 @@ _BUDGETS = {
     Effort.xhigh: 32768,
     Effort.max: 60000,
 }
-"""Levels on the models that take a number: ours, between Anthropic's least and what their output leaves."""
+"""Our thinking tokens by level for models with a token budget, from Anthropic's minimum to the room in their output."""
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
-"""Levels of a model whose profile lists none: those that every model with an effort has."""
+"""The levels of a model whose profile lists none: those of every model with an effort."""
 _LEAST_TASK_BUDGET_TOKENS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """What models of one generation can be told."""
+    """The thinking settings that models of one generation accept."""
 
     models: tuple[str, ...]
-    """How their names begin; the first row that fits counts."""
+    """Prefixes of their names; the first row that matches counts."""
     adaptive: bool = True
-    """False: thinking is set by `budget_tokens`."""
+    """`False`: thinking is set by `budget_tokens`."""
     off: bool = True
-    """`thinking: disabled` is taken."""
+    """`thinking: disabled` is accepted."""
     forced_tools: bool = True
-    """`tool_choice` any or tool is taken (with manual thinking it never is)."""
+    """`tool_choice` any or tool is accepted (but never with manual thinking)."""
     source: str = "langchain-anthropic 1.7.7"
 
 
@@ -80,34 +80,34 @@ GENERATIONS = (
 
 
 def generation_of(model: str) -> Generation:
-    """The row for a model."""
+    """The row of a model, by its name."""
     return next(row for row in GENERATIONS if model.startswith(row.models) or row is GENERATIONS[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
-    """What Anthropic itself says about a model now: it goes before profiles and rows."""
+    """Facts about a model that Anthropic's API has reported, which take precedence over profiles and rows."""
 
     generation: Generation
     levels: tuple[Effort, ...]
-    """By name; empty: it takes no effort."""
+    """The effort levels; empty: the model accepts no effort."""
     max_output_tokens: int | None
     max_input_tokens: int | None
 
 
 def ask_about(chat: BaseChatModel) -> Told:
-    """`GET /v1/models/{id}`: costs nothing, and needs the key.
+    """Ask `GET /v1/models/{id}` about a model, which is free and needs the key.
 
-    Source: `ModelInfo.capabilities` of anthropic 2.12. Every `thinking.types` entry is read on its own, as it says.
+    Source: `ModelInfo.capabilities` of anthropic 2.12. As it says, each entry of `thinking.types` is read on its own.
 
     Raises:
-        ModelUnknown: no such model, or it is retired; or Anthropic can't be asked.
+        ModelUnknown: There is no such model, it is retired, or Anthropic can't be reached.
     """
     model: Any = getattr(chat, "model", "")
     try:
         info = cast("Any", chat)._client.models.retrieve(model)
     except Exception as error:
-        raise ModelUnknown(f"{model}: Anthropic was asked about it: {read_failure(error)}: {error}") from error
+        raise ModelUnknown(f"{model}: asking Anthropic about it failed: {read_failure(error)}: {error}") from error
     if info.lifecycle == "retired":
         raise ModelUnknown(f"{model} is retired: requests to it fail")
     row = generation_of(model)
@@ -130,10 +130,10 @@ def ask_about(chat: BaseChatModel) -> Told:
 
 
 class AnthropicDial(HostedDial):
-    """Claude."""
+    """The dial of the Claude models."""
 
     overhead = Overhead(request=224, message=48, tools=1024, image=5000)
-    """An image is scaled to at most 2,576 pixels a side first: 4,784 tokens (platform.claude.com, vision)."""
+    """An image is first scaled to at most 2,576 pixels a side, which is 4,784 tokens (platform.claude.com, vision)."""
 
     def __init__(
         self, name: str, chat: BaseChatModel, *, strict: bool = False, model: str = "", told: Told | None = None
@@ -188,7 +188,7 @@ class AnthropicDial(HostedDial):
         return Settings(kwargs, most, most if tokens else 0, self._terms, tuple(notes))
 
     def _forced(self, tokens: int, step: Step, kwargs: dict[str, Any], notes: list[str]) -> int:
-        """The thinking tokens beside a forced tool."""
+        """The thinking tokens that may be sent with a forced tool; replaces the tool choice if the model refuses it."""
         if not self._generation.forced_tools:
             notes.append(f"{self.facts.name} refuses a forced tool_choice: auto is sent")
             kwargs["tool_choice"] = {"type": "auto"}
@@ -212,7 +212,7 @@ class AnthropicDial(HostedDial):
         return {"task_budget": {"type": "tokens", "total": task_tokens}}
 
     def _within_the_loop(self, plan: ThinkingPlan, step: Step, notes: list[str]) -> tuple[int, Effort]:
-        """Thinking tokens and effort that may be sent now."""
+        """The thinking tokens and the effort that may be sent at this point of a tool loop."""
         tokens, effort = plan.thinking_tokens, plan.effort
         if not self._generation.adaptive and 0 < tokens < LEAST_BUDGET_TOKENS:
             notes.append(f"{tokens} thinking tokens are below Anthropic's least ({LEAST_BUDGET_TOKENS}): off")
@@ -224,14 +224,14 @@ class AnthropicDial(HostedDial):
             effort = min((level for level, room in self.facts.levels.items() if room), key=lambda level: level.rank)
             notes.append(f"{effort.value}, not none: this tool loop began with thinking, and can't be switched")
             return self.facts.levels[effort], effort
-        if not tokens and not self._generation.off:  # a plan made by hand: the dial has no such level
+        if not tokens and not self._generation.off:  # a plan made by hand, with a level that the dial doesn't have
             effort = min(self.facts.levels, key=lambda level: level.rank)
             notes.append(f"{self.facts.name} can't be told not to think: {effort.value}")
             return ROOM_TO_THINK[effort], effort
         return tokens, effort
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
-        """`/v1/messages/count_tokens`: free; "may differ by a small amount", so a little is added."""
+        """Count by `/v1/messages/count_tokens`: free; it "may differ by a small amount", so a margin is added."""
         shared = {name: settings.kwargs[name] for name in ("tools", "thinking") if name in settings.kwargs}
         counted = list(messages)
 
@@ -250,7 +250,7 @@ class AnthropicDial(HostedDial):
                 speed="fast" if usage.get("speed") == "fast" else "",
                 region=str(usage.get("inference_geo") or ""),
             )
-        # a stream: langchain-anthropic drops what the tokens were billed as, so it is read from what was asked for
+        # in a stream, langchain-anthropic drops the billing details, so they are read from the request
         written = reply.spend.cache_write_tokens if reply.spend else 0
         blocks = message.content if isinstance(message.content, list) else []
         return reply.billed(

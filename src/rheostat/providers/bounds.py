@@ -1,8 +1,8 @@
-"""The most input tokens that a request can have, from what is in it.
+"""Bound the input tokens of a request by its content.
 
-Byte-level BPE never makes more tokens than bytes. What isn't in our bytes is added: template tokens around each
-message, the hidden prompt that comes with tools, thoughts that the provider keeps and reads again. An image has a known
-most; a file may unpack to anything, up to the model's whole context.
+Byte-level BPE never makes more tokens than bytes. Tokens that aren't in our bytes are added: template tokens around
+each message, the hidden prompt that comes with tools, thoughts that the provider keeps and reads again. An image has a
+known maximum; a file may unpack to anything, up to the model's whole context.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["CLIENT_TOOLS", "InputBound", "Overhead", "added_bound", "input_bound
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overhead:
-    """Tokens that a provider adds and that are not in our text, generously."""
+    """Generous estimates of the tokens that a provider adds to our text."""
 
     request: int = 224
     message: int = 48
-    """Its template; and the signs of JSON around it, since a body is measured in bytes."""
+    """The template of a message and the JSON syntax around it, since a body is measured in bytes."""
     tools: int = 256
-    """The hidden prompt that comes with any tools (Anthropic documents up to 700)."""
+    """The hidden prompt that comes with tools (Anthropic documents up to 700)."""
     image: int | None = None
-    """The most that one image can take; `None`: unknown, so that the whole context is assumed."""
+    """The most tokens of one image; `None`: unknown, so that the whole context is assumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +40,9 @@ class InputBound:
     """The most input tokens of a request."""
 
     tokens: int | None
-    """`None`: as many as the model's context holds."""
+    """The most tokens; `None`: up to the model's whole context."""
     rounds: int
-    """How often the provider may read it, with what its own tools brought in between."""
+    """The number of times that the provider may read the input, with the results of its own tools added."""
 
 
 _TEXT = {
@@ -54,16 +54,16 @@ _IMAGES = {"image", "image_url", "input_image"}
 CLIENT_TOOLS = re.compile(
     r"^(function|custom|bash_|text_editor_|memory_|computer_|computer_use|local_shell|apply_patch)"
 )
-"""Types of tools that run on this side: their results come back as messages."""
+"""Types of tools that run on our side, whose results are sent as messages."""
 _SCHEMA = ("properties", "title")
-"""A plain JSON schema among the tools is no tool of the provider's, whatever its `type`."""
+"""Keys of a plain JSON schema, which isn't one of the provider's tools, whatever its `type`."""
 
 
 def _bytes(data: Any) -> int:
-    """As long as it is in the body of a request."""
+    """The length of data in the body of a request, in bytes."""
     try:
         return len(orjson.dumps(data, default=str, option=orjson.OPT_NON_STR_KEYS))
-    except (TypeError, orjson.JSONEncodeError):  # a number of more than 64 bits, a text that isn't Unicode
+    except (TypeError, orjson.JSONEncodeError):  # such as a number of more than 64 bits, or a text that isn't Unicode
         return len(json.dumps(data, default=str))
 
 
@@ -81,7 +81,7 @@ def _content(content: Any, overhead: Overhead) -> Size:
             tokens = None if tokens is None or overhead.image is None else tokens + overhead.image
         elif kind in _TEXT and not _holds_media(block):
             tokens = None if tokens is None else tokens + _bytes(block)
-        else:  # a file, sound, video, or something new
+        else:  # a file, sound, video, or an unknown type
             tokens = None
     return tokens
 
@@ -99,7 +99,7 @@ def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Si
         return None if tokens is None else tokens + _bytes(message.tool_call_id) + _RESULT_BYTES
     if not isinstance(message, AIMessage):
         return tokens
-    # arguments go as JSON in a string of JSON
+    # arguments are sent as JSON in a JSON string
     calls = sum(_bytes(json.dumps(c["args"], ensure_ascii=False, default=str)) for c in message.tool_calls)
     calls += sum(len(c["name"]) + len(c["id"] or "") + _CALL_BYTES for c in message.tool_calls)
     # a thought may come back shortened, omitted or encrypted, and is read again at its full length
@@ -110,15 +110,16 @@ def _message(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Si
 
 
 _CALL_BYTES, _RESULT_BYTES = 64, 40
-"""JSON around a call, and around its result, beyond that of a message."""
+"""The JSON around a call, and around its result, beyond that of a message."""
 
 _known: dict[int, tuple[weakref.ref[BaseMessage], Any, Any, Overhead, Size]] = {}
 
 
 def _remembered(message: Mapping[str, Any] | BaseMessage, overhead: Overhead) -> Size:
-    """The bound of a message that was bounded before, as long as its content is the same: a conversation of a
-    thousand steps is bounded again at every step. (A block that is changed *inside* isn't noticed here; the gate
-    measures the body itself.)
+    """The bound of a message, cached as long as its content is the same object.
+
+    A conversation of a thousand steps is bounded again at every step. A change *inside* a block isn't noticed here, but
+    the gate measures the body itself.
     """
     if not isinstance(message, BaseMessage):
         return _message(message, overhead)
@@ -140,24 +141,24 @@ def input_bound(
 
     Args:
         messages: Plain dicts or LangChain messages.
-        kwargs: What goes to the chat model with them: `tools` and schemas are input too.
-        overhead: What this provider adds.
+        kwargs: The other arguments of the chat model; `tools` and schemas are input too.
+        overhead: The tokens that this provider adds.
 
     Raises:
-        BadInput: a tool on the provider's own side without a most: its results are input too, without an end.
+        BadInput: A tool runs on the provider's side without a limit, and its results are input too.
     """
     tokens = added_bound(messages, overhead)
     tokens = None if tokens is None else tokens + overhead.request
     tools = kwargs.get("tools") or []
     more = _bytes(tools) + overhead.tools if tools else 0
     for name in ("response_format", "text", "output_config"):
-        more += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # said once in the request, once as a prompt
+        more += 2 * _bytes(kwargs[name]) if kwargs.get(name) else 0  # in the request, and again as a prompt
     rounds = 1 + searches(kwargs)
     return InputBound(tokens + more if tokens is not None and rounds == 1 else None, rounds)
 
 
 def added_bound(messages: Sequence[Mapping[str, Any] | BaseMessage], overhead: Overhead) -> int | None:
-    """What these messages add to the input of a request, at the most; `None`: no bound."""
+    """The most input tokens that these messages add to a request; `None`: no bound."""
     tokens = 0
     for message in messages:
         size = _remembered(message, overhead)
@@ -168,7 +169,7 @@ def added_bound(messages: Sequence[Mapping[str, Any] | BaseMessage], overhead: O
 
 
 def thinks(settings: Mapping[str, Any]) -> bool:
-    """Whether a request asks for thought, as far as its settings say; at which level makes no difference here."""
+    """Whether the settings of a request ask for thinking, at any level."""
     thinking, reasoning = settings.get("thinking"), settings.get("reasoning")
     if isinstance(thinking, Mapping) and thinking.get("type") not in (None, "disabled"):
         return True
@@ -177,10 +178,10 @@ def thinks(settings: Mapping[str, Any]) -> bool:
 
 
 def searches(kwargs: Mapping[str, Any]) -> int:
-    """How often tools on the provider's own side may run.
+    """The number of times that tools on the provider's own side may run.
 
     Raises:
-        BadInput: it isn't said how often.
+        BadInput: A tool has no limit.
     """
     most = 0
     for tool in kwargs.get("tools") or []:

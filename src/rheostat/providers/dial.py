@@ -1,4 +1,4 @@
-"""What a dial is: the translation between a thinking plan and one provider's settings and replies."""
+"""Dials, which translate between thinking plans and one provider's settings and replies."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = [
 ]  # fmt: skip
 
 Messages: TypeAlias = Sequence[dict[str, Any] | BaseMessage]
-"""Role and content as plain data, or LangChain's messages."""
+"""Messages as plain data (role and content), or LangChain's messages."""
 
 Phase: TypeAlias = Literal["whole", "think", "answer"]
-"""Thought and answer in one request; a scratchpad alone; the answer after a thought."""
+"""`whole`: thought and answer in one request; `think`: a scratchpad alone; `answer`: the answer after a thought."""
 
 
 Stop: TypeAlias = Literal["end", "length", "context", "tool", "refusal", "pause", "filter"]
@@ -39,99 +39,99 @@ STOPS: dict[str, Stop] = {
     "tool_calls": "tool", "tool_use": "tool", "function_call": "tool",
     "refusal": "refusal", "pause_turn": "pause", "content_filter": "filter",
 }  # fmt: skip
-"""By the providers' names for it."""
+"""The reason by each provider's name for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a plan became for one request."""
+    """A plan as the settings of one request."""
 
     kwargs: dict[str, Any]
     """Keyword arguments of the chat model's `invoke`."""
     max_output_tokens: int
-    """The clamp that was sent: the reply can't be longer."""
+    """The length cap of the reply."""
     max_thinking_tokens: int
-    """The most of it that can be thought."""
+    """The most thinking tokens within the length cap."""
     terms: Terms = LIST
-    """The dearest terms on which it can be billed."""
+    """The most expensive terms on which the request can be billed."""
     notes: tuple[str, ...] = ()
-    """What was changed on the way, and why: nothing is dropped in silence."""
+    """The changes to the plan and their reasons; nothing is dropped silently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply, read."""
+    """A reply as the dial read it."""
 
     text: str
     """The answer; empty if the model gave none."""
     thought: str
-    """The visible thought."""
+    """The visible part of the thought."""
     spend: Spend | None
-    """Tokens by kind and one call, not yet priced; `None`: the provider didn't say."""
+    """Tokens by kind and one call, not yet priced; `None`: the provider didn't report it."""
     cut: bool
-    """Stopped by a length cap."""
+    """A length cap, or the end of the context, stopped it."""
     terms: Terms = LIST
     """The terms on which it was billed."""
     request_id: str = ""
-    """The provider's own name for the request: a usage export is matched by it."""
+    """The provider's id of the request, by which a usage export is matched."""
     stop: Stop = "end"
     """Why it ended."""
     message: AIMessage | None = None
-    """As it came."""
+    """The message as received."""
 
     @property
     def starved(self) -> bool:
-        """The tokens ran out while it was thinking: the same call again would only pay for it again."""
+        """Whether the tokens ran out in the thought; the same call again would only cost the same again."""
         return self.cut and not self.text
 
     @property
     def empty(self) -> bool:
-        """Neither an answer nor a tool call."""
+        """Whether there is neither an answer nor a tool call."""
         return not self.text and not (self.message and self.message.tool_calls)
 
     @property
     def ran_out(self) -> bool:
-        """Its length cap came before it said or did anything: in its thought, or in the middle of a tool call."""
+        """Whether it reached its length cap before it said or did anything: in its thought or within a tool call."""
         calls = self.message.tool_calls if self.message else []
         broken = self.message.invalid_tool_calls if self.message else []
         return self.cut and not calls and (not self.text or bool(broken))
 
     def billed(self, **terms: Any) -> Reply:
-        """The same, with more known about the terms on which it was billed."""
+        """The same reply with further terms on which it was billed."""
         return replace(self, terms=replace(self.terms, **terms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Where in a conversation a request stands: providers have rules about it."""
+    """The place of a request in a conversation, on which providers' rules depend."""
 
     loop: Literal["", "thinking", "direct"] = ""
-    """In the middle of a tool loop that began with or without thinking; empty: in none."""
+    """Within a tool loop that began with thinking, or directly without; empty: not in a tool loop."""
     forced_tool: bool = False
     """The model must call a tool (`tool_choice` any, required, or a name)."""
     task_tokens: int | None = None
-    """What is left for the whole task: told to models that pace themselves by it. Advisory; our own cap holds."""
+    """The tokens left for the whole task, for models that pace themselves by them. Advisory; our own cap holds."""
 
 
 FRESH = Step()
-"""A request that follows from nothing: a new question, a new turn of the user."""
+"""A request that continues nothing: a new question, or a new turn of the user."""
 
 
 Steer: TypeAlias = Callable[[Sequence[BaseMessage], Effort], tuple[list[BaseMessage], Effort]]
-"""(conversation, effort wanted) → the conversation with its changes of effort in it, and the effort to send with it."""
+"""(conversation, wanted effort) → the conversation with its changes of effort inside it, and the effort to send."""
 
 
 class Dial(Protocol):
-    """One provider's way to think."""
+    """The translation between thinking plans and one provider's settings and replies."""
 
     facts: ModelFacts
 
     @property
     def example(self) -> Callable[[str, str], str] | None:
-        """How (thought, answer) is written, for a small model that is best shown what is wanted; else None."""
+        """Writes (thought, answer) in the model's format, for examples shown to a small model; `None`: show none."""
 
     def phases(self, plan: ThinkingPlan, *, schema: bool) -> tuple[Phase, ...]:
-        """The requests that make one sample. An `answer` after a `whole` is only sent if the whole had none."""
+        """The requests of one sample. An `answer` after a `whole` is sent only if the `whole` had no answer."""
 
     def encode(
         self,
@@ -142,22 +142,27 @@ class Dial(Protocol):
         schema: Any | None,
         step: Step = FRESH,
     ) -> Settings:
-        """The settings of one request."""
+        """The settings of one request.
+
+        Args:
+            temperature: `None`: the model's default.
+            schema: The JSON Schema of the answer, or `None`.
+        """
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
-        """Read a reply; `sent` is what it answers."""
+        """Read a reply; `sent` has the messages that it answers."""
 
     steer: Steer | None
     """A way to change the effort in a conversation without losing the prompt cache, if the provider has one."""
 
     overhead: Overhead
-    """What the provider adds to our bytes."""
+    """The tokens that the provider adds to our bytes."""
 
     counts_at_once: bool
-    """Counting is as good as free (a server of our own): always count. Else only where the bound doesn't fit."""
+    """Counting is nearly free (a server of our own), so always count; else count only if the bound doesn't fit."""
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
-        """The provider's own count, if it has one."""
+        """The provider's own count of the input tokens; `None`: it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +174,13 @@ class Endpoint:
     price: Price | None
     """`None`: unknown; such a model can't run under a money limit."""
     context_tokens: int | None = None
-    """Input and output of one request together."""
+    """The most input and output tokens of one request together; `None`: unknown."""
     takes_timeout: bool = False
-    """Its client takes `timeout` (seconds) with each request, so that one that hangs is cut in blocking code too."""
+    """The client accepts `timeout` (seconds) with each request, so that one that hangs is cut in sync code too."""
     given: BaseChatModel | None = None
-    """The model object as it was given, with its own retries: an agent's calls are made with it. `None`: `chat`."""
+    """The model object as given, with its own retries, which an agent's calls use. `None`: `chat`."""
     revive: Callable[[], bool] | None = field(default=None)
-    """Restart a server of our own after it died; True: it runs again."""
+    """Restarts a server of our own that died; returns whether it runs again."""
 
     @property
     def name(self) -> str:
@@ -184,16 +189,16 @@ class Endpoint:
 
     @property
     def own(self) -> BaseChatModel:
-        """The user's own model object."""
+        """The model object as the user gave it."""
         return self.given or self.chat
 
 
 _CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
-"""LangChain's names; where the lifetimes are told apart, the first one is zero."""
+"""LangChain's names; if it has a count for each lifetime, the first one is zero."""
 
 
 def _detail(details: Any, name: str) -> int | None:
-    """A usage detail by name; on some service tiers the key carries a prefix (`flex_reasoning`)."""
+    """A usage detail by name, or `None`; on some service tiers the key has a prefix (`flex_reasoning`)."""
     for key, value in (details or {}).items():
         if (key == name or key.endswith(f"_{name}")) and isinstance(value, int):
             return value
@@ -203,7 +208,11 @@ def _detail(details: Any, name: str) -> int | None:
 def reply_from(
     message: AIMessage, settings: Settings, *, thought: str = "", thinking_tokens: int | None = None
 ) -> Reply:
-    """Read LangChain's standard usage. Thinking that isn't reported is assumed at its most."""
+    """Read a message with LangChain's standard usage.
+
+    Args:
+        thinking_tokens: A count of the dial's own. `None`: as reported, else as many as the settings allow.
+    """
     text = message.text
     metadata = message.response_metadata
     incomplete = metadata.get("incomplete_details") or {}
@@ -211,7 +220,7 @@ def reply_from(
     stop = STOPS.get(str(named or metadata.get("status") or "stop"), "end")
     usage = message.usage_metadata
     spend = None
-    # no request has no input: a client that finds no usage may say zero (langchain-anthropic does), and so may a server
+    # every request has input: zero means that the client (such as langchain-anthropic) or the server has no usage
     if usage is not None and usage["input_tokens"] > 0 and (usage["output_tokens"] > 0 or not message.content):
         if thinking_tokens is None:
             thinking_tokens = _detail(usage.get("output_token_details"), "reasoning")

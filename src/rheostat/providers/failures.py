@@ -1,4 +1,4 @@
-"""What a failed request means for the money: did it leave, was it refused, or is that unknown?"""
+"""Classify failed requests by their cost: never left, refused, or unknown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["CallFailure", "Failure", "failure", "read_failure", "retry_after_sec
 Failure: TypeAlias = Literal["never left", "refused", "unknown"]
 
 _NEVER_LEFT = {"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "LocalProtocolError"}
-"""Class names that httpx and httpx2 share: no byte of the request reached the server."""
+"""Class names in httpx and httpx2 of errors in which no byte of the request reached the server."""
 _REFUSED = {400, 401, 402, 403, 404, 405, 409, 413, 422, 429}
-"""The server answered that it did no work."""
+"""HTTP statuses by which the server says that it did no work."""
 
 
 Reason: TypeAlias = Literal[
@@ -24,18 +24,18 @@ Reason: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailure:
-    """A failed request of any client, in our own words."""
+    """A failed request of any client, in our own terms."""
 
     reason: Reason
-    """What went wrong."""
+    """The kind of failure."""
     money: Failure
-    """What it means for the ledger: voided, settled at zero tokens, or charged in full as unknown."""
+    """The consequence for the ledger: void, settle at zero tokens, or mark as unknown."""
     retryable: bool
     """The same request may succeed if it is sent again."""
     status: int | None
     """The HTTP status, if the server answered."""
     request_id: str
-    """The provider's name for the request, for its support; empty if it gave none."""
+    """The provider's id of the request, for its support; empty if it gave none."""
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status else ""
@@ -50,7 +50,7 @@ _CLIENT, _SERVER = 400, 500
 
 
 def read_failure(error: BaseException) -> CallFailure:
-    """Read an error of the SDKs or of the integrations around them."""
+    """Classify an error of an SDK or of the integration around it."""
     chain = _chain(error)
     status = next((code for link in chain if isinstance(code := getattr(link, "status_code", None), int)), None)
     request_id = next((str(name) for link in chain if (name := getattr(link, "request_id", None))), "")
@@ -67,8 +67,10 @@ def read_failure(error: BaseException) -> CallFailure:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """The error and what caused it. What merely was being handled when the call began (a fallback runs in an `except`)
-    says nothing about this call: `__context__` isn't followed.
+    """The error and its causes.
+
+    `__context__` isn't followed: an error that was being handled when the call began (a fallback runs in an `except`)
+    says nothing about this call.
     """
     seen: list[BaseException] = []
     current: BaseException | None = error
@@ -79,19 +81,19 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def failure(error: BaseException) -> Failure:
-    """Sort an error: only `never left` may be voided; `refused` is settled at zero tokens; the rest stays charged."""
+    """Classify an error: `never left` may be voided, `refused` is settled at zero tokens, `unknown` stays charged."""
     chain = _chain(error)
     for link in chain:
         if getattr(link, "status_code", None) in _REFUSED:
             return "refused"
     if any(type(link).__name__ in _NEVER_LEFT for link in chain):
         return "never left"
-    # a ValueError may be a bad argument or a billed reply that can't be read: what can't be told apart stays charged
+    # a ValueError may be a bad argument, or a billed reply that can't be read; if in doubt, it stays charged
     return "unknown"
 
 
 def retryable(error: BaseException) -> bool:
-    """May the same request succeed if it is sent again?"""
+    """Whether the same request may succeed if it is sent again."""
     said = getattr(error, "is_retryable", None)
     if isinstance(said, bool):
         return said
@@ -104,7 +106,7 @@ def retryable(error: BaseException) -> bool:
 
 
 def retry_after_seconds(error: BaseException) -> float | None:
-    """How long the server asks us to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110)."""
+    """The wait that the server asks for: `retry-after-ms`, or `Retry-After` in seconds or as a date (RFC 9110)."""
     for link in _chain(error):
         headers = getattr(getattr(link, "response", None), "headers", None)
         if headers is None:

@@ -1,7 +1,7 @@
-"""Two-phase thinking: the dial for a model or server that has none.
+"""Two-phase thinking: the dial for a model or server without thinking settings.
 
-First a scratchpad of at most N tokens, then the answer in a request of its own. Works with any chat model that takes
-`max_tokens`; the thinking cap is the first request's length cap, so it holds everywhere, to the token.
+First a scratchpad of at most N tokens, then the answer in a second request. It works with any chat model that accepts
+`max_tokens`. The cap on thinking is the first request's length cap, so that it holds everywhere, to the token.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ LEVELS = {
     Effort.xhigh: 1024,
     Effort.max: 2048,
 }
-"""Scratchpads, in tokens: small models say what they have to say in a few hundred."""
+"""The tokens of a scratchpad by level; a few hundred are enough for small models."""
 DIRECT = {Effort.none: 0}
 """No scratchpad: one request for each step."""
 
 
 def accepted(chat: BaseChatModel, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Those settings of a call that this model takes. Stand-ins in tests often take none."""
+    """The settings of a call that this model accepts; stand-ins in tests often accept none."""
     known = _taken(type(chat))
     return kwargs if known is None else {name: value for name, value in kwargs.items() if name in known}
 
 
 @functools.cache
 def _taken(kind: type[BaseChatModel]) -> frozenset[str] | None:
-    """By name; `None`: any."""
+    """The names of the settings that a class accepts; `None`: any."""
     known: frozenset[str] | None = None
     for method in (kind.bind_tools, kind._generate):
         parameters = inspect.signature(method).parameters.values()
@@ -56,7 +56,12 @@ def _taken(kind: type[BaseChatModel]) -> frozenset[str] | None:
 
 
 class GenericDial:
-    """Two requests for a sample that thinks, one for a sample that doesn't."""
+    """Two requests for a sample that thinks, one for a sample that doesn't.
+
+    Args:
+        length: Returns the call's arguments for a length cap; by default `max_tokens`.
+        levels: The effort levels with their thinking tokens.
+    """
 
     overhead = Overhead()
     counts_at_once = False
@@ -108,7 +113,7 @@ class GenericDial:
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:
         if phase != "think":
-            return reply_from(message, settings)  # whoever thinks unasked says so in its usage
+            return reply_from(message, settings)  # a model that thinks unasked reports it in its usage
         usage = message.usage_metadata
         reply = reply_from(message, settings, thinking_tokens=usage["output_tokens"] if usage else None)
         return replace(reply, text="", thought=reply.text)

@@ -1,4 +1,4 @@
-"""What the two hosted dials share: one request a sample, levels by name, thinking inside the length cap."""
+"""The base of the hosted dials: one request per sample, levels by name, thinking within the length cap."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ ROOM_TO_THINK = {
     Effort.xhigh: 32768,
     Effort.max: 65536,
 }
-"""How many tokens of the length cap a level leaves to thought, where the provider has levels but no token budget.
-Ours: providers don't publish what a level uses. A thought that hits it shows as starvation, and the policy reacts."""
+"""The tokens of the length cap that a level leaves for thinking, if the provider has levels but no token budget.
+
+They are our estimates, because providers don't publish the use of a level. A thought that reaches the cap is seen as
+starved, and the policy reacts.
+"""
 
 
 _LEAST_ANSWER_TOKENS = 1024
@@ -35,8 +38,11 @@ _LEAST_ANSWER_TOKENS = 1024
 def profile_levels(
     chat: BaseChatModel, unlisted: tuple[Effort, ...], own: tuple[Effort, ...] | None = None
 ) -> dict[Effort, int]:
-    """Our own levels where we know better, else those that LangChain's model profile lists, else `unlisted`; each with
-    its room to think, as far as the model's output goes.
+    """The effort levels of a model, each with its room for thinking within the model's output.
+
+    Args:
+        unlisted: The levels if LangChain's model profile lists none.
+        own: Levels that take precedence over the profile's.
     """
     profile = chat.profile or {}
     listed = [Effort(level) for level in profile.get("reasoning_effort_levels") or () if level in Effort.__members__]
@@ -45,18 +51,18 @@ def profile_levels(
 
 
 def takes_effort(chat: BaseChatModel) -> bool:
-    """Is it a reasoning model, by its profile? Some profiles list levels and forget to say so."""
+    """Whether a model is a reasoning model by its profile; some profiles list levels without the flag."""
     profile = chat.profile or {}
     return bool(profile.get("reasoning_output") or profile.get("reasoning_effort_levels"))
 
 
 def with_margin(counted_tokens: int) -> int:
-    """A provider's count and a little more: it calls it an estimate."""
+    """A provider's count plus a margin, because it is only an estimate."""
     return counted_tokens + counted_tokens // 50 + 32
 
 
 class HostedDial:
-    """Base of the hosted dials: subclasses say how the thinking is set."""
+    """The base class of the hosted dials; subclasses define how the thinking is set."""
 
     overhead: Overhead
     counts_at_once = False
@@ -76,13 +82,13 @@ class HostedDial:
 
     @staticmethod
     def schema_kwargs(schema: Any | None) -> dict[str, Any]:
-        """An answer in this JSON Schema: both integrations translate this to their provider's own."""
+        """The arguments for an answer in this JSON Schema, which the integrations translate for their provider."""
         if schema is None:
             return {}
         return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
 
     def clamp(self, thinking_tokens: int, answer_tokens: int, notes: list[str]) -> int:
-        """The length cap of a request: thought and answer, as far as the model's output goes."""
+        """The length cap of a request: thought and answer, within the model's longest output."""
         wanted = thinking_tokens + answer_tokens
         if self._most_output_tokens is None or wanted <= self._most_output_tokens:
             return wanted

@@ -1,8 +1,8 @@
-"""Other hosted models on LangChain: a row each, read from the integration's own class and profile; none is imported.
+"""Other hosted models on LangChain: one row each, from the integration's own class and profile; none is imported.
 
 Sources (read November 2026): langchain-google-genai 4.4, langchain-deepseek 1.1, langchain-openrouter 0.2,
-langchain-aws 1.9, langchain-xai 1.3, langchain-groq 1.1, langchain-ollama 1.1, and the page named in each row. What is
-sent was looked at on the wire; what those servers accept is known from their documentation only.
+langchain-aws 1.9, langchain-xai 1.3, langchain-groq 1.1, langchain-ollama 1.1, and the page named in each row. The
+requests were checked on the wire; what those servers accept is known only from their documentation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from rheostat.task import Effort, ThinkingPlan
 __all__ = ["INTEGRATIONS", "BedrockClaudeDial", "Integration", "TableDial"]
 
 Say: TypeAlias = Callable[[str, Effort, int], dict[str, Any]]
-"""(model, effort, thinking tokens) → the call's arguments. Zero tokens: don't think, or as little as can be."""
+"""(model, effort, thinking tokens) → the call's arguments. Zero tokens: no thinking, or as little as possible."""
 
 _LOW_TO_HIGH = (Effort.low, Effort.medium, Effort.high)
 
@@ -46,7 +46,7 @@ def _gemini_levels(model: str) -> tuple[Effort, ...]:
         return _LOW_TO_HIGH  # "minimum 128: thinking can't be disabled"
     if model.startswith("gemini-2.5"):
         return (Effort.none, *_LOW_TO_HIGH)
-    return (Effort.low, Effort.high)  # what every Gemini 3 takes
+    return (Effort.low, Effort.high)  # the levels of every Gemini 3
 
 
 def _deepseek(model: str, effort: Effort, tokens: int) -> dict[str, Any]:
@@ -99,28 +99,29 @@ def _response_format(schema: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Integration(OpenAIFamily):
-    """How one LangChain integration is told how much to think: a provider as a row of facts."""
+    """How to set the thinking in one LangChain integration: a provider as a row of facts."""
 
     spec: str
-    """Its name before the colon, as `init_chat_model` has it: `google_genai:gemini-3.6-flash`."""
+    """The name before the colon, as in `init_chat_model`: `google_genai:gemini-3.6-flash`."""
     module: str
     kind: str
-    """The class in it."""
+    """The class in the module."""
     say: Say
     source: str
     levels: Callable[[str], tuple[Effort, ...]]
-    """Levels of a model whose profile lists none."""
+    """Returns the levels of a model whose profile lists none."""
     length: Callable[[int], dict[str, Any]] = field(default=_length("max_tokens"))
-    """The length cap, which holds thought and answer."""
+    """Returns the call's arguments for a length cap, which covers thought and answer."""
     schema: Callable[[Any], dict[str, Any]] = field(default=_response_format)
+    """Returns the call's arguments for an answer in a JSON Schema."""
     prices: str = ""
-    """Provider in genai-prices; empty: the list can't bind it (others run the model, or you do)."""
+    """The provider in genai-prices; empty: the list can't price it (others run the model, or you do)."""
     sends_once: dict[str, Any] = field(default_factory=dict)
-    """Constructor arguments with which its client sends a request once."""
+    """Constructor arguments that turn off the client's retries."""
     takes_timeout: bool = False
-    """`timeout` in seconds may go with each call."""
+    """`timeout` in seconds may be passed with each call."""
     note: str = ""
-    """What is to be known about every call."""
+    """A note that is added to the settings of every call."""
 
     def claims(self, chat: BaseChatModel) -> bool:
         """By the object's class, or one above it."""
@@ -183,7 +184,7 @@ INTEGRATIONS = (
     Integration(
         spec="openrouter", module="langchain_openrouter", kind="ChatOpenRouter", say=_openrouter,
         levels=lambda _: (Effort.none, Effort.minimal, *_LOW_TO_HIGH, Effort.xhigh),
-        # max_retries=0 leaves its SDK's own retries on, for an hour: only the call can say no
+        # max_retries=0 leaves the SDK's own retries on for an hour; only the call can turn them off
         length=lambda most: {"max_tokens": most, "retries": None},
         source="openrouter.ai/docs/use-cases/reasoning-tokens",
         note="OpenRouter translates the level for the model's own provider, and leaves it out where there is none",
@@ -212,7 +213,7 @@ INTEGRATIONS = (
 
 
 class TableDial(HostedDial):
-    """A dial from a row; thought and answer share the length cap, which alone is enforced."""
+    """A dial made from a row. Thought and answer share the length cap, which is the only enforced limit."""
 
     overhead = Overhead(request=224, message=48, tools=1024)
 
@@ -229,7 +230,7 @@ class TableDial(HostedDial):
         notes = [self._row.note] if self._row.note else []
         tokens = plan.thinking_tokens
         lowest = self.facts.nearest(Effort.none)
-        if not tokens and self.facts.levels[lowest]:  # a plan made by hand
+        if not tokens and self.facts.levels[lowest]:  # a plan made by hand, with a level that the dial doesn't have
             tokens = self.facts.levels[lowest]
             notes.append(f"{self.facts.name} can't be told not to think: {lowest.value}")
         kwargs = dict(self._row.say(self._model, plan.effort if plan.thinking_tokens else lowest, tokens))
@@ -247,7 +248,7 @@ class TableDial(HostedDial):
 
 
 class BedrockClaudeDial(AnthropicDial):
-    """Claude on Bedrock's Converse: Anthropic's rules, in Bedrock's envelope."""
+    """The dial of Claude on Bedrock's Converse: Anthropic's rules in Bedrock's fields."""
 
     def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
         self._claude = "claude-" + model_of(chat).partition("claude-")[2]
@@ -266,5 +267,5 @@ class BedrockClaudeDial(AnthropicDial):
         return settings
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
-        """Converse has no free count."""
+        """`None`: Converse has no free count."""
         return None

@@ -1,15 +1,15 @@
-"""llama.cpp's server: a thinking budget per request, enforced by the server to the token.
+"""The dial of llama.cpp's server, which enforces a thinking budget per request, to the token.
 
 Facts (tried on xllamacpp 2026.10, October 2026):
 
-- `thinking_budget_tokens` caps the thought; 0 leaks a literal `</think>`, so no thinking is asked for by the chat
+- `thinking_budget_tokens` caps the thought. 0 leaks a literal `</think>`, so thinking is turned off by the chat
   template (`enable_thinking: false`) instead.
-- usage has no count of thinking tokens; with `logprobs` the reply lists every generated token, and the thought ends
-  where the close marker begins: an exact count without a second request.
-- `n > 1` reports the usage of one choice: samples are requests of their own here.
-- a budget together with a JSON Schema makes the server fail now and then: with a schema we think in one request and
-  answer in another.
-- a model that wasn't trained to think may end inside its thought: then the answer is asked for in a second request.
+- usage has no count of thinking tokens. With `logprobs`, the reply lists every generated token, and the thought ends
+  where the close marker begins, which gives an exact count without a second request.
+- `n > 1` reports the usage of only one choice, so that each sample is a request of its own.
+- a budget together with a JSON Schema sometimes makes the server fail, so that with a schema the thought and the answer
+  are two requests.
+- a model that wasn't trained to think may end inside its thought; a second request then asks for the answer.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
 
 OPEN, CLOSE = "<think>", "</think>"
 _CLOSE_TOKENS = 8
-"""The close marker is generated too: four tokens on Qwen's vocabulary, one where it is a token of its own."""
+"""Room for the close marker, which is generated too: four tokens in Qwen's vocabulary, one if it is a special token."""
 
 
 class ChatLlamaCpp(ChatServer):
     """A chat model on a llama.cpp server."""
 
     calls_by_schema: bool = False
-    """Tool calls are written under a grammar: for models, or chat templates, that don't know them."""
+    """Constrain tool calls by a grammar, for models or chat templates without tool calls."""
 
     def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
         payload = super()._get_request_payload(input_, stop=stop, **kwargs)
@@ -56,7 +56,7 @@ class ChatLlamaCpp(ChatServer):
         schema = as_schema(tools, choice) if tools else None
         payload["messages"] = as_messages(payload["messages"], tools if schema else [])
         if schema and "response_format" not in payload:
-            # as a parameter of its own the client would parse the reply, and raise if it was cut, though it is billed
+            # in the body, because with the parameter the client parses the reply and raises if it is cut, though billed
             told = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
             payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": told}
         return payload
@@ -75,7 +75,7 @@ class ChatLlamaCpp(ChatServer):
 
 
 def thinking_tokens_of(tokens: list[str]) -> int:
-    """How many of the generated tokens come before the close marker (all of them, if it never came)."""
+    """The number of generated tokens before the close marker; all of them if there is none."""
     text = ""
     ends: list[int] = []
     for token in tokens:
@@ -88,7 +88,7 @@ def thinking_tokens_of(tokens: list[str]) -> int:
 
 
 def _without_markers(text: str) -> str:
-    """A thought that was closed by force may go on and be closed again by the model: what follows is the answer."""
+    """The answer after the last close marker: a thought closed by force may go on, and be closed again by the model."""
     before, marker, after = text.rpartition(CLOSE)
     return (after.strip() or before.replace(CLOSE, "").replace(OPEN, "").strip()) if marker else text
 
@@ -141,7 +141,7 @@ class LlamaCppDial:
         kwargs: dict[str, Any] = {"extra_body": body}
         thinking = plan.thinking_tokens if phase in ("whole", "think") and not plan.inline else 0
         if phase == "think":
-            most = thinking  # plain text, cut by length: nothing to close
+            most = thinking  # plain text, cut by its length, without a close marker
             body["chat_template_kwargs"] = {"enable_thinking": False}
         elif thinking:
             most = thinking + _CLOSE_TOKENS + plan.answer_tokens
@@ -170,7 +170,7 @@ class LlamaCppDial:
         counted: int | None = 0
         if settings.max_thinking_tokens:
             listed = (message.response_metadata.get("logprobs") or {}).get("content") or []
-            # a server that lists no tokens doesn't say: then the most is assumed
+            # without a list of tokens the count is unknown, and the most is assumed
             counted = thinking_tokens_of([str(entry["token"]) for entry in listed]) if listed else None
         reply = reply_from(message, settings, thought=thought, thinking_tokens=counted)
         return replace(reply, text=_without_markers(reply.text))

@@ -1,7 +1,7 @@
-"""OpenAI's dial: `reasoning_effort`, or `reasoning.effort` on the Responses API; the thought is inside the length cap.
+"""OpenAI's dial: `reasoning_effort`, or `reasoning.effort` on the Responses API; thinking is within the length cap.
 
-Sources (read November 2026): the docstrings of openai 3.54 and langchain-openai 1.7. The two parameters together raise:
-the chat model's own route decides which is sent. What the profiles get wrong is in `LEVELS`.
+Sources (read November 2026): the docstrings of openai 3.54 and langchain-openai 1.7. The two parameters together raise
+an error, so the chat model's own route decides which is sent. `LEVELS` corrects errors in the profiles.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from rheostat.thinking.difficulty import THOUGHT_WITH
 __all__ = ["LEVELS", "OpenAI", "OpenAIDial", "OpenAIFamily", "Row", "configuration_update", "has_dial", "steered"]
 
 _UNLISTED = (Effort.low, Effort.medium, Effort.high)
-"""Levels of a model whose profile lists none: those that every reasoning model has."""
+"""The levels of a model whose profile lists none: those of every reasoning model."""
 _LEAST_OUTPUT_TOKENS = 16
-"""Of the Responses API (`max_output_tokens`)."""
+"""The minimum of `max_output_tokens` on the Responses API."""
 _REASONING_EFFORT = (
     "learn.microsoft.com/en-us/javascript/api/@azure/ai-projects/reasoningeffort (the API's own docstring)"
 )
@@ -38,10 +38,10 @@ _REASONING_EFFORT = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What the model profiles of langchain-openai 1.7.3 don't list, or list wrongly."""
+    """Levels that the model profiles of langchain-openai 1.7.3 don't list, or list wrongly."""
 
     models: tuple[str, ...]
-    """Names without their date; the first row that fits counts."""
+    """Names without their date; the first row that matches counts."""
     levels: tuple[Effort, ...]
     source: str = _REASONING_EFFORT
 
@@ -65,16 +65,16 @@ def _row(model: str) -> Row | None:
 
 
 def has_dial(chat: BaseChatModel) -> bool:
-    """False: a model of OpenAI's whose thinking can't be set."""
+    """Whether the thinking of an OpenAI model can be set."""
     row = _row(str(getattr(chat, "model_name", "")))
     return row is None or bool(row.levels)
 
 
 class OpenAIDial(HostedDial):
-    """GPT and o-series reasoning models."""
+    """The dial of the GPT and o-series reasoning models."""
 
     overhead = Overhead(request=224, message=48, tools=256, image=12_000)
-    """An image in its original size takes at most 10,000 patches (openai 3.54, `detail`)."""
+    """An image in its original size has at most 10,000 patches (openai 3.54, `detail`)."""
 
     def __init__(self, name: str, chat: BaseChatModel, *, strict: bool = False) -> None:
         self._responses = uses_responses(chat)
@@ -99,7 +99,7 @@ class OpenAIDial(HostedDial):
             kwargs["reasoning_effort"] = effort.value
         if temperature is not None:
             notes.append("temperature not sent: reasoning models refuse it or fix it")
-        if not self._service_tier:  # left out, the tier is what the project's settings say: its price isn't known here
+        if not self._service_tier:  # else the project's settings choose a tier, whose price isn't known here
             kwargs["service_tier"] = "default"
         if step.task_tokens is not None:
             notes.append("no task budget sent: the API has none; our own cap holds")
@@ -113,7 +113,7 @@ class OpenAIDial(HostedDial):
         return Settings(kwargs, most, thought, Terms(service_tier=tier), tuple(notes))
 
     def count_input(self, messages: Messages, settings: Settings) -> Effect | None:
-        """`/v1/responses/input_tokens`: free. Chat Completions has no count of its own."""
+        """Count by `/v1/responses/input_tokens`, which is free. Chat Completions has no count of its own."""
         if not self._responses:
             return None
         chat: Any = self._chat
@@ -139,12 +139,13 @@ class OpenAIDial(HostedDial):
 
 
 def steered(messages: Sequence[BaseMessage], effort: Effort) -> tuple[list[BaseMessage], Effort]:
-    """The same conversation with its changes of effort inside it, and the effort that it began with: the prompt cache
-    is kept. (A change in the middle of a tool loop has no message of a person to stand in: then nothing is steered.)
+    """The conversation with its changes of effort inside it, and the effort that it began with: keeps the prompt cache.
+
+    A change in the middle of a tool loop has no user message to stand in; then nothing is changed.
 
     Args:
-        messages: With what each reply was thought with in its metadata.
-        effort: Of the reply that is asked for now.
+        messages: The conversation, with the effort of each reply in its metadata.
+        effort: The effort of the next reply.
     """
     sent = list(messages)
     base = current = None
@@ -176,12 +177,12 @@ def _with_update(message: BaseMessage, effort: Effort) -> BaseMessage:
 
 
 def uses_responses(chat: BaseChatModel) -> bool:
-    """Does this `ChatOpenAI` talk to the Responses API?"""
+    """Whether a `ChatOpenAI` uses the Responses API."""
     return bool(getattr(chat, "use_responses_api", False) or getattr(chat, "reasoning", None))
 
 
 def configuration_update(effort: Effort) -> dict[str, Any]:
-    """A content block that changes the effort from its message on and keeps the prompt cache, on GPT-6.
+    """A content block that, on GPT-6, changes the effort from its message on and keeps the prompt cache.
 
     Source: `ChatOpenAI.reasoning_effort` of langchain-openai 1.7.3.
     """

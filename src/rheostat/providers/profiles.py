@@ -1,4 +1,4 @@
-"""What LangChain's model profiles say of a model that is known by its name alone, as on the wire."""
+"""Look up LangChain's model profile for a model that is known only by its name, as on the wire."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _PACKAGES = {
     "openai": "langchain_openai", "anthropic": "langchain_anthropic", "google": "langchain_google_genai",
     "groq": "langchain_groq", "x-ai": "langchain_xai", "deepseek": "langchain_deepseek", "aws": "langchain_aws",
 }  # fmt: skip
-"""By the provider's name in genai-prices."""
+"""LangChain packages by the provider's name in genai-prices."""
 
 
 @functools.cache
 def most_output_tokens(provider: str, model: str) -> int | None:
-    """The longest reply of a model; `None`: its package isn't installed, or doesn't list it."""
+    """The longest reply of a model, in tokens; `None`: its package isn't installed, or doesn't list it."""
     package = _PACKAGES.get(provider)
     if package is None:
         return None

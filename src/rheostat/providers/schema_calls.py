@@ -1,7 +1,7 @@
-"""Tool calls for a model that wasn't trained on them: the server's grammar lets it write nothing but a valid call.
+"""Tool calls for a model that wasn't trained on them: the server's grammar allows only valid calls.
 
-The tools are told in the system message, the reply is constrained by a JSON Schema: one of the calls, or an answer.
-(Tried on a 0.5B model: left free it writes calls in three different forms, and none in the one that was asked for.)
+The system message lists the tools, and a JSON Schema constrains the reply to one of the calls, or an answer.
+(Without it, a 0.5B model wrote calls in three different forms, and none in the form that was asked for.)
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def as_schema(tools: list[dict[str, Any]], choice: Any) -> dict[str, Any] | None
     """The JSON Schema of a reply.
 
     Args:
-        tools: As the Chat Completions API takes them.
+        tools: Tools in the format of the Chat Completions API.
         choice: Its `tool_choice`: `auto` or nothing, `required`, `none`, or one tool by name.
 
     Returns:
-        `None`: no call may be made, so that nothing is constrained.
+        The schema; `None` if no call may be made, so that nothing is constrained.
     """
     if choice == "none":
         return None
@@ -64,7 +64,7 @@ def as_schema(tools: list[dict[str, Any]], choice: Any) -> dict[str, Any] | None
 
 
 def as_messages(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The conversation in words that any chat template has: system, user and assistant alone."""
+    """The conversation in roles that any chat template has: system, user and assistant only."""
     told = _TELL.format(tools="\n".join(_signature(tool) for tool in tools)) if tools else ""
     plain: list[dict[str, Any]] = []
     if messages and messages[0]["role"] == "system":
@@ -96,7 +96,7 @@ def _text(content: Any) -> str:
 
 
 def read_calls(text: str) -> tuple[str, list[dict[str, Any]]]:
-    """(answer, tool calls) of a reply; one that was cut in the middle is a text."""
+    """(answer, tool calls) of a reply; a reply that was cut is a text."""
     try:
         said = json.loads(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""OpenAI-compatible model servers: what each takes to set the thinking, and how to tell which one answers.
+"""OpenAI-compatible model servers: how each sets the thinking, and how to recognise it.
 
 Sources, tried or read in November 2026: vLLM 0.33 (`thinking_token_budget`, enforced with `--reasoning-parser`), SGLang
 0.5.23 (`custom_params.thinking_budget`, enforced with `--enable-strict-thinking`), the documentation of Ollama
@@ -31,20 +31,20 @@ from rheostat.task import Effort, ThinkingPlan
 __all__ = ["SERVERS", "ChatServer", "Found", "Server", "ServerDial", "inspect_server"]
 
 _CLOSE_TOKENS = 8
-"""The end of a thought is generated too."""
+"""Room for the close marker of a thought, which is generated too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """How one kind of server is told how much to think."""
+    """How to set the thinking of one kind of server."""
 
     name: str
     on: Callable[[int, Effort], dict[str, Any]]
-    """The body's extra fields for a number of thinking tokens at this level."""
+    """Returns the extra fields of the body for a number of thinking tokens at a level."""
     off: dict[str, Any]
-    """And for none."""
+    """The extra fields of the body for no thinking."""
     enforced: str
-    """What it takes for the server to keep to the number; empty: it never does, and our length cap alone holds."""
+    """The condition for the server to enforce the number; empty: it never does, and only our length cap holds."""
     levels: dict[Effort, int]
 
 
@@ -93,11 +93,11 @@ SERVERS = {
         ),
     )
 }
-"""By name. llama.cpp has a dial of its own (`llama_cpp`), which counts the thought exactly."""
+"""All servers by name. llama.cpp has a dial of its own (`llama_cpp`), which counts the thought exactly."""
 
 
 class ChatServer(ChatOpenAI):
-    """`ChatOpenAI` that keeps the thought (`reasoning_content` or `reasoning`), which the base class drops."""
+    """A `ChatOpenAI` that keeps the thought (`reasoning_content` or `reasoning`), which the base class drops."""
 
     def _create_chat_result(
         self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
@@ -182,34 +182,35 @@ class ServerDial:
         return None
 
 
-# --- which one answers? --------------------------------------------------------------------------------------
+# --- recognising a server ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A server that was looked at."""
+    """The facts about a server that was inspected."""
 
     kind: str
     """A name in `SERVERS`, `llama.cpp`, or `unknown`."""
     version: str
     models: tuple[str, ...]
     context_tokens: int | None
-    """Of the first model; `None`: it doesn't say."""
+    """The context of the first model, in tokens; `None`: unknown."""
     thinking: str
-    """How its thinking is set, for people."""
+    """How its thinking is set, as text for display."""
     thinks: bool = True
-    """Its chat template knows thoughts."""
+    """Its chat template has thoughts."""
 
 
 def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Found:
-    """Ask a server what it is: `/v1/models` first, then what only one kind has.
+    """Find out the kind of a server: by `/v1/models`, then by paths that only one kind has.
 
     Args:
-        url: Its address, with `/v1` at the end.
-        key: For `Authorization: Bearer`.
+        url: Its address, ending in `/v1`.
+        key: The key for `Authorization: Bearer`.
+        seconds: The timeout of each request.
 
     Raises:
-        ModelUnknown: nothing OpenAI-compatible answers there, or it offers no model.
+        ModelUnknown: No OpenAI-compatible server answers there, or it offers no model.
     """
 
     def get(path: str) -> Any:

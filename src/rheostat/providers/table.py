@@ -1,7 +1,7 @@
-"""What every level becomes on every listed model, for the documentation: `python -m rheostat.providers.table`.
+"""Write the table of levels and models in the documentation: `python -m rheostat.providers.table`.
 
-Written by asking the dials for the settings of a plan, so that the page can't say anything else than they do. Models
-are those of the installed profiles of langchain-anthropic and langchain-openai.
+The dials are asked for the settings of a plan, so that the page can't contradict them. The models are those of the
+installed profiles of langchain-anthropic and langchain-openai.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _cell(at: Endpoint, level: Effort) -> str:
 
 
 def table() -> str:
-    """The table alone."""
+    """The table in Markdown: the setting of each level on each model; italics: the nearest level instead."""
     lines = ["| model | " + " | ".join(level.value for level in Effort) + " |", "|---|" + "---|" * len(Effort)]
     for name, chat in _models():
         at = endpoint_for(chat)
@@ -66,7 +66,7 @@ def table() -> str:
 
 
 def page(text: str) -> str:
-    """The page with the table as it is now."""
+    """The page with a new table between its marks."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

@@ -1,8 +1,8 @@
-"""A model in this process, by transformers: the thought is closed at exactly N tokens while it is decoded.
+"""A model in this process, by transformers: decoding closes the thought at exactly N tokens.
 
-Budget forcing (Muennighoff et al. 2025, "s1: Simple test-time scaling", arXiv:2501.19393): at the cap the end of the
-thought is forced; an end before the least is replaced by "Wait". Needs torch and transformers:
-`pip install 'rheostat[gpu]'`; runs where the model is, on a GPU or the CPU.
+Budget forcing (Muennighoff et al. 2025, "s1: Simple test-time scaling", arXiv:2501.19393): at the cap, the end of the
+thought is forced; an end before the minimum is replaced by "Wait". It needs torch and transformers
+(`pip install 'rheostat[gpu]'`) and runs on the model's device, a GPU or the CPU.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def _torch() -> Any:
 
 
 def _cache_name(model: Any, output: Any) -> str:
-    """What this model calls its cache: `cache` since transformers 5.24, `past_key_values` before and in remote code.
+    """The name of a model's cache: `cache` since transformers 5.24, `past_key_values` before and in remote code.
 
-    A wrapper (`torch.compile`, PEFT) may hide the signature: then the output says it.
+    A wrapper (`torch.compile`, PEFT) may hide the signature; then the name is read from the output.
     """
     for names in (inspect.signature(model.forward).parameters, list(output.keys())):
         for name in ("cache", "past_key_values"):
@@ -57,20 +57,20 @@ def _cache_name(model: Any, output: Any) -> str:
 
 
 class _Row:
-    """Where one sample stands: thinking, being closed, or answering."""
+    """The state of one sample: thinking, closing the thought, or answering."""
 
     def __init__(self, ids: _Ids, thinking_tokens: int, least: int, answer_tokens: int) -> None:
         self._ids, self._cap, self._least, self._answer = ids, thinking_tokens, least, answer_tokens
         self.thought = 0
-        """Tokens before the end of the thought, forced "Wait"s included."""
+        """The tokens before the end of the thought, forced "Wait"s included."""
         self.answered = 0
         self.was_cut = False
-        """The answer wanted to go on."""
+        """The cap ended the answer before the model did."""
         self._open = thinking_tokens > 0
         self._forced: list[int] = []
 
     def saw(self, token: int) -> None:
-        """A token was generated."""
+        """Count a generated token."""
         if self._forced:
             self._forced.pop(0)
             if not self._open:
@@ -85,7 +85,7 @@ class _Row:
             self.answered += 1
 
     def next(self, wanted: int) -> int | None:
-        """The token that must come now; `None`: any. `wanted` is what the model would say."""
+        """The token to force now; `None`: keep `wanted`, the model's own choice."""
         if self._forced:
             return self._forced[0]
         if self._open and self.thought >= self._cap:
@@ -98,7 +98,7 @@ class _Row:
             if self.thought < self._least and self.thought + len(wait) <= self._cap:
                 self._forced = list(wait)
                 return self._forced[0]
-            return self._ids.close[0]  # a thought that ends without its mark is closed: the answer follows
+            return self._ids.close[0]  # close a thought that ends without its marker, so that the answer follows
         if not self._open and self.answered >= self._answer:
             self.was_cut = wanted != self._ids.end
             return self._ids.end
@@ -106,7 +106,7 @@ class _Row:
 
 
 class _Ids:
-    """The marks as tokens."""
+    """The token ids of the markers."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.close: list[int] = tokenizer.encode("</think>", add_special_tokens=False)
@@ -118,12 +118,16 @@ class ChatTransformers(BaseChatModel):
     """A causal model of transformers as a chat model that thinks in `<think>…</think>` under a cap.
 
     Args:
-        model: A `PreTrainedModel`, on its device already.
-        tokenizer: Its tokenizer, with a chat template; `enable_thinking` is passed to it.
-        name: What to call it.
+        model: A `PreTrainedModel`, already on its device.
+        tokenizer: Its tokenizer, with a chat template, to which `enable_thinking` is passed.
+        name: The name of the model.
 
     Call arguments: `thinking_tokens` (0: no thought), `least_thinking_tokens`, `max_tokens` (of the answer),
     `temperature` (None or 0: greedy), `n` (samples from one prefill), `stop_event` (a `threading.Event` that ends all).
+
+    Raises:
+        BadInput: A call argument is out of range, or stop sequences are given.
+        MissingExtra: torch or transformers isn't installed.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -179,7 +183,7 @@ class ChatTransformers(BaseChatModel):
     def _write(
         self, torch: Any, prompt: Any, rows: list[_Row], temperature: float | None, event: threading.Event | None
     ) -> list[list[int]]:
-        """All samples side by side, after one reading of the prompt."""
+        """Decode all samples in one batch, after one prefill of the prompt."""
         read = self.model(prompt, use_cache=True, logits_to_keep=1)
         cache_name = _cache_name(self.model, read)
         cache, logits = read[cache_name], read.logits[:, -1]
@@ -263,7 +267,7 @@ class TransformersDial:
         if temperature is not None:
             kwargs["temperature"] = temperature
         notes = ("the schema is asked for in words only: transformers has no grammar",) if schema is not None else ()
-        marks = len(_Ids(self._chat.tokenizer).close) + 1  # the end of the thought, and of the text
+        marks = len(_Ids(self._chat.tokenizer).close) + 1  # the markers at the end of the thought and of the text
         return Settings(kwargs, plan.max_output_tokens + marks, plan.thinking_tokens, notes=notes)
 
     def decode(self, message: AIMessage, settings: Settings, phase: Phase, sent: Messages = ()) -> Reply:

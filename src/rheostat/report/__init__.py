@@ -1,4 +1,4 @@
-"""What a run did, for people and for tools that watch.
+"""Report runs to monitoring tools.
 
 In: events. Out: OpenTelemetry spans. It never changes a run.
 """

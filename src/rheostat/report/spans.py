@@ -1,7 +1,7 @@
-"""OpenTelemetry spans of what agents do: a span a model call and a tool call, with `gen_ai.*` attributes.
+"""OpenTelemetry spans of agents: a span for each model call and each tool call, with `gen_ai.*` attributes.
 
-Attributes follow the semantic conventions for generative AI (opentelemetry.io/docs/specs/semconv/gen-ai); what they
-have no name for is under `rheostat.*`. Needs the extra `otel`.
+Attributes follow the semantic conventions for generative AI (opentelemetry.io/docs/specs/semconv/gen-ai); attributes
+without a name there are under `rheostat.*`. Needs the extra `otel`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _step: ContextVar[dict[str, Any] | None] = ContextVar("rheostat_otel_step", defa
 
 
 def instrument(tracer_provider: TracerProvider | None = None) -> Callable[[], None]:
-    """Make a span of every model call and tool call of our agents, in this process, from now on.
+    """Make a span of every model call and tool call of our agents in this process, from now on.
 
     Args:
-        tracer_provider: The global one by default.
+        tracer_provider: By default the global one.
 
     Returns:
-        A function that ends it.
+        A function that stops it.
     """
     tracer = trace.get_tracer("rheostat", version("rheostat"), tracer_provider)
 

@@ -1,6 +1,6 @@
-"""Where code that a model wrote may run. In: source or a command, limits. Out: values and text, or why it didn't run.
+"""Run code that a model wrote. In: source or a command, limits. Out: values and text, or why it didn't run.
 
-It never holds a verdict: what comes out is judged outside.
+The sandbox never holds a verdict: its output is judged outside.
 """
 
 from rheostat.sandbox.allowed import Limits, Show

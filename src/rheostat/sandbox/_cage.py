@@ -1,7 +1,7 @@
-"""The first process inside a sandbox: runs one command under limits and ends everything that it started.
+"""The first process inside a sandbox: runs one command under limits, and ends everything that the command started.
 
-It travels as text, with `_memory`: nothing else of the package is there to be imported. The limits are set here and not
-in a `preexec_fn`: that one may deadlock in a process with threads, which every process with an event loop is.
+It is passed as text, with `_memory`, because nothing else of the package can be imported there. The limits are set here
+and not in a `preexec_fn`, which may deadlock in a process with threads, as every process with an event loop is.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Stop(BaseException):
 
 
 def main(order: dict[str, Any]) -> int:
-    """Run `order["command"]`; returns its exit code, 128 + the number for a signal, as a shell does."""
+    """Run `order["command"]`, and return its exit code; for a signal 128 + its number, as in a shell."""
     limits = order["limits"]
     if order["shows"]:
         _build(order["root"], order["shows"])
@@ -91,7 +91,7 @@ def main(order: dict[str, Any]) -> int:
 
 
 def _too_much_on_disk(before: dict[str, tuple[int, int, int]], limits: dict[str, Any]) -> str | None:
-    """What was used up since; what others made is taken into `before`."""
+    """The limit of disk or files that was exceeded, or `None`; files that others made are added to `before`."""
     for place, (free_before, used_before, files_before) in before.items():
         free, _, files = space(place)
         if free_before - free > limits["disk_bytes"]:
@@ -111,7 +111,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
         if os.getppid() == 1:
             _keep_rights(0)
         os.chdir(order["directory"])
-        os.nice(5)  # the watching process comes first
+        os.nice(5)  # the watching process has priority
         processes = _tasks_of_user() + limits["processes"]
         for limit, most in (
             ("RLIMIT_AS", int(limits["memory_bytes"])),
@@ -137,7 +137,7 @@ def _say(text: str, *, before: str = "\n") -> None:
 
 
 def _build(root: str, shows: list[dict[str, str]]) -> None:
-    """A new root with nothing in it but what is to be shown; the old one goes."""
+    """Build a new root that has only the given entries, and detach the old root."""
     _mount("none", "/", None, _RECURSIVE | _PRIVATE)
     _mount("tmpfs", root, "tmpfs", _NO_SUID | _NO_DEV, "size=16m,mode=755")
     for show in [{"at": "/proc", "how": "proc", "source": ""}, {"at": "/dev", "how": "dev", "source": ""}, *shows]:
@@ -162,7 +162,7 @@ def _build(root: str, shows: list[dict[str, str]]) -> None:
             _narrow(at, read_only=show["how"] == "read")
     _narrow(f"{root}/dev", read_only=True, below=False)
     with contextlib.suppress(OSError), open("/proc/sys/user/max_user_namespaces", "w") as limit:
-        limit.write("0")  # no further ones inside
+        limit.write("0")  # no nested user namespaces
     _narrow(root, read_only=True, below=False)
     os.chdir(root)
     if ctypes.CDLL(None, use_errno=True).pivot_root(b".", b"."):
@@ -186,9 +186,9 @@ def _devices(at: str) -> None:
 
 
 def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
-    """What is mounted at a place, and below it: without set-user-id and devices, read only if it shall be.
+    """Remount a place, and the mounts below it, without set-user-id and devices, and read-only if asked.
 
-    A mount that came from outside keeps the flags that it has, or it couldn't be remounted.
+    A mount from outside keeps its flags, because otherwise it can't be remounted.
     """
     places = [at]
     if below and os.path.isdir(at):
@@ -211,10 +211,12 @@ def _mount(source: str, at: str, kind: str | None, flags: int, options: str = ""
 
 
 def _be_alone() -> bool:
-    """No rights but the user's, none to be gained, and no look into this process's memory from others of that user.
+    """Drop all capabilities for good, and keep other processes of the user from reading this process's memory.
 
-    But one, until there is a command: to look into processes of this namespace that hide what they hold.
-    Returns whether all memory that may be had from here on can be counted.
+    One capability is kept until the command starts: reading processes of this namespace that hide their memory.
+
+    Returns:
+        Whether all memory that can be allocated from here on can be counted.
     """
     counted = False
     with contextlib.suppress(OSError, AttributeError):
@@ -233,7 +235,7 @@ def _be_alone() -> bool:
 
 
 def _keep_rights(which: int) -> None:
-    """Of those there are; none of them passes to a command."""
+    """Keep only these capabilities of the present ones; a command inherits none of them."""
     header, system = (ctypes.c_uint32 * 2)(0x20080522, 0), ctypes.CDLL(None)
     held = (ctypes.c_uint32 * 6)()
     system.capget(ctypes.byref(header), ctypes.byref(held))
@@ -241,13 +243,13 @@ def _keep_rights(which: int) -> None:
 
 
 def _own_orphans() -> None:
-    """Processes whose parent ends become ours, so that none is lost sight of."""
+    """Become the parent of orphaned descendants, so that none of them escapes."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
 
 
 def _loopback_up() -> None:
-    """A new network has its loopback down, and tests may talk to themselves."""
+    """Bring up the loopback, which is down in a new network namespace, because tests may use it."""
     if os.getpid() != 1:
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
@@ -255,7 +257,7 @@ def _loopback_up() -> None:
 
 
 def _processes() -> list[tuple[int, int]]:
-    """Number and parent of every process that shows, if /proc is of our own process namespace."""
+    """(pid, parent's pid) of every visible process; empty if /proc belongs to another process namespace."""
     found: list[tuple[int, int]] = []
     for name in os.listdir("/proc") if _sees_itself() else ():
         if name.isdigit():
@@ -265,7 +267,7 @@ def _processes() -> list[tuple[int, int]]:
 
 
 def _crowd() -> int:
-    """How many processes the command has become. The limit of the system doesn't bind root."""
+    """The number of processes in the sandbox; counted here because the system's limit doesn't bind root."""
     if os.getpid() == 1 and _sees_itself():
         return sum(name.isdigit() for name in os.listdir("/proc"))
     return len(_descendants())
@@ -278,7 +280,7 @@ def _sees_itself() -> bool:
 
 
 def _tasks_of_user() -> int:
-    """Threads that count against the limit of processes already."""
+    """The user's threads, which already count against the limit of processes."""
     tasks = 0
     for pid, _ in _processes():
         with contextlib.suppress(OSError):

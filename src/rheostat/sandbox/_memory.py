@@ -1,4 +1,4 @@
-"""What everything inside a sandbox holds: memory of processes, shared or not, and files. Standard library only."""
+"""Measure the memory and the files of everything inside a sandbox. Standard library only."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _UNCOUNTED = {
     "x86_64": (0xC000003E, (319, 447, 68, 64, 278)),
     "aarch64": (0xC00000B7, (279, 447, 186, 190, 75)),
 }
-"""memfd_create, memfd_secret, msgget, semget and vmsplice: what they hold shows nowhere, or not in any process."""
+"""memfd_create, memfd_secret, msgget, semget and vmsplice, whose memory is visible nowhere, or in no process."""
 _SHM_INFO = 14
 
 
 def refuse_uncounted(system: ctypes.CDLL) -> bool:
-    """Some calls don't exist from here on, and no other interface than this machine's own. Whether that is so now."""
+    """Disable the system calls of `_UNCOUNTED`, and those of foreign interfaces; return whether that succeeded."""
     machine, calls = _UNCOUNTED.get(os.uname().machine, (0, ()))
     if not calls or sys.maxsize < 1 << 32:
         return False
-    last = len(calls)  # of the checks, from each of which the way to the refusal is as long as what follows it
+    last = len(calls)  # the jumps to the refusal are relative, so they depend on the number of checks that follow
     lines = [(_LOAD, 0, 0, 4), (_EQUAL, 0, last + 3, machine), (_LOAD, 0, 0, 0), (_AT_LEAST, last + 1, 0, _OTHER_CALLS)]
     lines += [(_EQUAL, last - number, 0, call) for number, call in enumerate(calls)]
     lines += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE_AS_UNKNOWN)]
@@ -36,7 +36,7 @@ def refuse_uncounted(system: ctypes.CDLL) -> bool:
 
 
 def space(place: str) -> tuple[int, int, int]:
-    """Free bytes, used bytes, and how many files there are."""
+    """(free bytes, used bytes, number of files) of the file system at a place; zeros if it can't be read."""
     try:
         system = os.statvfs(place)
     except OSError:
@@ -46,7 +46,7 @@ def space(place: str) -> tuple[int, int, int]:
 
 
 def more_files_than(place: str, most: int) -> bool:
-    """Whether more lie below a place; the file system's own count holds those of others too."""
+    """Whether there are more than `most` files and folders below a place; the file system's own count covers others."""
     found, waiting = 0, [place]
     while waiting and found <= most:
         try:
@@ -57,13 +57,13 @@ def more_files_than(place: str, most: int) -> bool:
                         waiting.append(entry.path)
         except FileNotFoundError:
             continue
-        except OSError:  # too deep, or locked against us: it may hide any number
+        except OSError:  # too deep, or not readable: it may hide any number
             return True
     return found > most
 
 
 class Memory:
-    """What everything inside holds: memory of processes, shared or not, and files in memory."""
+    """The memory of everything inside: of processes, shared or not, and of files in memory."""
 
     def __init__(self, places: list[str], most: int, *, counted: bool) -> None:
         self._places, self._most, self._counted = places, most, counted
@@ -72,14 +72,14 @@ class Memory:
             self._device = next((line.split()[3] for line in maps if b"/dev/zero" in line), b"")
 
     def is_too_much(self) -> bool:
-        """Whether it is more than it may be. Without a process namespace of its own it can't be told: then it isn't."""
+        """Whether the memory exceeds the limit; `False` without an own process namespace: it can't be measured then."""
         if os.getpid() != 1:
             return False
         held, shared = _system_v_bytes() + sum(space(place)[1] for place in self._places), {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             own, swapped, shared[pid] = _bytes_in(f"/proc/{pid}/status", b"RssAnon", b"VmSwap", b"RssShmem")
             held += own + swapped
-        if held + sum(shared.values()) > self._most:  # what several share is in there several times
+        if held + sum(shared.values()) > self._most:  # memory that several processes share is counted several times
             held += sum(self._shares(pid, resident)[1] for pid, resident in shared.items() if resident)
             if held > self._most:
                 return True
@@ -87,10 +87,10 @@ class Memory:
         return grown > self._most and (not self._counted or any(self._shares(pid, 0)[0] for pid in shared))
 
     def _shares(self, pid: str, resident: int) -> tuple[bool, int]:
-        """Whether a process maps shared memory that is no file, and its part of what shows of that, in bytes.
+        """Whether a process maps shared memory without a file, and its visible part of that memory, in bytes.
 
-        Pages stay though the mapping shrank or dropped them: then they show in the machine's sum alone. A process that
-        can't be looked into is taken to share, and all that it shares to be its own.
+        Pages that a mapping has dropped stay allocated, and are then visible only in the machine's total. A process
+        that can't be read is assumed to share, with all of its shared memory as its own.
         """
         shares, part, counts = False, 0, False
         try:
@@ -109,7 +109,7 @@ class Memory:
 
 
 def _bytes_in(path: str, *names: bytes) -> list[int]:
-    """What a file of /proc says in kB."""
+    """The values of these names in a file of /proc, converted from kB to bytes; 0 if missing."""
     found = dict.fromkeys(names, 0)
     with contextlib.suppress(OSError, ValueError, IndexError), open(path, "rb") as stream:
         for name, _, value in (line.partition(b":") for line in stream):
@@ -119,7 +119,7 @@ def _bytes_in(path: str, *names: bytes) -> list[int]:
 
 
 def _system_v_bytes() -> int:
-    """Of all segments in this namespace, attached or not."""
+    """The bytes of all System V segments in this namespace, attached or not."""
     counts = (ctypes.c_ulong * 8)()
     if ctypes.CDLL(None).shmctl(0, _SHM_INFO, counts) < 0:
         return 0

@@ -1,7 +1,7 @@
-"""What code that a model wrote may see and use. What isn't named here doesn't exist for it.
+"""The allow-list of the sandbox: everything that code written by a model may see and use.
 
-Not named, and so not there: the network (a loopback of its own is), the home directory, sockets and processes of the
-host, environment variables of ours, and every directory that isn't the system, the interpreter or the workspace.
+Not in the list, and so invisible: the network (except for its own loopback), the home directory, sockets and processes
+of the host, our environment variables, and every directory outside the system, the interpreter and the workspace.
 """
 
 from __future__ import annotations
@@ -18,60 +18,60 @@ from typing import Literal
 __all__ = ["HOME", "Limits", "Show", "environment", "interpreter", "program", "shown"]
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
-"""Read only. Links stay links."""
+"""System directories, read-only; links stay links."""
 
 SETTINGS = (
     "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/passwd", "/etc/group",
     "/etc/hosts", "/etc/nsswitch.conf", "/etc/localtime", "/etc/timezone", "/etc/mime.types", "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
 )  # fmt: skip
-"""Read only, and nothing else of /etc."""
+"""The visible part of /etc, read-only."""
 
 HOME = "/home/sandbox"
-"""Empty at the start, gone at the end; so is /tmp."""
+"""The home directory inside: like /tmp, empty at the start and removed at the end."""
 
 VARIABLES = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
-"""Beside HOME, TMPDIR and PATH."""
+"""The environment variables beside HOME, TMPDIR and PATH."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one run, everything that it starts included."""
+    """The limits of one run, including everything that it starts."""
 
     seconds: float = 60.0
-    """Wall time."""
+    """Wall-clock time."""
     memory_bytes: int = 1_000_000_000
-    """Address space of each process, and memory of all of them with what lies in /tmp."""
+    """Address space of each process; and memory of all processes and of files in memory, such as /tmp."""
     processes: int = 128
     file_bytes: int = 200_000_000
-    """Of one file."""
+    """The size of one file."""
     disk_bytes: int = 2_000_000_000
-    """How far the free space may fall while it runs."""
+    """The decrease of the free disk space during the run."""
     files: int = 100_000
-    """How many files and folders may be made in each place, where its file system counts them (btrfs doesn't)."""
+    """New files and folders in each place, if its file system counts them (btrfs doesn't)."""
     open_files: int = 1_024
     output_bytes: int = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Something that is there in the sandbox."""
+    """A file or directory that is visible in the sandbox."""
 
     at: str
-    """Its place inside."""
+    """Its path inside."""
     how: Literal["read", "write", "empty", "link"]
-    """Read only; to be written; an empty directory in memory; a link."""
+    """`read`: read-only; `write`: writable; `empty`: an empty directory in memory; `link`: a symbolic link."""
     source: str = ""
-    """What is shown there, or where the link leads."""
+    """The path on the host; the size in bytes of an empty directory; the target of a link."""
 
 
 def environment(*, home: str = HOME, temporary: str = "/tmp") -> dict[str, str]:  # noqa: S108 - the sandbox's own
-    """All variables that there are."""
+    """The complete environment of a run."""
     return {**VARIABLES, "PATH": os.environ.get("PATH", os.defpath), "HOME": home, "TMPDIR": temporary}
 
 
 def interpreter() -> list[Show]:
-    """The directories of the running Python, where they aren't the system's; pip's settings may hold passwords."""
+    """The directories of the running Python outside the system, without pip's settings, which may hold passwords."""
     roots = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
     if site.ENABLE_USER_SITE:
         roots.add(site.getusersitepackages())
@@ -87,7 +87,7 @@ def interpreter() -> list[Show]:
 
 
 def program(name: str) -> list[Show]:
-    """A program that lies outside of the system: itself, or the virtual environment that it is of, with its Python."""
+    """A program outside the system: its file, or its whole virtual environment with the Python of that."""
     found = shutil.which(name)
     if name == "python" or found is None or _of_the_system(Path(found)):
         return []
@@ -105,11 +105,12 @@ def program(name: str) -> list[Show]:
 
 
 def shown(extra: Iterable[Show], *, temporary: str | None, memory_bytes: int) -> list[Show]:
-    """Everything that is there, in the order in which it is put there.
+    """Everything that is visible, in the order of mounting.
 
     Args:
-        extra: The workspace, and what else this run needs.
-        temporary: A directory to show as /tmp; by default it is in memory.
+        extra: The workspace, and the other needs of this run.
+        temporary: A directory to show as /tmp; `None`: an empty one in memory.
+        memory_bytes: The memory limit; /tmp and the home directory may each take half of it.
     """
     first: list[Show] = []
     for path in (*SYSTEM, *SETTINGS):
@@ -124,8 +125,11 @@ def shown(extra: Iterable[Show], *, temporary: str | None, memory_bytes: int) ->
 
 
 def _kernel() -> list[Show]:
-    """What a private /proc still shares with the host: for root's own files the kernel asks for no capability, and
-    /proc/sys/kernel/core_pattern names a program that the host runs."""
+    """Covers for the parts of a private /proc that are shared with the host.
+
+    The kernel asks for no capability for files of root, and /proc/sys/kernel/core_pattern names a program that the host
+    runs.
+    """
     covers = []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() or entry.is_symlink():

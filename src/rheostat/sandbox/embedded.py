@@ -1,4 +1,4 @@
-"""The embedded interpreter: pydantic-monty, a subset of Python in a worker without files, network or environment."""
+"""The embedded interpreter, pydantic-monty: a subset of Python in a worker without files, network or environment."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from rheostat.errors import MissingExtra
 __all__ = ["MOST_CODE_CHARS", "Ran", "embedded_python", "run_embedded"]
 
 MOST_CODE_CHARS = 200_000
-"""Longer code isn't looked at: its syntax tree takes a hundred times its size."""
+"""The most code that is run, because a syntax tree takes a hundred times the size of its source."""
 
 _MOST_OUTPUT_BYTES = 1 << 16
 _MOST_CALLS = 100_000
-"""Of functions of ours."""
+"""The most calls of host functions."""
 _LIMITS = ("suspension limit", "TimeoutError: feed time limit", "MemoryError", "RecursionError", "memory limit")
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What became of a piece of code."""
+    """The outcome of running code."""
 
     status: Literal["done", "failed", "can't tell"]
-    """It ran to its end; it raised; or the interpreter's own limits ended it (time, memory, what it doesn't know)."""
+    """It ran to its end; it raised; or the interpreter's limits ended it (time, memory, unsupported features)."""
     output: str = ""
-    """What it printed."""
+    """The printed text."""
     value: Any = None
-    """Of its last expression: plain data."""
+    """The value of the last expression, as plain data."""
     why: str = ""
-    """Of a failure: the line at fault and what it said."""
+    """The failing line and its error, if it failed."""
     part: int = 0
     """The piece that failed, counted from 0."""
 
 
 @functools.cache
 def embedded_python() -> bool:
-    """Is it installed?"""
+    """Whether pydantic-monty is installed."""
     return importlib.util.find_spec("pydantic_monty") is not None
 
 
@@ -60,9 +60,9 @@ def run_embedded(
     """Run pieces of source one after the other in one session.
 
     Args:
-        seconds: Of each piece.
-        memory_bytes: Heap of the sandbox.
-        host: Functions of ours, by name, that the last piece alone may call.
+        seconds: The time limit of each piece.
+        memory_bytes: The limit of the sandbox's heap.
+        host: Host functions by name, which only the last piece may call.
 
     Raises:
         MissingExtra: pydantic-monty isn't installed.
@@ -104,7 +104,7 @@ def run_embedded(
 
 
 def _explain(error: Exception) -> str:
-    """The end of the traceback: the line that failed and what it said."""
+    """The end of the traceback: the failing line and its error."""
     display = getattr(error, "display", None)
     text = display() if callable(display) else str(error)
     lines = [line for line in str(text).splitlines() if line.strip() and "python-input" not in line]
@@ -117,11 +117,11 @@ _OWN_SUBSET = re.compile(
     r"|cannot convert '\w+' object to bytes|cannot create '\w+' instances|unknown encoding"
     r"|2nd argument cannot be negative when 3rd"
 )
-"""What this interpreter says of calls that CPython takes."""
+"""Errors of this interpreter for calls that CPython accepts."""
 
 
 def _unable(message: str, why: str, source: str) -> bool:
-    """Did the interpreter end it, and not the code? What CPython would do otherwise says nothing of the code."""
+    """Whether the error comes from the interpreter's limits or subset, which says nothing about the code."""
     said = f"{message}\n{why}"
     if any(limit in said for limit in _LIMITS):
         return True
@@ -153,6 +153,6 @@ _FUNCTIONS = {("function", name) for name in dir(types.FunctionType)}
 
 
 def _has(kind: str, name: str) -> bool:
-    """Does Python's own type have this attribute?"""
+    """Whether Python's own type of this name has this attribute."""
     known = next((getattr(module, kind) for module in _LIBRARY if hasattr(module, kind)), None)
     return hasattr(object, name) or (isinstance(known, type) and hasattr(known, name)) or (kind, name) in _FUNCTIONS

@@ -1,4 +1,4 @@
-"""Which sandboxes this machine has: bubblewrap, then bare user namespaces, then none, and then nothing is run."""
+"""Choose the sandbox of this machine: bubblewrap, else bare user namespaces; without either, nothing is run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rheostat.sandbox.processes import handed
 __all__ = ["Sandbox", "choose", "command_inside", "why_not"]
 
 Sandbox: TypeAlias = Literal["auto", "bubblewrap", "namespaces", "none"]
-"""`auto`: the first of bubblewrap and namespaces that works here. `none` keeps nothing apart and must be asked for."""
+"""`auto`: the first of bubblewrap and namespaces that works here. `none` isolates nothing and must be asked for."""
 
 _SOURCES = {name: Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in ("_memory", "_cage")}
 _CAGE = f"""\
@@ -36,11 +36,11 @@ _INSTALL = "Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubbl
 
 
 def choose(sandbox: Sandbox = "auto") -> Sandbox:
-    """The kind that runs.
+    """The kind of sandbox that will be used.
 
     Raises:
-        BadInput: no such kind.
-        SandboxMissing: it doesn't work on this machine; says why, and what to do.
+        BadInput: There is no such kind.
+        SandboxMissing: It doesn't work on this machine; the message says why, and what to do.
     """
     if sandbox == "none":
         return sandbox
@@ -52,14 +52,14 @@ def choose(sandbox: Sandbox = "auto") -> Sandbox:
             return kind
     reasons = "; ".join(f"{kind}: {why_not(kind)}" for kind in kinds)
     raise SandboxMissing(
-        f"code that a model wrote isn't run here without a sandbox, and there is none. {reasons}. {_advice()} "
-        '`rheostat doctor` shows what there is; sandbox="none" runs it with all your rights.'
+        f"code that a model wrote isn't run here without a sandbox, and none works. {reasons}. {_advice()} "
+        '`rheostat doctor` shows the state; sandbox="none" runs the code with all your rights.'
     )
 
 
 @functools.cache
 def why_not(kind: Sandbox) -> str | None:
-    """Why this kind doesn't work on this machine, tried once per process; `None`: it does."""
+    """The reason why a kind doesn't work on this machine, tried once per process; `None`: it works."""
     if sys.platform != "linux":
         return "it needs Linux"
     program = {"bubblewrap": "bwrap", "namespaces": "unshare"}[kind]
@@ -97,12 +97,12 @@ def command_inside(
     way: int | None = None,
     root: str = "/tmp",  # noqa: S108 - hidden by what is mounted there
 ) -> Iterator[tuple[list[str], list[int]]]:
-    """What is to be started so that the command runs inside, and the file descriptors that it has to inherit.
+    """The command to start so that `command` runs inside, and the file descriptors that it must inherit.
 
-    What it has to know is in files without a name: it may be longer than an argument, and isn't for everyone to see.
+    Its order is in unnamed files, because it may be longer than an argument, and arguments are visible to all users.
 
     Args:
-        way: Which variant of the kind; by default the one that works here.
+        way: The variant of the kind; by default the one that works here.
         root: A directory on which namespaces may mount the new root.
     """
     way = _working.get(kind, 0) if way is None else way
@@ -131,9 +131,9 @@ def _ways(kind: Sandbox) -> int:
 
 
 def _bubblewrap(shows: Sequence[Show], directory: str, way: int) -> list[str]:
-    """Ways: all of it; an older bubblewrap without --disable-userns; root where users can't be unshared."""
+    """The arguments of bubblewrap; ways: 0 full; 1 without --disable-userns (older); 2 root without user namespace."""
     users = (["--unshare-user", "--disable-userns"], ["--unshare-user"], [])[way]
-    rights = ["--cap-add", "CAP_SYS_PTRACE"] * (way == 0)  # the cage's alone, to count the memory of those that hide
+    rights = ["--cap-add", "CAP_SYS_PTRACE"] * (way == 0)  # only for the cage, to count hidden memory
     words = [
         *users, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
         "--unshare-cgroup-try", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL", *rights,

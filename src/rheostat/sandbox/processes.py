@@ -1,7 +1,7 @@
-"""Processes that we start: Python as it is installed, never what lies in the current directory, without secrets.
+"""Start processes with the installed Python, isolated from the current directory and without secrets.
 
-`python -m` would import the module of that name from the current directory first, and hand it the whole environment,
-with every key in it.
+`python -m` would first look for the module in the current directory, and pass on the whole environment, with every key
+in it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ runpy.run_module(name, run_name="__main__", alter_sys=True)
 def python_module(name: str, *arguments: str) -> list[str]:
     """The command that runs an installed module as `python -m` does, isolated from the current directory.
 
-    A module of `rheostat` comes from where this one was imported; everything else from the installation alone
-    (`PYTHONPATH`, the directory of the script and the current directory don't count).
+    A module of `rheostat` comes from the place of this one, every other module only from the installation:
+    `PYTHONPATH`, the directory of the script and the current directory are ignored.
     """
     root = Path(__file__).resolve().parents[2]
     isolated = ["-I"] if not _in_user_site(root) else ["-P", "-E"]
@@ -53,9 +53,9 @@ def python_module(name: str, *arguments: str) -> list[str]:
 
 @contextlib.contextmanager
 def handed(what: Any) -> Iterator[int]:
-    """A file descriptor to inherit, from which bytes can be read, or JSON of anything else.
+    """A file descriptor to inherit, from which bytes can be read, or any other data as JSON.
 
-    An argument may have 128 kB at most, and everyone can read it.
+    An argument would be limited to 128 kB, and visible to all users.
     """
     with tempfile.TemporaryFile() as file:
         file.write(what if isinstance(what, bytes) else json.dumps(what).encode())
@@ -64,10 +64,10 @@ def handed(what: Any) -> Iterator[int]:
 
 
 def environment(*, pip: bool = False) -> dict[str, str]:
-    """What such a process gets: an allow-list, in which no key of a provider is.
+    """The environment of such a process, by an allow-list without any provider's key.
 
     Args:
-        pip: It downloads: also proxies, certificates and pip's own settings.
+        pip: Also pass proxies, certificates and pip's own settings, for downloads.
     """
 
     def allowed(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Runs a command in a sandbox and watches it: time, output, and that nothing of it is left."""
+"""Run a command in a sandbox, watch its time and output, and end all of its processes."""
 
 from __future__ import annotations
 
@@ -27,33 +27,34 @@ _GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What became of a command."""
+    """The outcome of a command."""
 
     exit_code: int | None
-    """128 + the number for a signal, as a shell says it. None: its time was up, it said too much or was stopped."""
+    """For a signal 128 + its number, as in a shell. `None`: its time was up, its output too long, or it was stopped."""
     seconds: float
     output_bytes: int
     sandbox: Sandbox
-    """In what it ran."""
+    """The kind of sandbox in which it ran."""
     too_much: bool = False
-    """It was ended because of the length of its output."""
+    """It was ended because its output was too long."""
 
 
 class Running:
-    """A command that runs in a sandbox; as a context manager, nothing of it is left at the end.
+    """A command that runs in a sandbox; as a context manager, it ends all processes of the command at the end.
 
     Args:
-        command: "python" as its first word stands for the running interpreter.
-        shows: The directories and files of this run, beside the system and the interpreter.
-        directory: Where it starts, as the sandbox sees it (with `sandbox="none"`: as the host does).
-        sandbox: A kind; `auto` takes the best there is.
+        command: The command; "python" as its first word is the running interpreter.
+        shows: The visible directories and files of this run, beside the system and the interpreter.
+        directory: The working directory, as a path inside the sandbox (with `sandbox="none"`: on the host).
+        limits: The limits of the run.
+        sandbox: The kind of sandbox; `auto` takes the best one that works.
         temporary: A directory to show as /tmp, so that two runs can share it.
         output: Whether its output is read (`watch`) or thrown away.
         keep_fds: File descriptors that it inherits.
-        variables: Of its environment, beside those that every run has.
+        variables: Additional environment variables.
 
     Raises:
-        SandboxMissing: this kind doesn't work on this machine.
+        SandboxMissing: This kind doesn't work on this machine.
     """
 
     def __init__(
@@ -70,14 +71,14 @@ class Running:
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.sandbox, self.limits = choose(sandbox), limits
-        """The kind that runs it, and its limits."""
+        """The kind of sandbox in use, and the limits of the run."""
         self._own = tempfile.mkdtemp(prefix="rheostat-run-")
         bare = self.sandbox == "none"
         everything = shown([*program(command[0]), *shows], temporary=temporary, memory_bytes=limits.memory_bytes)
         words = [sys.executable if command[0] == "python" else command[0], *command[1:]]
         own = environment(home=self._own, temporary=temporary or self._own) if bare else environment()
         self._began = time.monotonic()
-        # the first process ends a run by itself only if this one doesn't
+        # the first process inside ends the run only if this process fails to
         inner = replace(limits, seconds=limits.seconds + _GRACE_SECONDS)
         try:
             with command_inside(self.sandbox, words, everything, directory, inner, root=self._own) as (start, fds):
@@ -104,7 +105,7 @@ class Running:
         self.end()
 
     def watch(self, take: Callable[[bytes], None], *, stop: threading.Event | None = None) -> Ended:
-        """Read its output until it is over, or its time is, or `stop` is set."""
+        """Read its output until it ends, its time is up, its output is too long, or `stop` is set."""
         output_bytes, code, over = 0, None, False
         process, stream = self._process, self._process.stdout
         assert stream is not None  # noqa: S101 - asked for above
@@ -135,11 +136,11 @@ class Running:
         return Ended(code, seconds, output_bytes, self.sandbox, too_much)
 
     def end(self) -> None:
-        """End all of it, at once."""
+        """End all of its processes at once."""
         process = self._process
         ended_by_itself = process.poll() is not None and process.returncode >= 0 and sys.platform == "linux"
         if not ended_by_itself:
-            if self.sandbox == "none":  # there the first process alone knows those that left the group
+            if self.sandbox == "none":  # only the first process knows those that left the group
                 with contextlib.suppress(OSError):
                     process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):

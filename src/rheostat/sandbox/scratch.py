@@ -1,4 +1,4 @@
-"""Directories that hostile code wrote to, and their removal, however deep, wide or locked what it left in them is."""
+"""Temporary directories for hostile code, and their removal, however deep, wide or locked their contents are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["remove", "temporary_directory"]
 
 @contextlib.contextmanager
 def temporary_directory(prefix: str) -> Iterator[str]:
-    """A new directory that is removed at the end. What can't be removed stays, and is no error."""
+    """A new directory that is removed at the end; entries that can't be removed stay without an error."""
     path = tempfile.mkdtemp(prefix=prefix)
     try:
         yield path
@@ -24,9 +24,10 @@ def temporary_directory(prefix: str) -> Iterator[str]:
 
 
 def remove(path: str) -> None:
-    """Remove a directory with everything in it. Its parent must be writable; what can't be removed is no error.
+    """Remove a directory with all contents; its parent must be writable. Entries that can't be removed stay, silently.
 
-    Each folder is moved to one place and emptied there: so nothing is recursive, no path is long, and no link followed.
+    Each folder is moved to one place and emptied there, so that there is no recursion, no long path, and no link is
+    followed.
     """
     if os.rename not in os.supports_dir_fd or os.listdir not in os.supports_fd:
         shutil.rmtree(path, ignore_errors=True)
@@ -47,11 +48,11 @@ def remove(path: str) -> None:
 
 
 def _cleared(names: list[str], folder: int, at: int, numbers: Iterator[str]) -> Iterator[str]:
-    """Remove what is in a folder; other folders of it go to `at`, and their new names come out."""
+    """Remove these entries of a folder; subfolders are moved to `at`, and their new names are yielded."""
     for name in names:
         with contextlib.suppress(OSError):
             if stat.S_ISDIR(os.lstat(name, dir_fd=folder).st_mode):
-                os.chmod(name, 0o700, dir_fd=folder)  # or it could be neither moved nor read
+                os.chmod(name, 0o700, dir_fd=folder)  # else it might be neither movable nor readable
                 new = next(numbers)
                 os.rename(name, new, src_dir_fd=folder, dst_dir_fd=at)
                 yield new

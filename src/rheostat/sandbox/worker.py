@@ -1,6 +1,6 @@
-"""A function of text, evaluated in a process of its own under limits of time and memory.
+"""Evaluate a function of text in a separate process, under limits of time and memory.
 
-For libraries that may run for ever on a hostile text, and that nothing can stop from within: sympy, a parser.
+For libraries such as sympy or a parser, which may run for ever on a hostile text and can't be stopped from within.
 """
 
 from __future__ import annotations
@@ -24,33 +24,33 @@ _START_SECONDS = 60.0
 
 
 class TooMuch(Exception):
-    """The evaluation took more time or memory than it may, or ended its process."""
+    """The evaluation exceeded its time or memory, or ended its process."""
 
 
 class Worker:
-    """Evaluates `function` of `module` on one text at a time. The process starts at the first text and stays.
+    """Evaluates `function` of `module` on one text at a time. The process starts at the first text and is kept.
 
     Args:
-        module: Where the function is; imported in the worker's process only.
-        function: Its name: from a text to a text, or None.
-        seconds: Of one evaluation.
-        memory_bytes: Address space of the process.
+        module: The module of the function, which is imported only in the worker's process.
+        function: The name of the function, which takes a text and returns a text or `None`.
+        seconds: The time limit of one evaluation.
+        memory_bytes: The limit of the process's address space.
     """
 
     def __init__(self, module: str, function: str, *, seconds: float, memory_bytes: int) -> None:
         self._target = (module, function)
         self.seconds, self.memory_bytes = seconds, memory_bytes
-        """Limits of one evaluation."""
+        """The limits of one evaluation."""
         self._lock = threading.Lock()
         self._process: subprocess.Popen[str] | None = None
         self._pid = 0
         self._replies: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def ask(self, text: str) -> str | None:
-        """What the function makes of a text. Blocks, at most `seconds` and what a process needs to start.
+        """The function's result for a text. Blocks for at most `seconds`, and the time to start a process.
 
         Raises:
-            TooMuch: it took more than it may.
+            TooMuch: The evaluation exceeded a limit.
         """
         with self._lock:
             process = self._started()
@@ -93,7 +93,7 @@ class Worker:
         threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
         atexit.register(self._end)
         with contextlib.suppress(queue.Empty):
-            self._replies.get(timeout=_START_SECONDS)  # it is ready
+            self._replies.get(timeout=_START_SECONDS)  # "ready"
         return self._process
 
     def _end(self) -> None:
@@ -113,7 +113,7 @@ def _read(stream: IO[str], replies: queue.SimpleQueue[str]) -> None:
     with contextlib.suppress(ValueError, OSError):
         for line in stream:
             replies.put(line)
-    replies.put("")  # it is over
+    replies.put("")  # the process has ended
 
 
 def _limited(memory_bytes: int) -> None:
@@ -128,7 +128,7 @@ def _main(module: str, function: str, memory_bytes: str) -> None:
     _limited(int(memory_bytes))
     evaluate: Any = getattr(importlib.import_module(module), function)
     out = sys.stdout
-    sys.stdout = sys.stderr  # what a library prints is no reply
+    sys.stdout = sys.stderr  # keep prints of a library out of the replies
     out.write("ready\n")
     out.flush()
     for line in sys.stdin:

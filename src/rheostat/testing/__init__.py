@@ -1,6 +1,6 @@
-"""For the tests of those who build on Rheostat: a scripted chat model, and the law that every ledger must keep.
+"""Tools for tests of code that uses Rheostat: a scripted chat model, and a test of the rules of every ledger.
 
-`ledger_machine` needs hypothesis (`pip install hypothesis`); the rest needs nothing.
+`ledger_machine` needs hypothesis (`pip install hypothesis`); the rest needs nothing else.
 """
 
 from rheostat.testing.model import Said, ScriptedModel, free, scripted

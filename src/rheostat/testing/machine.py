@@ -1,4 +1,4 @@
-"""Random histories for any ledger, with the truth beside it (needs hypothesis)."""
+"""Test any ledger with random histories, compared with the truth (needs hypothesis)."""
 
 from __future__ import annotations
 
@@ -36,28 +36,30 @@ _MOST_ACCOUNTS = 6
 
 
 class Store(Protocol):
-    """Where the ledger under test keeps its accounts."""
+    """The storage of the ledger under test."""
 
     durable: bool
-    """True: a restarted ledger knows everything. False: it knows what the readings tell."""
+    """`True`: a restarted ledger knows everything. `False`: it knows only what the readings contain."""
 
     def start(self, clock: Any) -> Ledger:
-        """A ledger over an empty store, with `clock()` as its seconds since the epoch."""
+        """A ledger on an empty store, with `clock()` as seconds since the epoch."""
 
     def restart(self, clock: Any) -> Ledger:
-        """A ledger as a new process sees it after all others were killed."""
+        """The ledger as a new process sees it after all others were killed."""
 
     def another(self, clock: Any) -> Ledger:
-        """A ledger as a second process sees it while the first one lives; without a store, the same ledger."""
+        """The ledger as a second process sees it while the first one lives; without a store, the same object."""
 
     def stop(self) -> None:
         """Clean up."""
 
 
 def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
-    """A hypothesis state machine for a ledger: hold, begin, settle, settle again, overrun, void, mark as unknown,
-    expire, amend, standing holds, a line of those that wait, two processes, restart, time, nested accounts and windows
-    in random order; after every step the ledger must equal the truth.
+    """A hypothesis state machine for a ledger.
+
+    It runs hold, begin, settle, settle again, overrun, void, mark as unknown, expire, amend, standing holds, the line,
+    two processes, restart, time, nested accounts and windows in random order. After every step, the ledger must equal
+    the truth.
 
     >>> TestMyLedger = ledger_machine(MyStore).TestCase  # doctest: +SKIP
 
@@ -78,7 +80,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             self.versions: dict[str, int] = {}
             self.steps = 0
             self.rested = 0
-            """Steps since the last restart or amendment: both are worth little in a row."""
+            """Steps since the last restart or amendment, because several in a row test little."""
 
         # --- accounts -----------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 self.truth.events[one.id] = Event(account, one.amount, self.now, f"m{len(wanted)}")
 
         def _says_if_waiting_helps(self, account: str, wanted: Spend, error: BudgetExceeded) -> None:
-            """Were all that is under way given back, it would fit: exactly then it waits."""
+            """`waits` is true exactly if the amount would fit after all amounts in flight were given back."""
             room = self.ledger.room(account, patient=True)
             if not any(self.truth.accounts[name].window for name in self.truth.chain(account)):
                 assert error.waits == room.fits(wanted)
@@ -144,11 +146,11 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         @rule(account=accounts, wanted=AMOUNTS)
         def hold_one(self, account: str, wanted: Spend) -> None:
-            """Once more, so that there is something to settle."""
+            """A second rule for holds, so that more of them are made."""
             self.hold(account, [wanted])
 
         def _name(self, pick: int) -> str:
-            """An open reservation three times out of four, else any: what is closed must stay closed."""
+            """An open reservation three times out of four, else any, because a closed one must stay closed."""
             events = self.truth.events
             open_ = [name for name, event in events.items() if event.status in OPEN and not event.forgotten]
             names = open_ if open_ and pick % 4 else list(events)
@@ -173,7 +175,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.truth.events)
         @rule(pick=_pick, share=st.sampled_from([0.0, 0.3, 1.0]))
         def settle(self, pick: int, share: float) -> None:
-            """Also a second time: it must change nothing."""
+            """Settle, also a second time, which must change nothing."""
             name = self._name(pick)
             event = self._known(name, "standing", "held", "sent", "unknown")
             amount = self.truth.events[name].amount
@@ -190,7 +192,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.truth.events)
         @rule(pick=_pick)
         def overrun(self, pick: int) -> None:
-            """Posted in full, though the provider said that it couldn't be."""
+            """Settle more than the hold, which must be posted in full."""
             name = self._name(pick)
             event = self._known(name, "standing", "held", "sent", "unknown")
             amount = self.truth.events[name].amount
@@ -213,7 +215,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         @rule(account=accounts, wanted=AMOUNTS)
         def admit(self, account: str, wanted: Spend) -> None:
-            """Hold and begin at once."""
+            """Hold and begin in one step."""
             fits = self.truth.fits(account, [wanted], self.now)
             try:
                 held, room = self.ledger.admit(account, wanted, {"model": "m1", "node": "n"})
@@ -230,7 +232,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         @precondition(lambda self: self.truth.events)
         @rule(pick=_pick, share=st.sampled_from([None, 0.0, 0.4, 2.0]))
         def mark_unknown(self, pick: int, share: float | None) -> None:
-            """In full, or at an estimate: which never counts for more than the hold."""
+            """Mark as unknown in full, or at an estimate, which never counts for more than the hold."""
             name = self._name(pick)
             event = self._known(name, "standing", "held", "sent")
             amount = self.truth.events[name].amount
@@ -265,7 +267,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         @rule()
         def another_process(self) -> None:
-            """The next steps are another process's; each must see what the other did."""
+            """Let another process do the next steps; each process must see the other's changes."""
             other = self.other or self.store.another(lambda: self.now)
             self.ledger, self.other = other, self.ledger
 
@@ -293,7 +295,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         @invariant()
         def agrees(self) -> None:
-            """One account after each step, in turn, and all of them at the end: a history is long enough."""
+            """Check one account after each step, in turn; `teardown` checks all of them."""
             self.steps += 1
             self.rested += 1
             names = list(self.truth.accounts)

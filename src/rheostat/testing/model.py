@@ -1,4 +1,4 @@
-"""A scripted chat model that bills what it says."""
+"""A scripted chat model that counts the tokens it bills."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ class Said:
 
     text: str = ""
     tool_calls: tuple[tuple[str, dict[str, Any]], ...] = ()
-    """(tool, arguments): several are parallel calls."""
+    """(tool, arguments) of each call; several are parallel calls."""
     input_tokens: int = 10
     output_tokens: int | None = None
     """`None`: one for each word."""
     usage: bool = True
-    """False: the reply comes without usage, as from a stream that was cut."""
+    """`False`: the reply has no usage, as from a stream that was cut."""
     stop: str = "stop"
     error: BaseException | None = None
     """Raised instead of replying."""
     wait: Callable[[], None] | None = None
-    """Called before replying: block, kill, or do what the test needs."""
+    """Called before the reply, to block, kill, or do whatever the test needs."""
 
 
 Script: TypeAlias = Sequence[Said | str] | Callable[[list[BaseMessage], dict[str, Any]], Said | str]
 
 
 class ScriptedModel(BaseChatModel):
-    """A chat model that says what it is told, counts what it bills, and keeps to `max_tokens`.
+    """A chat model with scripted replies, which counts the tokens it bills and observes `max_tokens`.
 
-    `script` is a list of replies (the last one repeats) or a function of the messages and the call's arguments.
+    `script` is a list of replies (the last one repeats), or a function of the messages and the call's arguments.
     `billed` is the truth that a test compares a ledger with.
     """
 
@@ -65,7 +65,7 @@ class ScriptedModel(BaseChatModel):
 
     @property
     def billed(self) -> Spend:
-        """All tokens that this model ever produced, whatever became of the reply."""
+        """All tokens that this model has ever billed, whatever happened to the replies."""
         return self._billed
 
     @property
@@ -73,7 +73,7 @@ class ScriptedModel(BaseChatModel):
         return "scripted"
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
-        """As the chat models of OpenAI's style do."""
+        """Bind tools in OpenAI's format."""
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
 
     def _generate(
@@ -120,7 +120,7 @@ class ScriptedModel(BaseChatModel):
 
 
 def free(model: ChatT) -> ChatT:
-    """A fake that costs nothing, so that it can run under a budget in money; the same object comes back.
+    """Declare that a fake costs nothing, so that it can run under a budget in money, and return the same object.
 
     >>> agent = create_agent(free(GenericFakeChatModel(messages=…)), middleware=[AdaptiveThinking(…)])  # doctest: +SKIP
     """
@@ -129,6 +129,6 @@ def free(model: ChatT) -> ChatT:
 
 
 def scripted(*script: Said | str, **kwargs: Any) -> tuple[Endpoint, ScriptedModel]:
-    """An endpoint on a scripted model, and the model itself to ask what it billed."""
+    """An endpoint with a scripted model, and the model itself, which has the truth in `billed`."""
     model = ScriptedModel(script=list(script), **kwargs)
     return endpoint_for(model), model

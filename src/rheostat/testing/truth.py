@@ -1,6 +1,6 @@
-"""The truth that a ledger is compared with: a list of everything that happened, added up afresh each time.
+"""The truth that a ledger is compared with: a list of all events, added up anew each time.
 
-It shares no code with the ledgers: no totals that are kept up to date, nothing that could drift.
+It shares no bookkeeping with the ledgers: it keeps no running totals, so that nothing can drift.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LIMITED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
 
 
 def timeless(reading: Reading) -> Reading:
-    """A reading without names and clock values: what must be the same in two runs that did the same."""
+    """A reading without names and clock values, which must be equal for two runs that did the same."""
     return {
         name: timeless(value) if isinstance(value, dict) else value
         for name, value in reading.items()
@@ -28,22 +28,22 @@ def timeless(reading: Reading) -> Reading:
 
 @dataclass(slots=True)
 class Event:
-    """One reservation and what became of it."""
+    """One reservation and its state."""
 
     account: str
     amount: Spend
     at: float
-    """Seconds since the epoch when it was held."""
+    """The time of the hold, in seconds since the epoch."""
     model: str = ""
     status: str = "held"
     begun_at: float | None = None
     actual: Spend | None = None
     forgotten: bool = False
-    """Its id was lost in a restart: it can't be closed any more."""
+    """Its id was lost in a restart, so that it can't be closed any more."""
 
     @property
     def charge(self) -> Spend:
-        """What it counts against the limits."""
+        """The amount that counts against the limits."""
         if self.status == "void":
             return Spend()
         return self.actual if self.actual is not None else self.amount
@@ -58,10 +58,10 @@ class LedgerTruth:
     events: dict[str, Event] = field(default_factory=dict)
     opened_at: dict[str, float] = field(default_factory=dict)
     lines: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
-    """Account → the tickets of those that wait there, the first one first, and until when each holds."""
+    """Account → its line: (ticket, valid until), the first in line first."""
 
     def open(self, account: Account, now: float) -> None:
-        """An account was opened."""
+        """Record that an account was opened."""
         self.accounts[account.id] = account
         self.budgets[account.id] = account.budget
         self.opened_at[account.id] = now
@@ -79,11 +79,11 @@ class LedgerTruth:
         return [event for event in self.events.values() if account in self.chain(event.account)]
 
     def total(self, account: str, *statuses: str) -> Spend:
-        """What the reservations with these statuses amount to."""
+        """The sum of the reservations with these statuses."""
         return sum((event.charge for event in self.under(account) if event.status in statuses), Spend())
 
     def charged(self, account: str, now: float) -> Spend:
-        """What counts against the account's limits now."""
+        """The amount that counts against the account's limits now."""
         window = self.accounts[account].window
         counted = self.under(account)
         if window is not None:
@@ -92,7 +92,7 @@ class LedgerTruth:
         return sum((event.charge for event in counted), Spend())
 
     def left(self, account: str, now: float) -> dict[str, float]:
-        """The room: what is left of every limit, the least over the account and its parents."""
+        """The room: the amount left of every limit, as the minimum over the account and its parents."""
         left: dict[str, float] = {}
         for name in self.chain(account):
             budget = self.budgets[name]
@@ -107,7 +107,7 @@ class LedgerTruth:
         return left
 
     def fits(self, account: str, amounts: list[Spend], now: float) -> bool:
-        """May these be held?"""
+        """Whether these amounts may be held together."""
         total = sum(amounts, Spend())
         left = self.left(account, now)
         return all(getattr(total, limit) <= left[limit] for limit in _LIMITED if limit in left) and (
@@ -115,11 +115,11 @@ class LedgerTruth:
         )
 
     def waiting(self, account: str, now: float) -> list[str]:
-        """The tickets in an account's line."""
+        """The valid tickets in an account's line."""
         return [ticket for ticket, until in self.lines.get(account, []) if until > now]
 
     def is_first(self, account: str, ticket: str, now: float) -> bool:
-        """Has a ticket waited for longest where it waits? One that waits nowhere finds no other waiting?"""
+        """Whether a ticket is the first in its line, or, if it is in none, whether all lines are empty."""
         chain = self.chain(account)
         own = next((name for name in chain if ticket in self.waiting(name, now)), None)
         if own is not None:
@@ -127,10 +127,10 @@ class LedgerTruth:
         return not any(self.waiting(name, now) for name in chain)
 
     def check(self, ledger: Ledger, account: str, now: float) -> Reading:
-        """Assert that an account's reading and room say exactly what the truth says; returns the reading.
+        """Assert that an account's reading and room equal the truth, and return the reading.
 
         Raises:
-            AssertionError: with the difference.
+            AssertionError: They don't; the message has the difference.
         """
         reading = ledger.reading(account)
         by_status = {"": ("settled",), "held_": ("held", "sent"), "unknown_": ("unknown",)}

@@ -1,4 +1,4 @@
-"""Rules of the ledger's state machine for what is kept back and for those that wait (needs hypothesis)."""
+"""Rules of the ledger's state machine for standing holds and the line (needs hypothesis)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def part(amount: Spend, share: float) -> Spend:
 
 
 def _beyond(amount: Spend, other: Spend) -> Spend:
-    """What an amount has beyond another, kind by kind."""
+    """The excess of an amount over another, kind by kind."""
     had = other.to_dict()
     return Spend(**{name: max(0, (value or 0) - (had[name] or 0)) for name, value in amount.to_dict().items()})
 
 
 class Waits(RuleBasedStateMachine):
-    """Standing holds and the line."""
+    """The rules for standing holds and the line."""
 
     accounts = Bundle("accounts")
     ledger: Ledger
@@ -43,7 +43,7 @@ class Waits(RuleBasedStateMachine):
     # --- standing holds -----------------------------------------------------------------------
 
     def _standing(self, account: str) -> tuple[str, Event | None]:
-        """The account's standing hold; one that was settled or lost is followed by another."""
+        """The name of the account's standing hold, and its event if it is open; a closed one gets a successor."""
         for number in range(100):
             name = f"standing {number} of {account}"
             event = self.truth.events.get(name)
@@ -58,7 +58,7 @@ class Waits(RuleBasedStateMachine):
         name, event = self._standing(account)
         old = event.amount if event is not None else Spend()
         new = part(amount, share) if share else Spend()
-        if share is None:  # nearly all that is left: then others find room that doesn't come back
+        if share is None:  # nearly all room, so that others find room that won't come back
             left = self.truth.left(account, self.now)
             free = min(int(left.get("tokens", 400)), int(left.get("output_tokens", 400))) - amount.output_tokens // 2
             new = old + Spend(output_tokens=max(0, free), calls=0 if event else 1)
@@ -106,7 +106,7 @@ class Waits(RuleBasedStateMachine):
 
     @rule(account=accounts, ticket=st.sampled_from(["", "t1", "t2"]), wanted=AMOUNTS)
     def hold_in_line(self, account: str, ticket: str, wanted: Spend) -> None:
-        """Those that wait go first; a newcomer goes behind them."""
+        """Hold with a ticket, which must wait for those ahead in the line."""
         fits = self.truth.fits(account, [wanted], self.now)
         first = self.truth.is_first(account, ticket, self.now)
         try:

@@ -1,5 +1,5 @@
-"""How difficult a task is, and what a model can be set to.
+"""Estimate the difficulty of tasks, and set length caps.
 
-In: a task, what replies used so far. Out: a difficulty, and how long a reply may be. It never spends, except for the
-probe that asks several times.
+In: a task, and the tokens that replies have used so far. Out: a difficulty, and the length cap of a reply. It never
+spends, except for the probe that draws several answers.
 """

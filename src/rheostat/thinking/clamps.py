@@ -1,9 +1,9 @@
-"""How long a reply may be: the output cap that is sent *is* what must be held for it.
+"""Length caps learned from use: the length cap that is sent *is* the amount that must be held.
 
-Where a level is a name, its tokens are only room in the length cap. So the cap comes from what this model's replies
-use at this level and for this purpose: 1.5 times their 99th percentile, counted by the ledger. Before 200 calls are
-known it comes from a table of agents' steps by family; a model without a row keeps the constants of its dial. (Where a
-level is a number of tokens that the server itself keeps to, that number stands.)
+If a level is only a name, its tokens are room in the length cap. The cap is then 1.5 times the 99th percentile of the
+tokens that this model's replies use at this level and for this purpose, as counted by the ledger. Below 200 calls it
+comes from a table of agents' steps by model family; a model without a row keeps the constants of its dial. (If a level
+is a number of tokens that the server enforces, that number is kept.)
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from rheostat.task import Effort, ThinkingPlan
 __all__ = ["LEAST_CALLS", "MARGIN", "SHARE", "Clamps"]
 
 SHARE, MARGIN, LEAST_CALLS = 0.99, 1.5, 200
-"""The clamp is `MARGIN` times the quantile `SHARE` of at least this many calls. On 10,222 steps of a coding agent that
-cut 0.24 % of the replies (docs/benchmarks.md)."""
+"""The length cap is `MARGIN` times the quantile `SHARE` of at least `LEAST_CALLS` calls. On 10,222 steps of a coding
+agent, that cut 0.24 % of the replies (docs/benchmarks.md)."""
 _FLOOR_TOKENS = {"step": 2_048}
 _OTHER_FLOOR_TOKENS = 1_024
-"""No less while there is room: the one long report after three hundred short tool calls is no outlier to its reader."""
+"""The smallest length cap while there is room: a long report after many short tool calls must not be cut."""
 _LEAST_TOKENS = 1_024
-"""Less than that isn't worth a thought."""
+"""A shorter length cap isn't worth a thought."""
 _SHORTER = (0.75, 0.5, 1 / 3)
-"""What of a clamp is tried where room is short, before the level is lowered. A third of it is about the 95th
-percentile."""
+"""The shares of a length cap that are tried if room is short, before the level is lowered. A third of it is about the
+95th percentile."""
 
 _STEPS: tuple[tuple[re.Pattern[str], dict[Effort, int]], ...] = tuple(
     (re.compile(pattern), {Effort(level): tokens for level, tokens in row.items()})
@@ -43,9 +43,9 @@ _STEPS: tuple[tuple[re.Pattern[str], dict[Effort, int]], ...] = tuple(
         (r"deepseek", {"high": 17_700}),
     )
 )
-"""Output tokens of an agent's step by family, as names are found in the model's: twice the 99th percentile of the mean
-per step of a run (MCPMark's published runs, 2025: 127 tasks, up to 220 runs a model; Claude's `high` and what is
-between two rows is ours). One level above the highest known one takes twice as much."""
+"""Output tokens of an agent's step, by a pattern of the model's name and by level: twice the 99th percentile of the
+mean per step of a run (MCPMark's published runs, 2025: 127 tasks, up to 220 runs per model; Claude's `high` and values
+between two rows are our estimates). Each level above the highest known one takes twice as much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +54,17 @@ class Clamps:
 
     model: str
     uses: Mapping[UseKey, Use]
-    """As the ledger counted them."""
+    """The uses as counted by the ledger."""
     own_tokens: int | None = None
-    """The user's own `max_tokens`: it is the cap, lowered only where room is short."""
+    """The user's own `max_tokens`, which is the length cap and is lowered only if room is short."""
 
     @property
     def too_short_to_think(self) -> bool:
-        """The user's own cap leaves no room for a thought."""
+        """Whether the user's own cap leaves no room for a thought."""
         return self.own_tokens is not None and self.own_tokens < _LEAST_TOKENS
 
     def tokens(self, effort: Effort, purpose: str) -> tuple[int, str] | None:
-        """The most output tokens of a reply, thought included, and why; `None`: nothing is known."""
+        """(length cap in tokens, thinking included; reason) at a level and for a purpose; `None`: nothing is known."""
         use = self.uses.get((self.model, effort.value, purpose))
         floor = _FLOOR_TOKENS.get(purpose, _OTHER_FLOOR_TOKENS)
         if use is not None and use.calls >= LEAST_CALLS:
@@ -77,8 +77,8 @@ class Clamps:
         """The plan with its length cap.
 
         Args:
-            widened: The last reply ran out of it: twice as much, once.
-            short: Room is short: the user's own `max_tokens` gives way.
+            widened: The last reply reached its length cap, so the cap is doubled once.
+            short: Room is short, so a cap below the user's own `max_tokens` may apply.
         """
         most, why = self.tokens(plan.effort, plan.purpose) or (plan.max_output_tokens, "the room of its level")
         if self.own_tokens is not None and (not short or self.own_tokens < most):
@@ -91,7 +91,7 @@ class Clamps:
         return clamped.because(f"at most {clamped.max_output_tokens:,} tokens of output: {why}", widened=widened)
 
     def shorter(self, plan: ThinkingPlan) -> Iterator[ThinkingPlan]:
-        """What to try at the same level where room is short."""
+        """Variants of a plan with ever shorter length caps at the same level, for short room."""
         usual = plan.max_output_tokens
         if self.own_tokens is not None and usual == self.own_tokens:
             found = self.tokens(plan.effort, plan.purpose)

@@ -1,4 +1,4 @@
-"""The one reader of answers. In: a reply, a form, the question. Out: an `Answer` (text, value, key), or `None`."""
+"""Read the answer in a reply. In: a reply, a form, the question. Out: an `Answer` (text, value, key), or `None`."""
 
 from rheostat.evidence.answers.reading import asked_form, read_answer
 from rheostat.evidence.answers.values import Answer, answer_of

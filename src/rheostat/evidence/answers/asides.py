@@ -1,4 +1,4 @@
-"""What isn't the answer: checks, explanations, chat, sources, hypotheticals; refusals and placeholders."""
+"""Find what isn't the answer in a reply: checks, explanations, chat, hypotheticals, refusals, placeholders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = [
 ]  # fmt: skip
 
 _OPENS = r"(?:^|(?<=[.!?)✓✔🎉🦆]))[ \t>*_#•–—\u2600-\u27bf\U0001f300-\U0001faff-]{0,12}"
-"""Where a line or a sentence begins, after its bullet, heading or emoji."""
+"""The start of a line or a sentence, with its bullet, heading mark or emoji."""
 _TAIL = re.compile(
     rf"""{_OPENS}(?:
         (?:step\s+\d+\s*[:.]\s*)?(?:check(?:ing)?|double-check(?:ing)?|verif(?:y|ying|ication)|proof|sanity\s+check|substituting\b[^.\n]*\bback)\b
@@ -77,7 +77,7 @@ _REFUSES = re.compile(
     re.X | re.I,
 )
 _AFTER_ALL = re.compile(r"\bbut\s+it\b[^.!?]*\d|=\s*\**-?[$\d]|\b(?:so|therefore|thus|hence|total)\b[^.!?]*\d", re.I)
-"""A conclusion after what looked like a refusal."""
+"""A conclusion after a phrase that looked like a refusal."""
 _PLACEHOLDER = re.compile(
     r"""[?_.…\s-]+ | n/?a | tbd | todo | x{2,} | none\ given | unknown
     | [\[<{(]*\s*(?:(?:your|the|an?|final|insert|numerical|enter|some)\s+)*(?:answer|number|value|result
@@ -85,12 +85,12 @@ _PLACEHOLDER = re.compile(
     re.X | re.I,
 )
 _BREAKS_OFF = re.compile(r"(?:\w+[ ,]+){4,}\w+\s*\Z", re.I)
-"""The end of a reply that may be in the middle of a sentence."""
+"""An end that may be in the middle of a sentence."""
 _OPEN_END = re.compile(
     r"^\W*step\s+\d+\s*[:.]?\W*\Z|(?:\b(?:by|of|the|a|an|and|to|is|are|for|with|in|that|which|equals|from|as)|\s[-+*/=×])\s*\Z",
     re.I | re.M,
 )
-"""The end of a reply that is."""
+"""An end that is in the middle of a sentence."""
 
 _SHORTENED = "".join(
     rf"(?<!\b{word})"
@@ -105,14 +105,14 @@ _MOST_CHARS = 2_000
 
 
 def without_asides(text: str) -> str:
-    """Without checks, chat, sources and what stands in brackets as a reason."""
+    """The text without checks, chat, sources and reasons in brackets; the text itself if nothing else is left."""
     text = _BRACKETED.sub("", text) if _BRACKETED.sub("", text).strip(" .*") else text
     shorter = _TAIL.sub("", text)
     return shorter if shorter.strip(" *_#-\n") else text
 
 
 def explained_at(text: str) -> int | None:
-    """Where an explanation begins that follows something."""
+    """The position of the first explanation that has text before it, or `None`."""
     for opened in _EXPLAINS.finditer(text):
         if text[: opened.start()].strip(" *_#-\n"):
             return opened.start()
@@ -120,25 +120,25 @@ def explained_at(text: str) -> int | None:
 
 
 def hypothetical(sentence: str) -> bool:
-    """It says what would be, or what others think."""
+    """Whether a sentence is a hypothesis or a report of what others think."""
     return _HYPOTHETICAL.match(sentence) is not None
 
 
 def mistaken(before: str, mark: str) -> bool:
-    """A mark in a sentence that says what would be, what others think, or what is a mistake."""
+    """Whether a mark stands in a sentence about a hypothesis, the opinion of others, or a mistake."""
     sentence = SENTENCE_END.split(before[-400:])[-1]
     return _MISTAKE.search(before[-120:]) is not None or hypothetical(f"{sentence}{mark}")
 
 
 def refuses(text: str) -> bool:
-    """Its end says that there is no answer."""
+    """Whether the end of a text says that there is no answer."""
     end = text[-400:].replace("’", "'").replace("i'm", "i 'm").replace("I'm", "I 'm")
     refused = _REFUSES.search(end)
     return refused is not None and _AFTER_ALL.search(end[refused.end() :]) is None
 
 
 def is_placeholder(bare: str) -> bool:
-    """An answer that was left to be filled in."""
+    """Whether an answer is a placeholder that was never filled in."""
     return (
         re.match(r"\W*(?:unknown|n/a)\b", bare, re.I) is not None
         or bare.strip() in ("N", "X")
@@ -147,7 +147,7 @@ def is_placeholder(bare: str) -> bool:
 
 
 def breaks_off(text: str) -> bool:
-    """It ends in the middle of a sentence, before a number."""
+    """Whether a text ends in the middle of a sentence, before a number."""
     if _OPEN_END.search(text[-200:]):
         return True
     last = next(last_sentences(text), "")
@@ -155,11 +155,11 @@ def breaks_off(text: str) -> bool:
 
 
 def last_sentences(text: str) -> Iterator[str]:
-    """Sentences from the last to the first: lines, and the sentences in them."""
+    """The sentences of a text from last to first; a line break ends a sentence."""
     for line in reversed([line for line in text.splitlines() if line.strip()]):
         pieces, at = [], 0
         for end in SENTENCE_END.finditer(line):
-            if line[: end.start()].strip(" *_").isdigit() and line[end.end() :].strip():  # of a list
+            if line[: end.start()].strip(" *_").isdigit() and line[end.end() :].strip():  # the number of a list item
                 continue
             if _MONTH_NEXT.match(line, end.end()) and line[end.start() - 1 : end.start()].isdigit():  # 20. Juli
                 continue

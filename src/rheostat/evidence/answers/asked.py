@@ -1,4 +1,4 @@
-"""What a question asks for: the form of its answer, and the options that it offers."""
+"""The form of answer that a question asks for, and the options that it offers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _HAPPENS = re.compile(r"\b(?:which|who|whom|whose|what\s+happens|where|why)\b[^.
 
 
 def asked_form(question: str) -> AnswerForm | None:
-    """The form that a question asks for; `None`: it doesn't say."""
+    """The form that a question asks for; `None`: the question doesn't say."""
     if options_of(question) or (_LETTER.search(question) and re.search(r"\b[A-D]\b", question)):
         return "choice"
     counts = _COUNT.search(question) is not None
@@ -81,7 +81,7 @@ _CHOOSES = re.compile(r"\b(?:which|choose|letter|select|pick|correct|options?|ch
 
 
 def options_of(question: str) -> dict[str, str]:
-    """The options that a question offers, by letter; empty: it offers none."""
+    """The options that a question offers, by letter; empty if it offers none."""
     found = _run(list(_AT_LINE.finditer(question)))
     if not found:
         found = _run(list(_INLINE.finditer(question)))
@@ -101,7 +101,7 @@ def options_of(question: str) -> dict[str, str]:
 
 
 _MOST_OPTIONS = 200
-"""That are looked at: a text of letters is no list of options."""
+"""The most candidates that are examined: a text with more single letters isn't a list of options."""
 
 
 def _letter(option: re.Match[str]) -> str:
@@ -109,7 +109,7 @@ def _letter(option: re.Match[str]) -> str:
 
 
 def _run(found: list[re.Match[str]]) -> list[re.Match[str]]:
-    """The first run of options from A on, of two or more."""
+    """The first run of two or more options that starts at A."""
     found = found[:_MOST_OPTIONS]
     for start, opening in enumerate(found):
         if _letter(opening) != "A":

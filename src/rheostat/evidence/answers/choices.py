@@ -1,4 +1,4 @@
-"""The letter of an option in a sentence, or the option by its own words."""
+"""Find the option that a sentence names, by its letter or by its words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _CLAUSE = re.compile(r"(?:,\s+|\s)(?:because|since|as|while|whereas|although|tha
 
 
 def choice_in(text: str, options: dict[str, str], *, first: bool) -> Answer | None:
-    """The letter of an option in a sentence; by the option's text, if no other option's is in it."""
+    """The option that a sentence names, by letter or by words; `None`: it names none, or more than one by words.
+
+    Args:
+        options: The options of the question by letter; empty: any letter from A to J.
+        first: Take the first letter in the sentence instead of the last.
+    """
     bare = unwrapped(_LEAD.sub("", unwrapped(text)))
     letters: Sequence[str] = list(options) or [chr(code) for code in range(ord("A"), ord("K"))]
     any_of = "".join(letters)
@@ -64,14 +69,14 @@ def _main_clause(text: str) -> str:
 
 
 def _several(text: str, any_of: str) -> Answer | None:
-    """`**A. 2** and **C. 5**`."""
+    """The answer of a text that names several options in bold, as in `**A. 2** and **C. 5**`."""
     bold = re.findall(rf"\*\*\(?([{any_of}])\)?[.):]?(?:\s[^*\n]*)?\*\*", text)
     joined = re.fullmatch(rf"[^*]*(?:\*\*\(?[{any_of}][^*\n]*\*\*(?:\s*,\s*|\s*,?\s*and\s+|[.\s]*)){{2,}}", text)
     return answer_of(", ".join(bold), "choice") if joined and len(bold) > 1 else None
 
 
 def _by_words(text: str, options: dict[str, str]) -> str | None:
-    """The one option whose words are in the sentence; after its verb before all of it."""
+    """The one option that a sentence names by its words; the words after a verb are searched before the whole."""
     shown = re.sub(r"[$*_`]", "", text)
     places = [shown[place.end() :] for place in re.finditer(r"\b(?:is|are|was|were|be)\b\s*:?\s*", shown)]
     for part in [*reversed(places), shown]:
@@ -94,7 +99,7 @@ def _within(options: dict[str, str], letter: str, others: list[str]) -> bool:
 
 
 def judged_option(text: str, options: dict[str, str]) -> Answer | None:
-    """Of options that a reply goes through one by one, the only one that it calls right."""
+    """The only option that a reply calls right when it discusses the options one by one; else `None`."""
     lines = re.findall(r"^[ \t>*_-]*(?:option\s+)?\(?([A-Ja-j])\)?[).:]?\**[:.]?\s+([^\n]+)$", text, re.M | re.I)
     if len(lines) < 2 or len({letter.upper() for letter, _ in lines} & set(options)) < 2:
         return None

@@ -1,4 +1,4 @@
-"""Dates and times, by dateutil: only what was written, never today's parts for those that weren't."""
+"""Read dates and times with dateutil; parts that weren't written are never filled in from today's date."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WEEKDAY = re.compile(r"^(?:on\s+)?(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?
 
 
 def dates_in(text: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, ISO 8601) of all dates and times in a text."""
+    """Yield (start, end, ISO 8601) for all dates and times in a text, from left to right."""
     for match in _DATE.finditer(text):
         iso = _iso(match)
         if iso is not None:
@@ -51,7 +51,7 @@ def dates_in(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def read_date(text: str) -> str | None:
-    """The ISO form of a text that is a date, a time or both; `None`: it isn't, or it can be read in two ways."""
+    """The ISO 8601 form of a text that is a date, a time or both; `None`: it isn't one, or it is ambiguous."""
     shown = _WEEKDAY.sub("", text.strip()).rstrip(".") if not re.search(r"[ap]\.m\.$", text.strip()) else text.strip()
     match = _DATE.fullmatch(shown)
     return _iso(match) if match is not None else None
@@ -79,7 +79,7 @@ def _day(text: str) -> str | None:
         if first > 31:
             return datetime.date(first, second, third).isoformat()
         if first <= 12 and second <= 12 and first != second:
-            return None  # the day or the month first?
+            return None  # ambiguous: the day or the month may come first
         month, day = (first, second) if second > 12 or first == second else (second, first)
         return datetime.date(third, month, day).isoformat()
     if re.fullmatch(r"\d{4}-\d{2}", text):
@@ -93,7 +93,7 @@ def _day(text: str) -> str | None:
 
 
 def _parsed(text: str) -> str:
-    """Two readings on different grounds: what differs wasn't written."""
+    """Parse a text with two different defaults: a part that differs wasn't written."""
     try:
         from dateutil import parser
     except ImportError:
@@ -127,6 +127,6 @@ def _clock(text: str, day: str) -> str:
             moment = moment - moved if offset[1] == "+" else moment + moved
         if moment.date().isoformat() == day:
             return f"T{moment:%H:%M}{f':{second:02}' if second else ''}Z"
-        return f"T{time:%H:%M}{f':{second:02}' if second else ''}{zone}"  # another day in UTC: left as it was written
+        return f"T{time:%H:%M}{f':{second:02}' if second else ''}{zone}"  # a different day in UTC: keep it as written
     shown = f"T{time:%H:%M}{f':{second:02}' if second else ''}"
     return f"{shown}{'Z' if zone in ('Z', 'UTC', 'GMT') else zone}"

@@ -1,8 +1,8 @@
-"""Mathematical expressions: a key that equal ones share, by math-verify's parser and sympy, where that is bounded.
+"""Give equal mathematical expressions the same key, with math-verify's parser and sympy, in bounded time and memory.
 
-math-verify's own time limits need signals, which only the main thread has. So what could run for ever is told by its
-look before it is parsed (sympy evaluates `9^{9^9}` while it reads it), and the rest is evaluated in a process of its
-own, under limits of time and memory.
+math-verify's own time limits need signals, which only the main thread receives. So an expression that could run for
+ever is rejected by its form before it is parsed (sympy evaluates `9^{9^9}` while reading it), and the others are
+evaluated in a worker process with limits of time and memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["expression_key", "looks_symbolic"]
 
 _MOST_CHARS, _MOST_EXPONENT, _MOST_SYMBOLS = 200, 20, 6
 _MOST_FACTORS, _MOST_TERMS = 6, 5_000
-"""Of products, and of a power that is written out."""
+"""The most factors of a product, and the most terms of a power when it is expanded."""
 _SYMBOLIC = re.compile(
     r"\\(?:d|t|c)?frac|\\sqrt|\\pi\b|\\cdot|\\times|\\left|\\pm|\\infty|√|π|∞|\^|\*|\\(?:log|ln|sin|cos|tan|exp)(?![a-z])|\bsqrt\b|\bpi\b|\d!$|\d[⁰¹²³⁴⁵⁶⁷⁸⁹]|^\(\s*-?[\d.]+\s*\)$|-\(\s*-?\d|\|-?\d[\d.]*\||\b[a-z]\s*[-+*/^]\s*[a-z]\b|[a-z]\s*[-+*/^]\s*\d|\d\s*[-+*/^]\s*[a-z(]|\d[a-z]\b|\)\s*\(|\d\s*\(|^\(?-?[\d.]+(?:\s+-\s|\s*[+*/×·])",
     re.I,
@@ -27,7 +27,7 @@ _EXPONENT = re.compile(r"(?:\^|\*\*)\s*(\{[^{}]*\}|\([^()]*\)|-?[\w.]+|\\[a-z]+)
 
 
 def looks_symbolic(text: str) -> bool:
-    """Worth a try: it has the signs of an expression."""
+    """Whether a text has the signs of an expression, so that parsing is worth a try."""
     return len(text) <= _MOST_CHARS and not re.match(_DATED, text) and _SYMBOLIC.search(text) is not None
 
 
@@ -64,7 +64,7 @@ _TOKEN = re.compile(
     |\\[,;! ]|[A-Za-z](?:_(?:\w|\{\w+\}))?|[-+*/^(){}|!]|\[(?=\d\])|(?<=\[\d)\]""",
     re.X,
 )
-"""What is understood, and nothing else: no token may be passed over."""
+"""The tokens that are understood; a text with any other token isn't parsed."""
 _WORD = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{2,}")
 _DATED = r"^\s*\d+\s*([-/])\s*\d+\s*\1\s*\d+\s*$"
 _NOT_MATHS = re.compile(
@@ -73,12 +73,16 @@ _NOT_MATHS = re.compile(
     | ^[A-Z\s/+-]*$ | /\s*\d+\s*[A-Za-z(] | !\s*! | {_DATED} """,
     re.X,
 )
-"""Looks like one: a formula of chemistry, a score, a span of years, a label of capitals."""
+"""Texts that look like an expression: a chemical formula, a score, a span of years, a label in capitals."""
 
 
 @functools.lru_cache(maxsize=2048)
 def expression_key(text: str) -> str | None:
-    """A key that equal expressions share; `None`: not one, or not one that can be compared in bounded time."""
+    """A key that equal expressions share; `None`: no expression, or none that can be compared in bounded time.
+
+    Raises:
+        MissingExtra: The extra `verifiers` isn't installed.
+    """
     if infinite := re.fullmatch(r"\s*([-+]?)\s*(?:∞|\\infty)\s*", text):
         return f"expression {infinite[1].strip('+')}oo"
     text = _as_latex(text)
@@ -96,12 +100,12 @@ _WORKER = Worker(__name__, "evaluated", seconds=2.0, memory_bytes=4_000_000_000)
 
 
 def evaluated(text: str) -> str | None:
-    """The key of an expression that is understood and looks bounded. Runs in the worker."""
+    """The key of an expression that is understood and looks bounded, or `None`. Runs in the worker process."""
     import latex2sympy2_extended
     import sympy
 
     try:
-        # without its normalization, which drops units, currencies and words
+        # no normalization: it would drop units, currencies and words
         found = latex2sympy2_extended.latex2sympy(_cased(text), normalization_config=None)
         if not isinstance(found, sympy.Expr) or found.has(sympy.zoo, sympy.nan, sympy.oo):
             return None
@@ -112,7 +116,7 @@ def evaluated(text: str) -> str | None:
         return f"expression {sympy.srepr(simple)}"
     except MemoryError:
         raise
-    except Exception:  # a parser of another's: whatever it raises, the text is compared as text
+    except Exception:  # a third-party parser: after any error, the text is compared as text
         return None
 
 
@@ -132,13 +136,13 @@ _SHORT_WORDS = {
     "kb", "kg", "km", "kw", "lb", "mb", "me", "mg", "mi", "ml", "mm", "my", "no", "of", "on", "or", "oz", "pm",
     "so", "tb", "to", "up", "us", "we", "yd",
 }  # fmt: skip
-"""That are no product of two letters."""
+"""Short words, which aren't products of two letters."""
 _NAMES = "sin|cos|tan|log|ln|exp"
 _SUPERSCRIPT = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
 
 
 def _cased(text: str) -> str:
-    """The parser takes `X` for `x`: capitals get an index of their own."""
+    """Replace each capital by its small letter with an index, because the parser takes `X` for `x`."""
     return re.sub(r"(?<![A-Za-z\\])([A-Z])(?![A-Za-z_])", lambda found: f"{found[1].lower()}_{{9}}", text)
 
 
@@ -164,6 +168,6 @@ def _as_latex(text: str) -> str:
     text = re.sub(rf"(?<![\\A-Za-z])(pi|{_NAMES})(?![A-Za-z])", r"\\\1 ", text)
     text = re.sub(r"(\^|\*\*)\s*(-\s*\d+)", r"\1{\2}", text)
     text = re.sub(r"\*\*\s*(-?\w+)", r"^{\1}", text)
-    text = re.sub(r"(?<=[\d)])\s*(?=\()", "*", text)  # 2(3) is a product, and no mixed number
+    text = re.sub(r"(?<=[\d)])\s*(?=\()", "*", text)  # 2(3) is a product, not a mixed number
     text = re.sub(r"\|([^|]+)\|", r"|{\1}|", text)
     return text.replace("*", "\\cdot ").strip()

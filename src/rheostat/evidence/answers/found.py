@@ -1,4 +1,4 @@
-"""The number or date in the text that a mark points at, or in a sentence."""
+"""Find the number or the date in a sentence, or in the text that a mark points at."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["date_in", "number_in", "starts_with_value"]
 _BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__|\$([^$\n]+)\$|\\\((.+?)\\\)")
 _EQUALS = re.compile(r"(?<![<>=!])(?:=|≈|\\approx)(?!=)")
 _ROUNDED = re.compile(r"(?<=\d)(?=\s?[A-Za-z]{1,4}\s?≈)(\s?[A-Za-z]{1,4})\s?≈.*")
-"""`150 km ≈ 93 miles`: the same in another unit."""
+"""A quantity repeated in another unit, as in `150 km ≈ 93 miles`."""
 _LEAD = re.compile(
     r"^(?:approximately|about|around|roughly|exactly|equal to|a total of|only|just|simply|that|≈|~|=|\\approx)\s+", re.I
 )
@@ -31,7 +31,7 @@ _REASON = re.compile(
     re.I,
 )
 _GOES_ON = re.compile(r",\s+(?:so|then|he|she|it|they|there|we|you|the|that|this|\$?-?\d)", re.I)
-"""A reason may stand before the main clause: "after eating 5, 15 are left"."""
+"""The main clause after a reason, as in "after eating 5, 15 are left"."""
 _CONCLUDES = re.compile(r"\b(?:so|thus|therefore|hence|total|altogether)\b[^.!?()]*\d", re.I)
 _COMPARED = re.compile(
     r"\s(?:out\s+of|of\s+(?:the|his|her|their)\s+(?:original|initial|total)|rather\s+than|instead\s+of|compared|than)\b|\s+not\s+(?=-?[\d$])",
@@ -49,7 +49,7 @@ _ADJUNCT = re.compile(
     r"|(?<=\d)\s*\w*\s+of|each\s+of|all|out\s+of)\s+(?:the\s+|each\s+|every\s+|all\s+|only\s+|these\s+|those\s+)?[$€£]?$",
     re.I,
 )
-"""What makes the number after it an adjunct ("in 2 hours", "for 3 children")."""
+"""Words that make the number after them an adjunct ("in 2 hours", "for 3 children")."""
 _DENIED = re.compile(r"(?:\bnot|n't)\s+-?[$\d][\d.,]*\s*$", re.I)
 _PARTS = re.compile(r"\b(?:plus|minus|times|and)\b|\s\+\s", re.I)
 
@@ -63,13 +63,14 @@ def number_in(
     total: bool = False,
     known: frozenset[Fraction] = frozenset(),
 ) -> Answer | None:
-    """A number in a sentence.
+    """The number in a sentence that is its answer, or `None`.
 
     Args:
-        form: `number`: without its unit as a value; `quantity`: with it, if it has one.
-        first: The first one counts (after a mark); else the last one (by position).
+        unit: The unit that the question asks for.
+        form: `number`: the value without its unit; `quantity`: with it, if it has one.
+        first: Take the first number (after a mark) instead of the last one (by position).
         total: The question asks for a total.
-        known: Numbers of the question: of several in a sentence the one that is new counts.
+        known: The numbers of the question: if a sentence has several numbers, one that isn't known is preferred.
     """
     text = without_asides(text).strip()
     for candidate in _wholes(text):
@@ -108,21 +109,21 @@ def number_in(
 
 
 def _adds_up(shown: str, numbers: list[Found]) -> bool:
-    """The first of several numbers is only a part: "2 of blue plus 1 of white makes 3"."""
+    """Whether the first of several numbers is only a part, as in "2 of blue plus 1 of white makes 3"."""
     if len(numbers) < 3 or not _PARTS.search(shown[numbers[0].end : numbers[1].start]):
         return False
     return re.search(r"\b(?:makes?|gives?|equals?|is|are|total)\b", shown[numbers[1].end :], re.I) is not None
 
 
 def starts_with_value(text: str) -> bool:
-    """A number stands at its very beginning."""
+    """Whether a text starts with a number."""
     bare = plain(_LEAD.sub("", text.lstrip(" *_$`\"'(\\\n")))
     return (found := next(numbers_in(bare[:200]), None)) is not None and found.start <= 1
 
 
 def _wholes(text: str) -> Iterator[str]:
     bare = _LEAD.sub("", unwrapped(text))
-    if not re.fullmatch(r"[^\s()]+\s+\([^()]*\d[^()]*\)", bare):  # 3 (2 + 1) is no product
+    if not re.fullmatch(r"[^\s()]+\s+\([^()]*\d[^()]*\)", bare):  # "3 (2 + 1)" isn't a product
         yield bare
     before = re.split(
         r"\s+(?:because|since|which|as|where|when|so)\b|,\s+(?:which|because|since|so|in total|altogether)\b",
@@ -152,7 +153,7 @@ def _main_clause(text: str, *, total: bool) -> str:
 
 
 def _ends(text: str) -> Iterator[re.Match[str]]:
-    """Where the main clause may end."""
+    """The matches at which the main clause may end."""
     for cut in _REASON.finditer(text):
         if not _GOES_ON.search(text, cut.end()) and not _CONCLUDES.search(text, cut.end()):
             yield cut
@@ -177,7 +178,7 @@ def _has_number(text: str) -> bool:
 
 
 def _main(shown: str, numbers: list[Found], unit: Unit) -> list[Found]:
-    """Without adjuncts; those in the unit asked for first."""
+    """The numbers that aren't adjuncts; only those in the unit asked for, if there are any."""
     own = _own(shown, numbers)
     if unit[1]:
         named = [found for found in own or numbers if found.quantity.unit == unit[1]]
@@ -210,7 +211,7 @@ def _bold(clause: str) -> Iterator[str]:
 
 
 def _prefix(text: str, unit: Unit, form: AnswerForm) -> Answer | None:
-    """What the last side of an equation begins with."""
+    """The value at the start of the last side of an equation."""
     text = text.strip(" *$")
     for candidate in (text, re.split(r"\$|\\\)|\\\]", text)[0]):
         whole = answer_of(candidate, form, unit=unit)
@@ -221,7 +222,7 @@ def _prefix(text: str, unit: Unit, form: AnswerForm) -> Answer | None:
 
 
 def date_in(text: str, *, first: bool) -> Answer | None:
-    """A date or a time in a sentence."""
+    """The first or the last date, time or year in a sentence, or `None`."""
     text = without_asides(text)
     for cut in _ends(text):
         if next(dates_in(text[: cut.start()]), None) is not None:

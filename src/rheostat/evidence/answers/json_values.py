@@ -1,4 +1,4 @@
-"""JSON in a reply."""
+"""Find the JSON in a reply."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LOOKS_LIKE = re.compile(r"\{\s*(?:[\"']|\w+\s*:|\}|//)|\[\s*(?:[{\[\"'\]]|-?\d)
 
 
 def json_in(text: str, fits: Callable[[str], bool] | None = None) -> Answer | None:
-    """The JSON of a reply: what fits the schema, else the last whole object or array.
+    """The JSON of a reply: the last value that fits the schema, else the last complete object or array.
 
     Args:
-        fits: Does a text of JSON fit the schema?
+        fits: Whether a text of JSON fits the schema; `None`: there is no schema.
     """
     whole = answer_of(text, "json")
     if whole is not None and (fits is None or fits(whole.text)):
@@ -58,7 +58,7 @@ def _values(text: str) -> Iterator[Answer]:
             if not _LOOKS_LIKE.match(text, start.start()):
                 at = start.end()
                 continue
-            ends = _balanced_end(text, start.start())  # broken or cut: what is inside it isn't the answer
+            ends = _balanced_end(text, start.start())  # broken or cut: a value inside it isn't the answer
             if ends is None:
                 return
             at = ends
@@ -70,7 +70,7 @@ def _values(text: str) -> Iterator[Answer]:
 
 
 def _balanced_end(text: str, start: int) -> int | None:
-    """Where the brackets that open here are closed, by the text outside of its strings."""
+    """The end of the brackets that open at `start`, ignoring brackets in strings; `None`: they aren't closed."""
     depth = 0
     for token in re.finditer(r'"(?:[^"\\\n]|\\.)*"|[{}\[\]]', text[start:]):
         if token[0] in "{[":

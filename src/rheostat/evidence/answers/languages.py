@@ -1,4 +1,4 @@
-"""Words of other languages that ask for a number, or say where the answer stands."""
+"""Words in several languages that ask for a number or introduce an answer, and names of months."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ ANSWER = (
     r"answers?|réponse|respuesta|antwort|lösung|risposta|resposta|antwoord|svaret?|odpowiedź|cevap|ответ|उत्तर"
     r"|الجواب|الإجابة"
 )
-"""The word for an answer, where words are set apart by spaces."""
+"""Words for "answer" in languages that put spaces between words."""
 IS = r"est|es|ist|lautet|è|é|är|er|jest|هو|هي"
 HOW_MANY = (
     r"wie\s*viele?n?|combien|cu[áa]nt[oa]s?|quant[oaei]s?|hoeveel|hur\s+(?:många|mycket)|hvor\s+mange|ile|kaç"
     r"|сколько|कितन[ेाी]|كم"
 )
 HOW_MANY_UNSPACED = "多少|几|幾|いくつ|いくら|何個|何人|何本|何枚|何時間|何円|몇|얼마"
-"""In scripts that put no spaces between words."""
+""""How many" in scripts that put no spaces between words."""
 MONTHS = (
     r"jan(?:uary|vier|uar|uari)|enero|gennaio|janeiro", r"febr?(?:uary|uar|uari)?|février|fevrier|febrero"
     r"|febbraio|fevereiro",
@@ -24,5 +24,5 @@ MONTHS = (
     r"sept?ember|septembre|septiembre|settembre|setembro", r"o[kc]tober|octobre|octubre|ottobre|outubro",
     r"november|novembre|noviembre|novembro", r"de[zc]ember|décembre|decembre|diciembre|dicembre|dezembro",
 )  # fmt: skip
-"""Of the year, in English, French, German, Dutch, Spanish, Italian, Portuguese."""
+"""The names of each month in English, French, German, Dutch, Spanish, Italian and Portuguese."""
 ANSWER_UNSPACED = "正确答案|答案|正解|答え|答|정답|답"

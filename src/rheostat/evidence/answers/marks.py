@@ -1,6 +1,6 @@
-"""Where a reply says that its answer stands: `\\boxed{…}`, `<answer>`, `####`, "the answer is …", a heading.
+"""Find the marks of an answer in a reply: `\\boxed{…}`, `<answer>`, `####`, "the answer is …", a heading.
 
-Each mark gives the text after it, from the last mark to the first: a model may correct itself.
+Marks come from last to first, because a model may correct itself.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["Marked", "correction", "marked"]
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """What a mark points at."""
+    """A mark and the text that it points at."""
 
     at: int
     text: str
     exact: bool
-    """The mark has an end of its own: the answer is all of it. Else it is somewhere in this sentence."""
+    """The mark has an end of its own, so the answer is all of `text`; else the answer is somewhere in that sentence."""
     rest: str = ""
-    """What follows the mark, to the end of the reply."""
+    """The text after the mark, up to the end of the reply."""
 
 
 _TAG = re.compile(r"<(answer|final_answer|final|result)>(.*?)(?:</\1>|\Z)", re.S | re.I)
@@ -75,7 +75,7 @@ _CONFIRMS = re.compile(
 
 
 def marked(text: str) -> Iterator[Marked]:
-    """What the marks of a reply point at, the last one first."""
+    """The marks of a reply that have a text, the last one first."""
     found = [*_boxed(text)]
     found += [Marked(m.start(), m[2].strip(), True, text[m.end() :]) for m in _TAG.finditer(text)]
     found += [
@@ -101,7 +101,7 @@ def marked(text: str) -> Iterator[Marked]:
 
 
 def correction(rest: str) -> str | None:
-    """What a reply says after it took its marked answer back; `None`: it didn't, or it only checked."""
+    """The text after a reply withdraws its marked answer; `None`: it doesn't, or it confirms the answer."""
     wrong = _WRONG.search(rest[:_MOST_CHARS])
     if wrong is None or _CONFIRMS.search(rest):
         return None
@@ -109,7 +109,7 @@ def correction(rest: str) -> str | None:
 
 
 def _boxed(text: str) -> Iterator[Marked]:
-    """`\\boxed{…}` with balanced braces; several with only a comma or "and" between them are one list."""
+    """The boxes (`\\boxed{…}` with balanced braces); boxes joined by a comma, "and" or "or" are one list."""
     spans: list[tuple[int, int, str]] = []
     for match in deque(re.finditer(r"\\(?:boxed|fbox)\s*(?:\{|(?=\d)\d[\d.,]*)", text), maxlen=_MOST_MARKS):
         if not match[0].endswith("{"):
@@ -134,12 +134,12 @@ def _boxed(text: str) -> Iterator[Marked]:
 
 _MOST_MARKS, _MOST_CHARS = 40, 2_000
 _CLOSED = re.compile(r"^(?:\*{1,3}|_{1,2})(?=\s|$)")
-"""The end of what was bold around the mark itself."""
+"""The end of bold type that began before the mark."""
 _BULLET = re.compile(r"^(?:[-*•–—]|\d{1,2}[.)])\s+(?=\S)")
 
 
 def _sentence(rest: str) -> str:
-    """To the end of the sentence or line; an empty line points at the next one, or at a block."""
+    """The text up to the end of its sentence or line; if the line is empty, the next line or block."""
     rest = _CLOSED.sub("", rest[:_MOST_CHARS].lstrip(" \t"), count=1).lstrip(" \t")
     line = rest.split("\n", 1)[0].strip()
     if not line or re.fullmatch(r"(?:as follows|below|the following|given below|this)?\s*:?\**", line, re.I):
@@ -155,6 +155,6 @@ def _cut(text: str) -> str:
     end = SENTENCE_END.search(text)
     text = (text[: end.start()] if end else text).strip()
     for star in ("**", "__"):
-        if text.count(star) == 1 and text.endswith(star):  # its beginning is before the mark
+        if text.count(star) == 1 and text.endswith(star):  # bold type that began before the mark
             text = text[: -len(star)].rstrip()
     return text

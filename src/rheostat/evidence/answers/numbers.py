@@ -1,4 +1,4 @@
-"""Numbers: one grammar for reading and comparing (docs/answers.md, "Numbers")."""
+"""Read numbers by one grammar, which is also used to compare them (docs/answers.md, "Numbers")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rheostat.evidence.answers.units import CURRENCIES, UNIT_AFTER, Quantity, sc
 __all__ = ["Found", "number_at", "numbers_in", "plain", "read_number"]
 
 _MOST_DIGITS, _MOST_EXPONENT = 400, 400
-"""Larger ones are compared as text."""
+"""Numbers beyond these limits are compared as text."""
 
 _SAME_WIDTH = {
     **dict.fromkeys("−–‐‑﹣－﹘", "-"), **dict.fromkeys("⁄∕／", "/"), "＋": "+", "．": ".", "，": ",", "％": "%",
@@ -25,7 +25,7 @@ _AS_DIGITS = str.maketrans(_SUPERSCRIPTS, "0123456789+-")
 
 
 def plain(text: str) -> str:
-    """The same text, character for character, with one sign for each meaning: a span here is a span there."""
+    """Replace variants of digits, signs and spaces by ASCII, character by character, so that spans stay valid."""
     if text.isascii():
         return text
     return "".join(_plain(char) for char in text)
@@ -92,7 +92,7 @@ _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "sev
 
 
 def _grammar() -> str:
-    """The numbers of English, so that "two five" and "one and two" aren't one."""
+    """A pattern of English number words, in which "two five" and "one and two" aren't single numbers."""
     ones = "|".join(word for word, value in _ONES.items() if 0 < value < 10)
     teens = "|".join(word for word, value in _ONES.items() if value > 9)
     small = rf"(?:(?:{'|'.join(_TENS)})(?:[-\s]+(?:{ones}))?|{teens}|{ones})\b"
@@ -114,7 +114,7 @@ _WORDS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A number in a text."""
+    """A number in a text, with its span."""
 
     start: int
     end: int
@@ -191,7 +191,7 @@ def _in_words(text: str) -> Fraction:
 
 
 def number_at(text: str, start: int = 0, parts: int = 4) -> Found | None:
-    """The number that begins at this place of a `plain` text, with its unit, in parts (1 hour 35 minutes)."""
+    """The number with its unit at this place of a `plain` text; `parts`: how many more may follow (1 hour 35 min)."""
     if (tall := _FEET.match(text, start)) is not None:
         return Found(start, tall.end(), Quantity(int(tall[1]) + Fraction(int(tall[2]), 12), "foot"))
     if (half := _HALF.match(text, start)) is not None and (of := UNIT_AFTER.match(text, half.end())) is not None:
@@ -223,7 +223,7 @@ def _is_number(match: re.Match[str]) -> bool:
 
 
 def _with_unit(text: str, start: int, end: int, value: Fraction, unit: str, parts: int) -> Found:
-    """The unit that follows; of several quantities in a row (1 hour 35 minutes) their sum."""
+    """A number with the unit that follows it; several quantities in a row (1 hour 35 minutes) are added."""
     if unit:
         return Found(start, end, Quantity(value, unit))
     if (more_half := _AND_HALF.match(text, end)) is not None:
@@ -257,7 +257,7 @@ def _and_half(value: Fraction) -> Fraction:
 
 
 def numbers_in(text: str) -> Iterator[Found]:
-    """All numbers of a `plain` text, from left to right."""
+    """Yield all numbers of a `plain` text, from left to right."""
     at = 0
     while (start := _STARTS.search(text, at)) is not None:
         at = start.start()
@@ -274,7 +274,7 @@ def numbers_in(text: str) -> Iterator[Found]:
 
 
 def _stands_alone(text: str, found: Found) -> bool:
-    """Not the second half of a word, a range, a ratio, a date, a version, an index."""
+    """Whether a number isn't part of a word, a range, a ratio, a date, a version or an index."""
     before = text[max(0, found.start - 2) : found.start]
     if (
         re.search(r"[<>≤≥]\s?$|(?:[\w][-:/.]|[\w\\^_])$", before)
@@ -286,7 +286,7 @@ def _stands_alone(text: str, found: Found) -> bool:
 
 
 def read_number(text: str) -> Quantity | None:
-    """A text that is a number with or without a unit, and nothing else."""
+    """The quantity of a text that is a number, with or without a unit, and nothing else; else `None`."""
     shown = plain(text).strip()
     found = number_at(shown)
     return found.quantity if found is not None and shown[found.end :].strip() in ("", ".") else None

@@ -1,4 +1,4 @@
-"""Programming languages: which one a question asks for, and what defines something in it."""
+"""Find the programming language that a question asks for, and definitions in source code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _DEFINES = re.compile(
 
 
 def language_of(question: str) -> set[str] | None:
-    """The info strings of the language asked for; `None`: Python, or it doesn't say."""
+    """The info strings of the language that a question asks for; `None`: Python, or the question doesn't say."""
     if re.search(r"\bpython\b|```py|\b(?:in|use|using)\s+py\b", question, re.I):
         return None
     for name, infos in _LANGUAGES.items():
@@ -55,5 +55,5 @@ def language_of(question: str) -> set[str] | None:
 
 
 def defines(source: str) -> bool:
-    """Does it define something, other than an example that calls it?"""
+    """Whether a source defines something, unlike an example that only calls it."""
     return _DEFINES.search(source) is not None

@@ -1,4 +1,4 @@
-"""The one reader of answers: what a reply's final answer is, by form (docs/answers.md)."""
+"""Read the final answer of a reply, by form (docs/answers.md)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from rheostat.evidence.forms import AnswerForm
 __all__ = ["asked_form", "read_answer"]
 
 _MOST_CHARS = 200_000
-"""Of a reply, its end: an answer stands there."""
+"""Only the end of a longer reply is read, because the answer stands there."""
 _MOST_QUESTION = 4_000
 _TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b", re.I)
 _CHANCE = re.compile(r"\b(\d{1,9})\s+(?:in|out\s+of)\s+([1-9]\d{0,8})\b")
@@ -48,22 +48,22 @@ _CONCLUDES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is looked for in one reply."""
+    """The answer to look for in one reply."""
 
     form: AnswerForm
     given: bool
-    """By the caller: a reply without it has no answer."""
+    """The caller gave the form: a reply without that form has no answer."""
     question: str
     unit: Unit
     options: dict[str, str]
     known: frozenset[Fraction] = frozenset()
-    """Numbers of the question."""
+    """The numbers of the question."""
     total: bool = False
-    """It asks for a total."""
+    """The question asks for a total."""
 
     @classmethod
     def of(cls, form: AnswerForm, question: str, unit: Unit, *, given: bool) -> _Asked:
-        """What a question asks for, read once."""
+        """Read a question once, for all the texts that are searched."""
         known = frozenset(found.quantity.value for found in numbers_in(plain(question[-_MOST_QUESTION:])))
         return cls(form, given, question, unit, options_of(question), known, _TOTAL.search(question) is not None)
 
@@ -72,7 +72,7 @@ class _Asked:
         return self.form in ("number", "quantity")
 
     def read(self, text: str, *, first: bool) -> Answer | None:
-        """The answer of this form in a sentence."""
+        """The answer of this form in a sentence, or `None`."""
         if self.numeric:
             return number_in(text, self.unit, self.form, first=first, total=self.total, known=self.known)
         if self.form == "date":
@@ -80,7 +80,7 @@ class _Asked:
         return choice_in(text, self.options, first=first)
 
     def whole(self, text: str) -> Answer | None:
-        """A text that is an answer of this form and nothing else."""
+        """The answer of a text that is of this form and nothing else; else `None`."""
         if self.form == "choice":
             return None
         return answer_of(text, self.form, unit=self.unit)
@@ -95,18 +95,22 @@ def read_answer(
     fits: Callable[[str], bool] | None = None,
     marked_only: bool = False,
 ) -> Answer | None:
-    """The final answer of a reply.
+    """Read the final answer of a reply.
 
     Args:
-        reply: All that the model wrote.
-        form: What the caller can use: a reply without it has no answer. `None`: whatever was asked for and said.
-        question: What was asked: its options, the unit and the form that it wants.
-        hint: The form that is most likely, where `form` is None and the question doesn't say.
-        fits: Does a text of JSON fit the schema?
-        marked_only: The reply was cut: only a marked answer is one.
+        reply: The whole text of the model's reply.
+        form: The form that the caller needs: a reply without it has no answer. `None`: the form that the question
+            asks for and the reply has.
+        question: The question, from which the options, the unit and the form are read.
+        hint: The most likely form, used if `form` is `None` and the question doesn't say.
+        fits: Whether a text of JSON fits the schema; `None`: there is no schema.
+        marked_only: The reply was cut off, so that only a marked answer counts.
 
     Returns:
-        `None`: there is no answer (which is never a vote).
+        The answer, or `None` if there is none (which is never a vote).
+
+    Raises:
+        MissingExtra: Reading this answer needs the extra `verifiers`, which isn't installed.
     """
     text = said(reply[-_MOST_CHARS:]).strip("\n").rstrip()
     if not text.strip():
@@ -144,7 +148,7 @@ _FIELDS = ("final_answer", "answer", "result", "value")
 
 
 def _field(text: str) -> str:
-    """Of a reply that is an object with an answer in it, that answer."""
+    """The answer field of a reply that is a JSON object with one; else the text itself."""
     bare = re.sub(r"\A```(?:json)?\s*|\s*```\Z", "", text)
     if not (bare.startswith("{") and bare.endswith("}")):
         return text
@@ -154,7 +158,7 @@ def _field(text: str) -> str:
 
 
 def _of_mark(mark: Marked, asked: _Asked) -> Answer | None:
-    """The answer that a mark points at; or the one that takes it back."""
+    """The answer that a mark points at, or the one that corrects it later."""
     if is_placeholder(unwrapped(mark.text)) or (not mark.exact and refuses(mark.text)):
         return None
     whole = asked.whole(mark.text) if mark.exact else None
@@ -177,7 +181,7 @@ def _of_mark(mark: Marked, asked: _Asked) -> Answer | None:
 
 
 def _last_side(text: str, asked: _Asked) -> Answer | None:
-    """Of an equation in a box (`9 + 9 = 18`) what is after its last sign."""
+    """The value after the last equals sign of an equation in a box (`9 + 9 = 18`)."""
     _, equals, last = unwrapped(text).rpartition("=")
     if re.search(r",|;|\b(?:or|and)\b", text):
         return None
@@ -185,13 +189,13 @@ def _last_side(text: str, asked: _Asked) -> Answer | None:
 
 
 def _after(mark: Marked) -> int:
-    """In the rest of a mark: the end of its value, as far as that stands at its beginning."""
+    """The end of the value at the start of a mark's rest; 0 if there is none."""
     value = re.match(r"[\s*$]*[A-Ja-j\d.,:]*\d*", mark.rest)
     return value.end() if value is not None else 0
 
 
 def _plainly(mark: Marked, asked: _Asked) -> bool:
-    """The mark points at a value, and at no sentence that works it out."""
+    """Whether a mark points at a value, not at a sentence that works one out."""
     if _LIST.match(mark.rest):
         return False
     if starts_with_value(mark.text) or asked.whole(mark.text) is not None:
@@ -200,7 +204,7 @@ def _plainly(mark: Marked, asked: _Asked) -> bool:
 
 
 _LIST = re.compile(r"[\s*]*(?:[-*•]|\d{1,2}[.)])\s[^\n]+\n\s*(?:[-*•]|\d{1,2}[.)])\s")
-"""Of two or more items."""
+"""A list of two or more items."""
 
 
 def _numbers(text: str) -> int:
@@ -208,14 +212,14 @@ def _numbers(text: str) -> int:
 
 
 def _block(mark: Marked) -> str:
-    """The rest of the paragraph that a mark points into, after its own sentence."""
+    """The rest of the paragraph after the sentence that a mark points at."""
     rest = re.split(r"\n\s*\n(?!(?i:\W*(?:in\s+)?total))", mark.rest.lstrip(), maxsplit=1)[0]
     at = rest.find(mark.text[-40:]) if mark.text else -1
     return rest[at + len(mark.text[-40:]) :].lstrip(" .*") if at >= 0 else rest
 
 
 def _unread_expression(text: str) -> bool:
-    """Mathematics that isn't understood: none of the numbers in it is the answer."""
+    """Whether a text is mathematics that isn't understood, so that no number in it is the answer."""
     bare = unwrapped(text)
     words = re.findall(r"[A-Za-z]{3,}", re.sub(r"\\(?:text|mathrm|mbox)\s*\{[^{}]*\}|\\[A-Za-z]+", "", bare))
     relation = re.search(
@@ -226,7 +230,7 @@ def _unread_expression(text: str) -> bool:
 
 
 def _other(marks: list[Marked], asked: _Asked) -> Answer | None:
-    """A marked answer that is of another form than the question looks like: it stays what it is."""
+    """A marked answer whose form isn't the one that the question seemed to ask for; it keeps its own form."""
     for mark in marks:
         bare = unwrapped(mark.text)
         if asked.options:
@@ -247,7 +251,7 @@ def _other(marks: list[Marked], asked: _Asked) -> Answer | None:
 
 
 def _otherwise(text: str, asked: _Asked) -> Answer | None:
-    """A reply without a value of the form that the question only looked like."""
+    """An answer of another form, for a reply without a value of the form that the question seemed to ask for."""
     if asked.numeric:
         ratio = re.search(r"(?<![\d:.])\d+\s?:\s?\d+(?:\s?:\s?\d+)*(?![\d:])", next(last_sentences(text), ""))
         return answer_of(ratio[0], "text") if ratio else None
@@ -257,7 +261,7 @@ def _otherwise(text: str, asked: _Asked) -> Answer | None:
 
 
 def _marked_value(text: str, unit: Unit) -> Answer | None:
-    """A marked answer, or a whole reply, that is a number or a date though nothing said so."""
+    """A marked answer, or a whole reply, that is a number or a date although no such form was asked for."""
     mark = next(marked(text), None)
     bare = mark.text if mark is not None else text
     answer = answer_of(bare, unit=unit) if len(bare) < _SHORT_CHARS else None
@@ -265,7 +269,7 @@ def _marked_value(text: str, unit: Unit) -> Answer | None:
 
 
 def _by_position(text: str, asked: _Asked) -> Answer | None:
-    """Without a mark: the answer that stands alone in front, else the last sentence that has one."""
+    """The answer of a reply without marks: one that stands alone in front, else the last sentence's that has one."""
     if breaks_off(text):
         return None
     if asked.numeric and re.search(r"\b(?:probability|chances?|odds|likely)\b", asked.question, re.I):
@@ -289,7 +293,7 @@ def _by_position(text: str, asked: _Asked) -> Answer | None:
 
 
 def _in_front(text: str, asked: _Asked) -> Answer | None:
-    """A first line or sentence that is a value and nothing else ("3 bolts.", "C. Canberra"), before an explanation."""
+    """The answer before an explanation: a first line or sentence that is only a value ("3 bolts.", "C. Canberra")."""
     if asked.form == "choice":
         judged = judged_option(text, asked.options)
         if judged is not None:
@@ -358,7 +362,7 @@ def _only_refuses(text: str) -> bool:
 
 
 def _without_reason(text: str) -> str:
-    """A marked answer in words, without the reason that follows."""
+    """A marked answer in words, without the reason that follows it."""
     bare = re.split(r"(?:,\s*|\s+)(?:because|since|as it|for the reason)\b|,\s+(?:which|where)\b", text, maxsplit=1)[
         0
     ].strip()

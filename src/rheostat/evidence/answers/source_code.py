@@ -1,4 +1,4 @@
-"""Code in a reply."""
+"""Find the code in a reply."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ _STUB = re.compile(
 
 
 def code_in(text: str, question: str = "") -> Answer | None:
-    """The code of a reply: the last block in the language asked for that defines what the question names."""
+    """The code of a reply, or `None`: the last block in the language asked for that defines what the question names.
+
+    Blocks of helpers that it uses are put before it. A reply without a block may be code from some line on.
+    """
     infos = language_of(question)
     found = _blocks(text)
     if infos is not None:
@@ -49,7 +52,7 @@ def code_in(text: str, question: str = "") -> Answer | None:
 
 
 def _blocks(text: str, depth: int = 0) -> list[tuple[str, str]]:
-    """(language, source), also of the blocks inside a block of Markdown."""
+    """(language, source) of all fenced blocks, including those inside a block of Markdown."""
     found = []
     for block in blocks(text):
         if block.fenced and block.info in ("markdown", "md") and depth < 2:
@@ -60,7 +63,7 @@ def _blocks(text: str, depth: int = 0) -> list[tuple[str, str]]:
 
 
 def _chosen(trees: list[tuple[str, ast.Module | None]], good: list[int], question: str) -> int:
-    """Of the blocks that define something: what the question names, no tests; not the helper of an earlier one."""
+    """The number of the block to use: one that defines what the question names, no test, no earlier one's helper."""
     defined = {number: _names(tree) for number in good if (tree := trees[number][1]) is not None}
     own = [number for number in good if not _tests_only(trees[number][1])] or good
     asked = set(re.findall(r"\b([A-Za-z_]\w*)(?=\()|`([A-Za-z_]\w*)`", question))
@@ -84,7 +87,7 @@ def _tests_only(tree: ast.Module | None) -> bool:
 
 
 def _whole(text: str, block: Block) -> tuple[str, str]:
-    """A block whose own text holds a fence (in a docstring) goes on to the closing fence with which it parses."""
+    """(language, source) of a block; one with a fence in a docstring extends to the first closing fence that parses."""
     if block.info not in _PYTHON or _tree(block.source) is not None or not re.search(r"\"\"\"|'''", block.source):
         return block.info, _without_prompt(block)
     lines = text.replace("\r\n", "\n").split("\n")
@@ -115,7 +118,7 @@ def _functions(tree: ast.Module) -> bool:
 
 
 def _names(tree: ast.Module) -> set[str]:
-    """What a block defines at its top."""
+    """The names that a block defines at its top level."""
     names: set[str] = set()
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -130,7 +133,7 @@ def _names(tree: ast.Module) -> set[str]:
 
 
 def _missing(tree: ast.Module) -> set[str]:
-    """What a block uses and doesn't define."""
+    """The names that a block uses and doesn't define."""
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     used |= {
         node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
@@ -141,9 +144,9 @@ def _missing(tree: ast.Module) -> set[str]:
 
 
 def _with_helpers(trees: list[tuple[str, ast.Module | None]], chosen: int) -> str:
-    """The chosen block after those that define what it uses, the nearest ones before it first."""
+    """The chosen block preceded by the blocks that define what it uses; the nearest earlier blocks are tried first."""
     source, tree = trees[chosen]
-    assert tree is not None, "only what parses is chosen"  # noqa: S101
+    assert tree is not None, "only blocks that parse are chosen"  # noqa: S101
     missing = _missing(tree)
     parts = [source]
     for helper, other in [*reversed(trees[:chosen]), *trees[chosen + 1 :]]:
@@ -154,7 +157,7 @@ def _with_helpers(trees: list[tuple[str, ast.Module | None]], chosen: int) -> st
 
 
 def _completed(question: str, source: str) -> str | None:
-    """A body that goes on where the question's code ends; with that code before it."""
+    """The question's code with a body that continues it, or `None` if they don't fit together."""
     if not source[:1].isspace():
         return None
     for stub in _STUB.finditer(question[-_MOST_STUB_CHARS:]):
@@ -165,7 +168,7 @@ def _completed(question: str, source: str) -> str | None:
 
 
 def _unfenced(text: str, question: str) -> Answer | None:
-    """Code without a fence: from the first line that looks like it, as far as it parses."""
+    """Code without a fence: from the first line that looks like code, as far as it parses."""
     text = text.replace("\r\n", "\n")
     if (completed := _completed(question, text)) is not None:
         return answer_of(completed, "code")

@@ -1,4 +1,4 @@
-"""What a reply says: without its thoughts, and without what a model runs on into after its answer."""
+"""Remove thoughts from a reply, and the text that a model runs on into after its answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _THOUGHT = re.compile(
     )""",
     re.X | re.I | re.M,
 )
-"""Where a thought opens: at the start of a line or sentence, or after another tag; in a sentence it's a word."""
+"""The opening of a thought: at the start of a line or sentence, or after another tag; elsewhere it is only a word."""
 _ENDS = {
     "square": r"\[/THINK\]", "begin": r"<\|end_of_thought\|>", "kimi": r"◁/think▷", "unused": r"<unused95>",
     "dots": r"^[ \t]*(?:\.\.\.)?[ \t]*done thinking\.?[ \t]*$",
@@ -31,7 +31,7 @@ _SOLUTION = re.compile(r"<\|(?:begin|end)_of_solution\|>")
 
 
 def said(reply: str) -> str:
-    """The reply without its thoughts; what a thought that never ended holds isn't said."""
+    """The reply without its thoughts; a thought that never ends takes up the rest of the reply."""
     reply = _SOLUTION.sub("", _final_channel(reply))
     text, rest = "", reply
     while (opened := _opening(rest)) is not None:
@@ -58,7 +58,7 @@ def _opening(text: str) -> re.Match[str] | None:
 
 
 def _final_channel(reply: str) -> str:
-    """Of a reply in channels (gpt-oss) the last final one."""
+    """The last final channel of a reply in channels (gpt-oss); other replies as they are."""
     channels = list(_CHANNEL.finditer(reply))
     if not channels:
         return reply
@@ -67,7 +67,7 @@ def _final_channel(reply: str) -> str:
 
 
 def _after_close(text: str) -> str:
-    """A template may open the thought itself: then only its end is in the reply."""
+    """The text after the end of a thought whose opening isn't in the reply, because the template wrote it."""
     closes = [each for each in _CLOSES.finditer(text) if text[each.start() - 1 : each.start()] not in ("'", '"', "`")]
     if not closes:
         return text
@@ -85,7 +85,7 @@ def _in_json(text: str, close: re.Match[str]) -> bool:
 
 
 def _fenced(text: str) -> list[tuple[int, int]]:
-    """Spans of the closed blocks of code."""
+    """The spans of the fenced blocks of code."""
     if "```" not in text and "~~~" not in text:
         return []
     starts = [0]
@@ -110,7 +110,7 @@ _RUNS_ON = re.compile(
     re.X | re.M,
 )
 _NEXT = re.compile(r"^\s{0,3}\#{1,6}\s*(?:\*\*)?(?:Problem|Exercise|Task)(?:\s+\d+)?\W*$", re.M)
-"""A heading that is the next problem after an answer, and the restated one before it."""
+"""A heading of a problem: after an answer it starts a next problem, before one it restates the question."""
 _ASKS = re.compile(
     r"^[ \t>*_#-]*(?:\(?\d{1,3}[.)]\s+)?\**(?:How\s+(?:many|much|long|far|old)|What|Which|Who|When|Where|If"
     r"|Find|Calculate)\b"
@@ -122,7 +122,7 @@ _SHORT_CHARS = 60
 
 
 def before_run_on(text: str) -> str:
-    """Up to where the model goes on with a next question of its own; blocks of code stay whole."""
+    """The text up to the point where the model starts a next question by itself; blocks of code stay whole."""
     fenced = _fenced(text)
     for runs_on in _RUNS_ON.finditer(text):
         if text[: runs_on.start()].strip() and not any(start <= runs_on.start() < end for start, end in fenced):
@@ -136,7 +136,7 @@ def before_run_on(text: str) -> str:
 
 
 def _is_value(text: str) -> bool:
-    """It is an answer and nothing else."""
+    """Whether a text is an answer and nothing else."""
     if not text or len(text) > _SHORT_CHARS:
         return False
     answer = answer_of(text)

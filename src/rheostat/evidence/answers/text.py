@@ -1,4 +1,4 @@
-"""A reply as text: by blocks of Markdown, and without what wraps an answer."""
+"""Split a reply into blocks of Markdown, and remove the wrapping around an answer."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Block:
     """A block of code."""
 
     info: str
-    """The language, in lower case; empty: none was named."""
+    """The language in lower case; empty if none is named."""
     source: str
     fenced: bool
     lines: tuple[int, int]
-    """In the text: from the opening fence to the line after the closing one."""
+    """Its lines in the text: the number of the opening fence, and of the line after the closing one."""
 
 
 def blocks(text: str) -> list[Block]:
-    """All blocks of code, also those in lists and quotes, by the rules of CommonMark."""
+    """All blocks of code by the rules of CommonMark, including those in lists and quotes."""
     found = []
     for token in MarkdownIt("commonmark").parse(text):
         if token.type in ("fence", "code_block") and token.map:
-            words = re.split(r"[\s:,]+", token.info.strip())  # python:add.py
+            words = re.split(r"[\s:,]+", token.info.strip())  # the info may be "python:add.py"
             info = words[0].lower().strip("{}.")
             found.append(Block(info, token.content, token.type == "fence", (token.map[0], token.map[1])))
     return found
@@ -42,7 +42,7 @@ _WRAPS = (
 
 
 def unwrapped(text: str) -> str:
-    """Without the Markdown, dollars and quotes around it, and the full stop after it."""
+    """The text without the Markdown, dollar signs and quotes around it and the full stop after it."""
     text = text.strip()
     for _ in range(_MOST_WRAPS):
         before = text
@@ -58,7 +58,7 @@ def unwrapped(text: str) -> str:
                 if left != right and right in inner and inner.find(right) < inner.find(left):
                     continue
                 if left == "{" and ("," in inner or ":" in inner):
-                    continue  # a set, or an object
+                    continue  # the braces are those of a set or an object
                 text = inner.strip()
                 break
         if text == before:

@@ -1,4 +1,4 @@
-"""Units: currencies of our own, percent, and those of physics by pint."""
+"""Read and convert units: our own currencies and percent, and physical units by pint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CURRENCIES = {
     "₩": "KRW", "CNY": "CNY", "YUAN": "CNY", "CHF": "CHF", "FRANC": "CHF", "A$": "AUD", "C$": "CAD", "NZ$": "NZD",
     "HK$": "HKD", "S$": "SGD",
 }  # fmt: skip
-"""Signs and words; a dollar is the American one, if nothing else is said."""
+"""Currency codes by sign and word; a dollar without a country is the US dollar."""
 
 _WORDS = {
     "meter": r"met(?:er|re)s?|m", "kilometer": r"kilomet(?:er|re)s?|km", "centimeter": r"centimet(?:er|re)s?|cm",
@@ -41,7 +41,7 @@ _WORDS = {
     "kilocalorie": r"kcal|kilocalories?", "byte": r"bytes?|B", "kilobyte": r"kilobytes?|[kK]B",
     "megabyte": r"megabytes?|MB", "gigabyte": r"gigabytes?|GB", "terabyte": r"terabytes?|TB", "bit": r"bits?",
 }  # fmt: skip
-"""pint's name → how it is written. Words that are as often something else (points, bars, cups, hands) are left out."""
+"""pint's name → a pattern of its spellings. Words with other common meanings (points, bars, cups) are left out."""
 _COMPOUND = {
     "meter",
     "kilometer",
@@ -73,7 +73,7 @@ UNIT_AFTER = re.compile(
     )(?:\s?\}})?(?!\s+of\b|\}}?\s?\^)""",
     re.X,
 )
-"""What may follow a number; not before "of" (3 cups of flour)."""
+"""A unit after a number; one that "of" follows (3 cups of flour) is not a unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +81,18 @@ class Quantity:
     """A number and its unit."""
 
     value: Fraction
-    """In the unit as it was written (cents are parts of a dollar)."""
+    """The number in the unit that was written (cents are hundredths of a dollar)."""
     unit: str
-    """Empty; `percent`; a currency's code; or as pint reads it."""
+    """Empty, `percent`, the code of a currency, or a unit in pint's spelling."""
 
     @property
     def compound(self) -> bool:
-        """A unit that others may follow (1 hour 35 minutes)."""
+        """Whether a quantity in a smaller unit may follow it (1 hour 35 minutes)."""
         return self.unit in _COMPOUND
 
     @property
     def key(self) -> str:
-        """What equal quantities share."""
+        """A key that equal quantities share."""
         if not self.unit:
             return f"number {self.value}"
         if self.unit == "percent":
@@ -103,7 +103,7 @@ class Quantity:
         return f"{value} {base}"
 
     def plus(self, other: Quantity) -> Quantity | None:
-        """The sum, in this one's unit; `None`: of another kind, or not smaller."""
+        """The sum in this quantity's unit; `None` if the other unit is of another kind or isn't smaller."""
         ours, theirs = _in_base(Fraction(1), self.unit), _in_base(Fraction(1), other.unit)
         if ours[1] != theirs[1] or theirs[0] >= ours[0]:
             return None
@@ -112,7 +112,7 @@ class Quantity:
 
 
 def scaled(value: Fraction, after: re.Match[str]) -> Quantity:
-    """A number with the unit that `UNIT_AFTER` found."""
+    """The quantity of a number and a match of `UNIT_AFTER`."""
     if after["percent"]:
         return Quantity(value, "percent")
     if after["cents"]:
@@ -157,7 +157,7 @@ def _registry() -> Any:
 @functools.lru_cache(maxsize=1024)
 def _in_base(value: Fraction, unit: str) -> tuple[Fraction, str]:
     if unit == "degree":
-        return value, "degree"  # its base unit, the radian, is no fraction of it
+        return value, "degree"  # in radians, its base unit, it wouldn't be a fraction
     registry = _registry()
     base = registry.Quantity(value, registry.parse_units(unit)).to_base_units()
     powers = sorted((name, Fraction(power)) for name, power in base.unit_items())
@@ -174,7 +174,7 @@ _ASKED = re.compile(
 
 
 def implied_unit(question: str) -> tuple[Fraction, str]:
-    """The unit of a bare number that answers this question, and how many of it one is; `""`: none is asked for."""
+    """(factor, unit) of a bare number that answers a question: it counts `factor` units; `""`: none is asked for."""
     asked = _ASKED.search(question[-2_000:])
     if asked is None:
         signs = {CURRENCIES[sign] for sign in re.findall(r"[$€£¥₹₩]", question)}

@@ -1,4 +1,4 @@
-"""The value of a bare answer, and the key that equal answers share."""
+"""Read the exact value of a bare answer, and the key that equal answers share."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ __all__ = ["Answer", "answer_of", "parse_json"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that was read."""
+    """An answer that was read from a reply."""
 
     text: str
-    """As the model wrote it."""
+    """The answer as the model wrote it."""
     form: AnswerForm
     value: Any
-    """Exact: by form, see docs/answers.md."""
+    """The exact value; its type depends on the form (docs/answers.md)."""
     key: str
-    """Equal answers share it."""
+    """A key that equal answers share."""
 
 
 _MOST_CHARS = 1_000
@@ -41,23 +41,23 @@ _MOST_CHARS = 1_000
 def answer_of(
     text: str, form: AnswerForm | None = None, *, unit: tuple[Fraction, str] = (Fraction(1), "")
 ) -> Answer | None:
-    """A bare answer, read whole.
+    """Read a text that is an answer and nothing else.
 
     Args:
-        form: What it is; `None`: whatever it looks like, at the least text.
-        unit: Of a bare number: the one that the question asked for, and how many of it one is.
+        form: The form to read; `None`: the first of number, date, expression and text that fits.
+        unit: (factor, unit) of a number without a unit, as `implied_unit` returns it.
 
     Returns:
-        `None`: it isn't of this form.
+        The answer, or `None` if the text isn't of this form.
     """
     whole = form in ("text", "json", "code")
-    if not whole and len(text) > _MOST_CHARS:  # no value is so long: it is compared as text
+    if not whole and len(text) > _MOST_CHARS:  # too long for a value: it is compared as text
         return _text(text, unit) if form is None else None
     readers = (_number, _date, _expression, _text) if form is None else (_READERS[form],)
     for each in readers:
         try:
             answer = each(text, unit)
-        except (ValueError, ArithmeticError, RecursionError):  # too long, too large, too deep to be understood
+        except (ValueError, ArithmeticError, RecursionError):  # too long, too large or too deep
             continue
         if answer is not None:
             return answer
@@ -112,12 +112,12 @@ _ASSIGNED = re.compile(r"^\s*\\?[A-Za-z](?:_\{?\w+\}?)?\s*(?:\([A-Za-z]\))?\s*=\
 
 
 def _assigned(text: str) -> str:
-    """`x = 5` is 5."""
+    """The text without an assignment: `x = 5` is 5."""
     return unwrapped(_ASSIGNED.sub("", text, count=1))
 
 
 def _both_signs(text: str) -> tuple[str, list[str]] | None:
-    """`±3` and `3 \\pm \\sqrt2` are a set of two."""
+    """The two values of `±3` or `3 \\pm \\sqrt2`, in the shape of `_listed`."""
     parts = re.split(r"\s*(?:±|\\pm(?![A-Za-z]))\s*", text)
     if len(parts) != 2 or not parts[1] or re.search(r"[,;=]", text):
         return None
@@ -133,7 +133,7 @@ def _listed(text: str) -> tuple[str, list[str]] | None:
     left = ""
     if text[:1] in ("(", "[", "{") and text[-1:] in (")", "]", "}"):
         left, text = text[0] if text[0] + text[-1] in ("()", "[]", "{}") else text[0] + text[-1], text[1:-1]
-    comma = r"[,;]\s+" if re.search(r",\s", text) else "[,;]"  # 1,000, 2,000
+    comma = r"[,;]\s+" if re.search(r",\s", text) else "[,;]"  # "1,000, 2,000" has two parts
     text = re.sub(r"\\text\s*\{\s*(or|and)\s*\}", r" \1 ", text)
     if re.search(r"\s+or\s+", text) and "=" not in text:
         return None
@@ -182,10 +182,10 @@ def _shown(text: str) -> str:
 
 
 def parse_json(text: str) -> Any:
-    """A JSON value with exact numbers.
+    """Parse JSON with exact numbers (`int` or `Decimal`).
 
     Raises:
-        ValueError: it isn't one, is nested too deeply, or a number is too long.
+        ValueError: The text isn't JSON, is nested too deeply, repeats a name in an object or has a NaN or an infinity.
     """
     try:
         return json.loads(
@@ -201,12 +201,12 @@ def _exact_int(digits: str) -> int | Decimal:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len({name for name, _ in pairs}) < len(pairs):
-        raise ValueError("a name stands twice in an object")
+        raise ValueError("an object has the same name twice")
     return dict(pairs)
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} isn't valid JSON")
 
 
 def _canonical(value: Any) -> str:
@@ -247,7 +247,7 @@ def _any_number(text: str, unit: Unit) -> Answer | None:
 
 
 def _plain_number(text: str, unit: Unit) -> Answer | None:
-    """The number alone is the value; its unit stays in the key."""
+    """Read a number whose value is without its unit; the key keeps the unit."""
     answer = _any_number(text, unit)
     if answer is None or answer.form == "number":
         return answer

@@ -1,4 +1,4 @@
-"""Starts the examiner and the subject, and reads what the examiner found."""
+"""Start the examiner and the subject, and read the examiner's result."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _MOST_RESULT_BYTES = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the examiner found."""
+    """The result of an examination."""
 
     passed: bool | None
-    """All tests that ran passed, and nothing was left in doubt. False: a test failed. None: it can't be told."""
+    """`True`: all tests that ran passed, and none is in doubt. `False`: a test failed. `None`: it can't tell."""
     why: str
-    """Of False and None."""
+    """The reason of `False` and `None`."""
     tests: Mapping[str, str]
-    """passed, failed or skipped, by the test's name as pytest says it."""
+    """`passed`, `failed` or `skipped` by pytest's name of the test."""
     collected: Sequence[str] = ()
-    """All tests that there are."""
+    """The names of all collected tests."""
 
 
 def examine(
@@ -49,20 +49,20 @@ def examine(
     variables: Mapping[str, str] | None = None,
     stop: threading.Event | None = None,
 ) -> Examined:
-    """Run pytest on a tree, its code in another process.
+    """Run pytest on a tree, with the code under test in another process.
 
     Args:
-        tree: A copy of the tree, in which the tests' own files are there to be read. Both sides see it.
-        root: Its place inside.
-        own: Paths of the tests' own files, from the root on. Every other module of the tree is code under test.
-        arguments: Of pytest.
-        root_on_path: As `python -m pytest` does it, and `pytest` doesn't.
-        python: The interpreter that has pytest; "python" is the running one.
-        output: Gets what pytest prints.
+        tree: A copy of the tree, with the tests' own files readable. Both sides see it.
+        root: The place of the tree inside the sandbox.
+        own: Paths of the tests' own files, relative to the root. Every other module of the tree is code under test.
+        arguments: The arguments of pytest.
+        root_on_path: Put the root on `sys.path`, as `python -m pytest` does and `pytest` doesn't.
+        python: An interpreter that has pytest; "python" is the running one.
+        output: Called with the output of pytest.
         stop: Set it to give up.
 
     Raises:
-        SandboxMissing: there is no sandbox on this machine.
+        SandboxMissing: There is no sandbox on this machine.
     """
     order = {"own": list(own), "arguments": list(arguments), "root_on_path": root_on_path}
     ended, raw = _both("examiner", order, tree, root, python, limits, sandbox, output, variables, stop)
@@ -74,17 +74,17 @@ def examine(
 def examine_source(
     code: str, tests: str, *, limits: Limits, sandbox: Sandbox = "auto", python: str = "python"
 ) -> Examined:
-    """Run tests that are plain asserts on a piece of code, in another process.
+    """Run tests that are plain asserts, with the code under test in another process.
 
     Args:
-        code: Python source.
-        tests: Python source; it sees the names of the code.
+        code: Python source under test.
+        tests: Python source of the tests, which sees the names of the code.
 
     Returns:
-        In `tests` the asserts that held, by their numbers in the order of `ast.walk`.
+        If the tests passed, `tests` has the asserts that held, by their numbers in the order of `ast.walk`.
 
     Raises:
-        SandboxMissing: there is no sandbox on this machine.
+        SandboxMissing: There is no sandbox on this machine.
     """
     with temporary_directory("rheostat-code-") as place:
         Path(place, "answer.py").write_text(code, encoding="utf-8", errors="surrogatepass")
@@ -122,7 +122,7 @@ def _both(
     variables: Mapping[str, str] | None,
     stop: threading.Event | None,
 ) -> tuple[Ended, bytes]:
-    """Run the examiner's script and the subject beside it: how the examiner ended, and what it wrote of the result."""
+    """Run the examiner's script with the subject beside it; return the end of the examiner and its written result."""
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
     inside = Show(_AT, "read", _INSIDE)

@@ -1,4 +1,4 @@
-"""Evidence from outside the model: each verifier turns an answer into a `Verdict`.
+"""Verifiers: evidence from outside the model, which turns an answer into a `Verdict`.
 
 `PythonTests`, `JsonSchema`, `Exact`, `Matches`, `MathsAnswer`, or any function of the answer (by `as_verifier`).
 A verdict passes, fails with a reason that goes back to the model, or abstains.

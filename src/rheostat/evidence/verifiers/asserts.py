@@ -1,7 +1,7 @@
-"""Asserts taken apart: the sandbox says what the two sides are, and they are compared here.
+"""Rewrite asserts so that the sandbox sends both sides out as data, and compare them here.
 
-In: the source of tests. Out: the same tests with each assert turned into a call of a host function under a name that
-the code can't know, and the judge behind it. Code that redefines `len`, or has an `__eq__` that lies, can't pass by it.
+In: the source of tests. Out: the same tests with each assert turned into a call of a host function, under a name that
+the code can't know. Code that redefines `len`, or has an `__eq__` that lies, can't cheat this comparison.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ _PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, date
 _ANSWERS = re.compile(
     r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__|\b(?:setattr|vars|type)\b"
 )
-"""What gives a class an answer of its own where a test may mean plain data, also under a name that is put together."""
+"""Signs of a class that answers by itself where a test may mean plain data, including names set dynamically."""
 _METHODS = r"(?:startswith|endswith|find|index|count|issubset|issuperset|isdisjoint|equals|is[a-z]{5,})"
 _CLASS = re.compile(r"\bclass\b")
 _OF_CLASS = re.compile(rf"\bdef\s{{1,100}}{_METHODS}\b|\b{_METHODS}\s{{0,100}}=[^=]")
-"""Methods of text and sets, where there is a class that may have them."""
+"""Methods of strings and sets that a class of the code defines."""
 _OF_OBJECT = re.compile(rf"\.\s{{0,100}}{_METHODS}\s{{0,100}}=[^=]")
 
 
 class Unjudged(Exception):
-    """An assert whose sides can't be compared safely; says why."""
+    """The sides of an assert can't be compared safely; the message says why."""
 
 
 _MARK = "examiner_"
-"""Stands for the name of one run in tests that are prepared."""
+"""A placeholder in the rewritten tests, which each run replaces by a secret name."""
 
 
 class Asserts:
-    """Tests, taken apart once.
+    """Tests, rewritten once for all runs.
 
     Args:
         tests: Python source that parses.
@@ -53,27 +53,27 @@ class Asserts:
         tree = ast.parse(tests)
         names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
         self.builtins = {name.id for name in names if hasattr(builtins, name.id)} | {"repr"}
-        """Those that the tests use, or that examining needs."""
+        """The builtins that the tests or the rewritten asserts use."""
         self.names = {name.id for name in names} | set().union(*map(_bound, tree.body))
-        """All that the tests use or give a value."""
+        """All names that the tests use or bind."""
         self.nodes: list[ast.Assert] = []
         self.always: set[int] = set()
-        """Those that run if the tests come to their end."""
+        """Numbers of the asserts that run if the tests run to their end."""
         self.caught: set[int] = set()
-        """Those whose failure the tests may catch."""
+        """Numbers of the asserts whose failure the tests may catch."""
         self.held: set[int] = set()
-        """Those in a `with`: if the code made its object, it may swallow a failure."""
+        """Numbers of the asserts in a `with`, whose failure an object of the code may swallow."""
         written = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
         self.written = {id(node): number for number, node in enumerate(written)}
-        """Numbers of the asserts as they stand in the tests, of which one may be several here."""
+        """Numbers of the asserts as written, by `id` of their node; `assert a and b` is one here and two in `nodes`."""
         self.live = False
-        """One of them stands where the tests come by: not in a class, nor in a function that something must call."""
+        """Some assert is outside of classes and of functions that something must call, so that it can be reached."""
         self.must_run: dict[int, str] = {}
-        """Those of `written` that run if the tests come to their end, as source."""
+        """The source of the asserts in `written` that run if the tests run to their end."""
         self.source = ast.unparse(ast.fix_missing_locations(_Rewriter(self).visit(tree)))
 
     def register(self, node: ast.Assert, *, always: bool, caught: bool, held: bool) -> int:
-        """An assert's number."""
+        """Register a rewritten assert, and return its number."""
         number = len(self.nodes)
         self.nodes.append(node)
         for numbers, belongs in ((self.always, always), (self.caught, caught), (self.held, held)):
@@ -83,34 +83,39 @@ class Asserts:
 
 
 class Examiner:
-    """One run of tests against code, and what was found.
+    """One run of tests against code, and its results.
 
     Args:
         asserts: The tests.
-        code: What is tested.
+        code: The code under test.
     """
 
     def __init__(self, asserts: Asserts, code: str) -> None:
         self.name = f"{_MARK}{secrets.token_hex(16)}"
-        """Of the host function: unknown to the code."""
+        """The start of the names in this run, such as that of the host function; the code can't know it."""
         self._asserts = asserts
         self._reached: set[int] = set()
         self._wrong: list[tuple[int, str]] = []
         self.unjudged: str | None = _redefined(asserts, code)
-        """Why nothing can be judged."""
+        """Why nothing can be judged; `None`: it can."""
         if self.unjudged is None and _answers_for_itself(unicodedata.normalize("NFKC", code)):
             self.unjudged = "a class of the code's answers operators or comparisons for itself"
         self.reordered = False
-        """Two sides that didn't hold have the same items in another order, as sets have in another interpreter."""
+        """A failed comparison had the same items in another order, as a set has in another interpreter."""
         self.source = asserts.source.replace(_MARK, f"{self.name}_")
-        """The tests as they are run."""
+        """The source of the tests as run."""
 
     def judge(self, number: int, values: Any, shown: str, inside: Any) -> None:
-        """Called from the sandbox, with both sides as data.
+        """Judge one assert; called from the sandbox with both sides as data.
+
+        Args:
+            values: The sides of the comparison, or the one value of another test.
+            shown: `repr(values)` inside the sandbox.
+            inside: The result inside the sandbox, which is used for `is` and `is not` alone.
 
         Raises:
-            AssertionError: they don't hold.
-            Unjudged: it can't be told.
+            AssertionError: The assert doesn't hold.
+            Unjudged: It can't be judged.
         """
         self._reached.add(number)
         node = self._asserts.nodes[number]
@@ -141,22 +146,22 @@ class Examiner:
 
     @property
     def failure(self) -> str | None:
-        """An assert that didn't hold and that the tests themselves don't catch."""
+        """The message of the first failed assert that the tests themselves don't catch."""
         return next((said for number, said in self._wrong if number not in self._asserts.caught), None)
 
     @property
     def missed(self) -> str | None:
-        """An assert that should have run and didn't, although the tests came to their end."""
+        """The source of the first assert that should have run and didn't, although the tests ran to their end."""
         left = sorted(self._asserts.always - self._reached)
         return ast.unparse(self._asserts.nodes[left[0]])[:300] if left else None
 
     @property
     def vacuous(self) -> bool:
-        """There are asserts, and none was come by."""
+        """Whether there are asserts, and none of them could be reached."""
         return bool(self._asserts.nodes) and not self._asserts.live and not self._reached
 
     def explained(self, why: str) -> str:
-        """A traceback without the names of this run."""
+        """A traceback with the original asserts instead of the names of this run."""
 
         def original(line: re.Match[str]) -> str:
             return f"    {ast.unparse(self._asserts.nodes[int(line[1])])}"[:200]
@@ -261,14 +266,14 @@ def _plain(value: Any, depth: int = 0) -> bool:
 
 
 def _answers_for_itself(code: str) -> bool:
-    """Whether an object of the code's may answer where a test means plain data."""
+    """Whether an object of the code may answer by itself where a test means plain data."""
     if _ANSWERS.search(code) or _OF_OBJECT.search(code) or ("dataclass" in code and "__init__" in code):
         return True
     return _CLASS.search(code) is not None and _OF_CLASS.search(code) is not None
 
 
 def _redefined(asserts: Asserts, code: str) -> str | None:
-    """A name of the tests that the code gives another meaning: before they run, or out of a function while they do."""
+    """The reason if the code rebinds a name of the tests, before they run or from a function while they run."""
     try:
         tree = ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -280,7 +285,7 @@ def _redefined(asserts: Asserts, code: str) -> str | None:
 
 
 def _bound(statement: ast.stmt) -> set[str]:
-    """Names that a statement at the top may give a value; what is local to a function of its own doesn't count."""
+    """Names that a top-level statement may bind; names that are local to a function don't count."""
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         outside: list[ast.AST] = [*statement.decorator_list]
         outside += [statement.args] if not isinstance(statement, ast.ClassDef) else statement.bases

@@ -1,4 +1,4 @@
-"""The answer must equal a known value."""
+"""Verify that an answer equals a known value."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ __all__ = ["MathsAnswer"]
 class MathsAnswer:
     """The answer must equal a known value (a check that *you* have, never the benchmark's gold answer).
 
-    Numbers exactly, units converted, expressions by math-verify's parser; a unit that only one of the two has is
-    forgiven (`rheostat.compatible`). A value that is no number (a letter, a time, a word) is compared as what it is.
+    Numbers are compared exactly, units are converted, and expressions are read by math-verify's parser. A unit that
+    only one of the two has is forgiven (`rheostat.compatible`). A value that isn't a number (a letter, a time, a word)
+    is compared in its own form.
 
     Raises:
-        VerifierInvalid: the value is empty.
+        VerifierInvalid: The value is empty.
     """
 
     expected: str
@@ -35,7 +36,7 @@ class MathsAnswer:
         object.__setattr__(self, "form", form)
 
     def check(self, answer: str) -> Verdict:
-        """Equal, not equal, or can't tell. The reason doesn't give the value away."""
+        """Compare: equal, not equal, or can't tell. The reason doesn't reveal the value."""
         same = compatible(answer, str(self.expected))
         if same is None:
             return Verdict(None, f"can't compare {answer[:80]!r} mathematically")

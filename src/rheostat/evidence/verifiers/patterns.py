@@ -1,4 +1,4 @@
-"""Regular expressions under a time limit: `(a+)+$` takes for ever on an answer that a model may well write."""
+"""Regular expressions under a time limit, because `(a+)+$` takes for ever on an answer that a model may well write."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MOST_CHARS = 1_000_000
 
 @functools.lru_cache(maxsize=256)
 def compiled(pattern: str) -> regex.Pattern[str]:
-    """The pattern, as `re` reads it.
+    """Compile a pattern with the syntax of `re`.
 
     Raises:
-        re.error: it is none.
+        re.error: It isn't a regular expression.
     """
-    re.compile(pattern)  # what is one is said by Python's own; regex knows more
+    re.compile(pattern)  # regex accepts more than `re` does
     try:
         return regex.compile(pattern, regex.V0)
     except regex.error as error:
@@ -28,7 +28,7 @@ def compiled(pattern: str) -> regex.Pattern[str]:
 
 
 def matches_whole(pattern: str, text: str) -> bool | None:
-    """Does all of the text match? None: it took too long to tell."""
+    """Whether the whole text matches; `None`: the text is longer than 1,000,000 characters, or it took over 1 s."""
     if len(text) > _MOST_CHARS:
         return None
     try:

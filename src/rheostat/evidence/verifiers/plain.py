@@ -17,24 +17,24 @@ __all__ = ["Exact", "Matches"]
 class Exact:
     """The answer must be this text; white space at the ends and case don't count.
 
-    The reason doesn't give the wanted text away: the model must find it.
+    The reason doesn't reveal the expected text, because the model must find it.
     """
 
     expected: str
     form: AnswerForm | None = field(default="text")
 
     def check(self, answer: str) -> Verdict:
-        """Equal or not."""
+        """Compare: equal or not."""
         same = answer.strip().casefold() == self.expected.strip().casefold()
         return Verdict(same, "" if same else f"{answer.strip()[:200]!r} is not the expected answer")
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """The whole answer must match a regular expression. It has a second; a match that takes longer is "can't tell".
+    """The whole answer must match a regular expression. A match that takes more than a second is "can't tell".
 
     Raises:
-        VerifierInvalid: not a regular expression.
+        VerifierInvalid: The pattern isn't a regular expression.
     """
 
     pattern: str
@@ -47,7 +47,7 @@ class Matches:
             raise VerifierInvalid(f"not a regular expression: {self.pattern!r}: {error}") from None
 
     def check(self, answer: str) -> Verdict:
-        """Full match or not."""
+        """Match: whole answer, not, or can't tell."""
         same = matches_whole(self.pattern, answer.strip())
         if same is None:
             return Verdict(None, f"the regular expression {self.pattern} took too long on this answer")

@@ -18,12 +18,12 @@ from rheostat.sandbox.embedded import MOST_CODE_CHARS, Ran, embedded_python, run
 __all__ = ["PythonTests"]
 
 _LIMITS = ("MemoryError", "memory limit", "too much time or memory")
-"""That a real one has too."""
+"""Signs of a limit that a real interpreter would also reach."""
 _OTHERWISE = re.compile(r"\b(?:TypeError|AttributeError|StopIteration|RuntimeError|NotImplementedError)\b")
-"""Exceptions that a real one may not raise."""
+"""Exceptions that a real interpreter might not raise."""
 _VACUOUS = "no assert was reached: only what stands at the top, or in a function test_* or one that is called, is run"
 _START_SECONDS, _INTERPRETER_BYTES = 1.0, 400_000_000
-"""What a real interpreter needs for itself."""
+"""The time and the memory that a real interpreter needs for itself."""
 
 
 class PythonTests:
@@ -33,21 +33,22 @@ class PythonTests:
     limits of time, memory and recursion. `tests` is a piece of Python: top-level asserts, and functions named
     `test_*`, which are called in order.
 
-    Both sides of each assert come out of the sandbox as data and are compared here: the code can't redefine what the
-    tests call, nor lie in an `__eq__`.
+    Both sides of each assert come out of the sandbox as data and are compared here, so that the code can neither
+    redefine what the tests call nor lie in an `__eq__`.
 
-    What that interpreter doesn't know (heapq, generators, most of the library), or can't be compared that way, runs in
-    a real one: the tests in one sandboxed process, the code in another (`rheostat.evidence.examining`). Without a
-    sandbox on the machine, and where only the code itself could say whether it is right, it is "can't tell".
+    Code that this interpreter doesn't support (heapq, generators, most of the library), and tests that can't be
+    compared that way, run in a real one: the tests in one sandboxed process, the code in another
+    (`rheostat.evidence.examining`). The verdict is "can't tell" if the machine has no sandbox, and where only the code
+    itself could say whether it is right.
 
     Args:
         tests: Python source.
-        seconds: Execution time for the code and for the tests, each.
-        memory_bytes: Heap of the sandbox.
-        sandbox: Of the real interpreter; `none` has to be written out, and is named in its reasons.
+        seconds: The time limit of the code, and of the tests.
+        memory_bytes: The limit of the sandbox's heap.
+        sandbox: The sandbox of the real interpreter; `none` must be given explicitly, and is named in the reasons.
 
     Raises:
-        VerifierInvalid: the tests don't parse or test nothing, or a limit isn't positive.
+        VerifierInvalid: The tests don't parse or test nothing, or a limit isn't positive.
         MissingExtra: pydantic-monty isn't installed.
     """
 
@@ -56,7 +57,7 @@ class PythonTests:
     def __init__(
         self, tests: str, *, seconds: float = 2.0, memory_bytes: int = 128 * 2**20, sandbox: Sandbox = "auto"
     ) -> None:
-        if not embedded_python():  # fail where the verifier is built, not at the first answer
+        if not embedded_python():  # fail here, not at the first answer
             raise MissingExtra("PythonTests", "verifiers")
         if seconds <= 0 or memory_bytes <= 0:
             raise VerifierInvalid(f"limits must be above zero: seconds={seconds}, memory_bytes={memory_bytes}")
@@ -83,8 +84,8 @@ class PythonTests:
         )
         if not (asserts or acts or calls):
             raise VerifierInvalid(
-                "the tests hold no assert, no test_ function and no call at the top: nothing of them would be run "
-                "(methods of a class aren't, nor async functions)"
+                "the tests have no assert, no test_ function and no call at top level, so that nothing would run "
+                "(methods of a class and async functions don't)"
             )
         self.tests = tests
         """The source, as given."""
@@ -95,7 +96,7 @@ class PythonTests:
         self._source = f"{tests}\n{calls}"
 
     def check(self, answer: str) -> Verdict:
-        """Run the code, then the tests."""
+        """Run the code, then the tests: passed, failed, or can't tell."""
         if len(answer) > MOST_CODE_CHARS:
             return Verdict(None, f"{len(answer):,} characters of code; the most that is run is {MOST_CODE_CHARS:,}")
         verdict, sure = self._embedded(answer)
@@ -104,9 +105,9 @@ class PythonTests:
         return self._really(answer, verdict)
 
     def _embedded(self, answer: str) -> tuple[Verdict, bool]:
-        """What the embedded interpreter says, and whether a real one would say the same.
+        """The verdict of the embedded interpreter, and whether a real one would surely agree.
 
-        It isn't sure of what it can't run, nor of types: it has its own idea of iterators, and of a set's order.
+        It isn't sure about code that it can't run, about types and iterators, and about the order of sets.
         """
         examiner = Examiner(self._asserts, answer)
         if examiner.unjudged is not None:
@@ -123,7 +124,7 @@ class PythonTests:
         return verdict, verdict.passed or not (examiner.reordered or _OTHERWISE.search(verdict.reason))
 
     def _really(self, answer: str, embedded: Verdict) -> Verdict:
-        """What a real interpreter says of what the embedded one couldn't."""
+        """The verdict of a real interpreter, where the embedded one isn't sure."""
         limits = Limits(seconds=2 * self.seconds + _START_SECONDS, memory_bytes=self.memory_bytes + _INTERPRETER_BYTES)
         try:
             kind = choose(self.sandbox)

@@ -1,4 +1,4 @@
-"""The answer must be JSON of a given shape."""
+"""Verify that an answer is JSON of a given shape."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_CHARS, _MOST_DIGITS = 1 << 20, 4_000
 
 
 class _TooLong(Exception):
-    """A number of more digits than are read."""
+    """A number has more digits than the limit."""
 
 
 def _whole(digits: str) -> int:
@@ -28,14 +28,15 @@ def _whole(digits: str) -> int:
 
 
 def _no_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} isn't valid JSON")
 
 
 class JsonSchema:
-    """Validate the answer against a JSON Schema (by jsonschema, the draft that `$schema` names).
+    """The answer must satisfy a JSON Schema (checked by jsonschema, with the draft that `$schema` names).
 
     Raises:
-        VerifierInvalid: not JSON, or not a schema.
+        VerifierInvalid: It isn't JSON, or not a schema.
+        MissingExtra: jsonschema isn't installed.
     """
 
     form: AnswerForm | None = "json"
@@ -62,11 +63,11 @@ class JsonSchema:
         self._text = json.dumps(schema)
 
     def fits(self, text: str) -> bool:
-        """Does this text satisfy it?"""
+        """Whether a text satisfies the schema."""
         return self.check(text).passed is True
 
     def check(self, answer: str) -> Verdict:
-        """Parse and validate, within two seconds; the reason names the first few faults by their path."""
+        """Parse and validate within two seconds, else can't tell; the reason names the first three faults by path."""
         if len(answer) > _MOST_CHARS:
             return Verdict(None, f"{len(answer):,} characters of JSON; the most that is checked is {_MOST_CHARS:,}")
         try:
@@ -77,7 +78,7 @@ class JsonSchema:
 
 
 def checked(order: str) -> str:
-    """The verdict on [schema, answer], as JSON. Runs in the worker: a pattern of the schema may take for ever."""
+    """The verdict on [schema, answer] as JSON. Runs in the worker, because a pattern in the schema may never end."""
     schema, answer = json.loads(order)
     try:
         value = json.loads(answer, parse_int=_whole, parse_constant=_no_constant)
@@ -86,7 +87,7 @@ def checked(order: str) -> str:
         return json.dumps({"passed": None, "reason": f"can't be checked: {error}"})
     except ValueError as error:
         return json.dumps({"passed": False, "reason": f"not valid JSON: {error}"})
-    except Exception as error:  # a reference that leads nowhere, a format of another's
+    except Exception as error:  # such as a dangling reference, or a third-party format
         return json.dumps({"passed": None, "reason": f"can't be checked: {type(error).__name__}: {str(error)[:300]}"})
     said = "; ".join(f"at {fault.json_path}: {fault.message[:200]}" for fault in faults[:3])
     return json.dumps({"passed": not faults, "reason": said})

@@ -1,4 +1,4 @@
-"""What a verifier is and what it says."""
+"""Verifiers and their verdicts."""
 
 from __future__ import annotations
 
@@ -15,36 +15,35 @@ __all__ = ["Check", "Verdict", "Verifier", "as_verifier", "judged"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the evidence says about one answer."""
+    """The result of verifying one answer."""
 
     passed: bool | None
-    """True, False, or `None`: the verifier abstains (it can't tell)."""
+    """`True`, `False`, or `None` if the verifier abstains (it can't tell)."""
     reason: str = ""
-    """Why; on failure this text goes back to the model."""
+    """The reason; on failure, this text goes back to the model."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for state."""
+        """The verdict as plain data for graph state."""
         return asdict(self)
 
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Judges an answer by something outside the model. `check` may block; async graphs run it in a thread.
+    """Judges an answer by evidence from outside the model. `check` may block; async graphs run it in a thread.
 
-    It gets the answer as it was read from the reply (`rheostat.evidence.answers`), wherever it is used: solver, agent,
-    coder, nodes.
+    Solver, agent, coder and nodes all pass it the answer as read from the reply (`rheostat.evidence.answers`).
     """
 
     @property
     def form(self) -> AnswerForm | Form | None:
-        """The form of answer that it judges; `None`: whatever was asked for."""
+        """The form of answers that it judges; `None`: the form that the question asks for."""
 
     def check(self, answer: str) -> Verdict:
-        """Judge one answer. An exception, or a limit of the verifier's own, says nothing of it: "can't tell"."""
+        """Judge one answer. An exception, or a limit of the verifier itself, counts as "can't tell"."""
 
 
 Check: TypeAlias = Callable[[str], "bool | str | Verdict | None"]
-"""A function of the answer; what it may return is said in `as_verifier`."""
+"""A function of the answer; `as_verifier` lists what it may return."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +65,29 @@ class _Function:
 
 
 def judged(verifier: Verifier | None, answer: str) -> Verdict:
-    """What a verifier says of an answer; whatever happens to it is a verdict: "can't tell", and why."""
+    """The verdict of a verifier on an answer; without a verifier, or if it fails, "can't tell" with the reason."""
     if verifier is None:
         return Verdict(None, "no verifier")
     try:
         verdict: Any = verifier.check(answer)
-    except Exception as error:  # a broken check says nothing about the answer
+    except Exception as error:  # a broken check isn't evidence about the answer
         return Verdict(None, f"the verifier failed: {type(error).__name__}: {error}")
     if not isinstance(verdict, Verdict):
-        return Verdict(None, f"the verifier failed: it returned {verdict!r} and no Verdict")
+        return Verdict(None, f"the verifier failed: it returned {verdict!r}, not a Verdict")
     return verdict
 
 
 def as_verifier(check: Verifier | Check | None, form: AnswerForm | Form | None = None) -> Verifier | None:
-    """A verifier from a verifier or from a function of the answer.
+    """Make a verifier from a function of the answer; a verifier and `None` are returned as they are.
+
+    The function returns `True` (pass), `False` (fail), a text (fail for this reason), `None` (abstain) or a `Verdict`.
 
     Args:
-        form: Of the answers that a function judges; `None`: whatever was asked for.
-
-    The function returns True (pass), False (fail), a text (fail, and this is why), None (abstain) or a `Verdict`.
+        check: A verifier, a function of the answer, or `None`.
+        form: The form of the answers that a function judges; `None`: the form that the question asks for.
 
     Raises:
-        VerifierInvalid: neither of these.
+        VerifierInvalid: It is neither, or the function doesn't take exactly one argument.
     """
     if check is None or isinstance(check, Verifier):
         return check
@@ -102,5 +102,5 @@ def _takes_one_argument(check: Check) -> None:
         inspect.signature(check).bind("an answer")
     except TypeError as error:
         raise VerifierInvalid(f"a check is called with one argument, the answer; {check!r}: {error}") from None
-    except ValueError:  # some builtins have no signature: they are tried out when the time comes
+    except ValueError:  # some builtins have no signature; the first check will show whether they fit
         return

@@ -1,10 +1,10 @@
-"""The ledger: the only place that knows what is left.
+"""The ledger: the only place that knows how much of a budget is left.
 
-Hold, then pay. A *reservation* holds the most that a call can cost before the request leaves; it is *settled* once
-with what the call did cost, or *voided* if the request provably never left. One that is neither stays charged in
+Hold, then pay. A *reservation* holds the most that a call can cost before the request leaves. It is *settled* once
+with the actual cost, or *voided* if the request provably never left. A reservation that is neither stays charged in
 full: unknown is not zero.
 
-`law` says what may be done with accounts and reservations; `memory`, `sqlite` and `postgres` say where they are kept.
+`law` has the rules for accounts and reservations; `memory`, `sqlite` and `postgres` store them.
 """
 
 from rheostat.money.ledger.address import open_ledger

@@ -1,4 +1,4 @@
-"""Which ledger an address means."""
+"""Open the ledger at an address."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ __all__ = ["open_ledger"]
 
 
 def open_ledger(address: str, *, must_exist: bool = False) -> DurableLedger:
-    """`postgresql://…` is a Postgres database, anything else the path of an SQLite file.
+    """Open the ledger at an address: `postgresql://…` is a Postgres database, anything else the path of an SQLite file.
+
+    Args:
+        must_exist: Refuse the path of a file that doesn't exist.
 
     Raises:
-        BadInput: an address of some other kind; with `must_exist`, no such file.
-        LedgerError, LedgerUnavailable, MissingExtra: as the ledgers do.
+        BadInput: It is another kind of address; with `must_exist`, there is no such file.
+        LedgerError, LedgerUnavailable, MissingExtra: As the ledger's class raises them.
     """
     scheme, found, _ = address.partition("://")
     if found and scheme in ("postgresql", "postgres"):

@@ -1,4 +1,4 @@
-"""Amounts by kind as plain lists of ints: quick to add, and to store."""
+"""Amounts by kind as plain lists of ints, which are quick to add and to store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = [
 ]  # fmt: skip
 
 Counts: TypeAlias = list[int]
-"""Amounts by kind, in the order of the constants below: plain ints, quick to add and to store."""
+"""Amounts by kind, in the order of the constants below."""
 USD, INPUT, CACHED, OUTPUT, THINKING, CALLS, MILLISECONDS, WRITTEN, UNPRICED = range(9)
 
 _ABSURD = 10**17
-"""No call costs a hundred million dollars: sums of what is less fit into a database's 64 bits."""
+"""No call costs a hundred million dollars (in nano-dollars), and sums of smaller amounts fit into 64 bits."""
 
 TOP = 20
-"""This many models and nodes are listed by name in a reading; the rest is `others`."""
+"""The number of models and of nodes that a reading lists by name; the rest is `others`."""
 
 LIMITS: dict[str, tuple[int, int | None]] = {
     "usd_nanos": (USD, None),
@@ -29,16 +29,20 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "thinking_tokens": (THINKING, None),
     "calls": (CALLS, None),
 }
-"""Limits by name: the kind that each counts, or the two."""
+"""The one or two kinds that each limit counts, by its name."""
 
 
 def zeros() -> Counts:
-    """Nothing of any kind."""
+    """Counts of zero."""
     return [0] * 9
 
 
 def counts_of(spend: Spend) -> Counts:
-    """A spend as counts. Thought that the provider doesn't tell is taken at its most: all that was generated."""
+    """A spend as counts; unknown thinking tokens count as much as they can be, which is all output tokens.
+
+    Raises:
+        LedgerError: An amount is negative or absurdly large.
+    """
     thinking = spend.output_tokens if spend.thinking_tokens is None else spend.thinking_tokens
     counts = [
         spend.usd_nanos or 0, spend.input_tokens, spend.cached_input_tokens, spend.output_tokens, thinking,
@@ -52,7 +56,7 @@ def counts_of(spend: Spend) -> Counts:
 
 
 def spend_of(counts: Counts) -> Spend:
-    """The inverse: money is `None` if any part of it had no price."""
+    """The inverse of `counts_of`; money is `None` if any part of it had no price."""
     return Spend(
         usd_nanos=None if counts[UNPRICED] else counts[USD],
         input_tokens=counts[INPUT],
@@ -66,7 +70,7 @@ def spend_of(counts: Counts) -> Spend:
 
 
 def plain(counts: Counts, prefix: str = "") -> dict[str, int | None]:
-    """`spend_of(counts).to_dict()` with a prefix before each name: readings are made at every step."""
+    """`spend_of(counts).to_dict()` with a prefix before each name; faster, because every step makes a reading."""
     values = (
         None if counts[UNPRICED] else counts[USD], counts[INPUT], counts[CACHED], counts[WRITTEN], counts[OUTPUT],
         counts[THINKING], counts[CALLS], counts[MILLISECONDS],
@@ -93,17 +97,17 @@ _NAMES = {
 
 
 def plus(a: Counts, b: Counts) -> Counts:
-    """Kind by kind."""
+    """The sum, kind by kind."""
     return [x + y for x, y in zip(a, b, strict=True)]
 
 
 def minus(a: Counts, b: Counts) -> Counts:
-    """Kind by kind."""
+    """The difference, kind by kind."""
     return [x - y for x, y in zip(a, b, strict=True)]
 
 
 def tally(by: dict[str, Counts], name: str, actual: Counts) -> None:
-    """Add to a name's total; beyond the largest `TOP` names everything is `others`."""
+    """Add to a name's total; all but the `TOP` largest names are folded into `others`."""
     by[name] = plus(by[name], actual) if name in by else list(actual)
     if len(by) - ("others" in by) > TOP:
         smallest = min((each for each in by if each != "others"), key=lambda each: (by[each], each))
@@ -112,7 +116,7 @@ def tally(by: dict[str, Counts], name: str, actual: Counts) -> None:
 
 
 def amount_of(limit: str, counts: Counts) -> int:
-    """What a limit of this name counts; deadlines count nothing."""
+    """The amount that a limit of this name counts; 0 for a deadline."""
     if limit not in LIMITS:
         return 0
     one, two = LIMITS[limit]

@@ -1,4 +1,4 @@
-"""What the ledgers in a database share: load what an operation touches, let the law work on it, write it back."""
+"""The base of the database ledgers: load the rows that an operation touches, apply the law, and write them back."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _REMEMBERED = 10_000
 
 
 class DurableLedger(Notes, FormerNames):
-    """A ledger in an SQL database. Subclasses say how to connect, lock and commit; the law is `law.Book`."""
+    """A ledger in an SQL database. Subclasses define how to connect, lock and commit; the law is `law.Book`."""
 
     shared = True
     _lock_rows = ""
-    """What a SELECT needs so that no other transaction changes its rows until the commit."""
+    """The clause of a SELECT that keeps other transactions from changing its rows until the commit."""
 
     def __init__(self) -> None:
         self._parents: dict[str, str | None] = {}
@@ -39,11 +39,11 @@ class DurableLedger(Notes, FormerNames):
 
     @abc.abstractmethod
     def _now_ms(self) -> int:
-        """The database's clock."""
+        """The database's clock, in milliseconds since the epoch."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
 
     # --- load, change, save -----------------------------------------------------------------------
 
@@ -51,7 +51,7 @@ class DurableLedger(Notes, FormerNames):
         return self._retrying(lambda again: self._chain(account))
 
     def _chain(self, account: str) -> list[str]:
-        """The account and all its parents: they never change, so that they are asked for once."""
+        """The account and all its parents, which are cached because they never change."""
         chain: list[str] = []
         name: str | None = account
         while name is not None:
@@ -82,7 +82,7 @@ class DurableLedger(Notes, FormerNames):
         also: Sequence[Statement] = (),
         flush: bool = False,
     ) -> T:
-        """Let `op` work on the account, its parents and these reservations, in one transaction."""
+        """Apply `op` to the account, its parents and these reservations in one transaction."""
         queries = [self._entries(self._chain(account), self._lock_rows)]
         if reservations:
             queries.append(self._reservations(reservations))
@@ -95,10 +95,10 @@ class DurableLedger(Notes, FormerNames):
         return result
 
     def _written(self, page: Page) -> None:
-        """The tables are like this page now."""
+        """Called after a commit, when the tables have the content of this page."""
 
     def _on(self, reservation: str, op: Callable[[Book], T], *, flush: bool = False) -> T | None:
-        """Let `op` work on one reservation; `None` if there is no such."""
+        """Apply `op` to one reservation; `None` if there is no such reservation."""
 
         def work(again: bool) -> T | None:
             account = self._account_of.get(reservation)
@@ -124,7 +124,7 @@ class DurableLedger(Notes, FormerNames):
                 if reading is None:
                     say_what_is_kept(account, None if known[0][2] is None else budget_of(known[0][2]))
                 return
-            if known:  # another parent is an error; a higher version was seen in some state
+            if known:  # either another parent, which is an error, or a state has a higher version
                 self._change(account.id, lambda book: book.open(account, reading))
                 return
             self._insert(account, reading)
@@ -135,7 +135,7 @@ class DurableLedger(Notes, FormerNames):
         try:
             parents = [] if account.parent is None else self._chain(account.parent)
         except LedgerError:
-            parents = []  # the law says what is wrong
+            parents = []  # the law raises the right error
         with self._transaction(flush=True) as transaction:
             now, rows = transaction.load([self._entries(parents, self._lock_rows)] if parents else [])
             book = Book(mono_ms=now, wall_ms=now)
@@ -245,7 +245,7 @@ class DurableLedger(Notes, FormerNames):
         return self._on(reservation, op, flush=True)
 
     def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
-        counts_of(actual)  # says what is wrong with it, whether the reservation is known or not
+        counts_of(actual)  # checks the amount even if the reservation is unknown
         posted, overrun = self._on(reservation, lambda book: book.settle(reservation, actual, request_id)) or (
             False,
             None,
@@ -276,7 +276,11 @@ class DurableLedger(Notes, FormerNames):
         return sum(self._on(name, expire) or 0 for name in stale)
 
     def prune(self, older_than_seconds: float) -> int:
-        """Delete the journal's lines that were settled or given back so long ago; how many. No total changes."""
+        """Delete journal lines that were closed (settled or void) at least this long ago, and step records of that age.
+
+        Returns:
+            The number of journal lines deleted. No total changes.
+        """
         before = self._now_ms() - int(older_than_seconds * 1000)
         text = (
             "DELETE FROM rheostat_reservations WHERE status IN ('settled', 'void') AND closed_at_ms <= ? RETURNING id"
@@ -302,22 +306,22 @@ class DurableLedger(Notes, FormerNames):
     def reading(self, account: str) -> Reading:
         return self._snapshot(account).entry(account).reading()
 
-    # --- for people -----------------------------------------------------------------------------
+    # --- for display ----------------------------------------------------------------------------
 
     def accounts(self) -> list[tuple[Account, Reading]]:
-        """Every account with its reading, in the order of their ids."""
+        """All accounts with their readings, by id."""
         text = f"SELECT {ENTRY} FROM rheostat_accounts ORDER BY id"
         entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
         return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
 
     def journal(self, *, open_only: bool = False) -> list[Line]:
-        """Every reservation, the oldest first; or only those that are still charged at their hold."""
+        """All reservations, the oldest first; with `open_only`, those neither settled nor void."""
         where = f"WHERE status IN ({', '.join(repr(status) for status in OPEN)})" if open_only else ""
         text = f"SELECT {HELD} FROM rheostat_reservations {where} ORDER BY held_at_ms, id"
         rows = self._retrying(lambda again: self._query((text, [])))
         return [line_of(held_of(row)) for row in rows]
 
-    # --- the same on an event loop, in a thread ----------------------------------------------------
+    # --- async variants, which run in a thread -----------------------------------------------------
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None:
         await in_thread(lambda: self.open(account, reading))
@@ -380,8 +384,8 @@ class DurableLedger(Notes, FormerNames):
 
 
 def _remember(cache: dict[str, Any], name: str, value: Any) -> None:
-    """Keep a fact that never changes, and not too many of them."""
+    """Cache a fact that never changes; the oldest makes way if there are too many."""
     if len(cache) >= _REMEMBERED:
-        with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was quicker
+        with contextlib.suppress(StopIteration, KeyError, RuntimeError):  # another thread was faster
             del cache[next(iter(cache))]
     cache[name] = value

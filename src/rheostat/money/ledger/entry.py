@@ -1,4 +1,4 @@
-"""What a ledger keeps of an account and of a reservation."""
+"""Accounts and reservations as a ledger keeps them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["OPEN", "Entry", "Held", "Status", "dump"]
 
 Status: TypeAlias = Literal["standing", "held", "sent", "unknown", "settled", "void"]
 OPEN = ("standing", "held", "sent", "unknown")
-"""Statuses that still charge a reservation's full hold."""
+"""Statuses in which a reservation is still charged: at its hold, or, if unknown, at its estimate."""
 
 
 @dataclass(slots=True)
 class Held:
-    """A reservation and what became of it."""
+    """A reservation and its state."""
 
     id: str
     account: str
@@ -33,12 +33,12 @@ class Held:
     begun_at_ms: int | None = None
     closed_at_ms: int | None = None
     actual: Counts | None = None
-    """What it cost; of an unknown one an estimate, if there is one."""
+    """The actual cost; for an unknown reservation the estimate, if there is one."""
     request_id: str = ""
 
     @property
     def charge(self) -> Counts:
-        """What it counts while it is open."""
+        """The amount charged while the reservation is open."""
         return self.amount if self.actual is None else self.actual
 
 
@@ -52,35 +52,35 @@ class Entry:
     window: Window | None
     opened_at_ms: int
     seen_at_ms: int
-    """The ledger's clock when `elapsed_ms` was last brought up to date."""
+    """The ledger's clock at the last update of `elapsed_ms`."""
     elapsed_ms: int = 0
     version: int = 0
     settled: Counts = field(default_factory=zeros)
     held: Counts = field(default_factory=zeros)
-    """Standing holds included."""
+    """Held amounts, standing holds included."""
     standing: Counts = field(default_factory=zeros)
     unknown: Counts = field(default_factory=zeros)
     charged: Counts = field(default_factory=zeros)
-    """What counts against the limits: settled, held and unknown; with a window, only what was held within it."""
+    """Amounts that count against the limits: settled, held and unknown; with a window, only those held within it."""
     overrun_usd_nanos: int = 0
     by_model: dict[str, Counts] = field(default_factory=dict)
     by_node: dict[str, Counts] = field(default_factory=dict)
     window_start_ms: int = 0
     window_end_ms: int = 0
     line: list[list[Any]] = field(default_factory=list)
-    """Those of other processes that wait for room here, the first one first: a ticket, and until when it holds."""
+    """The line for room at this account, one place per process: [ticket, valid until (ms)], the first in line first."""
     limits: tuple[tuple[str, int, int | None, int], ...] = ()
     deadline_ms: int | None = None
     children: int = 0
-    """How many open accounts name this one as their parent (kept by the memory ledger, for eviction)."""
+    """The number of open accounts with this parent (kept by the memory ledger, for eviction)."""
     pinned: bool = False
-    """Opened without a reading: nothing could bring it back."""
+    """Opened without a reading, so that nothing could restore it after an eviction."""
 
     def __post_init__(self) -> None:
         self.bind(self.budget)
 
     def bind(self, budget: Budget | None) -> None:
-        """Let these limits hold from now on."""
+        """Apply a budget's limits from now on."""
         self.budget = budget
         self.limits = ()
         self.deadline_ms = None
@@ -89,7 +89,7 @@ class Entry:
             self.deadline_ms = None if budget.seconds is None else int(budget.seconds * 1000)
 
     def tick(self, mono_ms: int, wall_ms: int) -> None:
-        """Let time pass. It never runs backwards, whatever the clocks do."""
+        """Bring the time up to date; it never runs backwards, whatever the clocks do."""
         self.elapsed_ms += max(0, mono_ms - self.seen_at_ms)
         self.seen_at_ms = mono_ms
         if self.window is not None and wall_ms >= self.window_end_ms:
@@ -97,11 +97,15 @@ class Entry:
             self.charged = zeros()
 
     def counts_in_window(self, held: Held) -> bool:
-        """Does this reservation count against the limits now?"""
+        """Whether a reservation counts against the limits in the current window."""
         return held.held_at_ms >= self.window_start_ms
 
     def shortage(self, asked: Counts) -> tuple[str, int, int, float] | None:
-        """The limit that doesn't hold and is the last to be given room: (limit, asked, left, cap)."""
+        """(limit, asked, left, cap) of the exceeded limit for which waiting helps least; `None`: all limits hold.
+
+        Raises:
+            NoPrice: There is a limit in money, and the amount has no price.
+        """
         charged = self.charged
         worst, found = -1, None
         for name, one, two, cap in self.limits:
@@ -121,7 +125,7 @@ class Entry:
         return found
 
     def room(self, *, patient: bool = False) -> dict[str, float]:
-        """What is left, by limit; or will be left at the most when all that is in flight has come back."""
+        """The amount left by limit; if `patient`, the most that can be left when nothing is in flight any more."""
         left: dict[str, float] = {}
         for name, one, two, cap in self.limits:
             left[name] = cap - self.charged[one] - (0 if two is None else self.charged[two])
@@ -148,10 +152,10 @@ class Entry:
         }
 
     def restore(self, reading: Reading, wall_ms: int) -> None:
-        """Start from the last reading; what was in flight when it was taken is unknown now.
+        """Start from the last reading; amounts that were in flight then become unknown.
 
         Raises:
-            LedgerError: not a reading.
+            LedgerError: It isn't a valid reading.
         """
         try:
             self.settled = counts_of(Spend.from_dict(reading))
@@ -181,7 +185,7 @@ _NOTHING = zeros()
 def dump(entry: Entry) -> dict[str, Any]:
     """The changing part of an account, for a store."""
     state = {name: getattr(entry, name) for name in _STORED}
-    if entry.line or entry.standing != _NOTHING:  # most accounts have neither: rows stay short
+    if entry.line or entry.standing != _NOTHING:  # most accounts have neither, so that rows stay short
         state["line"], state["standing"] = entry.line, entry.standing
     return state
 

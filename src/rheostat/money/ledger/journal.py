@@ -1,4 +1,4 @@
-"""The journal of a durable ledger: its lines, their totals, and how they match what a provider says that it billed."""
+"""The journal of a durable ledger: its lines, their totals, and their reconciliation with a provider's bill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ By: TypeAlias = Literal["account", "model", "node", "day", "status"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One reservation and what became of it. Times are in milliseconds since the epoch."""
+    """One reservation and its state. Times are in milliseconds since the epoch."""
 
     id: str
     account: str
@@ -28,30 +28,30 @@ class Line:
     model: str
     node: str
     request_id: str
-    """The provider's own name for the request, where it told one."""
+    """The provider's id of the request; empty if unknown."""
     held_at_ms: int
     begun_at_ms: int | None
     closed_at_ms: int | None
     amount: Spend
     """The hold."""
     actual: Spend | None
-    """What it cost, or is estimated to have cost (unknown ones); `None` until then."""
+    """The actual cost, or the estimate of an unknown one; `None` if there is neither."""
 
     @property
     def charge(self) -> Spend:
-        """What it counts against the limits."""
+        """The amount that counts against the limits."""
         if self.status == "void":
             return Spend()
         return self.amount if self.actual is None else self.actual
 
     @property
     def day(self) -> str:
-        """The day of the hold, UTC."""
+        """The day of the hold in UTC, as YYYY-MM-DD."""
         return datetime.fromtimestamp(self.held_at_ms / 1000, UTC).date().isoformat()
 
 
 def totals(journal: Iterable[Line], by: By) -> dict[str, dict[str, Spend]]:
-    """Settled, in flight and unknown, for each account, model, node, day or status; given-back ones don't count."""
+    """The settled, held and unknown totals by account, model, node, day or status, without voided lines."""
     found: dict[str, dict[str, Spend]] = {}
     for line in journal:
         if line.status == "void":
@@ -62,7 +62,7 @@ def totals(journal: Iterable[Line], by: By) -> dict[str, dict[str, Spend]]:
     return dict(sorted(found.items()))
 
 
-# --- against a provider's export --------------------------------------------------------------------
+# --- reconciliation with a provider's export --------------------------------------------------------
 
 _COLUMNS = {
     "request_id": ("request_id", "id", "request", "response_id"),
@@ -74,7 +74,7 @@ _COLUMNS = {
     "thinking_tokens": ("thinking_tokens", "reasoning_tokens"),
     "usd": ("usd", "cost_usd", "cost", "amount_usd"),
 }
-"""Our name of each column, and those that exports use."""
+"""Our name of each column, and the names that exports use."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class Billed:
     """One row of a provider's export."""
 
     row: int
-    """Its line in the file, the header being 1."""
+    """Its row in the file; the header is row 1."""
     request_id: str
     at_ms: int | None
     model: str
@@ -91,7 +91,7 @@ class Billed:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A row and the reservation that it pays for."""
+    """A row of an export and the reservation that it bills."""
 
     line: Line
     billed: Billed
@@ -99,7 +99,7 @@ class Match:
 
     @property
     def difference(self) -> str:
-        """Where they disagree, or an empty text."""
+        """The differences between the two; empty if there are none."""
         if self.line.actual is None or self.line.status == "unknown":
             return "unknown so far"
         pairs = [("input_tokens", "tokens in"), ("output_tokens", "tokens out"), ("usd_nanos", "nano-dollars")]
@@ -114,30 +114,30 @@ class Match:
 
 @dataclass(slots=True)
 class Reconciliation:
-    """What a provider billed against what the ledger has."""
+    """A comparison of a provider's bill with the ledger."""
 
     matched: list[Match] = field(default_factory=list)
     billed_only: list[Billed] = field(default_factory=list)
-    """Billed, and not in the ledger: calls go past it, or another ledger has them."""
+    """Billed but not in the ledger: unplanned calls, or calls in another ledger."""
     ledger_only: list[Line] = field(default_factory=list)
-    """Charged here (settled, sent or unknown), and not in the export."""
+    """Charged here (settled, sent, unknown or standing) but not in the export."""
 
     @property
     def news(self) -> list[Match]:
-        """Unknown ones that can be settled now."""
+        """Matches of open reservations, which can be settled now."""
         return [match for match in self.matched if match.line.status in OPEN]
 
     @property
     def wrong(self) -> list[Match]:
-        """Settled ones on which ledger and provider disagree."""
+        """Matches of settled reservations on which the ledger and the provider disagree."""
         return [match for match in self.matched if match.line.status == "settled" and match.difference]
 
 
 def read_export(path: Path) -> list[Billed]:
-    """Read a usage export (CSV with a header; see `_COLUMNS` for the names that are understood).
+    """Read a usage export (CSV with a header; `_COLUMNS` has the names that are understood).
 
     Raises:
-        BadInput: no such columns, a number that is none; says the line.
+        BadInput: A column is missing, or a value isn't a number or a time; the message names the row.
     """
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
@@ -179,16 +179,16 @@ def _time_ms(text: str) -> int | None:
         return None
     if text.replace(".", "", 1).isdigit():
         seconds = float(text)
-        return int(seconds if seconds > 1e11 else seconds * 1000)  # some export milliseconds
+        return int(seconds if seconds > 1e11 else seconds * 1000)  # some exports have milliseconds
     at = datetime.fromisoformat(text)
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def reconcile(journal: Sequence[Line], export: Sequence[Billed], *, within_seconds: float = 120.0) -> Reconciliation:
-    """Match rows to reservations: by request id; an open reservation also by time, where only one fits.
+    """Match rows to reservations: by request id; open reservations also by time, if the match is unambiguous.
 
-    A row fits an open reservation by time if the models don't contradict each other, it isn't above the hold, and it
-    lies between the moment that the request left and `within_seconds` later. What fits two stays unmatched: a guess
+    A row fits an open reservation by time if the models don't contradict each other, its amounts aren't above the hold,
+    and its time is at most `within_seconds` after the request left. Ambiguous rows stay unmatched, because a guess
     about money would be worse than none.
     """
     result = Reconciliation()
@@ -229,7 +229,7 @@ def _fits(line: Line, billed: Billed, within_seconds: float) -> bool:
 
 
 def as_row(line: Line) -> dict[str, Any]:
-    """A line as flat plain data, for CSV and JSON."""
+    """A journal line as flat plain data, for CSV and JSON."""
     row: dict[str, Any] = {
         name: getattr(line, name)
         for name in (

@@ -1,7 +1,7 @@
-"""The law that every ledger keeps, wherever it keeps its accounts: pure bookkeeping, no clock, no store, no lock.
+"""The rules that every ledger follows, wherever it stores its accounts: pure bookkeeping, no clock, no store, no lock.
 
 A `Book` is a set of accounts and reservations in memory. The memory ledger has one for its whole life; the durable
-ledgers load what an operation touches, let the same code work on it inside a transaction, and write it back.
+ledgers load the rows that an operation touches into one, apply it inside a transaction, and write the rows back.
 """
 
 from __future__ import annotations
@@ -36,17 +36,21 @@ __all__ = ["Book", "say_what_is_kept"]
 
 @dataclass(slots=True)
 class Book:
-    """Accounts and reservations, and what may be done with them. The caller sees to it that each call is atomic."""
+    """Accounts and reservations, and the operations on them. The caller makes each call atomic."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
     reservations: dict[str, Held] = field(default_factory=dict)
     mono_ms: int = 0
-    """The ledger's clock: what deadlines count."""
+    """The ledger's clock in milliseconds, for deadlines."""
     wall_ms: int = 0
-    """The time of day: what windows and journals count."""
+    """Milliseconds since the epoch, for windows and journals."""
 
     def entry(self, account: str) -> Entry:
-        """An account, brought up to date."""
+        """An account, with its time brought up to date.
+
+        Raises:
+            LedgerError: The account isn't open.
+        """
         try:
             entry = self.entries[account]
         except KeyError:
@@ -55,7 +59,7 @@ class Book:
         return entry
 
     def chain(self, account: str) -> Iterator[Entry]:
-        """The account, its parent, its parent's parent …"""
+        """The account and all its parents, in this order."""
         name: str | None = account
         while name is not None:
             entry = self.entry(name)
@@ -63,7 +67,7 @@ class Book:
             name = entry.parent
 
     def open(self, account: Account, reading: Reading | None) -> bool:
-        """Open an account; False if it was open. The version never falls behind one that was seen in a state."""
+        """Open an account; `False` if it was open. The version never falls behind that of a reading in graph state."""
         known = self.entries.get(account.id)
         pinned = reading is None
         if reading is not None and reading.get("account") != account.id:
@@ -96,9 +100,9 @@ class Book:
         return True
 
     def _say_what_is_looser(self, account: Account) -> None:
-        """Allowed, since the account above binds anyway; but it may be expected otherwise.
+        """Warn of a limit that is looser than a parent's: it is allowed, but the parent's limit still binds.
 
-        The text doesn't name the child: a warning's text is remembered for good, and children are many.
+        The text doesn't name the child, because Python keeps every warning text for good, and there are many children.
         """
         for above in self.chain(account.parent or ""):
             theirs = above.budget.limits if above.budget else {}
@@ -110,9 +114,9 @@ class Book:
                     warnings.warn(f"{text}: the account above binds", LimitWarning, stacklevel=4)
 
     def amend(self, account: str, budget: Budget) -> None:
-        """Other limits from now on."""
+        """Change an account's limits from now on."""
         entry = self.entry(account)
-        Account(account, budget, entry.parent, entry.window)  # says what doesn't go together
+        Account(account, budget, entry.parent, entry.window)  # raises if the limits don't go together
         entry.bind(budget)
         entry.version += 1
 
@@ -129,8 +133,8 @@ class Book:
             self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
 
     def _take(self, chain: Sequence[Entry], held: Held) -> None:
-        """Count an open reservation."""
-        # a clock that jumped back must not put what is held now into a window that has ended
+        """Add an open reservation to the totals."""
+        # a clock that jumped back must not put a new hold into a window that has ended
         held.held_at_ms = max(self.wall_ms, *(entry.window_start_ms for entry in chain))
         self.reservations[held.id] = held
         for entry in chain:
@@ -143,10 +147,10 @@ class Book:
     # --- the line -------------------------------------------------------------------------------
 
     def _check_line(self, chain: Sequence[Entry], ticket: str, asked: Counts) -> None:
-        """Those that wait go first: a ticket must be the first of its line, and a newcomer finds all lines empty.
+        """Check that it is this ticket's turn: it must be the first in its line; without a place, all must be empty.
 
         Raises:
-            BudgetExceeded: others wait before it.
+            BudgetExceeded: Others are ahead in the line.
         """
         lines = {entry.id: [name for name, until_ms in entry.line if until_ms > self.wall_ms] for entry in chain}
         own = next((entry for entry in chain if ticket in lines[entry.id]), None)
@@ -158,7 +162,7 @@ class Book:
             own.line = [each for each in own.line if each[0] != ticket]
 
     def line_up(self, account: str, ticket: str, seconds: float) -> None:
-        """Wait for room at this account, for so long at the most; zero: no longer. The first to come is the first."""
+        """Take or renew a place in an account's line for room; it lapses after `seconds`, and zero gives it up."""
         entry = self.entry(account)
         until_ms = self.wall_ms + int(1000 * seconds)
         line = [each for each in entry.line if each[1] > self.wall_ms]
@@ -175,13 +179,13 @@ class Book:
     # --- standing holds -------------------------------------------------------------------------
 
     def resize(self, name: str, account: str, amount: Counts, note: Note) -> None:
-        """Let a standing hold of this name be so large from now on; of nothing: give it back."""
+        """Set the size of the standing hold of this name; an amount of nothing gives it back."""
         before = self.reservations.get(name)
         if before is not None and before.status == "void":
             before = None
         if before is not None and (before.status != "standing" or before.account != account):
             raise LedgerError(
-                f"{name!r} is {before.status} at account {before.account!r}: no standing hold of this one"
+                f"{name!r} is {before.status} at account {before.account!r}, not a standing hold of this account"
             )
         if before is None and not any(amount):
             return
@@ -199,7 +203,7 @@ class Book:
             before.status = "void"
 
     def draw(self, standing: str, ids: Sequence[str], account: str, amounts: Sequence[Counts], note: Note) -> None:
-        """Hold amounts out of a standing hold; what they are larger than it must fit as in `hold`."""
+        """Hold amounts out of a standing hold; any excess over it must fit, as in `hold`."""
         kept = self.reservations.get(standing)
         if kept is None or kept.status != "standing" or kept.account != account:
             self.hold(ids, account, amounts, note)
@@ -219,23 +223,23 @@ class Book:
     # --- send, and pay --------------------------------------------------------------------------
 
     def begin(self, reservation: str) -> bool:
-        """Held → sent, once. What was sent before becomes unknown."""
+        """Mark a held reservation as sent, once; one that was sent before becomes unknown."""
         held = self.reservations.get(reservation)
         if held is None or held.status != "held":
             if held is None or held.status != "standing":
                 self.mark_unknown(reservation)
             return False
         held.status, held.begun_at_ms = "sent", self.wall_ms
-        self.entries[held.account].version += 1  # nothing changes without a version: stores rely on it
+        self.entries[held.account].version += 1  # every change needs a new version, because stores rely on it
         return True
 
     def settle(self, reservation: str, spend: Spend, request_id: str) -> tuple[bool, HoldExceeded | None]:
-        """Post what the call did cost, once; and the error to raise when it was more than the hold."""
+        """Post the actual cost, once. Returns whether it was posted, and the error to raise if it exceeds the hold."""
         actual = counts_of(spend)
         held = self._release(reservation)
         if held is None:
             return False, None
-        if spend.thinking_tokens is None:  # not told: as much as could be
+        if spend.thinking_tokens is None:  # unknown: assume the most possible
             actual[THINKING] = min(actual[OUTPUT], held.amount[THINKING])
         over = _overrun(held, actual)
         for entry in self.chain(held.account):
@@ -251,7 +255,7 @@ class Book:
         return True, over
 
     def void(self, reservation: str) -> bool:
-        """Give the hold back."""
+        """Give a hold back; `False` if the reservation is closed or not in this ledger."""
         held = self._release(reservation)
         if held is None:
             return False
@@ -259,7 +263,7 @@ class Book:
         return True
 
     def mark_unknown(self, reservation: str, estimate: Counts | None = None) -> bool:
-        """Held or sent → unknown: still charged, in full or at an estimate within the hold."""
+        """Mark an open reservation as unknown: it stays charged, in full or at an estimate within the hold."""
         held = self.reservations.get(reservation)
         if held is None or held.status not in ("standing", "held", "sent"):
             return False
@@ -278,7 +282,7 @@ class Book:
         return True
 
     def stale(self, older_than_seconds: float) -> list[str]:
-        """Held and sent reservations that were not touched for this long."""
+        """The ids of standing, held and sent reservations that are at least this old."""
         before = self.wall_ms - int(older_than_seconds * 1000)
         return [
             held.id
@@ -287,7 +291,7 @@ class Book:
         ]
 
     def expire(self, reservation: str) -> Status:
-        """The holder is dead: what was sent is unknown, what wasn't is given back."""
+        """Close a reservation of a dead holder: sent → unknown, otherwise → void. Returns the new status."""
         if self.reservations[reservation].status == "sent":
             self.mark_unknown(reservation)
         else:
@@ -312,7 +316,7 @@ class Book:
         return held
 
     def room(self, account: str, *, patient: bool = False) -> Room:
-        """What is left: the least over the account and its parents."""
+        """The room that is left: the minimum over the account and its parents."""
         left: dict[str, Any] = {}
         for entry in self.chain(account):
             for name, amount in entry.room(patient=patient).items():
@@ -321,10 +325,10 @@ class Book:
 
 
 def _check_room(chain: Sequence[Entry], asked: Counts) -> None:
-    """Does it fit everywhere? What waiting doesn't help is said before what it does.
+    """Check that an amount fits at all accounts.
 
     Raises:
-        BudgetExceeded: it doesn't.
+        BudgetExceeded: It doesn't; of several refusals, the one for which waiting helps least.
     """
     waits: BudgetExceeded | None = None
     for entry in chain:
@@ -361,7 +365,7 @@ def _refusal(
 
 
 def say_what_is_kept(account: Account, kept: Budget | None) -> None:
-    """Opening an account again changes nothing; that may not be what was wanted."""
+    """Warn if an account is opened again with other limits, because it keeps its own."""
     if kept is account.budget or (kept is not None and kept.same(account.budget)):
         return
     text = f"account {account.id!r} is open and keeps its limits ({kept or 'none'}), not {account.budget or 'none'}"
@@ -369,7 +373,7 @@ def say_what_is_kept(account: Account, kept: Budget | None) -> None:
 
 
 def _overrun(held: Held, actual: Counts) -> HoldExceeded | None:
-    """Did the call cost more, of any kind that a limit can bind, than the most that it could?"""
+    """The error if a call cost more than its hold, in any kind that a limit counts; else `None`."""
     for limit in LIMITS:
         hold, did = amount_of(limit, held.amount), amount_of(limit, actual)
         if did > hold:

@@ -1,9 +1,8 @@
-"""Those that wait for room: what is only held by requests under way comes back when their replies are in.
+"""Wait in line for room that requests in flight hold and will give back.
 
-One line for each account that is short of room, the first to come the first to be served; beyond this process the
-ledger keeps it (`Ledger.line_up`), where the first of each process has a place. Nothing waits while it holds anything
-but its own standing hold, and what waits doesn't count on the standing holds of others that wait: so one can always go
-on.
+Each account that is short of room has a line, first come, first served. The ledger keeps the line across processes
+(`Ledger.line_up`), with a place for the first waiter of each process. A waiter holds nothing but its own standing hold,
+and never waits for the standing holds of other waiters. So there is no deadlock: one of them can always go on.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ __all__ = ["MOST_WAIT_SECONDS", "Owner", "chain_of", "last_word_of", "line_of", 
 
 T = TypeVar("T")
 Owner: TypeAlias = tuple[int, int]
-"""A thread, and the task in it."""
+"""(thread id, id of the task in it or 0)."""
 
 MOST_WAIT_SECONDS = 600.0
-"""Nothing waits for longer, whatever its deadline."""
+"""The longest wait, whatever the deadline."""
 _POLL_SECONDS, _BEHIND_SECONDS = 0.1, 1.0
-"""How often the first of a line looks whether there is room, beside being told; and how often the others look up."""
+"""The polling intervals of the first waiter in a line and of the others; they are also woken when room comes back."""
 _TICKET_SECONDS = 5.0
-"""How long a place in the ledger's line outlives its process."""
+"""The time that a place in the ledger's line outlives its process."""
 _STILL_SECONDS = 60.0
-"""For so long is waited for runs that keep something back, while nothing comes back."""
+"""The longest wait for runs that keep a standing hold, while no room comes back."""
 
 
 class Line:
-    """The lines of one ledger in this process, and what is known here of those that hold its room."""
+    """The lines of one ledger in this process, with the requests in flight and the standing holds known here."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -49,10 +48,10 @@ class Line:
         self._parked: Counter[str] = Counter()
         self._stirred_at = time.monotonic()
 
-    # --- what others do -------------------------------------------------------------------------
+    # --- events ---------------------------------------------------------------------------------
 
     def stir(self) -> None:
-        """Room may have come back."""
+        """Wake the first waiters, because room may have come back."""
         self._stirred_at = time.monotonic()
         if self._waiting:
             with self._lock:
@@ -61,40 +60,40 @@ class Line:
                 waiter.wake()
 
     def began(self) -> Owner:
-        """A request has left here."""
+        """Note that a request has left, and return its owner."""
         owner = _me()
         with self._lock:
             self._sending[owner] += 1
         return owner
 
     def ended(self, owner: Owner) -> None:
-        """Its reply is in, or it has failed."""
+        """Note that an owner's request has its reply or has failed."""
         with self._lock:
             self._sending[owner] -= 1
             if self._sending[owner] <= 0:
                 del self._sending[owner]
 
     def keeps(self, standing: str, chain: frozenset[str] | None) -> None:
-        """A run keeps something back for its last word, at these accounts; `None`: no longer."""
+        """Note the accounts at which a run keeps a standing hold for its last word; `None`: it no longer does."""
         with self._lock:
             if chain is None:
                 self._runs.pop(standing, None)
             else:
                 self._runs[standing] = chain
 
-    # --- those that wait ------------------------------------------------------------------------
+    # --- waiters --------------------------------------------------------------------------------
 
     @property
     def empty(self) -> bool:
-        """No call waits."""
+        """Whether no call is waiting."""
         return not self._waiting
 
     def blocking(self, chain: list[str]) -> str | None:
-        """An account of these at which others wait."""
+        """The first of these accounts at which others wait, or `None`."""
         return next((account for account in chain if account in self._waiting), None)
 
     def join(self, waiter: _Waiter, account: str) -> None:
-        """Go to the end of an account's line, unless one stands in it."""
+        """Put a waiter at the end of an account's line, unless it is already in it."""
         if waiter.account == account:
             return
         self.leave(waiter)
@@ -105,7 +104,7 @@ class Line:
                 self._parked[waiter.standing] += 1
 
     def leave(self, waiter: _Waiter) -> None:
-        """Don't wait any more; the next one may go."""
+        """Take a waiter out of its line, and wake the new first one."""
         first: _Waiter | None = None
         with self._lock:
             account, waiter.account = waiter.account, ""
@@ -126,15 +125,15 @@ class Line:
             first.wake()
 
     def is_first(self, waiter: _Waiter) -> bool:
-        """Is it this one's turn?"""
+        """Whether a waiter is the first in its line."""
         waiting = self._waiting.get(waiter.account)
         return waiting is not None and waiting[0] is waiter
 
     def helps(self, refused: BudgetExceeded, waiter: _Waiter, *, shared: bool) -> bool:
-        """Will room come back, if this one waits?"""
+        """Whether room can come back if this waiter waits."""
         still = time.monotonic() - self._stirred_at > _STILL_SECONDS
         if refused.waits:
-            alone = bool(self._sending) and set(self._sending) == {_me()}  # a stream that this very task leaves open
+            alone = bool(self._sending) and set(self._sending) == {_me()}  # only this task's own open stream holds it
             return not alone or (shared and not still)
         if not refused.waits_for_runs or still:
             return False
@@ -146,7 +145,7 @@ class Line:
 
 
 class _Waiter:
-    """One that waits, in a thread or on an event loop."""
+    """A call that waits, in a thread or on an event loop."""
 
     def __init__(self, standing: str) -> None:
         self.account = ""
@@ -162,7 +161,7 @@ class _Waiter:
                 self._loop.call_soon_threadsafe(self._atold.set)
 
     def pause(self, seconds: float) -> Effect:
-        """Until it is told, or for so long."""
+        """Wait until woken, or for at most `seconds`."""
 
         def do() -> None:
             if asyncio._get_running_loop() is not None:
@@ -183,7 +182,7 @@ class _Waiter:
 
 
 class _BlocksALoop(Exception):
-    """Blocking code on an event loop's own thread: nothing else there could go on while it waits."""
+    """Blocking code would wait on the event loop's own thread, where nothing else could go on meanwhile."""
 
 
 _lines: WeakKeyDictionary[Ledger, Line] = WeakKeyDictionary()
@@ -196,7 +195,7 @@ def last_word_of(account: str) -> str:
 
 
 def line_of(ledger: Ledger) -> Line:
-    """The line of a ledger in this process."""
+    """The lines of a ledger in this process."""
     line = _lines.get(ledger)
     if line is None:
         with _lines_lock:
@@ -207,16 +206,15 @@ def line_of(ledger: Ledger) -> Line:
 def patiently(
     ledger: Ledger, account: str, work: Callable[[str | None], Flow[T]], *, wait: bool, standing: str = ""
 ) -> Flow[T]:
-    """Do what takes room; where that is only held by requests under way, wait for it.
+    """Do work that takes room; if requests in flight hold the room, wait for it.
 
     Args:
-        work: Takes the room, or raises `BudgetExceeded` and holds nothing; with a place in the ledger's line, as
-            `Ledger.hold` takes it.
-        wait: False: don't.
-        standing: The caller's own standing hold: it may keep that while it waits.
+        work: Takes the room, or raises `BudgetExceeded` and holds nothing; its argument is a ticket for `Ledger.hold`.
+        wait: Whether to wait; `False`: work at once, or fail.
+        standing: The name of the caller's own standing hold, which it may keep while it waits.
 
     Raises:
-        BudgetExceeded: it can't be had, or not within `MOST_WAIT_SECONDS` or the deadline.
+        BudgetExceeded: The room won't come back, or not within `MOST_WAIT_SECONDS` and the deadline.
     """
     if not wait:
         return (yield from work(None))

@@ -1,4 +1,4 @@
-"""The ledger in this process's memory: the default. Safe for threads; it forgets when the process ends."""
+"""The ledger in this process's memory: the default. It is thread-safe, and ends with the process."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ __all__ = ["MemoryLedger"]
 class MemoryLedger(FormerNames):
     """Accounts in a dict under one lock.
 
-    It stays bounded over any number of threads and runs: beyond `max_accounts`, those that were idle for longest
-    leave, and come back from the reading in their graph's state. Only such leave that were opened with a reading,
-    whose newest one was handed out, on which nothing is in flight, and which no other account names as its parent.
+    Its size stays bounded over any number of threads and runs: beyond `max_accounts`, the accounts that were idle for
+    longest are evicted, and restored later from the reading in their graph's state. An account is evicted only if it
+    was opened with a reading, its newest reading was handed out, nothing is in flight on it, and it isn't a parent.
 
     Args:
-        max_accounts: How many accounts are kept before idle ones leave.
-        clock: Monotonic seconds; for tests.
-        wall: Seconds since the epoch; for tests.
+        max_accounts: The number of accounts above which idle ones are evicted.
+        clock: Returns monotonic seconds; for tests.
+        wall: Returns seconds since the epoch; for tests.
     """
 
     shared = False
@@ -49,11 +49,11 @@ class MemoryLedger(FormerNames):
         self._lock = threading.Lock()
         self._book = Book()
         self._of: dict[str, set[str]] = {}
-        """Account → its open reservations, for those that have any."""
+        """Account → the ids of its open reservations, if it has any."""
         self._steps: deque[StepRecord] = deque(maxlen=max_accounts)
         self._uses: dict[UseKey, Use] = {}
         self._read: dict[str, int] = {}
-        """Account → the version that was last handed out, the least recently read one first."""
+        """Account → the version of its last reading; the least recently read account comes first."""
 
     def _now(self) -> Book:
         book = self._book
@@ -76,7 +76,7 @@ class MemoryLedger(FormerNames):
             self._now().amend(account, budget)
 
     def _evict(self) -> None:
-        """Let the longest idle tenth go, so that the search for them costs little per account."""
+        """Evict the tenth that was idle for longest; evicting many at once keeps the search cheap per account."""
         entries = self._book.entries
         wanted = max(1, self._max_accounts // 10)
         for name, version in list(self._read.items()):
@@ -152,7 +152,7 @@ class MemoryLedger(FormerNames):
             return [entry.id for entry in self._now().chain(account)]
 
     def _forget(self, reservation: str) -> None:
-        """A closed reservation leaves: the totals have it."""
+        """Drop a closed reservation, which the totals include."""
         held = self._book.reservations.pop(reservation)
         own = self._of[held.account]
         own.discard(reservation)
@@ -196,7 +196,7 @@ class MemoryLedger(FormerNames):
                     self._forget(name)
             return len(stale)
 
-    # --- what was decided -----------------------------------------------------------------------
+    # --- step records ---------------------------------------------------------------------------
 
     def record(self, step: StepRecord) -> None:
         used = use_of(step)
@@ -231,7 +231,7 @@ class MemoryLedger(FormerNames):
             self._read[account] = reading["version"]
             return reading
 
-    # --- the same, awaitable: nothing here blocks -------------------------------------------------
+    # --- async variants, which call the others because nothing here blocks ------------------------
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None:
         self.open(account, reading)

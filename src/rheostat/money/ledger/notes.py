@@ -1,4 +1,4 @@
-"""What ledgers in a database keep beside the accounts: what was decided for each call, and what replies used."""
+"""The tables of a database ledger beside the accounts: step records, and the tokens that replies used."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ T = TypeVar("T")
 
 
 class Transaction(Protocol):
-    """One atomic piece of work in the database."""
+    """One transaction in the database."""
 
     def load(self, queries: Sequence[Statement]) -> tuple[int, list[list[tuple[Any, ...]]]]:
         """The database's time in milliseconds since the epoch, and the rows of each query."""
 
     def save(self, statements: Sequence[Statement]) -> None:
-        """Write, and commit."""
+        """Write, and commit the transaction."""
 
 
 class Notes(abc.ABC):
-    """Steps and uses in tables. Subclasses say how to connect, lock and commit."""
+    """Step records and uses in tables. Subclasses define how to connect, lock and commit."""
 
     @abc.abstractmethod
     def _transaction(self, *, flush: bool) -> AbstractContextManager[Transaction]:
-        """Begin; roll back on an exception. `flush`: the commit must survive a power cut."""
+        """Begin a transaction, which is rolled back on an exception. `flush`: the commit must survive a power cut."""
 
     @abc.abstractmethod
     def _query(self, statement: Statement) -> list[tuple[Any, ...]]:
-        """Read without a lock."""
+        """Execute one statement outside of a transaction, and return its rows."""
 
     @abc.abstractmethod
     def _retrying(self, work: Callable[[bool], T]) -> T:
-        """Run `work(again)`; a second time (again = True) if the database went away and is back."""
+        """Run `work(False)`; if the database was gone and came back, run `work(True)` once more."""
 
     def record(self, step: StepRecord) -> None:
         text = (
@@ -89,7 +89,7 @@ class Notes(abc.ABC):
 
 
 async def in_thread(do: Callable[[], T], undo: Callable[[T], None] | None = None) -> T:
-    """Run in a thread. It can't be stopped there: a cancelled caller waits for its end and takes back what it did."""
+    """Run `do` in a thread. It can't be stopped there: a cancelled caller waits for its end and then calls `undo`."""
     running = asyncio.ensure_future(asyncio.to_thread(do))
     try:
         return await asyncio.shield(running)

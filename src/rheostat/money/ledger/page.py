@@ -1,4 +1,4 @@
-"""A part of a database ledger in memory: what one operation works on, and what it changed."""
+"""The part of a database ledger that one operation works on, and its changes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Page"]
 
 
 class Page:
-    """Some rows of the tables as a book that the law can work on."""
+    """Some rows of the tables as a `Book`, to which operations are applied."""
 
     def __init__(self, entries: Iterable[Entry], reservations: Iterable[Held], now_ms: int) -> None:
         self.book = Book({e.id: e for e in entries}, {h.id: h for h in reservations}, now_ms, now_ms)
         self.versions = {entry.id: entry.version for entry in self.book.entries.values()}
-        """As they are in the tables."""
+        """The accounts' versions in the tables."""
         self._statuses = {held.id: (held, held.status) for held in self.book.reservations.values()}
 
     def changes(self, condition: str = "TRUE") -> Iterator[Statement]:
-        """What makes the tables like the book, if an SQL condition holds."""
+        """The statements that write the book's changes to the tables, if an SQL condition holds."""
         for entry in sorted(self.book.entries.values(), key=lambda each: each.id):
             if self.versions[entry.id] != entry.version:
                 text = f"UPDATE rheostat_accounts SET version = ?, state = ? WHERE id = ? AND {condition}"  # noqa: S608 - ours
@@ -31,7 +31,7 @@ class Page:
             if status is None:
                 marks = ", ".join("?" * 11)
                 yield f"INSERT INTO rheostat_reservations ({HELD}) SELECT {marks} WHERE {condition}", row_of(held)
-            elif before is not held:  # a standing hold of another size
+            elif before is not held:  # a standing hold that was resized
                 text = (
                     "UPDATE rheostat_reservations SET status = ?, amount = ?, held_at_ms = ?, model = ?, node = ?, "  # noqa: S608 - ours
                     f"closed_at_ms = NULL WHERE id = ? AND {condition}"

@@ -25,31 +25,31 @@ __all__ = ["PostgresLedger"]
 
 T = TypeVar("T")
 _MIGRATION_LOCK = 0x5268656F
-"""Key of the advisory lock under which the schema is made: several processes may start at once."""
+"""The key of the advisory lock for schema changes, because several processes may start at once."""
 _CLOCK = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
 _CLOCK_TOLERANCE_MS = 100
-"""So far may our idea of the server's clock be off; beyond, the server is asked."""
+"""If our estimate of the server's clock is off by more than this, the server is asked."""
 _REMEMBERED = 1_000
 
 
 class PostgresLedger(DurableLedger):
-    """Accounts in a Postgres database; time is the server's, so that machines needn't agree on theirs.
+    """Accounts in a Postgres database. It uses the server's time, so that the machines' clocks needn't agree.
 
-    An operation takes one round trip when no other writer touched the account since our last one: it is worked out on
-    what we remember, and written on condition that the versions are still the same. Else it takes two: lock and read
-    the account and its parents; write and commit. A commit that lets a request leave is flushed to disk; the others
-    needn't be: what a server loses in a crash is then still held.
+    An operation takes one round trip if no other writer has changed the account since our last operation: it is
+    computed on the remembered rows, and written on condition that their versions are unchanged. Otherwise it takes two:
+    lock and read the account and its parents; write and commit. A commit that lets a request leave is flushed to disk.
+    The others needn't be, because an amount whose settlement is lost in a crash is still held.
 
     Args:
         address: A libpq connection string or URL, such as `postgresql://user@host/database`.
-        connections: The most that this process opens.
-        wait_seconds: How long to wait for a free connection, and for the database to come back.
-        clock: Seconds since the epoch instead of the server's; for tests.
+        connections: The most connections that this process opens.
+        wait_seconds: The longest wait for a free connection, and for the database to come back.
+        clock: Returns seconds since the epoch, instead of the server's clock; for tests.
 
     Raises:
         MissingExtra: psycopg isn't installed.
-        LedgerUnavailable: no connection.
-        LedgerError: the tables are of a newer Rheostat.
+        LedgerUnavailable: There is no connection.
+        LedgerError: The tables were written by a newer Rheostat.
     """
 
     _lock_rows = "FOR NO KEY UPDATE"
@@ -84,7 +84,7 @@ class PostgresLedger(DurableLedger):
             min_size=1,
             max_size=connections,
             timeout=wait_seconds,
-            reconnect_timeout=wait_seconds,  # or the pool tries again ever more rarely, for minutes after an outage
+            reconnect_timeout=wait_seconds,  # else the pool's retries back off for minutes after an outage
             kwargs={"autocommit": True},
             configure=_configure,
             open=False,
@@ -105,7 +105,7 @@ class PostgresLedger(DurableLedger):
             version = row[0] if row else 0
             if version > SCHEMA_VERSION:
                 raise LedgerError(
-                    f"the ledger's tables are of a newer Rheostat (schema {version}, this one knows {SCHEMA_VERSION}); "
+                    f"a newer Rheostat wrote the ledger's tables (schema {version}, this one knows {SCHEMA_VERSION}); "
                     "they were left as they are: update rheostat"
                 )
             for statement in (each for step in MIGRATIONS[version:] for each in step):
@@ -125,7 +125,7 @@ class PostgresLedger(DurableLedger):
     def close(self) -> None:
         self._pool.close()
 
-    # --- one round trip, if what we remember is still true ---------------------------------------------
+    # --- one round trip, if the remembered rows are still valid ----------------------------------------
 
     def _change(
         self,
@@ -142,7 +142,7 @@ class PostgresLedger(DurableLedger):
             page = Page(*remembered, now)
             try:
                 result = op(page.book)
-            except Exception:  # what we remember may be old: let the tables decide
+            except Exception:  # the remembered rows may be stale: let the tables decide
                 remembered = None
             if remembered is not None and self._write_if_true(page, flush=flush):
                 self._memory.keep(page)
@@ -150,7 +150,7 @@ class PostgresLedger(DurableLedger):
         return super()._change(account, op, reservations=reservations, also=also, flush=flush)
 
     def _write_if_true(self, page: Page, *, flush: bool) -> bool:
-        """Make the tables like the page in one statement, unless they, or the time, differ from what it began with."""
+        """Write the page's changes in one statement, unless the versions in the tables or the clock have moved on."""
         names = sorted(page.versions)
         marks = ", ".join("?" * len(names))
         pairs = ", ".join(["(?, ?)"] * len(names))
@@ -175,10 +175,10 @@ class PostgresLedger(DurableLedger):
         self._memory.keep(page)
 
     def _clock_ms(self) -> int:
-        """What the server's clock shows, without asking it."""
+        """An estimate of the server's clock, without asking it."""
         return int(self._clock() * 1000) if self._clock else int(time.monotonic() * 1000) + self._server_ahead_ms
 
-    # --- what DurableLedger asks for ------------------------------------------------------------------
+    # --- the methods that DurableLedger needs ---------------------------------------------------------
 
     @contextlib.contextmanager
     def _transaction(self, *, flush: bool) -> Iterator[Transaction]:
@@ -204,7 +204,7 @@ class PostgresLedger(DurableLedger):
 
 @dataclass(slots=True)
 class _Known:
-    """An account as it was at a version, and some of its open reservations at the same version."""
+    """An account at a version, and some of its open reservations at the same version."""
 
     version: int
     entry: Entry | None = None
@@ -212,14 +212,14 @@ class _Known:
 
 
 class _Memory:
-    """Accounts as we wrote them, while no other process writes to them. A caller that takes one has it alone."""
+    """Remembered accounts, valid while no other process writes to them. A caller that takes one has it exclusively."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._accounts: dict[str, _Known] = {}
 
     def take(self, chain: Sequence[str], reservations: Sequence[str]) -> tuple[list[Entry], list[Held]] | None:
-        """The account, all its parents and these reservations of it; or `None`."""
+        """Take the account, all its parents and these reservations of it; `None` if any of them isn't remembered."""
         entries: list[Entry] = []
         taken: list[Held] = []
         with self._lock:
@@ -235,14 +235,14 @@ class _Memory:
         return (entries, taken) if whole else None
 
     def keep(self, page: Page) -> None:
-        """The tables are like this page now. What another process touched since we last wrote it is forgotten."""
+        """Remember a page that was written; forget an account that another process has changed since our last write."""
         with self._lock:
             for name, entry in page.book.entries.items():
                 known = self._accounts.pop(name, None)
                 untouched = known is not None and known.version == page.versions[name]
                 known = known if known is not None and untouched else _Known(entry.version)
                 known.version, known.entry = entry.version, entry if untouched else None
-                self._accounts[name] = known  # last in the row, and so the last to be forgotten
+                self._accounts[name] = known  # moved to the end, so that it is forgotten last
             for held in page.book.reservations.values():
                 if held.status in OPEN:
                     self._accounts[held.account].reservations[held.id] = held
@@ -251,7 +251,7 @@ class _Memory:
 
 
 class _Transaction:
-    """Each half is one message: the statements in a row, their values put in by psycopg on our side."""
+    """A transaction of two messages: each has several statements, with the values filled in by psycopg here."""
 
     def __init__(self, connection: psycopg.Connection[Any], clock: Callable[[], float] | None, *, flush: bool) -> None:
         self._connection, self._clock, self._flush = connection, clock, flush
@@ -274,7 +274,7 @@ class _Transaction:
         begin = "BEGIN; SET LOCAL synchronous_commit = on" if self._flush else "BEGIN"
         *loaded, clock = self._send(
             [(begin, []), *queries, (f"SELECT {_CLOCK}", [])]
-        )  # the time after the locks were granted
+        )  # the time once the locks are granted
         self.server_ahead_ms = int(clock[0][0]) - int(time.monotonic() * 1000)
         return int(self._clock() * 1000) if self._clock else int(clock[0][0]), loaded
 

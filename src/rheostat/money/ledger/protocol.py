@@ -1,4 +1,4 @@
-"""What every ledger is: accounts, reservations, readings, and the verbs that they obey."""
+"""The interface of every ledger: accounts, reservations, readings, and the operations on them."""
 
 from __future__ import annotations
 
@@ -17,34 +17,35 @@ from rheostat.money.usage import Spend
 __all__ = ["Account", "FormerNames", "Ledger", "Note", "Reading", "Reservation", "latest_reading"]
 
 Note = dict[str, str]
-"""What a reservation is for: `model`, `node`."""
+"""The `model` and the `node` that a reservation is for."""
 
 Reading = dict[str, Any]
-"""A meter reading: plain data that lives in graph state under the key `spend`.
+"""A reading of an account: plain data that is kept in graph state under the key `spend`.
 
 ========================  ============================================================================
-`account`, `parent`       the account that was read, and the one above it (or an empty text)
-`version`                 rises with every change of the account; the highest one wins
+`account`, `parent`       the account that was read, and its parent (or an empty text)
+`version`                 rises with every change of the account; the highest version wins
 `usd_nanos`               settled, in nano-dollars (`None`: a model without a price was used)
 `input_tokens` …          settled, by kind, as in `Spend`; `calls`; `milliseconds` that the calls took
-`held_usd_nanos` …        held: calls in flight
-`unknown_usd_nanos` …     charged at their hold, or an estimate within it: cut, cancelled, killed
-`unknown_calls`           how many those are
-`overrun_usd_nanos`       what providers charged above a hold (posted in full)
+`held_usd_nanos` …        held by calls in flight
+`unknown_usd_nanos` …     charged at the hold, or at an estimate within it: calls cut, cancelled, killed
+`unknown_calls`           the number of such calls
+`overrun_usd_nanos`       the amount that providers charged above holds (posted in full)
 `by_model`, `by_node`     settled, by name: the 20 largest, the rest under `others`
 `opened_at`               seconds since the epoch
-`elapsed_milliseconds`    since then, when the account last changed: the deadline counts it
+`elapsed_milliseconds`    time since then, at the last change of the account; the deadline counts it
 ========================  ============================================================================
 
 Keeping the highest version is commutative, associative and idempotent: replays, forks, retries, subgraphs and
-parallel branches can neither count it twice nor lose it, and its size doesn't grow with the number of steps.
+parallel branches can neither count a spend twice nor lose it, and the size doesn't grow with the number of steps.
 """
 
 
 def latest_reading(left: Reading | None, right: Reading | None) -> Reading:
     """The reducer of the `spend` channel: the reading with the highest version.
 
-    A reading of another account (from a cached node, say) never replaces one's own: its version counts other things.
+    A reading of another account (from a cached node, say) never replaces the existing one, because their versions can't
+    be compared.
     """
     if not left or not right:
         return right or left or {}
@@ -55,15 +56,15 @@ def latest_reading(left: Reading | None, right: Reading | None) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The budget of a tenant's, a user's, a thread's, a run's, a subagent's."""
+    """An account with a budget, such as that of a tenant, a user, a thread, a run or a subagent."""
 
     id: str
     budget: Budget | None = None
-    """Its hard limits; `None`: it only counts, and its parents bind."""
+    """Its hard limits; `None`: it only counts, and the limits of its parents bind."""
     parent: str | None = None
-    """The account whose limits bind as well, and its parents' in turn. It must be open, and never changes."""
+    """The account whose limits, and those of its parents, also bind. It must be open, and never changes."""
     window: Window | None = None
-    """The limits start anew each day or month; `None`: they hold for the account's whole life."""
+    """The limits start anew each day or month; `None`: they apply to the account's whole life."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id or len(self.id) > 500:
@@ -92,129 +93,136 @@ class Ledger(Protocol):
 
     A reservation's life::
 
-        hold ──► held ──begin──► sent ──settle──► settled     charged what it cost
+        hold ──► held ──begin──► sent ──settle──► settled     charged its actual cost
                  ▲ │               │ ▲
-             draw │ │     mark_unknown │ settle                late news
+             draw │ │     mark_unknown │ settle                a late result
                  │ │               ▼ │
         resize ─► │ │            unknown ───────────────────    charged its hold, or an estimate within it
          standing │ └──void────► void ◄──void── (sent, unknown: as soon as it is known that it never left)
 
-    A *standing* hold is kept back for something that will come, such as the last word of a run: it is charged like any
-    other, changes its size as it is told to, and is never sent itself.
+    A *standing* hold is kept back for a later call, such as the last word of a run. It is charged like any other hold,
+    can be resized, and is never sent itself.
 
-    The forms that begin with `a` do the same on an event loop. `rheostat.testing.ledger_machine` tests a ledger of
-    your own against this law.
+    The methods whose names begin with `a` are async variants. `rheostat.testing.ledger_machine` tests a ledger of your
+    own against these rules.
     """
 
     def open(self, account: Account, reading: Reading | None = None) -> None:
         """Open an account; opening it again changes nothing.
 
-        `reading` is the last known reading (from a checkpoint; `{}` at first). A ledger that doesn't know the account
-        starts from it: what was held then is unknown now, and stays charged in full. One that knows it better ignores
-        it. Without one (`None`) nothing could bring the account back, so that no ledger may forget it.
+        Args:
+            reading: The last known reading (from a checkpoint; `{}` at first). A ledger that doesn't know the account
+                starts from it; amounts that were held then become unknown, and stay charged in full. A ledger that
+                knows the account ignores it. An account opened without one (`None`) can't be restored, so that no
+                ledger may forget it.
 
         Raises:
-            LedgerError: the parent isn't open, or the account is open under another parent; a damaged reading.
+            LedgerError: The parent isn't open, the account is open under another parent, or the reading is damaged.
         """
 
     def amend(self, account: str, budget: Budget) -> None:
-        """Give an open account other limits, higher or lower: the next hold feels them."""
+        """Give an open account other limits, higher or lower, which apply from the next hold on."""
 
     @property
     def shared(self) -> bool:
-        """Other processes may have the same accounts."""
+        """Whether other processes may use the same accounts."""
 
     def chain(self, account: str) -> list[str]:
-        """The account and all its parents."""
+        """The account and all its parents, in this order."""
 
     def hold(
         self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
     ) -> list[Reservation]:
-        """Hold all amounts or none, here and at every parent.
+        """Hold all amounts or none, at the account and at every parent.
 
         Args:
-            ticket: One's place in the line (see `line_up`); an empty text: none, but those in the line go first;
-                `None`: the line isn't looked at.
+            ticket: The caller's place in the line (see `line_up`); an empty text: no place, but the line goes first;
+                `None`: ignore the line.
 
         Raises:
-            BudgetExceeded: they don't fit; says which account, which limit, asked, held, settled, left. Its `waits`
-                says that they may when requests that are under way have come back.
-            NoPrice: an amount without a price under a limit in money.
-            LedgerError: no such account.
-            LedgerUnavailable: the ledger can't be reached: nothing may be sent.
+            BudgetExceeded: They don't fit. The error has the account, the limit, and the amounts asked, held, settled
+                and left; its `waits` says whether they may fit once requests in flight have given back their holds.
+            NoPrice: An amount has no price, and there is a limit in money.
+            LedgerError: There is no such account.
+            LedgerUnavailable: The ledger can't be reached; nothing may be sent.
         """
 
     def admit(
         self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
     ) -> tuple[Reservation, Room]:
-        """Hold and begin in one atomic step: for a request that leaves now.
+        """Hold and begin in one atomic step, for a request that leaves now.
 
         Raises:
-            BudgetExceeded, NoPrice, LedgerError, LedgerUnavailable: as `hold`; it must not leave.
+            BudgetExceeded, NoPrice, LedgerError, LedgerUnavailable: As in `hold`; the request must not leave.
         """
 
     def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
-        """Let a standing hold of this name be so large from now on; there is one for a name. Of nothing: none.
+        """Set the size of the standing hold of this name, of which there is one; an amount of nothing gives it back.
 
         Raises:
-            BudgetExceeded: what it grows by doesn't fit; it stays as it was.
-            LedgerError: that name is another account's, or an ordinary reservation's.
+            BudgetExceeded: Its growth doesn't fit; it stays as it was.
+            LedgerError: The name belongs to another account or to an ordinary reservation.
         """
 
     def draw(
         self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
     ) -> list[Reservation]:
-        """Hold amounts out of a standing hold, which becomes smaller by them; all or none.
+        """Hold amounts out of a standing hold, which shrinks by them; all or none.
 
         Raises:
-            BudgetExceeded: what they are larger than the standing hold doesn't fit; nothing has changed.
+            BudgetExceeded: Their excess over the standing hold doesn't fit; nothing has changed.
         """
 
     def line_up(self, account: str, ticket: str, seconds: float) -> None:
-        """Wait for room at this account: those that came before go first. The place is kept for this many seconds, and
-        for as many more each time that this is called again; zero gives it up."""
+        """Take or renew a place in the line for room at this account, which is served in order.
+
+        The place is kept for this many seconds from now; zero gives it up.
+        """
 
     def begin(self, reservation: str) -> Room | None:
-        """The request is about to leave: returns the room (its seconds cut the request).
+        """Mark a reservation as sent, just before its request leaves; return the room (its seconds cut the request).
 
-        `None`: it must not be sent under this reservation, because it was begun before (a process that died)
-        or it isn't known here. What was begun before stays charged in full, as unknown.
+        `None`: the request must not be sent under this reservation, because it was begun before (by a process that
+        died) or isn't known here. A reservation that was begun before stays charged in full, as unknown.
         """
 
     def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
-        """Post what the call did cost; False: it was settled or given back before, and nothing changed.
+        """Post the actual cost of a call; `False`: it was settled or voided before, and nothing changed.
 
         Raises:
-            HoldExceeded: it cost more than the hold. It is posted in full first.
+            HoldExceeded: The call cost more than the hold; the cost is posted in full first.
         """
 
     def void(self, reservation: str) -> bool:
-        """Give the hold back: only when the request provably never left."""
+        """Give a hold back; only if the request provably never left. `False`: it was settled or voided before."""
 
     def mark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
-        """The cost of the call is unknown: it stays charged, as unknown, until it is settled.
+        """Mark the cost of a call as unknown: it stays charged until it is settled.
 
-        It is charged its full hold; or an `estimate`, as far as that lies within the hold, kind by kind.
+        It is charged at its full hold, or at an `estimate`, limited to the hold kind by kind.
         """
 
     def expire(self, older_than_seconds: float) -> int:
-        """Reservations whose holder must be dead: begun ones become unknown, others are given back. How many."""
+        """Close reservations older than this, whose holder must be dead: sent → unknown, otherwise → void.
+
+        Returns:
+            The number of reservations closed.
+        """
 
     def record(self, step: StepRecord) -> None:
-        """Note what was decided for a call, and count what its reply used. A ledger may drop the oldest notes, but not
-        the counts."""
+        """Keep a step record, and count the tokens of its reply. A ledger may drop old records, but no counts."""
 
     def uses(self, model: str | None = None) -> dict[UseKey, Use]:
-        """How many tokens replies used, by (model, effort, purpose), of all steps that were ever noted."""
+        """The tokens that replies used, by (model, effort, purpose), over all steps ever recorded."""
 
     def steps(self, account: str | None = None) -> list[StepRecord]:
-        """What was noted, the oldest first; of one account (a run), or of all."""
+        """The step records of one account (a run), or of all, the oldest first."""
 
     def room(self, account: str, *, patient: bool = False) -> Room:
-        """What is left now: the least of the account and all its parents, limit by limit.
+        """The room left now: the minimum over the account and all its parents, limit by limit.
 
         Args:
-            patient: As it will be at the most when all that is under way has come back; standing holds stay.
+            patient: Return the most room that there can be when no call is in flight any more; standing holds stay.
         """
 
     def reading(self, account: str) -> Reading:
@@ -245,14 +253,14 @@ class Ledger(Protocol):
 
 
 class FormerNames:
-    """Verbs under the names that they had before; deprecated."""
+    """Methods under their former names; deprecated."""
 
     def lose(self: Ledger, reservation: str, estimate: Spend | None = None) -> bool:
-        """As `mark_unknown`."""
+        """Deprecated: use `mark_unknown`."""
         warnings.warn("lose is mark_unknown now", DeprecationWarning, stacklevel=2)
         return self.mark_unknown(reservation, estimate)
 
     async def alose(self: Ledger, reservation: str, estimate: Spend | None = None) -> bool:
-        """As `amark_unknown`."""
+        """Deprecated: use `amark_unknown`."""
         warnings.warn("alose is amark_unknown now", DeprecationWarning, stacklevel=2)
         return await self.amark_unknown(reservation, estimate)

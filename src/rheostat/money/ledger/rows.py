@@ -1,4 +1,4 @@
-"""How accounts and reservations lie in tables: the same in SQLite and in Postgres."""
+"""The tables of accounts and reservations, which are the same in SQLite and in Postgres."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ _USES = (
     " calls BIGINT NOT NULL, PRIMARY KEY (model, effort, purpose, bucket))",
 )
 _STANDING: tuple[str, ...] = ()
-"""A status more (`standing`), and in an account's state its total and the line: older ones can't read them."""
+"""A new status (`standing`), and its total and the line in an account's state; older versions can't read these."""
 MIGRATIONS = (_FIRST, _STEPS, _USES, _STANDING)
-"""What makes each version of the tables from the one before: a database of an older Rheostat is brought up to date."""
+"""The statements that make each schema version from the one before; a database of an older Rheostat is migrated."""
 SCHEMA_VERSION = len(MIGRATIONS)
 ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
 HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, closed_at_ms, amount, actual"
@@ -81,12 +81,12 @@ HELD = "id, account, status, model, node, request_id, held_at_ms, begun_at_ms, c
 
 @functools.lru_cache(maxsize=1000)
 def budget_of(text: str) -> Budget:
-    """Most accounts share a few budgets, and reading one checks it."""
+    """The budget of a JSON text; cached, because parsing checks it, and most accounts share a few budgets."""
     return Budget.from_dict(orjson.loads(text))
 
 
 def packed(data: Any) -> str:
-    """Compact JSON."""
+    """Data as compact JSON."""
     return orjson.dumps(data).decode()
 
 
@@ -131,7 +131,7 @@ def row_of(held: Held) -> list[Any]:
 
 
 def line_of(held: Held) -> Line:
-    """A reservation for people."""
+    """A reservation as a line of the journal."""
     return Line(
         id=held.id,
         account=held.account,

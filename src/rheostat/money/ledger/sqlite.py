@@ -1,4 +1,4 @@
-"""The ledger in one SQLite file: outlives the process; safe for its threads and for several processes on a machine."""
+"""The ledger in one SQLite file: it outlives the process, and is safe for threads and processes on one machine."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ class SQLiteLedger(DurableLedger):
     """Accounts in an SQLite file with a write-ahead log.
 
     Args:
-        path: The file; made when it isn't there. Not on a network file system: SQLite's locks don't hold there.
-        power_safe: Flush to the disk before a request leaves, so that its hold survives a power cut as well. Without,
-            it survives the end of the process, also by `kill -9`.
-        busy_seconds: How long to wait for other processes.
-        wall: Seconds since the epoch; for tests.
+        path: The file, which is created if it doesn't exist. Don't use a network file system, where SQLite's locks
+            don't work.
+        power_safe: Flush to disk before a request leaves, so that its hold survives a power cut. Without it, a hold
+            survives the end of the process, even by `kill -9`.
+        busy_seconds: The longest wait for other processes.
+        wall: Returns seconds since the epoch; for tests.
 
     Raises:
-        LedgerError: the file is something else, damaged, or of a newer Rheostat; it is left untouched.
-        LedgerUnavailable: it can't be opened.
+        LedgerError: The file isn't a ledger, is damaged, or was written by a newer Rheostat; it is left untouched.
+        LedgerUnavailable: The file can't be opened.
+        BadInput: The path is `:memory:`.
     """
 
     def __init__(
@@ -80,7 +82,11 @@ class SQLiteLedger(DurableLedger):
         return connection
 
     def _inspect(self) -> None:
-        """Is the file ours, and of a version that we know? Looked at read-only."""
+        """Check, read-only, that the file is a ledger of a known version.
+
+        Raises:
+            LedgerError: It isn't.
+        """
         uri = f"{self.path.resolve().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=self._busy_seconds)) as connection:
             try:
@@ -133,7 +139,7 @@ class SQLiteLedger(DurableLedger):
                 self._connection.close()
             self._connection = None
 
-    # --- what DurableLedger asks for ------------------------------------------------------------------
+    # --- the methods that DurableLedger needs ---------------------------------------------------------
 
     @contextlib.contextmanager
     def _transaction(self, *, flush: bool) -> Iterator[Transaction]:
@@ -153,7 +159,7 @@ class SQLiteLedger(DurableLedger):
             return self._connected().execute(*statement).fetchall()
 
     def _retrying(self, work: Callable[[bool], T]) -> T:
-        return work(False)  # a file doesn't go away and come back; a busy one was waited for
+        return work(False)  # a file doesn't come back, and SQLite has already waited for a busy one
 
     def _now_ms(self) -> int:
         return int(self._wall() * 1000)

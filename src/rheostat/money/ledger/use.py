@@ -1,7 +1,8 @@
-"""How many tokens replies use: a histogram for each model, effort and purpose, and the quantiles out of it.
+"""The output tokens that replies use: a histogram for each model, effort and purpose, and its quantiles.
 
-Buckets grow by 5 %, so that a quantile is at most 5 % too high; counts only add up, so that writers on several machines
-need no more than `calls = calls + 1`. A reply that was cut by its cap would have gone on: it counts as twice that.
+Buckets grow by 5 %, so that a quantile is at most 5 % too high. Counts only add up, so that writers on several machines
+need no more than `calls = calls + 1`. A reply that was cut by its length cap counts as twice the cap, because it would
+have gone on.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rheostat.money.ledger.steps import StepRecord
 __all__ = ["Use", "UseKey", "use_of"]
 
 UseKey: TypeAlias = tuple[str, str, str]
-"""Model, effort, purpose."""
+"""(model, effort, purpose)."""
 
 _GROWTH = math.log(1.05)
 
@@ -32,21 +33,21 @@ def _most(bucket: int) -> int:
 
 @dataclass(slots=True)
 class Use:
-    """Output tokens of one model's replies at one effort and for one purpose."""
+    """A histogram of the output tokens of a model's replies at one effort and for one purpose."""
 
     calls_by_bucket: dict[int, int] = field(default_factory=dict)
 
     @property
     def calls(self) -> int:
-        """How many replies were counted."""
+        """The number of replies counted."""
         return sum(self.calls_by_bucket.values())
 
     def count(self, bucket: int, calls: int = 1) -> None:
-        """Count replies."""
+        """Add a number of replies to a bucket."""
         self.calls_by_bucket[bucket] = self.calls_by_bucket.get(bucket, 0) + calls
 
     def quantile(self, share: float) -> int:
-        """Output tokens that this share of the replies stays within, thought included; 0: there were none."""
+        """The output tokens, thinking included, that this share (0 to 1) of replies doesn't exceed; 0: no replies."""
         wanted, seen = share * self.calls, 0
         for bucket in sorted(self.calls_by_bucket):
             seen += self.calls_by_bucket[bucket]
@@ -55,13 +56,13 @@ class Use:
         return 0
 
     def to_dict(self) -> Mapping[str, int]:
-        """For people: calls and quantiles."""
+        """The number of calls and some quantiles, for display."""
         shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
         return {"calls": self.calls, **{name: self.quantile(share) for name, share in shares.items()}}
 
 
 def use_of(step: StepRecord) -> tuple[UseKey, int] | None:
-    """What a step adds to the histograms, and in which bucket; `None`: it says nothing of use."""
+    """The histogram and the bucket to which a step adds; `None`: it tells nothing about use."""
     spend = step.requests[-1].get("spend") if step.requests else None
     if step.error or not spend or not step.effort_planned or not step.model:
         return None

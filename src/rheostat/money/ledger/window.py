@@ -1,4 +1,4 @@
-"""Limits that start anew: each day or month, in a stated time zone."""
+"""Windows, after which limits start anew: each day or month, in a stated time zone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ __all__ = ["Window"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A calendar day or month. A call counts in the window in which it was held."""
+    """A calendar day or month. A call counts in the window in which it was held.
+
+    Raises:
+        BadInput: It is neither a day nor a month, or there is no such time zone.
+    """
 
     every: Literal["day", "month"]
     zone: str = "UTC"
-    """IANA name of the time zone, such as `Europe/Berlin`."""
+    """The IANA name of the time zone, such as `Europe/Berlin`."""
 
     def __post_init__(self) -> None:
         if self.every not in ("day", "month"):
@@ -29,7 +33,7 @@ class Window:
             raise BadInput(f"no time zone {self.zone!r}: use an IANA name such as 'Europe/Berlin' or 'UTC'") from None
 
     def around(self, epoch_ms: int) -> tuple[int, int]:
-        """(start, end) of the window that holds this moment, in milliseconds since the epoch; the end is outside."""
+        """(start, end) of the window around this moment, in milliseconds since the epoch; the end is exclusive."""
         zone = ZoneInfo(self.zone)
         midnight = datetime.fromtimestamp(epoch_ms / 1000, zone).replace(hour=0, minute=0, second=0, microsecond=0)
         if self.every == "day":

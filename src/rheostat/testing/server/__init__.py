@@ -1,7 +1,7 @@
 """A provider simulator: a real HTTP server on loopback that speaks Anthropic's and OpenAI's APIs and keeps the bill.
 
-The official SDKs, unmodified, are its clients. It enforces the documented rules, has hidden thinking, tool calls,
-prompt caches, service tiers, rate limits and faults; what it bills is counted here and nowhere else.
+The official SDKs, unmodified, are its clients. It enforces the documented rules, and simulates hidden thinking, tool
+calls, prompt caches, service tiers, rate limits and faults. Its bill is counted independently of Rheostat.
 
 >>> from rheostat.testing.server import Fault, Turn, provider_server
 >>> with provider_server(Turn(text="4"), Turn(fault=Fault(status=429))) as server:

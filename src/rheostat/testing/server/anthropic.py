@@ -1,4 +1,4 @@
-"""Anthropic's Messages API.
+"""The simulator of Anthropic's Messages API.
 
 Sources: docstrings of anthropic 2.12; platform.claude.com/docs/build-with-claude/thinking-tool-workflows and
 adaptive-thinking; docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-thinking.html.
@@ -48,7 +48,7 @@ def _efforts(model: str) -> tuple[str, ...]:
 
 
 def model_info(model: str) -> dict[str, Any] | None:
-    """What `/v1/models/{id}` says, or `None`. Source: `ModelInfo` of anthropic 2.12."""
+    """The reply of `/v1/models/{id}`, or `None` for an unknown model. Source: `ModelInfo` of anthropic 2.12."""
     if not model.startswith(_KNOWN):
         return None
 
@@ -74,7 +74,7 @@ def model_info(model: str) -> dict[str, Any] | None:
 
 @dataclass
 class Messages:
-    """One request to `/v1/messages`, checked."""
+    """One checked request to `/v1/messages`."""
 
     body: dict[str, Any]
     headers: dict[str, str]
@@ -159,10 +159,10 @@ class Messages:
         self._check_loop(messages)
 
     def _check_loop(self, messages: list[dict[str, Any]]) -> None:
-        """A tool loop is one assistant turn: its thinking goes back unchanged and can't be switched.
+        """A tool loop is one assistant turn: its thinking is sent back unchanged, and can't be switched.
 
-        Uncertain: whether a switch is refused or the thinking is silently left out differs between pages of the
-        documentation; a refusal is the stricter reading.
+        Uncertain: pages of the documentation differ on whether a switch is refused or the thinking is silently left
+        out; a refusal is the stricter reading.
         """
         loop: list[dict[str, Any]] = []
         for message in reversed(messages):
@@ -187,7 +187,7 @@ class Messages:
     # --- the count, the work, the bill ------------------------------------------------------------------
 
     def parts(self) -> list[Any]:
-        """The prompt, in the order in which it is cached."""
+        """The parts of the prompt, in the order of caching."""
         system: Any = self.body.get("system") or []
         if isinstance(system, str):
             system = [{"type": "text", "text": system}]
@@ -255,7 +255,7 @@ class Messages:
         return reply
 
     def events(self, reply: dict[str, Any], *, usage: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The same as a stream."""
+        """The reply as the events of a stream; without `usage`, the stream ends early."""
         total = reply.get("usage") or {"input_tokens": 0, "output_tokens": 0}
         start = {**reply, "content": [], "stop_reason": None, "usage": {**total, "output_tokens": 0}}
         yield "message_start", {"type": "message_start", "message": start}

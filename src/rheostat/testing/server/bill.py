@@ -1,4 +1,4 @@
-"""The truth: what every request cost, counted by the server."""
+"""The bill: the true cost of every request, counted by the server."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Line:
     provider: str
     model: str
     effort: str
-    """What it thought with, as it was asked for."""
+    """The effort that was asked for."""
     input_tokens: int
-    """All of them, cached ones included."""
+    """All input tokens, cached ones included."""
     cached_input_tokens: int = 0
     cache_write_tokens: int = 0
     cache_write_1h_tokens: int = 0
@@ -34,7 +34,7 @@ class Line:
 
     @property
     def usd_nanos(self) -> int:
-        """At the list price, which this module asks for by itself; 0 for a model that isn't listed."""
+        """The cost at the list price, which this module looks up by itself; 0 for a model that isn't listed."""
         usage = Usage(
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
@@ -53,21 +53,21 @@ class Line:
 
 @dataclass
 class Bill:
-    """All requests of a server, and what came with them."""
+    """All requests to a server, and the billed lines."""
 
     lines: list[Line] = field(default_factory=list)
-    """What was billed."""
+    """The billed requests."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
-    """What was sent, refused requests included."""
+    """The bodies of all requests, including refused ones."""
     headers: list[dict[str, str]] = field(default_factory=list)
-    """The headers of the same, in lower case."""
+    """The headers of the same requests, with names in lower case."""
     refusals: list[str] = field(default_factory=list)
-    """Why requests were refused by a rule."""
+    """The reasons of requests refused by a rule."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def requests(self) -> int:
-        """Requests for a completion, the refused ones included; counts and listings are free and not here."""
+        """The number of requests for a completion, including refused ones, but not free counts and listings."""
         return len(self.bodies)
 
     def total(self, name: str) -> int:

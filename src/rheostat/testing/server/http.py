@@ -1,4 +1,4 @@
-"""The server itself: routes, faults, streams."""
+"""The HTTP server: routes, faults, streams."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _COUNTS: dict[str, type[Messages] | type[Responses]] = {
 }
 _OVERLOADED = 529
 _TOKENS_PER_SECOND, _MOMENT_SECONDS = 1_000, 0.2
-"""What a fast model writes, and how long a server goes on when its client has gone."""
+"""The speed of a fast model, and the time that a server goes on after its client has gone."""
 MODELS = (
     "claude-haiku-4-5", "claude-opus-4-5", "claude-opus-4-8", "claude-opus-5", "claude-opus-5-5", "claude-sonnet-5-5",
     "gpt-4o", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "gpt-6-sol", "o3",
 )  # fmt: skip
-"""What is listed; others of the same generations are served too."""
+"""The listed models; others of the same generations are served too."""
 
 
 class ProviderServer:
-    """A running simulator."""
+    """A simulator, which runs as a context manager."""
 
     def __init__(self, *turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None) -> None:
         self.reset(*turns, planned=planned)
@@ -49,26 +49,26 @@ class ProviderServer:
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
 
     def reset(self, *turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None) -> None:
-        """Start anew at the same address: an empty bill, cold caches, other turns."""
+        """Start anew at the same address, with an empty bill, cold caches and other turns."""
         self.bill = Bill()
         self.turns = list(turns) or [Turn()]
-        """Taken one by one; the last one repeats."""
+        """The turns, one per request; the last one repeats."""
         self._planned = planned
         self._cache = Cache()
         self._number = itertools.count()
 
     @property
     def url(self) -> str:
-        """For Anthropic's SDK (`base_url`); OpenAI's wants `openai_url`."""
+        """The base URL for Anthropic's SDK; OpenAI's SDK needs `openai_url`."""
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     @property
     def openai_url(self) -> str:
-        """The same with `/v1`."""
+        """The base URL with `/v1`, for OpenAI's SDK."""
         return f"{self.url}/v1"
 
     def next_turn(self, body: dict[str, Any], headers: dict[str, str]) -> tuple[int, Turn]:
-        """Note a request, and say what the model does with it."""
+        """Record a request, and return its number and the model's turn."""
         with self.bill.lock:
             number = next(self._number)
             self.bill.bodies.append(body)
@@ -78,11 +78,15 @@ class ProviderServer:
             return number, self.turns[min(number, len(self.turns) - 1)]
 
     def check(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> Messages | Chat | Responses:
-        """A request, or `Refused`."""
+        """The checked request.
+
+        Raises:
+            Refused: The request breaks a rule.
+        """
         return _ROUTES[path](body, headers, self._cache)
 
     def count(self, path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
-        """The input tokens, for nothing."""
+        """Count the input tokens, free of charge."""
         return _COUNTS[path](body, {**headers, "counting": "1"}, self._cache).input_tokens()
 
     def __enter__(self) -> ProviderServer:
@@ -102,8 +106,8 @@ def provider_server(
     """Serve on a free port of this machine.
 
     Args:
-        turns: What the model does, request by request; the last one repeats.
-        planned: Instead: `planned(number, body)` says it.
+        turns: The model's turns, one per request; the last one repeats.
+        planned: Instead of turns, a function that returns the turn for `(number, body)`.
     """
     with ProviderServer(*turns, planned=planned) as server:
         yield server
@@ -111,11 +115,11 @@ def provider_server(
 
 class _Quiet(ThreadingHTTPServer):
     def handle_error(self, *args: Any) -> None:
-        """A client that went away in the middle is what some tests want."""
+        """Ignore errors, because some tests let a client go away in the middle."""
 
 
 def _as_far_as_it_came(line: Line, fault: Fault) -> Line:
-    """A request that fails in the middle is billed for what can have been written by then."""
+    """The bill of a request that fails in the middle: only the tokens that can have been written by then."""
     if not (fault.status or fault.cut):
         return line
     most = int(_TOKENS_PER_SECOND * (fault.seconds + _MOMENT_SECONDS))
@@ -126,7 +130,7 @@ def _as_far_as_it_came(line: Line, fault: Fault) -> Line:
 class _Handler(BaseHTTPRequestHandler):
     simulator: ProviderServer
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # a reply in two small packets waits for 40 ms else
+    disable_nagle_algorithm = True  # else a reply in two small packets is delayed by 40 ms
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -164,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
         path = self.path.split("?")[0]
-        bill = self.simulator.bill  # of now: a slow reply belongs on the bill that was open when it was asked for
+        bill = self.simulator.bill  # kept now, because a slow reply belongs on the bill of its request
         try:
             if path in _COUNTS:
                 body.pop("betas", None)
@@ -183,7 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._json(refused.status, {**wrapped, **kind})
         if 0 < fault.status < 500 or fault.status == _OVERLOADED:
             return self._fail(fault)
-        with bill.lock:  # the cache is looked up once per request, in order
+        with bill.lock:  # requests look up the cache in order
             done, line = request.do(turn)
             bill.lines.append(_as_far_as_it_came(line, fault))
         if fault.status:
@@ -200,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(fault.status, {"type": "error", "error": error}, retry_after=fault.retry_after)
 
     def _stream(self, request: Messages | Chat | Responses, reply: dict[str, Any], fault: Fault) -> None:
-        """Server-sent events. A cut one ends in the middle; one without usage ends early, but cleanly."""
+        """Send server-sent events. A cut stream ends in the middle; one without usage ends early, but cleanly."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")

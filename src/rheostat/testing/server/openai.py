@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions and Responses.
+"""The simulator of OpenAI's Chat Completions and Responses APIs.
 
 Sources: docstrings of openai 3.54 (`reasoning`, `reasoning_effort`, `service_tier`, `max_completion_tokens`, `store`);
 the `unsupported_value` and `unsupported_parameter` errors as quoted in openai/openai-agents-python#2089.
@@ -34,7 +34,7 @@ _LEAST_OUTPUT_TOKENS = 16
 
 
 def _efforts(model: str) -> tuple[str, ...]:
-    """As the API's docstrings say; newer names as the error texts list them."""
+    """The efforts by the API's docstrings; for newer models by the texts of errors."""
     if model.startswith("gpt-5-pro"):
         return ("high",)
     if model.startswith(("gpt-5-codex", "o1", "o3", "o4")):
@@ -57,7 +57,7 @@ def _most_output_tokens(model: str) -> int:
 
 
 def openai_model(model: str) -> dict[str, Any] | None:
-    """What `/v1/models/{id}` says: that it is there, and no more; or `None`."""
+    """The reply of `/v1/models/{id}`, which only says that the model exists; `None` for an unknown model."""
     if not _efforts(model) and not model.startswith("gpt-4"):
         return None
     return {"id": model, "object": "model", "created": 0, "owned_by": "openai"}
@@ -65,7 +65,7 @@ def openai_model(model: str) -> dict[str, Any] | None:
 
 @dataclass
 class _Request:
-    """What both APIs check."""
+    """The checks that both APIs share."""
 
     body: dict[str, Any]
     headers: dict[str, str]
@@ -136,7 +136,7 @@ class _Request:
 
 
 class Chat(_Request):
-    """One request to `/v1/chat/completions`."""
+    """One checked request to `/v1/chat/completions`."""
 
     def __post_init__(self) -> None:
         body = self.body
@@ -211,7 +211,7 @@ class Chat(_Request):
 
 
 class Responses(_Request):
-    """One request to `/v1/responses`; stateless unless it is stored, and nothing is stored here."""
+    """One checked request to `/v1/responses`; it is stateless, because nothing is stored here."""
 
     def __post_init__(self) -> None:
         body = self.body
@@ -234,7 +234,7 @@ class Responses(_Request):
                 refuse(missing, f"No tool call found for function call output with call_id {item.get('call_id')}.")
             elif kind == "reasoning":
                 self._check_reasoning(item)
-            elif kind == "configuration_update":  # from here on; the cache is kept by the effort beside the input
+            elif kind == "configuration_update":  # from here on; the cache keeps the effort beside the input
                 self.effort = (item.get("reasoning") or {}).get("effort", self.effort)
                 known = self.model.startswith("gpt-6") and self.effort in _efforts(self.model)
                 refuse(not known, "configuration_update is not supported with this model", param="input")

@@ -1,6 +1,6 @@
-"""What the providers refuse. Written from their documentation alone: it shares no table with the dials that it tests.
+"""The rules of the providers, written only from their documentation: they share no table with the dials under test.
 
-Where the sources disagree or don't say, the comment beside the rule says so.
+Where the sources disagree or are silent, a comment beside the rule says so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KEY = b"the simulator's own"
 
 
 class Refused(Exception):
-    """HTTP 4xx: the rule that was broken."""
+    """A request broke a rule (HTTP 4xx)."""
 
     def __init__(
         self, message: str, *, status: int = 400, kind: str = "invalid_request_error", param: str = ""
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 def refuse(broken: object, message: str, *, param: str = "") -> None:
-    """Raise if a rule is broken."""
+    """Raise `Refused` if a rule is broken."""
     if broken:
         raise Refused(message, param=param)
 
@@ -40,7 +40,7 @@ def seal(text: str) -> str:
 
 
 def tokens_of(content: Any) -> int:
-    """Tokens of some content: its words and signs. Like the real ones, never more than its bytes."""
+    """The tokens of content: its words and signs. As with real tokens, there are never more than bytes."""
     if isinstance(content, str):
         return len(re.findall(r"\w+|[^\w\s]", content))
     if isinstance(content, list):
@@ -53,7 +53,7 @@ def tokens_of(content: Any) -> int:
 
 @dataclass
 class Cache:
-    """Prompt prefixes by what was asked with them: another effort or another tool list finds nothing."""
+    """A prompt cache: prefixes by their settings, so that another effort or tool list finds nothing."""
 
     least_tokens: int = 1024
 
@@ -61,7 +61,7 @@ class Cache:
         self._known: dict[str, int] = {}
 
     def lookup(self, namespace: str, parts: Iterable[Any], marks: Iterable[int] | None = None) -> tuple[int, int]:
-        """(read, written) tokens of a prompt in `parts`; only prefixes that end at `marks` are kept, if given."""
+        """(read, written) tokens of a prompt in `parts`; with `marks`, only prefixes that end at them are kept."""
         prefix, tokens, read, best = hashlib.sha256(namespace.encode()), 0, 0, 0
         ends = None if marks is None else set(marks)
         for number, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""What the simulated model does with one request."""
+"""Turns: what the simulated model does with one request."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from typing import Any
 __all__ = ["THOUGHTS", "Fault", "Turn", "Work", "work"]
 
 THOUGHTS = {"none": 0, "minimal": 20, "low": 60, "medium": 240, "high": 960, "xhigh": 2400, "max": 4800}
-"""How many tokens it wants to think, by effort: providers don't publish theirs."""
+"""The tokens that it wants to think, by effort; ours, because providers don't publish theirs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What goes wrong on the way."""
+    """A fault in the transfer or the server."""
 
     status: int = 0
-    """Answer with this HTTP status instead. Nothing is billed below 500; from 500 on, what a fast
-    model can have written by then is billed."""
+    """Reply with this HTTP status. Below 500 (and for 529) nothing is billed; otherwise the tokens are billed that a
+    fast model can have written by then."""
     retry_after: str = ""
     """A `Retry-After` header."""
     seconds: float = 0.0
-    """Wait so long before the reply."""
+    """Wait this many seconds before the reply."""
     cut: bool = False
-    """Close the connection in the middle of a reply, which is billed as far as it can have come."""
+    """Close the connection in the middle of a reply; the tokens that can have been written are billed."""
     no_usage: bool = False
-    """Leave the usage out, as some gateways do."""
+    """Leave out the usage, as some gateways do."""
     garbage: bool = False
-    """A billed reply that no client can read."""
+    """Send a billed reply that no client can read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """What the model says."""
+    """The model's reply to one request."""
 
     text: str = "The answer is 4."
     thinking_tokens: int | None = None
-    """How much it wants to think; `None`: by the effort asked for. Caps cut it."""
+    """The thinking tokens that it wants, which caps may cut; `None`: by the effort asked for."""
     tool_calls: tuple[tuple[str, dict[str, Any]], ...] = ()
-    """(tool, arguments): several are parallel calls."""
+    """(tool, arguments) of each call; several are parallel calls."""
     stop: str = ""
-    """A stop reason of the provider's other than the usual, such as `refusal` or `pause_turn`."""
+    """An unusual stop reason of the provider, such as `refusal` or `pause_turn`."""
     redacted: bool = False
-    """The thought comes back encrypted (Anthropic)."""
+    """The thought is returned encrypted (Anthropic)."""
     web_searches: int = 0
-    """Searches on the provider's own side: billed apart, and their pages as input."""
+    """Searches on the provider's side, which are billed separately, with their pages as input."""
     overrun_tokens: int = 0
-    """Billed beyond the length cap: a provider that breaks its own rule."""
+    """Tokens billed beyond the length cap, by a provider that breaks its own rule."""
     fault: Fault = field(default=Fault())
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was generated under a length cap."""
+    """The text generated under a length cap."""
 
     thought: str
     thinking_tokens: int

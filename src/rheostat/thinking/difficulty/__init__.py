@@ -1,7 +1,8 @@
-"""How hard does a task look? Estimators return a `Difficulty` with its reasons.
+"""Estimators of difficulty, which return a `Difficulty` with its reasons.
 
-`heuristic` reads the question and costs nothing. `Agreement` draws a few cheap answers and looks whether they agree;
-that is paid for like every other call, so it must earn its price. `read_trajectory` reads where an agent is.
+`heuristic` reads the question and costs nothing. `Agreement` draws a few cheap answers and checks whether they agree;
+these calls are paid for like all others, so they must be worth their price. `read_trajectory` reads the state of an
+agent.
 """
 
 from rheostat.thinking.difficulty.agreement import Agreement

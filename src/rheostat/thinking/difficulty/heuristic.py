@@ -1,7 +1,7 @@
-"""Difficulty from the question's own words: free, and explained.
+"""Estimate difficulty from the words of a question: free, and with reasons.
 
-The features and their weights are ours; they were set by hand on word problems of five levels and are shown with
-the result, so that a reader can disagree. What they are good for is the order of tasks, not a probability.
+The features and their weights are ours. They were set by hand on word problems of five levels, and are shown with the
+result, so that a reader can disagree. They order tasks by difficulty, but aren't a probability.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from rheostat.task import Difficulty, Kind
 __all__ = ["MAX_QUESTION_CHARS", "check_question", "heuristic"]
 
 MAX_QUESTION_CHARS = 200_000
-"""A question above this is refused: it is a document, and wants retrieval rather than thinking."""
+"""A longer question is refused, because it is a document, which needs retrieval rather than thinking."""
 
 _KINDS: tuple[tuple[Kind, str], ...] = (
     (
@@ -76,10 +76,10 @@ _BASE: dict[Kind, float] = {
 
 
 def check_question(question: object) -> str:
-    """A usable question, or a clear error before anything is spent.
+    """Return the question if it is usable, so that a bad one fails before anything is spent.
 
     Raises:
-        BadInput: not text, empty, or longer than `MAX_QUESTION_CHARS`.
+        BadInput: It isn't text, is empty, is longer than `MAX_QUESTION_CHARS`, or contains NUL bytes.
     """
     if question is None:
         raise BadInput('there is no question: invoke({"question": "…"})')
@@ -93,7 +93,7 @@ def check_question(question: object) -> str:
             "Send the part that matters, or summarise it first."
         )
     if "\x00" in question:
-        raise BadInput("the question holds NUL bytes: this is binary data, not text")
+        raise BadInput("the question contains NUL bytes: it is binary data, not text")
     return question
 
 
@@ -105,10 +105,10 @@ def _kind(question: str) -> Kind:
 
 
 def heuristic(question: str) -> Difficulty:
-    """Difficulty from the kind of task, its quantities, steps, constraints and length.
+    """Estimate difficulty from the kind of task, its quantities, steps, constraints and length.
 
     Returns:
-        A score in 0 … 1 with the features that it was read from.
+        A difficulty with a score from 0 to 1, and the features as its reasons.
     """
     text = question[:20_000]
     kind = _kind(text)

@@ -1,8 +1,8 @@
-"""Difficulty from where an agent is: what was asked, and how its last steps went.
+"""Estimate difficulty from the state of an agent: the user's message, and the outcome of the last steps.
 
 Failures, repeats and recovery on the trajectory say more about the next step than its words do (the signals of NVIDIA's
-Switchyard router). Only two things are read: what people wrote, and whether tools failed. What a tool's output *says*
-is never looked at: text from outside can't make a model think more.
+Switchyard router). Only user messages and the success of tools are read. The *text* of a tool's output is never read,
+so that text from outside can't make a model think more.
 """
 
 from __future__ import annotations
@@ -20,43 +20,43 @@ from rheostat.thinking.difficulty.heuristic import heuristic
 __all__ = ["THOUGHT_WITH", "Boundary", "Trajectory", "read_trajectory"]
 
 Boundary: TypeAlias = Literal["", "turn", "plan step", "failure"]
-"""Where the effort may change: a person spoke, a step of the plan was ended, things fail again and again. Empty: in the
-middle of a tool loop, where a change only costs (the prompt cache is kept by effort)."""
+"""An effort boundary, where the effort may change: a new user message, the end of a step of the plan, or repeated
+failures. Empty: within a tool loop, where a change only costs (the prompt cache is kept by effort)."""
 
 THOUGHT_WITH = "thinking"
-"""Key in an `AIMessage`'s `response_metadata`: what it was thought with. The history itself says so, and it survives
+"""The key in an `AIMessage`'s `response_metadata` for its effort and plan; as part of the history, it survives
 checkpoints, forks and summaries."""
 
 _WINDOW = 40
-"""Messages that are looked at: what lies further back says nothing about the next step, and costs time."""
+"""The number of messages read; older ones say nothing about the next step, and cost time."""
 _PLAN_TOOLS = {"write_todos"}
 _FAILURE_WEIGHT, _REPEAT_WEIGHT = 0.12, 0.10
 _FAILING_AGAIN = 2
-"""This many failures in a row are more than an accident."""
+"""The number of failures in a row that is no longer an accident."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trajectory:
-    """What the messages say about the next step."""
+    """The state of an agent before its next step, as read from the messages."""
 
     difficulty: Difficulty
     boundary: Boundary
     loop: Literal["", "thinking", "direct"]
-    """The tool loop that the step stands in began with or without thinking; empty: it begins now."""
+    """The current tool loop began with thinking, or directly without; empty: there is no tool loop."""
     before: Effort | None
-    """What the last step of this turn was thought with; `None`: it wasn't planned by us."""
+    """The effort of the last step of this turn; `None`: we didn't plan it."""
     steps: int
-    """Model calls of this turn."""
+    """The number of model calls in this turn."""
     failures: int
-    """Tool calls that failed in a row, up to now."""
+    """The number of tool calls that failed in a row, up to now."""
     repeats: int
-    """How often the last tool call was made before, with the same arguments."""
+    """The number of times that the last tool call was made before with the same arguments."""
     starved: bool
-    """The last reply of this turn ran out of tokens while it thought."""
+    """The last reply of this turn ran out of tokens in its thought."""
     widened: bool
-    """It had twice the usual length cap already."""
+    """The last reply already had twice the usual length cap."""
     why: str = ""
-    """The first reason of the effort of the last step of this turn."""
+    """The first reason for the effort of the last step of this turn."""
 
 
 _known = functools.lru_cache(maxsize=256)(heuristic)
@@ -66,7 +66,7 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> Trajectory:
     """Read the last turn of a conversation.
 
     Args:
-        messages: The whole of it, the newest last.
+        messages: The whole conversation, the newest message last.
     """
     turn = _turn(messages)
     task = next((message.text for message in reversed(turn) if isinstance(message, HumanMessage)), "")
@@ -103,7 +103,7 @@ def read_trajectory(messages: Sequence[BaseMessage]) -> Trajectory:
 
 
 def _turn(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    """From the last thing that a person said on; a long turn keeps that and its newest messages."""
+    """The messages from the last user message on; a long turn keeps only that and its newest messages."""
     for back in range(1, len(messages) + 1):
         if isinstance(messages[-back], HumanMessage):
             turn = messages[-back:]

@@ -1,1 +1,1 @@
-"""What runs inside the sandbox: scripts of their own, which import each other by their bare names."""
+"""Scripts that run inside the sandbox, where they import each other by their bare names."""

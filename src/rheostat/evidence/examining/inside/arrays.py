@@ -1,4 +1,4 @@
-"""numpy's arrays and scalars as plain data, where numpy is in use.
+"""Send numpy's arrays and scalars as plain data, if numpy is in use.
 
 Runs inside the sandbox, on both sides: standard library only, and numpy if the other side has it.
 """
@@ -11,24 +11,28 @@ from typing import Any
 
 
 def is_array(value: Any) -> bool:
-    """An array of numbers, times or text; one of objects isn't data."""
+    """Whether a value is a numpy array of numbers, times or text; an array of objects isn't data."""
     kind = type(value)
     return kind.__module__ == "numpy" and kind.__name__ == "ndarray" and not value.dtype.hasobject
 
 
 def is_scalar(value: Any) -> bool:
-    """One item of such an array."""
+    """Whether a value is a numpy scalar."""
     kind = type(value)
     return kind.__module__ == "numpy" and hasattr(kind, "dtype") and hasattr(kind, "tobytes") and not is_array(value)
 
 
 def content_of(value: Any) -> list[Any]:
-    """[type of its items as numpy says it, shape, bytes]."""
+    """[numpy's dtype string, shape, bytes in base64] of an array or a scalar."""
     return [value.dtype.str, list(value.shape), base64.b64encode(value.tobytes()).decode()]
 
 
 def array_of(content: list[Any]) -> Any:
-    """The array of such a content."""
+    """The array of a content that `content_of` made.
+
+    Raises:
+        ValueError: The items are objects.
+    """
     numpy = importlib.import_module("numpy")
     items = numpy.dtype(content[0])
     if items.hasobject:

@@ -1,7 +1,7 @@
-"""What the code's own objects may say of themselves, and where only they say it.
+"""Follow what the code's own objects claim about themselves, and doubt what rests on such claims alone.
 
-A test means plain data wherever it doesn't name a class of the code. An object that comes in place of a number may
-answer each operator as it likes: what follows from such answers alone isn't proven.
+A test means plain data wherever it doesn't name a class of the code. An object in place of a number may answer each
+operator as it likes, so that a result which follows from such answers alone isn't proven.
 
 Runs inside the sandbox, in the examiner: standard library only.
 """
@@ -43,7 +43,7 @@ _EXPECTING = {name for name in dir(str) if name.startswith("is")} | {
     "isdisjoint",
     "equals",
 }
-"""Methods of text and sets to which a test gives what it expects."""
+"""Methods of strings and sets to which a test passes the expected value."""
 COUNTS = frozenset(
     {
         "called",
@@ -62,12 +62,12 @@ COUNTS = frozenset(
         "mock_add_spec",
     }
 )
-"""By which a mock says how it was called."""
+"""Attributes in which a mock keeps how it was called."""
 _MOST_REFRESHED = 100
 
 
 class Comparing(Equating):
-    """The side that judges: what is asked of the code's objects, and what that proves."""
+    """The examiner's side of the connection, which records what each answer of the code's objects proves."""
 
     def __init__(self, fd: int, side: str, *, trusted: bool) -> None:
         super().__init__(fd, side, trusted=trusted)
@@ -75,7 +75,7 @@ class Comparing(Equating):
         self._held: dict[int, Any] = {}
 
     def not_kept_alike(self, value: Any) -> None:
-        self.doubt(f"what the code changes in a {type(value).__name__} as long as that isn't seen here")
+        self.doubt(f"changes that the code makes to a {type(value).__name__} of this size aren't seen here")
 
     def took_array(self, value: Any) -> None:
         if value.size == 0:
@@ -109,7 +109,7 @@ class Comparing(Equating):
             return self.equal(target, name, args[0])
         if name in _ORDER and self.is_named(target) and handle_of(args[0]) is not None:
             return self.order(target, name, args[0])
-        held = self._held_by(target) if name in _HOLDING else None  # first: it might take in what it is asked for
+        held = self._held_by(target) if name in _HOLDING else None  # before the question, which might change it
         said = super().special(target, name, args)
         if said is NotImplemented:
             return said
@@ -124,13 +124,13 @@ class Comparing(Equating):
         return said
 
     def _held_by(self, target: Any) -> Any:
-        """Of a container of Python's own kinds, which answers by what it holds."""
+        """The content of a `dict`, `list` or `set` of the code's own class, which must answer by it; else `None`."""
         if self.is_named(target) and not isinstance(target, dict | list | set):
             return None
         return super().ask("plain", target)
 
     def _unproven(self, target: Any, name: str, args: tuple[Any, ...]) -> bool:
-        """Is this what only the object itself can know, where a test may have meant plain data?"""
+        """Whether only the object itself can know this answer, in a place where a test may have meant plain data."""
         named, computed = self.is_named(target), handle_of(target) in self._computed
         if name in ("__exit__", "__aexit__"):
             if args[:1] and args[0] is not None and issubclass(args[0], AssertionError):
@@ -150,7 +150,7 @@ class Comparing(Equating):
         self._follow(said)
 
     def _follow(self, said: Any) -> None:
-        """What comes of an answer is no better proven than the answer."""
+        """Mark an answer as computed: what is derived from it is no better proven than the answer itself."""
         if (handle := handle_of(said)) is not None:
             self._computed.add(handle)
 
@@ -162,7 +162,7 @@ class Comparing(Equating):
             self.doubt("more lists, dicts and sets of the code's own classes than are followed")
 
     def _refresh(self) -> None:
-        """Functions of Python's own read such an object without asking it."""
+        """Renew the contents of the mirrored containers, because Python's own functions read them without asking."""
         for mirror in list(self._held.values())[:_MOST_REFRESHED]:
             content = super().ask("plain", mirror)[1]
             kind: Any = next(each for each in (dict, list, set) if isinstance(mirror, each))

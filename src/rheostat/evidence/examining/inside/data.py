@@ -1,4 +1,4 @@
-"""Plain data between the two sides, and the lists, dicts and sets that both have seen and that are kept alike.
+"""Send plain data between the two sides, and keep the containers that both sides have seen alike.
 
 Runs inside the sandbox, on both sides: standard library only.
 """
@@ -53,10 +53,10 @@ _VALUE_KINDS = {kind.__name__: kind for kind in VALUES}
 
 
 class Data:
-    """Values as JSON can hold them, and back.
+    """Encode values for JSON, and decode them.
 
     Args:
-        side: The letter with which this side's names of containers begin.
+        side: The first letter of this side's names of containers.
     """
 
     def __init__(self, side: str) -> None:
@@ -69,21 +69,21 @@ class Data:
         self._sweep_at = 64
 
     def encode_other(self, value: Any) -> Any:
-        """Something that is no data."""
+        """Encode a value that isn't plain data."""
         raise NotImplementedError
 
     def decode_other(self, node: dict[str, Any]) -> Any:
-        """Something that is no data."""
+        """Decode a value that isn't plain data."""
         raise NotImplementedError
 
     def took_array(self, value: Any) -> None:
-        """An array came from the other side."""
+        """Called when an array came from the other side for the first time."""
 
     def not_kept_alike(self, value: Any) -> None:
-        """What the other side changes in it won't be seen here."""
+        """Called with a container whose changes on the other side won't be seen here."""
 
     def encode(self, value: Any) -> Any:
-        """A value as JSON can hold it."""
+        """Encode a value for JSON."""
         kind = type(value)
         if value is None or kind in (bool, str, float):
             return value
@@ -102,7 +102,7 @@ class Data:
         return self.encode_other(value)
 
     def decode(self, node: Any) -> Any:
-        """The value that a message holds."""
+        """Decode a value from a message."""
         if not isinstance(node, dict):
             return node
         kind = node["t"]
@@ -196,14 +196,14 @@ class Data:
         return changed
 
     def take_back(self) -> None:
-        """What was being sent wasn't."""
+        """Forget the containers of a message that wasn't sent after all."""
         for name in self._sending & set(self._alike):
             del self._alike_ids[id(self._alike.pop(name))]
             self._last_seen.pop(name, None)
         self._sending = set()
 
     def _sweep(self) -> None:
-        """Forget those that nothing else here refers to: named again by the other side, they bring their content."""
+        """Forget containers that nothing else here refers to; a later reference to one brings its content."""
         known_here_alone = _references({"": []})[0][1]
         for name, references in _references(self._alike):
             if references <= known_here_alone and name not in self._sending:

@@ -1,4 +1,4 @@
-"""Functions of Python's own that look into an object: for one of the code's they are called where it lives.
+"""Call Python's own functions that look into an object in the process where the object lives.
 
 Runs inside the sandbox, in the examiner: standard library only.
 """
@@ -23,7 +23,7 @@ _FUNCTIONS = {
 
 
 def delegate(ask: Callable[..., Any]) -> None:
-    """Put another function in place of each of them."""
+    """Replace each of these functions by one that asks the other side if its first argument is an object there."""
     for module, names in _FUNCTIONS.items():
         home = importlib.import_module(module)
         for name in names.split():

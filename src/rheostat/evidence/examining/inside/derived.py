@@ -1,7 +1,7 @@
-"""Classes of the tests that derive from classes of the code: one on each side.
+"""Make classes of the tests that derive from classes of the code, one on each side.
 
-In the code's process a class is made whose methods call the tests' functions; here its mirror has these functions
-themselves, and above them what `super()` finds: the methods of the bases, which are asked of their owner.
+In the code's process, a class is made whose methods call the tests' functions. Its mirror in the examiner has these
+functions themselves; above them, `super()` finds the methods of the bases, which ask the code's process.
 
 Runs inside the sandbox: standard library only.
 """
@@ -17,7 +17,7 @@ _NOT_SENT = {"__module__", "__qualname__", "__classcell__", "__doc__", "__annota
 
 
 def derive(meta: type, peer: Any, name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> Any:
-    """The mirror of a class that the tests derive from mirrored ones."""
+    """Make the mirror of a class that the tests derive from mirrored classes."""
     cell = namespace.pop("__classcell__", None)
     sent = tuple((key, *_sent(value)) for key, value in namespace.items() if key not in _NOT_SENT)
     handle, inherited = peer.ask("derive", name, bases, sent)
@@ -35,7 +35,7 @@ def derive(meta: type, peer: Any, name: str, bases: tuple[type, ...], namespace:
 
 
 def derived(name: str, bases: tuple[type, ...], sent: tuple[Any, ...]) -> tuple[type, list[str]]:
-    """The class itself, in the code's process; and what its bases have."""
+    """Make the class itself, in the code's process; return it and the names of its bases' methods."""
 
     def fill(namespace: dict[str, Any]) -> None:
         for key, how, *values in sent:

@@ -1,8 +1,8 @@
-"""When an answer about two objects, or an object and a value, is believed: equality and order.
+"""Decide when to believe the code's answers on equality and order.
 
-Two objects of the code's are equal if what they hold is, before they were asked. Where the comparison itself is what is
-tested (an object that the tests made, of a class that they name, against a value or another such) a control is asked
-beside it, in a random order: something that can't be equal too.
+Two objects of the code's own classes are equal if their contents are equal before they are asked. Where the comparison
+itself is under test (the tests made the object, of a class that they name, and compare it with a value or another such
+object), a control that can't be equal too is asked as well, in random order.
 
 Runs inside the sandbox, in the examiner: standard library only.
 """
@@ -33,16 +33,16 @@ _OTHERWISE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
     (tuple, lambda value: (*value, 7)), (list, lambda value: [*value, 7]), (dict, lambda value: {**value, "7": 7}),
     (set, lambda value: {*value, "7"}), (frozenset, lambda value: {*value, "7"}),
 )  # fmt: skip
-"""Values that a value isn't."""
+"""Functions that turn a value into another one, by class."""
 
 
 class Equating(Peer):
-    """The side that judges: which objects are equal, and which class may say so."""
+    """The examiner's side of the connection, which judges equality and order."""
 
     def __init__(self, fd: int, side: str, *, trusted: bool) -> None:
         super().__init__(fd, side, trusted=trusted)
         self.doubts: list[str] = []
-        """Why what was said can't be taken for proven."""
+        """Reasons why the results can't be taken as proven."""
         self._named: set[int] = set()
         self._like_a_class: set[int] = set()
         self._made: dict[int, tuple[Any, str | None]] = {}
@@ -51,14 +51,14 @@ class Equating(Peer):
         self._shared: set[int] = set()
 
     def doubt(self, why: str) -> None:
-        """Something that can't be judged here."""
+        """Note a reason why a result can't be judged."""
         if why not in self.doubts:
             self.doubts.append(why)
 
     def named(self, value: Any, name: str) -> Any:
-        """A class that the tests name as one is named: its objects may say what they are.
+        """Note a class that the tests name with a capital letter: its objects may answer for themselves.
 
-        A class in place of a function would answer for itself.
+        A class in place of a function may not: a test expects plain data from it.
         """
         like_a_class = name.lstrip("_")[:1].isupper()
         if type(value) is MirrorMeta and like_a_class:
@@ -69,7 +69,7 @@ class Equating(Peer):
 
     def known_as(self, handle: int, kind: type) -> None:
         super().known_as(handle, kind)
-        self._named.add(handle)  # a class of the tests' own
+        self._named.add(handle)  # the tests derived it, so they know it
 
     def is_named(self, target: Any) -> bool:
         """Whether the tests name the class of an object."""
@@ -94,7 +94,7 @@ class Equating(Peer):
         return made
 
     def equal(self, target: Any, name: str, other: Any) -> Any:
-        """What `__eq__` or `__ne__` says, and doubt if that isn't to be believed."""
+        """The answer of `__eq__` or `__ne__`; note a doubt if it can't be believed."""
         mirrored, fresh = handle_of(other) is not None, self._is_fresh(target) and self._is_fresh(other)
         if other is target:
             if handle_of(target) in self._shared:
@@ -120,7 +120,7 @@ class Equating(Peer):
         return said
 
     def order(self, target: Any, name: str, other: Any) -> Any:
-        """What `__lt__` and its like say of two objects, and doubt if they say it both ways round."""
+        """The answer of `__lt__` or the like; note a doubt if the reverse comparison is also true."""
         said, reverse = self._in_any_order((target, name, other), (other, name, target))
         if (
             said is True
@@ -131,7 +131,7 @@ class Equating(Peer):
         return said
 
     def _in_any_order(self, wanted: tuple[Any, str, Any], control: tuple[Any, str, Any]) -> tuple[Any, Any]:
-        """The answers to both; a control with nothing isn't asked."""
+        """The answers to both questions, asked in random order; a control with `_NOTHING` isn't asked."""
         first = _chance.random() < 0.5
         answers = []
         for target, name, other in (wanted, control) if first else (control, wanted):
@@ -139,12 +139,12 @@ class Equating(Peer):
         return (answers[0], answers[1]) if first else (answers[1], answers[0])
 
     def _is_fresh(self, target: Any) -> bool:
-        """Plain, or made by the tests, of a class that they name, and nothing was done with it since."""
+        """Whether a value is plain, or the tests made it, of a class that they name, and haven't used it since."""
         handle = handle_of(target)
         return handle is None or (self.is_named(target) and handle in self._made and handle not in self._touched)
 
     def _others(self, one: Any, other: Any) -> list[Any]:
-        """Objects of that class which the tests made of other values."""
+        """Objects of the same class that the tests made from other values."""
         made = {self._made[handle][1] for each in (one, other) if (handle := handle_of(each) or 0) in self._made}
         return [
             each
@@ -153,24 +153,24 @@ class Equating(Peer):
         ][-_MOST_OTHERS:]
 
     def _of_one(self, one: Any, other: Any) -> bool:
-        """Were both made of the same values?"""
+        """Whether both objects were made from the same values."""
         given = [self._made[handle_of(each) or 0][1] for each in (one, other)]
         return given[0] is not None and given[0] == given[1]
 
     def _tells_apart(self, one: Any, other: Any) -> bool:
-        """Does the class say of some object that it isn't equal to this one?"""
+        """Whether the class says of any other object that it isn't equal to this one."""
         return any(self._asked_equal(one, each) is not True for each in self._others(one, other))
 
     def _asked_equal(self, one: Any, other: Any) -> Any:
         return super().special(one, "__eq__", (other,))
 
     def _all_the_same(self, one: Any, other: Any) -> bool:
-        """Do all objects of that class hold the same, whatever they were made of?"""
+        """Whether all objects of the class have the same content, whatever they were made from."""
         others = self._others(one, other)
         return bool(others) and all(self._alike_inside(one, each) for each in others)
 
     def _alike_inside(self, one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
-        """Do two objects of the code's hold the same? Two that hold nothing say nothing."""
+        """Whether two objects of the code have the same content; empty ones don't count as the same."""
         seen = set() if seen is None else seen
         if one is other or (id(one), id(other)) in seen:
             return True
@@ -209,10 +209,10 @@ def _flat(value: Any, depth: int = 0) -> Iterator[Any]:
 
 
 def _same_data(held: tuple[str, Any], other: Any) -> bool:
-    """Is that what something here holds?
+    """Whether a value equals the content of a container.
 
     Args:
-        held: Of which of Python's own kinds it is, and its content.
+        held: The container's kind (the name of a class of Python's own) and its content.
     """
     kind, content = held
     if kind in ("array", "SimpleNamespace") and type(other).__name__ != kind:
@@ -227,7 +227,7 @@ def _same_data(held: tuple[str, Any], other: Any) -> bool:
 
 
 def is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is data, with everything in it."""
+    """Whether a value and everything in it is plain data."""
     if handle_of(value) is not None or depth > 20:
         return False
     if isinstance(value, list | tuple | set | frozenset):
@@ -238,5 +238,5 @@ def is_plain(value: Any, depth: int = 0) -> bool:
 
 
 def short(value: Any) -> str:
-    """A value in few words."""
+    """A short text for a value, for messages."""
     return repr(value)[:60] if isinstance(value, PLAIN) else f"a {type(value).__name__}"

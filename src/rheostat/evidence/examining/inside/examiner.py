@@ -1,7 +1,7 @@
-"""The process of the tests: runs them here, and has the code that they test run in the other process.
+"""The examiner's process: runs the tests here, and the code under test in the other process.
 
 A module of the workspace that isn't the tests' own is imported as a mirror (`mirrors`). Comparisons are made here, on
-data; where only an object of the code's own kind could say whether it equals something, nothing is proven.
+data; where only an object of the code's own class could say whether it equals something, nothing is proven.
 
 Runs inside the sandbox: standard library and pytest only.
 """
@@ -44,7 +44,7 @@ _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleTyp
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
 _OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|PYTHON|PERL5|RUBY|(?:PYTEST|LD|DYLD|GIT|NODE)_")
-"""Variables by which a program that the tests start would do something else."""
+"""Variables that would change what a program started by the tests does; the code can't set them here."""
 _DUMPABLE, _MOST_SINCE_LOST = 4, 1_000
 
 
@@ -52,7 +52,7 @@ class Examiner(Comparing):
     """The side that judges.
 
     Args:
-        order: File descriptors of the conversation (`fd`) and for what is found (`result`), and `root`.
+        order: The file descriptors of the connection (`fd`) and of the result (`result`), and the `root`.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
@@ -63,10 +63,10 @@ class Examiner(Comparing):
         self._directory = ""
         self._given: set[int] = set()
         self.known = set(sys.modules) | set(sys.stdlib_module_names)
-        """Modules that aren't the workspace's, whatever lies there."""
+        """Modules that don't belong to the workspace, whatever files it has."""
 
     def tell(self, **found: Any) -> NoReturn:
-        """Write what was found, and end."""
+        """Write the result, and end the process."""
         sys.stdout.flush()
         with os.fdopen(self._result, "w") as result:
             json.dump(found | {"doubts": self.doubts, "ended": self.ended, "lost": self.lost}, result)
@@ -74,11 +74,11 @@ class Examiner(Comparing):
 
     def _receive(self) -> dict[str, Any]:
         self._messages_since_lost += bool(self.lost)
-        if self._messages_since_lost > _MOST_SINCE_LOST:  # code that tries again and again gets nowhere
+        if self._messages_since_lost > _MOST_SINCE_LOST:  # the verdict is lost: don't go on for ever
             self.tell(tests={}, collected=[], code=1, status="failed", why="")
         return super()._receive()
 
-    # --- what goes along ----------------------------------------------------------------------------------------
+    # --- additional data of messages ----------------------------------------------------------------------------
 
     def aside(self) -> dict[str, Any]:
         directory = os.getcwd()
@@ -128,10 +128,14 @@ class Examiner(Comparing):
         return super().decode_other(node)
 
     def _subject(self, name: str) -> Any:
-        """A module of the workspace, and no other."""
+        """A module of the workspace.
+
+        Raises:
+            AttributeError: It is another module.
+        """
         found = None if name.split(".", maxsplit=1)[0] in self.known else importlib.import_module(name)
         if not isinstance(found, SubjectModule):
-            raise AttributeError(f"{name} is no module of the code")
+            raise AttributeError(f"{name} isn't a module of the code")
         return found
 
     async def _finished(self, coroutine: Any) -> Any:
@@ -150,7 +154,7 @@ class Examiner(Comparing):
             return there
         return None
 
-    # --- what the code under test may ask -----------------------------------------------------------------------
+    # --- requests from the code under test ----------------------------------------------------------------------
 
     def encode_own(self, value: Any) -> Any:
         node = self._encoded(value)
@@ -163,7 +167,12 @@ class Examiner(Comparing):
         return node
 
     def _asked_of(self, target: Any, name: str = "") -> Any:
-        """Only objects that the tests gave to the code, and nothing that leads behind them."""
+        """The object itself, if the tests gave it to the code and the name doesn't lead to its internals.
+
+        Raises:
+            Unsupported: The tests never gave it to the code.
+            AttributeError: The name is hidden from the code.
+        """
         if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
             raise self.unsupported("the code asked for something that wasn't given to it")
         if name.startswith(("_", *_INWARD)):
@@ -218,7 +227,7 @@ class Examiner(Comparing):
         return error
 
     def do_finish(self, coroutine: Any) -> Any:
-        """Run a coroutine of the tests that the code awaits, as far as it comes without waiting."""
+        """Run a coroutine of the tests that the code awaits, if it ends without waiting for anything else."""
         self._asked_of(coroutine)
         with contextlib.closing(coroutine):
             try:
@@ -239,27 +248,27 @@ class Examiner(Comparing):
 
 
 def _keeps_count(target: Any, name: str) -> bool:
-    """By which a mock says how it was called."""
+    """Whether a name is one by which a mock tells how it was called."""
     return isinstance(target, unittest.mock.NonCallableMock) and (name in COUNTS or name.startswith("assert"))
 
 
 class _Outcomes:
-    """A plugin of pytest's that notes what became of each test."""
+    """A pytest plugin that records the outcome of each test."""
 
     def __init__(self, examiner: Examiner, finder: Finder) -> None:
         self.examiner, self.finder = examiner, finder
         self.tests: dict[str, str] = {}
-        """passed, failed or skipped, by the test's name."""
+        """`passed`, `failed` or `skipped` by the test's name."""
         self.collected: list[str] = []
-        """Names of all tests that there are."""
+        """The names of all collected tests."""
 
     def pytest_configure(self) -> None:
-        """Before pytest's own way to import tests, so that nothing is taken for one that came later."""
+        """Put our finder before pytest's, so that a file which the code adds later isn't imported as a test."""
         sys.meta_path.remove(self.finder)
         sys.meta_path.insert(0, self.finder)
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """A test that the code has put something else in place of is none."""
+        """Record all tests, and doubt a test that the code replaced by a function of its own."""
         self.collected = [item.nodeid for item in items]
         for item in items:
             if handle_of(getattr(item, "obj", None)) is not None:
@@ -276,7 +285,7 @@ class _Outcomes:
 
 
 def keep_apart() -> None:
-    """Other processes of the same user can't look into this one."""
+    """Keep other processes of the same user from reading this process's memory."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_DUMPABLE, 0, 0, 0, 0)
 
@@ -285,7 +294,7 @@ def main(order: dict[str, Any]) -> None:
     keep_apart()
     import pytest
 
-    sys.pycache_prefix = "/nonexistent"  # compiled tests beside the tests may be the code's
+    sys.pycache_prefix = "/nonexistent"  # compiled files beside the tests may have been written by the code
     os.chdir(order["root"])
     examiner = Examiner(order)
     finder = Finder(examiner, order["own"])

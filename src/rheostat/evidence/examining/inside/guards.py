@@ -1,4 +1,4 @@
-"""Nothing that the code wrote runs in the examiner's process, by whatever way the tests would run it there.
+"""Keep everything that the code wrote from running in the examiner's process, however the tests might run it.
 
 Runs inside the sandbox: standard library only.
 """
@@ -16,7 +16,7 @@ _MAKERS = (
     "collections", "dataclasses", "timeit", "_pytest.assertion", "_pytest.mark.expression", "pluggy", "attr",
     "hypothesis", "pydantic", "decorator",
 )  # fmt: skip
-"""Modules that make functions out of text of their own."""
+"""Modules that compile functions from their own text."""
 _DATA = {
     "datetime",
     "decimal",
@@ -33,15 +33,15 @@ _DATA_BUILTINS = {"set", "frozenset", "bytearray", "complex", "range", "slice", 
 
 
 def guard(root: str, own: Collection[str], refuse: Callable[[str], Exception]) -> None:
-    """Refuse to run code that isn't Python's, an installed package's or the tests' own.
+    """Install an audit hook that refuses to run code unless it belongs to Python, an installed package or the tests.
 
     Args:
         root: The workspace.
         own: Real paths of the tests' files.
-        refuse: Gets why, and returns what to raise.
+        refuse: Turns a reason into the exception to raise.
     """
     here = os.path.dirname(os.path.abspath(__file__))
-    # a test may put other places on the path, and what lies there may be the code's
+    # read now, because a test may later add places to the path where the code wrote files
     installed = tuple(f"{place}/" for place in _installed(root) | {here})
 
     def trusted(path: str) -> bool:

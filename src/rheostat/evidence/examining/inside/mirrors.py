@@ -1,4 +1,4 @@
-"""Mirrors of the other side's objects, classes and exceptions: what is done with one is asked of its owner.
+"""Mirrors of the other side's objects, classes and exceptions: every operation on a mirror is sent to its owner.
 
 Runs inside the sandbox, on both sides: standard library only.
 """
@@ -34,7 +34,7 @@ else:
 
 _PLAIN: tuple[Any, ...] = (bool, int, float, str, tuple, frozenset, bytes)
 _BASES = (BaseException, int, float, str, tuple, bytes, frozenset, dict, list, set)
-"""Classes of Python's own that a mirrored class may have as a base."""
+"""Python's own classes that a mirrored class may have as a base."""
 
 
 _NAMELESS: tuple[Any, ...] = (
@@ -42,16 +42,16 @@ _NAMELESS: tuple[Any, ...] = (
     type({}.values()), type({}.items()),
 )  # fmt: skip
 _SHOWN_AS: dict[str, type] = {kind.__name__: kind for kind in _NAMELESS}
-"""Classes without a name in Python, of which `isinstance` says that a mirror is one."""
+"""Classes without a public name, for which `isinstance` accepts a mirror."""
 
 
 _ABOUT = ("__name__", "__qualname__", "__module__", "__doc__")
 _NOT_ASKED = ("_peer_", "__array_f", "__array_i", "__array_p", "__array_s", "__array_u", "__array_w")
-"""Ours, and by which numpy lets an object answer in its place; `__array__` gives it data."""
+"""Our own names, and those by which an object would compute in numpy's place; `__array__` gives numpy the data."""
 
 
 class Unsupported(Exception):
-    """Something that can't be passed between the two sides."""
+    """A value or an operation can't be passed between the two sides."""
 
 
 class MirrorMeta(type):
@@ -95,7 +95,7 @@ class MirrorMeta(type):
 
 
 class Mirror:
-    """Stands for an object of the other side."""
+    """A stand-in for an object of the other side."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith(_NOT_ASKED):
@@ -135,7 +135,7 @@ _namespace: Callable[[type], Any] = vars(type)["__dict__"].__get__
 
 
 def handle_of(value: Any) -> int | None:
-    """The owner's number of what a mirror stands for."""
+    """The owner's number of the object behind a mirror; `None` if the value isn't a mirror."""
     try:
         if isinstance(value, type):
             return _namespace(value).get("_peer_handle") if type(value) is MirrorMeta else None
@@ -147,10 +147,10 @@ def handle_of(value: Any) -> int | None:
 
 
 class Mirrors(Data):
-    """Objects of this side by their numbers, and mirrors of the other side's.
+    """Objects of this side by their numbers, and mirrors of the other side's objects.
 
     Args:
-        side: The letter with which this side's names begin.
+        side: The first letter of this side's names of containers.
         trusted: Whether functions of the other side may become methods here.
     """
 
@@ -165,36 +165,36 @@ class Mirrors(Data):
         self._own_kinds: dict[int, type] = {}
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call something of the other side."""
+        """Call an object of the other side."""
         raise NotImplementedError
 
     def unsupported(self, why: str) -> Exception:
-        """Note that something couldn't be passed on; returns what to raise."""
+        """Note that something couldn't be passed on, and return the exception to raise."""
         raise NotImplementedError
 
     def encode_other(self, value: Any) -> Any:
-        """Something that is no data."""
+        """Encode a value that isn't plain data."""
         if (handle := handle_of(value)) is not None:
             return {"t": "yours", "h": handle}
         return None if isinstance(value, types.TracebackType) else self.encode_own(value)
 
     def holds(self, mirror: Any) -> None:
-        """A mirror of a list, dict or set of the other side's own class was made."""
+        """Called with each new mirror of a list, dict or set of the other side's own class."""
 
     def described(self, error: BaseException) -> dict[str, Any]:
-        """An exception, for the other side."""
+        """Encode an exception for the other side."""
         raise NotImplementedError
 
     def exception(self, said: dict[str, Any]) -> BaseException:
-        """The exception that a message holds."""
+        """Decode an exception from a message."""
         raise NotImplementedError
 
     def encode_own(self, value: Any) -> Any:
-        """An object of this side."""
+        """Encode an object of this side."""
         return self._own(value)
 
     def decode_other(self, node: dict[str, Any]) -> Any:
-        """Something that is no data."""
+        """Decode a value that isn't plain data."""
         return self._owned[node["h"]] if node["t"] == "yours" else self._mirror(node)
 
     def _own(self, value: Any) -> dict[str, Any]:
@@ -261,7 +261,7 @@ class Mirrors(Data):
         return mirror
 
     def _function(self, node: dict[str, Any]) -> Any:
-        """A real function, so that it can become a method."""
+        """Make a real function, which, unlike a mirror, can become a method."""
         owner = self._blank(self._class_of_mirrors(node["of"]), node)
 
         def mirrored(*args: Any, **kwargs: Any) -> Any:
@@ -276,7 +276,7 @@ class Mirrors(Data):
         return function
 
     def mirrored_class(self, said: dict[str, Any]) -> type:
-        """The mirror of a class, or the class itself where both sides have it."""
+        """The mirror of a class, or the class itself if both sides have it."""
         handle = said["h"]
         if "bases" in said:
             self._told_of[handle] = said
@@ -286,11 +286,11 @@ class Mirrors(Data):
         return self._mirrors[handle]  # type: ignore[no-any-return]
 
     def known_as(self, handle: int, kind: type) -> None:
-        """The mirror of a class that was made here."""
+        """Register the mirror of a class that was made here."""
         self._mirrors[handle] = kind
 
     def _class_of_mirrors(self, said: dict[str, Any]) -> type:
-        """A mirrored class, also where the class itself is one of Python's own, such as zip."""
+        """A mirrored class, even if the class is one of Python's own, such as `zip`."""
         kind = self.mirrored_class(said)
         if type(kind) is MirrorMeta:
             return kind
@@ -322,7 +322,7 @@ class Mirrors(Data):
             namespace["__class__"] = property(lambda mirror: known)
         name = said["name"].rpartition(".")[2]
         held = next((each for each in (dict, list, set) if any(issubclass(base, each) for base in bases)), None)
-        if held is not None:  # what a mirror of a container holds is with its owner
+        if held is not None:  # the owner has the content of a mirrored container
             namespace |= {each: method_of(each) for each in dir(held) if not each.startswith("_")}
         for tried in (
             (*bases, Mirror) if not any(issubclass(each, Mirror) for each in bases) else (*bases,),
@@ -341,7 +341,7 @@ class Mirrors(Data):
         return kind
 
     def real_class(self, module: str, name: str) -> type | None:
-        """A class that this side has too."""
+        """The class of that name that this side has too, or `None`."""
         if module == "builtins":
             found = getattr(sys.modules["builtins"], name, None)
             return found if isinstance(found, type) else None

@@ -1,4 +1,4 @@
-"""Modules of the workspace, as the examiner imports them; and what the tests patch in modules that both sides have.
+"""Import modules of the workspace into the examiner, and share the patches of modules that both sides have.
 
 Runs inside the sandbox: standard library and pytest only.
 """
@@ -23,7 +23,7 @@ _LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
 
 
 class SubjectModule(types.ModuleType):
-    """A module that runs in the other process."""
+    """The mirror of a module that runs in the other process."""
 
     _examiner: Any
     _finder: Any
@@ -51,7 +51,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds the modules of the workspace that aren't the tests' own.
 
     Args:
-        own: Paths of the tests' files.
+        own: Paths of the tests' files, relative to the root.
     """
 
     def __init__(self, examiner: Any, own: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return spec
 
     def _outside(self, name: str) -> Any:
-        """A module of Python's, wherever a file of that name may have been put since."""
+        """The spec of a module from outside the workspace, even if the workspace now has a file of that name."""
         if name in sys.builtin_module_names or importlib.machinery.FrozenImporter.find_spec(name) is not None:
             return None
         root = self._examiner.root
@@ -112,7 +112,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             self._examiner.doubt(f"{taken} means another thing in the tests, by a star import of {module.__name__}")
 
     def named(self, name: str) -> bool:
-        """Whether the tests say a name themselves: a star import brings every one."""
+        """Whether the tests use a name themselves, because a star import brings in every name."""
         starred = self._sources_with_stars()
         return not starred or any(re.search(rf"\b{re.escape(name)}\b", source) for source in starred)
 
@@ -126,7 +126,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return self._starred
 
     def _taken(self, public: set[str]) -> set[str]:
-        """Names of Python's or of other modules that tests with a star import use, and that this module has."""
+        """Names that tests with a star import use as Python's or another module's, and that this module defines too."""
         found: set[str] = set()
         for source in self._sources_with_stars():
             with contextlib.suppress(SyntaxError, ValueError, RecursionError):
@@ -153,7 +153,7 @@ def _modules_below(root: str) -> set[str]:
 
 
 def share_patches(examiner: Any) -> None:
-    """What the tests put into modules that both processes have, they mean for the code."""
+    """Send patches and seeds that the tests apply to modules of both processes to the code's process as well."""
     import pytest
 
     def of_both(target: Any, name: str) -> bool:

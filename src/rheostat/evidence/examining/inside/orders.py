@@ -1,4 +1,4 @@
-"""What a script in the sandbox is to do, and with which file descriptors. Standard library only."""
+"""Read the order of a script in the sandbox: its task and its file descriptors. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["order"]
 
 
 def order(number: str) -> dict[str, Any]:
-    """Read from an inherited file; nothing that is started from here on inherits it or the descriptors in it."""
+    """Read the order from an inherited file descriptor; later child processes inherit none of its descriptors."""
     with open(int(number), encoding="utf-8") as stream:
         told: dict[str, Any] = json.load(stream)
     for name in {"fd", "result"} & told.keys():

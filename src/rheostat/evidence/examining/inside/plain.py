@@ -1,4 +1,4 @@
-"""The process of tests that are plain asserts: runs them here, and the code in the other process.
+"""The examiner's process for tests that are plain asserts: runs them here, and the code in the other process.
 
 Runs inside the sandbox: standard library only.
 """
@@ -35,7 +35,7 @@ _IN_CODE = re.compile(r'\s*File ".*/answer\.py", line (\d+)')
 
 
 class _Sides(ast.NodeTransformer):
-    """Asserts of one comparison, as calls that can say what the two sides were; and a call after each that held."""
+    """Replaces asserts of one comparison by calls that can report both sides, and adds a call after each assert."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.asserts = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
@@ -69,11 +69,11 @@ def main(order: dict[str, Any]) -> None:
 
 
 def _run(source: str, examiner: Examiner, names: set[str]) -> set[int]:
-    """Raises what the tests raise; returns the numbers of the asserts that held."""
+    """Run the tests, and return the numbers of the asserts that held; exceptions of the tests pass through."""
     tree = ast.parse(source)
     wanted = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} & names
     redefined = sorted(name for name in wanted if hasattr(builtins, name))
-    if redefined and len(wanted) > 1:  # alone it is what is tested: some functions are called sum
+    if redefined and len(wanted) > 1:  # a single name is the one under test: some functions are called sum
         examiner.doubt(f"the code redefines {redefined[0]}, which the tests use")
         return set()
     sides = _Sides(tree)
@@ -98,7 +98,7 @@ def _run(source: str, examiner: Examiner, names: set[str]) -> set[int]:
 
 
 def _said(error: BaseException) -> str:
-    """What was said, and the line at fault in the code."""
+    """The message of an error, with the line of the code that raised it."""
     try:
         lines = str(object.__getattribute__(error, "_peer_trace")).splitlines()
     except AttributeError:

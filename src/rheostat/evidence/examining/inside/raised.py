@@ -1,4 +1,4 @@
-"""Exceptions of the other side: of a mirrored class, or of one that both have.
+"""Pass exceptions between the two sides: of a mirrored class, or of a class that both have.
 
 Runs inside the sandbox, on both sides: standard library only.
 """
@@ -18,10 +18,10 @@ _MOST_CAUSES = 5
 
 
 class Raised(Mirrors):
-    """Mirrors, and what is raised."""
+    """Mirrors and exceptions."""
 
     def described(self, error: BaseException, depth: int = 0) -> dict[str, Any]:
-        """An exception, for the other side, with its causes."""
+        """Encode an exception and its causes for the other side."""
         if (handle := handle_of(error)) is not None:
             return {"yours": handle}
         home = getattr(error, "_peer_home", None)
@@ -46,7 +46,7 @@ class Raised(Mirrors):
         }  # fmt: skip
 
     def exception(self, said: dict[str, Any]) -> BaseException:
-        """The exception that a message holds."""
+        """Decode an exception from a message."""
         if "yours" in said:
             return self._owned[said["yours"]]  # type: ignore[no-any-return]
         if said["h"] in self._mirrors:

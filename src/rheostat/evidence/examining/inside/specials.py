@@ -1,4 +1,4 @@
-"""Special methods and names: what a mirror's class has so that Python asks its owner.
+"""Special methods and names of a mirror's class, which make Python ask the owner.
 
 Runs inside the sandbox, on both sides: standard library only.
 """
@@ -20,7 +20,7 @@ FORWARDED = tuple(
     )
     for name in words.split()
 )
-"""Special methods that are asked of an object's owner."""
+"""Special methods that are forwarded to an object's owner."""
 
 
 def peer_of(mirror: Any) -> Any:
@@ -36,12 +36,12 @@ def defines(kind: type, name: str) -> bool:
 
 
 def data_based(bases: tuple[type, ...], name: str) -> bool:
-    """Mirrors of plain data compare and compute as the data does."""
+    """Whether a class inherits this method from a plain data type; its mirrors compute as the data does."""
     return name in FORWARDED and any(issubclass(each, int | float | str | tuple | bytes | frozenset) for each in bases)
 
 
 class Asked:
-    """A name that Python gives to each class here, of a class or of an object of the other side."""
+    """A descriptor for a name that Python defines on every class here, so that the owner is asked for its value."""
 
     def __init__(self, name: str, of_class: str | None = None) -> None:
         self._name, self._of_class = name, of_class
@@ -54,7 +54,7 @@ class Asked:
 
 
 def bound(function: Any, instance: Any, owner: Any = None) -> Any:
-    """As a function becomes a method where it stands in a class of this side."""
+    """Bind a mirrored function to an instance, as `__get__` of a real function does."""
     return function if instance is None else types.MethodType(function, instance)
 
 

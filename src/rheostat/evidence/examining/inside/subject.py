@@ -1,4 +1,4 @@
-"""The process of the code under test: imports it and does what the examiner asks. What it says is no verdict.
+"""The process of the code under test: imports it and does what the examiner asks; it never decides a verdict.
 
 Runs inside the sandbox: standard library only.
 """
@@ -35,7 +35,7 @@ _MOST_SHOWN = 10_000
 
 
 class Subject(Peer):
-    """The side whose objects are examined."""
+    """The side with the objects under test."""
 
     def __init__(self, fd: int, root: str) -> None:
         super().__init__(fd, "s", trusted=True)
@@ -43,7 +43,7 @@ class Subject(Peer):
         self._said: list[list[str]] = []
         self._before: dict[tuple[int, str], Any] = {}
 
-    # --- what goes along ----------------------------------------------------------------------------------------
+    # --- additional data of messages ----------------------------------------------------------------------------
 
     def aside(self) -> dict[str, Any]:
         said, self._said = self._said, []
@@ -58,7 +58,7 @@ class Subject(Peer):
             os.chdir(aside["directory"])
 
     def say(self, kind: str, *words: str) -> None:
-        """Text, a warning or a log record, for the examiner's process."""
+        """Queue text, a warning or a log record for the examiner's process."""
         self._said.append([kind, *words])
 
     # --- values -------------------------------------------------------------------------------------------------
@@ -86,10 +86,10 @@ class Subject(Peer):
     async def _finished(self, coroutine: Any) -> Any:
         return self.ask("finish", coroutine)
 
-    # --- what the examiner asks ---------------------------------------------------------------------------------
+    # --- requests from the examiner -----------------------------------------------------------------------------
 
     def do_module(self, name: str, path: list[str], again: bool) -> dict[str, Any]:
-        """Import a module of the workspace."""
+        """Import or reload a module of the workspace, and describe it."""
         for place in reversed(path):
             if place not in sys.path:
                 sys.path.insert(0, place)
@@ -117,14 +117,14 @@ class Subject(Peer):
         setattr(target, name, value)
 
     def do_delete(self, target: Any, name: str) -> None:
-        """As it was before it was set, if it was."""
+        """Restore an attribute to its value before `do_set`; else delete it."""
         if (id(target), name) in self._before:
             setattr(target, name, self._before.pop((id(target), name)))
         else:
             delattr(target, name)
 
     def do_patch(self, module: str, name: str, value: Any) -> None:
-        """The tests put something else into a module that both sides have."""
+        """Apply a patch of the tests to a module that both sides have."""
         self.do_set(importlib.import_module(module), name, value)
 
     def do_unpatch(self, module: str, name: str) -> None:
@@ -136,7 +136,7 @@ class Subject(Peer):
         random.seed(value)
 
     def do_finish(self, coroutine: Any) -> Any:
-        """Run a coroutine to its end, in a loop that stays."""
+        """Run a coroutine to its end, in an event loop that is kept for later ones."""
         loop = getattr(self, "_loop", None)
         if loop is None:
             loop = self._loop = importlib.import_module("asyncio").new_event_loop()
@@ -147,11 +147,11 @@ class Subject(Peer):
         return loop.run_until_complete(finished())
 
     def do_state(self, target: Any) -> Any:
-        """What an object holds, by the names of its fields."""
+        """The content of an object by the names of its fields; `None` if its class hides the real fields."""
         fields: dict[str, Any] = {}
         for kind in reversed(type.mro(type(target))):
             own = type.__getattribute__(kind, "__dict__")
-            for name, value in own.items():  # as Python keeps them, not as the class says
+            for name, value in own.items():  # read from Python's own descriptors, not through the class's methods
                 if isinstance(value, types.MemberDescriptorType):
                     with contextlib.suppress(AttributeError):
                         fields[name] = value.__get__(target)
@@ -162,12 +162,12 @@ class Subject(Peer):
         return fields
 
     def do_derive(self, name: str, bases: tuple[type, ...], sent: tuple[Any, ...]) -> tuple[int, list[str]]:
-        """A class of the tests' that derives from these."""
+        """Make a class of the tests that derives from these bases."""
         kind, inherited = derived(name, bases, sent)
         return self._number(kind), inherited
 
     def do_of_bases(self, bases: tuple[type, ...], name: str, target: Any, args: Any, kwargs: Any) -> Any:
-        """What `super()` finds."""
+        """Call the method that `super()` finds in these bases."""
         after = next(each for each in type(target).__mro__ if each in bases)
         found = next(
             vars(each)[name] for each in type(target).__mro__[type(target).__mro__.index(after) :] if name in vars(each)
@@ -175,7 +175,7 @@ class Subject(Peer):
         return found.__get__(target, type(target))(*args, **dict(kwargs))
 
     def do_library(self, module: str, name: str, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
-        """A function of Python's own that looks into an object."""
+        """Call one of Python's own functions that look into an object."""
         found = getattr(importlib.import_module(module), name)(*args, **dict(kwargs))
         return list(found) if isinstance(found, types.GeneratorType) else found
 
@@ -183,7 +183,7 @@ class Subject(Peer):
         return copy.deepcopy(target) if deep else copy.copy(target)
 
     def do_plain(self, target: Any) -> tuple[str, Any] | None:
-        """Of which of Python's kinds an object is that hold data, and its content."""
+        """(class name, content) of an object that derives from one of Python's containers; else `None`."""
         for kind, content in _CONTENTS.items():
             if isinstance(target, kind):
                 return kind.__name__, content(target)

@@ -1,8 +1,8 @@
-"""Values and objects between two processes that don't trust each other.
+"""Pass values and objects between two processes that don't trust each other.
 
-Plain data goes as data. Other objects stay where they are, and the other side gets a mirror of them: what is done with
-a mirror is asked of its owner. Lists, dicts and sets that both sides have seen are kept alike: each message brings what
-changed in them. JSON throughout, so that reading a message runs nothing.
+Plain data is sent as data. Other objects stay where they are, and the other side gets a mirror, whose operations are
+sent to the owner. Lists, dicts and sets that both sides have seen are kept alike: each message brings their changes.
+All messages are JSON, so that reading one never runs code.
 
 Runs inside the sandbox, on both sides: standard library only.
 """
@@ -31,12 +31,12 @@ MOST_MESSAGE_BYTES = 200_000_000
 
 
 class Peer(Raised):
-    """One side of the conversation. Only one of the two runs at a time.
+    """One side of the connection. Only one of the two sides runs at a time.
 
     Args:
-        fd: A connected socket.
-        side: The letter with which this side's numbers begin.
-        trusted: Whether names of the other side's functions and classes are looked up here.
+        fd: The file descriptor of a connected socket.
+        side: The first letter of this side's names of containers.
+        trusted: Whether functions of the other side may become methods here.
     """
 
     def __init__(self, fd: int, side: str, *, trusted: bool) -> None:
@@ -45,14 +45,14 @@ class Peer(Raised):
         self._lock = threading.RLock()
         self._variables: dict[Any, Any] = {}
         self.ended = False
-        """The other side is gone."""
+        """The other side has closed the connection."""
         self.lost = ""
-        """Why something couldn't be passed on: what came of it then says nothing about the code."""
+        """Why something couldn't be passed on; the results then say nothing about the code."""
 
-    # --- the conversation ---------------------------------------------------------------------------------------
+    # --- the connection -----------------------------------------------------------------------------------------
 
     def ask(self, verb: str, *values: Any) -> Any:
-        """Have the other side do something."""
+        """Ask the other side to do something, and return the result or raise its exception."""
         with self._lock:
             self._send({"ask": verb}, list(values))
             while True:
@@ -67,15 +67,15 @@ class Peer(Raised):
                     return self._decoded(message["value"])
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call something of the other side."""
+        """Call an object of the other side."""
         return self.ask("call", target, args, tuple(kwargs.items()))
 
     def special(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
-        """A special method of an object of the other side."""
+        """Call a special method of an object of the other side."""
         return self.ask("special", target, name, args)
 
     def serve(self) -> None:
-        """Do what is asked until the other side is gone."""
+        """Answer requests until the other side closes the connection."""
         while True:
             try:
                 message = self._receive()
@@ -138,7 +138,7 @@ class Peer(Raised):
 
     @contextlib.contextmanager
     def _passing(self) -> Iterator[None]:
-        """What goes wrong with a value on its way is no fault of the code's."""
+        """Turn errors in passing a value into `Unsupported`: they aren't the fault of the code."""
         try:
             yield
         except (ConnectionError, Unsupported) as error:
@@ -165,7 +165,7 @@ class Peer(Raised):
         return b"".join(parts)
 
     def environment(self) -> dict[str, str] | None:
-        """All variables, if one changed since this was asked."""
+        """All environment variables if one has changed since the last call; else `None`."""
         raw = getattr(os.environ, "_data", os.environ)
         if raw == self._variables:
             return None
@@ -173,13 +173,13 @@ class Peer(Raised):
         return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
     def aside(self) -> dict[str, Any]:
-        """What goes along with a message."""
+        """The additional data to send with a message."""
         return {}
 
     def take_aside(self, aside: dict[str, Any]) -> None:
-        """What came along with a message."""
+        """Apply the additional data of a message."""
 
-    # --- what is asked of either side ---------------------------------------------------------------------------
+    # --- requests to either side --------------------------------------------------------------------------------
 
     def do_get(self, target: Any, name: str) -> Any:
         return getattr(target, name)
