@@ -254,7 +254,7 @@ class Messages:
             reply["usage"] = _usage(line)
         return reply
 
-    def events(self, reply: dict[str, Any], *, usage: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    def events(self, reply: dict[str, Any], *, whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         """The same as a stream."""
         total = reply.get("usage") or {"input_tokens": 0, "output_tokens": 0}
         start = {**reply, "content": [], "stop_reason": None, "usage": {**total, "output_tokens": 0}}
@@ -263,7 +263,7 @@ class Messages:
             for event in _block_events(index, block):
                 yield event["type"], event
         delta = {"stop_reason": reply["stop_reason"], "stop_sequence": None}
-        if usage:
+        if whole:
             yield "message_delta", {"type": "message_delta", "delta": delta, "usage": total}
             yield "message_stop", {"type": "message_stop"}
 

@@ -61,6 +61,8 @@ class Bill:
     """What was sent, refused requests included."""
     headers: list[dict[str, str]] = field(default_factory=list)
     """The headers of the same, in lower case."""
+    times: list[float] = field(default_factory=list)
+    """When they came, in seconds of `time.monotonic`."""
     refusals: list[str] = field(default_factory=list)
     """Why requests were refused by a rule."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)

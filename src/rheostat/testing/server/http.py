@@ -73,6 +73,7 @@ class ProviderServer:
             number = next(self._number)
             self.bill.bodies.append(body)
             self.bill.headers.append(headers)
+            self.bill.times.append(time.monotonic())
             if self._planned is not None:
                 return number, self._planned(number, body)
             return number, self.turns[min(number, len(self.turns) - 1)]
@@ -103,7 +104,7 @@ def provider_server(
 
     Args:
         turns: What the model does, request by request; the last one repeats.
-        planned: Instead: `planned(number, body)` says it.
+        planned: Instead: `planned(number, body)` says it, when the request has come and before anything else happens.
     """
     with ProviderServer(*turns, planned=planned) as server:
         yield server
@@ -190,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(fault)
         reply = request.reply(turn, done, line, str(number))
         if fault.garbage:
-            return self._send(200, b'{"id": 1, "choices": null, "content": null, "output": null}')
+            return self._json(200, {**reply, "choices": None, "content": None, "output": None})
         if body.get("stream"):
             return self._stream(request, reply, fault)
         return self._json(200, reply, cut=fault.cut)
@@ -200,12 +201,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(fault.status, {"type": "error", "error": error}, retry_after=fault.retry_after)
 
     def _stream(self, request: Messages | Chat | Responses, reply: dict[str, Any], fault: Fault) -> None:
-        """Server-sent events. A cut one ends in the middle; one without usage ends early, but cleanly."""
+        """Server-sent events. A cut one ends in the middle."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        events = list(request.events(reply, usage=not fault.no_usage))
+        events = list(request.events(reply, whole=not fault.ends_early))
         if fault.cut:
             events = events[: max(1, len(events) // 2)]
         for name, data in events:

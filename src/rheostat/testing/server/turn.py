@@ -24,10 +24,12 @@ class Fault:
     """Wait so long before the reply."""
     cut: bool = False
     """Close the connection in the middle of a reply, which is billed as far as it can have come."""
+    ends_early: bool = False
+    """A stream ends before its last events, but cleanly: no stop reason, no usage. Billed in full."""
     no_usage: bool = False
     """Leave the usage out, as some gateways do."""
     garbage: bool = False
-    """A billed reply that no client can read."""
+    """A billed reply that no client can read; only its usage is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
