@@ -72,6 +72,6 @@ class Bill:
         """Requests for a completion, the refused ones included; counts and listings are free and not here."""
         return len(self.bodies)
 
-    def total(self, name: str) -> int:
-        """The sum of a column of the lines, such as `output_tokens` or `usd_nanos`."""
-        return sum(getattr(line, name) for line in self.lines)
+    def total(self, *names: str) -> int:
+        """The sum of columns of the lines, such as `output_tokens` or `usd_nanos`."""
+        return sum(getattr(line, name) for line in self.lines for name in names)
