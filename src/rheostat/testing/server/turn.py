@@ -25,11 +25,11 @@ class Fault:
     cut: bool = False
     """Close the connection in the middle of a reply, which is billed as far as it can have come."""
     ends_early: bool = False
-    """A stream ends before its last events, but cleanly: no stop reason, no usage. Billed in full."""
+    """A stream ends cleanly before its last events, which tell the stop reason and the usage. Billed in full."""
     no_usage: bool = False
-    """Leave the usage out, as some gateways do."""
+    """Leave the usage out, as some gateways do; in a stream of Messages, whose clients need one, it is zero."""
     garbage: bool = False
-    """A billed reply that no client can read; only its usage is there."""
+    """A billed reply that no client can read: its usage is there, its content isn't."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
