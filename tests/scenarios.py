@@ -30,10 +30,10 @@ from tenacity import wait_none
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from openai_server import Plan, Server, openai_server
 from rheostat import Account, Budget, MemoryLedger, Meter, Reading, build_solver, latest_reading, open_ledger
 from rheostat.money.ledger.durable import DurableLedger
 from rheostat.providers import endpoint_for
+from rheostat.testing.server import Fault, ProviderServer, Turn, provider_server
 
 CAP = 95
 """Tokens of the account above all branches, for each of them: about half of what the first call of each may cost."""
@@ -52,7 +52,7 @@ class Fan(TypedDict, total=False):
 
 def fan_graph(url: str, ledger: Any, *, durable_wait: bool = False) -> Any:
     """START → n × solver, all on one ledger beneath the account `cap`."""
-    chat = ChatOpenAI(model="tiny", base_url=url, api_key=SecretStr("k"), timeout=20)
+    chat = ChatOpenAI(model="gpt-4-tiny", base_url=url, api_key=SecretStr("k"), timeout=20)
     solver = build_solver(
         endpoint_for(chat),
         budget=Budget(calls=30, seconds=60),
@@ -108,37 +108,37 @@ class Outcome:
         )
 
 
-def outcome(name: str, ledger: Any, server: Server, branches: int) -> Outcome:
+def outcome(name: str, ledger: Any, server: ProviderServer, branches: int) -> Outcome:
     ledger.expire(0)  # whose holder was killed
     reading = ledger.reading("cap")
     kinds = ("input_tokens", "output_tokens")
     return Outcome(
-        name, type(ledger).__name__.removesuffix("Ledger"), CAP * branches, server.bill.tokens,
+        name, type(ledger).__name__.removesuffix("Ledger"), CAP * branches, server.bill.total(*kinds),
         sum(reading[kind] for kind in kinds), sum(reading[f"unknown_{kind}"] for kind in kinds),
         server.bill.requests, reading["calls"], reading["unknown_calls"], reading["held_calls"],
     )  # fmt: skip
 
 
-def weather(kind: str, seed: int = 7) -> Callable[[int], Plan]:
+def weather(kind: str, seed: int = 7) -> Callable[[int, Any], Turn]:
     """What the server does with the n-th request: answers differ, so that votes go on until the money is gone."""
 
-    def plan(number: int) -> Plan:
+    def turn(number: int, body: Any) -> Turn:
         dice = random.Random(seed * 1000 + number)
         answer = f"Let me see. The answer is {dice.randint(0, 3)}."
         bad = dice.random() < 0.3
-        delay = dice.random() * 0.05 if kind != "calm" else 0.0
-        if bad and kind in ("429", "500", "503"):
-            return Plan(status=int(kind), delay=delay)
-        return Plan(text=answer, delay=delay, cut=bad and kind == "cut", usage=not (bad and kind == "silent"))
+        seconds = dice.random() * 0.05 if kind != "calm" else 0.0
+        status = int(kind) if bad and kind in ("429", "500", "503") else 0
+        cut, no_usage = bad and kind == "cut", bad and kind == "silent"
+        return Turn(text=answer, fault=Fault(status=status, seconds=seconds, cut=cut, no_usage=no_usage))
 
-    return plan
+    return turn
 
 
 def fan_out(name: str, ledger: Any, branches: int, kind: str, *, streamed: bool = False, asynchronous: bool) -> Outcome:
     """So many branches at once, in some weather."""
     ledger.open(Account("cap", Budget(tokens=CAP * branches)))
-    with openai_server(planned=weather(kind)) as server:
-        graph = fan_graph(server.url, ledger).compile()
+    with provider_server(planned=weather(kind)) as server:
+        graph = fan_graph(server.openai_url, ledger).compile()
         inputs: Any = {"question": "", "branches": branches}
 
         async def run() -> None:
@@ -161,11 +161,14 @@ def cancelled(name: str, ledger: Any, branches: int) -> Outcome:
     """The whole run is cancelled while its requests are in flight."""
     ledger.open(Account("cap", Budget(tokens=CAP * branches)))
     arrived = threading.Event()
-    with openai_server(
-        planned=lambda number: Plan(text="The answer is 4.", delay=0.3),
-        on_request=lambda number: arrived.set() if number >= 4 else None,
-    ) as server:
-        graph = fan_graph(server.url, ledger).compile()
+
+    def turn(number: int, body: Any) -> Turn:
+        if number >= 4:
+            arrived.set()
+        return Turn(text="The answer is 4.", fault=Fault(seconds=0.3))
+
+    with provider_server(planned=turn) as server:
+        graph = fan_graph(server.openai_url, ledger).compile()
 
         async def run() -> None:
             task = asyncio.create_task(graph.ainvoke({"question": "", "branches": branches}))
@@ -207,12 +210,15 @@ def killed(name: str, ledger: DurableLedger, address: str, saver: str) -> Outcom
     branches = 16
     ledger.open(Account("cap", Budget(tokens=CAP * branches)))
     arrived = threading.Event()
-    with openai_server(
-        planned=lambda number: Plan(text="The answer is 4.", delay=0.5 if number < 16 else 0.0),
-        on_request=lambda number: arrived.set() if number >= 3 else None,
-    ) as server:
+
+    def turn(number: int, body: Any) -> Turn:
+        if number >= 3:
+            arrived.set()
+        return Turn(text="The answer is 4.", fault=Fault(seconds=0.5 if number < branches else 0.0))
+
+    with provider_server(planned=turn) as server:
         program = KILLED.format(tests=str(Path(__file__).parent))
-        child = subprocess.Popen([sys.executable, "-c", program, server.url, address, saver])
+        child = subprocess.Popen([sys.executable, "-c", program, server.openai_url, address, saver])
         if not arrived.wait(60):
             raise RuntimeError("the child sent nothing")
         time.sleep(0.1)
@@ -220,7 +226,7 @@ def killed(name: str, ledger: DurableLedger, address: str, saver: str) -> Outcom
         child.wait()
         time.sleep(0.6)
         with saver_at(saver) as checkpointer:
-            graph = fan_graph(server.url, ledger).compile(checkpointer=checkpointer)
+            graph = fan_graph(server.openai_url, ledger).compile(checkpointer=checkpointer)
             graph.invoke(None, {"configurable": {"thread_id": "t"}}, durability="sync")
         return outcome(name, ledger, server, branches)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +45,8 @@ ALWAYS = Api("anthropic", "claude-opus-5-5")
 MANUAL = Api("anthropic", "claude-haiku-4-5")
 CHAT = Api("openai", "gpt-5.1")
 RESPONSE = Api("openai", "gpt-6-sol", RESPONSES)
+PLAIN = Api(None, "gpt-4-tiny")
+"""A chat model that no table knows, at an address that doesn't tell whose it is: no dial, no profile, no price."""
 APIS = {
     "messages, adaptive": ADAPTIVE, "messages, always": ALWAYS, "messages, budget": MANUAL, "chat": CHAT,
     "responses": RESPONSE,
@@ -71,10 +73,10 @@ _running: list[ProviderServer] = []
 
 
 @contextmanager
-def simulated(*turns: Turn) -> Iterator[ProviderServer]:
+def simulated(*turns: Turn, planned: Callable[[int, dict[str, Any]], Turn] | None = None) -> Iterator[ProviderServer]:
     if not _running:
         _running.append(ProviderServer().__enter__())
-    _running[0].reset(*turns)
+    _running[0].reset(*turns, planned=planned)
     yield _running[0]
 
 

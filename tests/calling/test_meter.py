@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from tenacity import wait_none
 
 from conftest import in_loop
-from openai_server import Plan, openai_server
 from rheostat import (
     Account,
     BadInput,
@@ -33,12 +32,10 @@ from rheostat.flow import Effect, adrive, drive
 from rheostat.money.pricing import Terms, listed_price
 from rheostat.providers import Endpoint, Settings, endpoint_for
 from rheostat.providers.dial import reply_from
+from rheostat.testing.server import Fault, Turn, provider_server
+from wire import PLAIN, simulated
 
 PRICE = Price(input_per_million="1", output_per_million="2")
-
-
-def endpoint(url: str) -> Endpoint:
-    return endpoint_for(ChatOpenAI(model="tiny", base_url=url, api_key=SecretStr("k"), timeout=5))
 
 
 def spend_once(at: Endpoint, budget: Budget, *, asynchronous: bool, meter: Meter | None = None) -> tuple[Ledger, Any]:
@@ -68,40 +65,41 @@ both = pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "asyn
 
 @both
 @pytest.mark.parametrize(
-    ("plans", "settled_calls", "unknown_calls", "answered"),
+    ("turns", "settled_calls", "unknown_calls", "answered"),
     [
-        ([Plan()], 1, 0, True),
-        ([Plan(status=429), Plan()], 2, 0, True),  # refused at no cost, then answered
-        ([Plan(status=503), Plan()], 1, 1, True),  # nobody knows whether a 503 was billed
-        ([Plan(status=500)], 0, 3, False),
-        ([Plan(status=400)], 1, 0, False),  # not retried
-        ([Plan(status=401)], 1, 0, False),
-        ([Plan(cut=True), Plan()], 1, 1, True),  # billed, and the reply was lost
-        ([Plan(broken=True)], 1, 0, False),  # billed, and no answer: its usage is read all the same
-        ([Plan(usage=False)], 0, 1, True),  # answered, but nobody says what it cost
+        ([Turn()], 1, 0, True),
+        ([Turn(fault=Fault(status=429)), Turn()], 2, 0, True),  # refused at no cost, then answered
+        ([Turn(fault=Fault(status=503)), Turn()], 1, 1, True),  # nobody knows whether a 503 was billed
+        ([Turn(fault=Fault(status=500))], 0, 3, False),
+        ([Turn(fault=Fault(status=400))], 1, 0, False),  # not retried
+        ([Turn(fault=Fault(status=401))], 1, 0, False),
+        ([Turn(fault=Fault(cut=True)), Turn()], 1, 1, True),  # billed, and the reply was lost
+        ([Turn(fault=Fault(garbage=True))], 1, 0, False),  # billed, and no answer: its usage is read all the same
+        ([Turn(fault=Fault(no_usage=True))], 0, 1, True),  # answered, but nobody says what it cost
     ],
 )
 def test_every_attempt_is_accounted_for(
-    plans: list[Plan], settled_calls: int, unknown_calls: int, answered: bool, asynchronous: bool
+    turns: list[Turn], settled_calls: int, unknown_calls: int, answered: bool, asynchronous: bool
 ) -> None:
-    with openai_server(*plans) as server:
-        ledger, result = spend_once(endpoint(server.url), Budget(tokens=10_000), asynchronous=asynchronous)
+    with simulated(*turns) as server:
+        ledger, result = spend_once(PLAIN.at(server, timeout=5), Budget(tokens=10_000), asynchronous=asynchronous)
         reading = ledger.reading("a")
         assert (reading["calls"], reading["unknown_calls"]) == (settled_calls, unknown_calls)
         assert reading["held_calls"] == 0
         assert server.bill.requests == settled_calls + unknown_calls
+        assert not server.bill.refusals
         known = reading["input_tokens"] + reading["output_tokens"]
         unknown = reading["unknown_input_tokens"] + reading["unknown_output_tokens"]
-        billed = server.bill.input_tokens + server.bill.output_tokens
+        billed = server.bill.total("input_tokens", "output_tokens")
         assert known <= billed <= known + unknown
         assert isinstance(result, Exception) is not answered
 
 
 @both
 def test_a_request_that_never_left_costs_nothing(asynchronous: bool) -> None:
-    with openai_server(Plan()) as server:
-        gone = server.url
-    ledger, error = spend_once(endpoint(gone), Budget(tokens=10_000), asynchronous=asynchronous)
+    with provider_server() as server:
+        gone = PLAIN.at(server, timeout=5)
+    ledger, error = spend_once(gone, Budget(tokens=10_000), asynchronous=asynchronous)
     assert isinstance(error, Exception)
     reading = ledger.reading("a")
     assert [reading[f"{part}calls"] for part in ("", "held_", "unknown_")] == [0, 0, 0]
@@ -110,8 +108,8 @@ def test_a_request_that_never_left_costs_nothing(asynchronous: bool) -> None:
 @both
 def test_a_retry_needs_room_of_its_own(asynchronous: bool) -> None:
     """Room for one call: the 503 stays charged, so the retry is refused before it leaves."""
-    with openai_server(Plan(status=503), Plan()) as server:
-        ledger, error = spend_once(endpoint(server.url), Budget(calls=1), asynchronous=asynchronous)
+    with simulated(Turn(fault=Fault(status=503)), Turn()) as server:
+        ledger, error = spend_once(PLAIN.at(server, timeout=5), Budget(calls=1), asynchronous=asynchronous)
         assert isinstance(error, BudgetExceeded)
         assert server.bill.requests == 1
         assert ledger.reading("a")["unknown_calls"] == 1
@@ -119,17 +117,17 @@ def test_a_retry_needs_room_of_its_own(asynchronous: bool) -> None:
 
 @both
 def test_the_deadline_cuts_a_call_that_takes_too_long(asynchronous: bool) -> None:
-    with openai_server(Plan(delay=1.5)) as server:
-        ledger, error = spend_once(endpoint(server.url), Budget(seconds=0.3), asynchronous=asynchronous)
+    with simulated(Turn(fault=Fault(seconds=1.5))) as server:
+        ledger, error = spend_once(PLAIN.at(server, timeout=5), Budget(seconds=0.3), asynchronous=asynchronous)
         assert isinstance(error, Exception)
         assert ledger.reading("a")["unknown_calls"] == 1
         assert server.bill.requests == 1
 
 
 def test_a_cancelled_call_stays_charged() -> None:
-    with openai_server(Plan(delay=1.0)) as server:
+    with simulated(Turn(fault=Fault(seconds=1.0))) as server:
         ledger = MemoryLedger()
-        graph = build_solver(endpoint(server.url), budget=Budget(tokens=10_000), ledger=ledger).compile()
+        graph = build_solver(PLAIN.at(server, timeout=5), budget=Budget(tokens=10_000), ledger=ledger).compile()
         account: dict[str, str] = {}
 
         async def run() -> None:
@@ -152,25 +150,26 @@ def test_a_cancelled_call_stays_charged() -> None:
 
 
 def test_sdk_retries_are_off_so_that_every_attempt_is_seen() -> None:
-    with openai_server(Plan(status=503)) as server:
-        chatty = ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k"), max_retries=5, timeout=5)
+    with simulated(Turn(fault=Fault(status=503))) as server:
+        chatty = PLAIN.chat(server, max_retries=5, timeout=5)
         ledger, _ = spend_once(endpoint_for(chatty), Budget(tokens=10_000), asynchronous=False)
         assert server.bill.requests == 3 == ledger.reading("a")["unknown_calls"]
         assert chatty.max_retries == 5  # the caller's own model is left alone
 
 
 def test_money_is_held_and_settled_to_the_nano_dollar() -> None:
-    with openai_server(Plan()) as server:
-        at = endpoint_for(ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k")), price=PRICE)
+    with simulated() as server:
+        at = endpoint_for(PLAIN.chat(server), price=PRICE)
         ledger, _ = spend_once(at, Budget(usd="0.01"), asynchronous=False)
         bill = server.bill
-        assert ledger.reading("a")["usd_nanos"] == bill.input_tokens * 1000 + bill.output_tokens * 2000
+        cost = bill.total("input_tokens") * 1000 + bill.total("output_tokens") * 2000
+        assert ledger.reading("a")["usd_nanos"] == cost > 0
 
 
 def test_a_money_limit_over_an_unpriced_model_is_refused_at_construction() -> None:
-    with openai_server(Plan()) as server:
+    with simulated() as server:
         with pytest.raises(NoPrice, match=r"Give a price"):
-            build_solver(endpoint(server.url), budget=Budget(usd=1))
+            build_solver(PLAIN.at(server, timeout=5), budget=Budget(usd=1))
         assert server.bill.requests == 0
 
 
@@ -183,8 +182,9 @@ def test_a_bound_covers_what_can_come() -> None:
 
 @both
 def test_retry_after_is_honoured_up_to_a_cap(asynchronous: bool) -> None:
-    with openai_server(Plan(status=429, retry_after="0.4"), Plan(status=503, retry_after="3600"), Plan()) as server:
-        at = endpoint(server.url)
+    faults = (Fault(status=429, retry_after="0.4"), Fault(status=503, retry_after="3600"))
+    with simulated(*(Turn(fault=fault) for fault in faults), Turn()) as server:
+        at = PLAIN.at(server, timeout=5)
         meter = Meter(MemoryLedger(), wait=wait_none(), most_retry_after_seconds=0.6)
         ledger, result = spend_once(at, Budget(tokens=10_000), asynchronous=asynchronous, meter=meter)
         assert not isinstance(result, Exception)
@@ -196,8 +196,8 @@ def test_retry_after_is_honoured_up_to_a_cap(asynchronous: bool) -> None:
 
 @both
 def test_nothing_waits_beyond_the_deadline(asynchronous: bool) -> None:
-    with openai_server(Plan(status=429, retry_after="30")) as server:
-        ledger, error = spend_once(endpoint(server.url), Budget(seconds=3), asynchronous=asynchronous)
+    with simulated(Turn(fault=Fault(status=429, retry_after="30"))) as server:
+        ledger, error = spend_once(PLAIN.at(server, timeout=5), Budget(seconds=3), asynchronous=asynchronous)
         assert "429" in str(error)
         assert server.bill.requests == 1
         assert ledger.room("a").seconds > 1
@@ -207,9 +207,8 @@ def test_nothing_waits_beyond_the_deadline(asynchronous: bool) -> None:
 def test_a_model_priced_by_the_hour(asynchronous: bool) -> None:
     """Held at the longest call that the price allows, charged by the time that it took, cut at the longest."""
     price = Price(input_per_million="0", output_per_million="0", per_hour="3.60", most_seconds=1.0)
-    with openai_server(Plan(delay=0.3), Plan(delay=5.0)) as server:
-        chat = ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k"), timeout=20)
-        at = endpoint_for(chat, price=price)
+    with simulated(Turn(fault=Fault(seconds=0.3)), Turn(fault=Fault(seconds=5.0))) as server:
+        at = endpoint_for(PLAIN.chat(server, timeout=20), price=price)
         ledger, _ = spend_once(at, Budget(usd="0.0019"), asynchronous=asynchronous)
         reading = ledger.reading("a")
         assert 300_000 <= reading["usd_nanos"] < 900_000  # a thousandth of a dollar a second
@@ -236,26 +235,30 @@ def stream(graph: Any, inputs: Any, config: Any, *, asynchronous: bool) -> None:
 
 @both
 def test_a_stream_is_settled_from_its_last_chunk(asynchronous: bool) -> None:
-    with openai_server(Plan(text="The answer is 4.")) as server:
+    with simulated(Turn(text="The answer is 4.")) as server:
         ledger = MemoryLedger()
-        graph = build_solver(endpoint(server.url), budget=Budget(tokens=10_000), effort="none", ledger=ledger).compile()
+        graph = build_solver(
+            PLAIN.at(server, timeout=5), budget=Budget(tokens=10_000), effort="none", ledger=ledger
+        ).compile()
         config: Any = {"configurable": {"thread_id": "t"}}
         inputs: Any = {"question": "What is 2 + 2?"}
 
         stream(graph, inputs, config, asynchronous=asynchronous)
         assert server.bill.bodies[0]["stream"] is True
         reading = ledger.reading("thread/t")
-        assert reading["input_tokens"] + reading["output_tokens"] == server.bill.tokens
+        assert (
+            reading["input_tokens"] + reading["output_tokens"] == server.bill.total("input_tokens", "output_tokens") > 0
+        )
         assert reading["unknown_calls"] == 0
 
 
 @both
-@pytest.mark.parametrize("plan", [Plan(cut=True), Plan(usage=False)], ids=["cut", "no usage"])
-def test_a_stream_that_ends_without_usage_stays_charged(plan: Plan, asynchronous: bool) -> None:
-    with openai_server(plan) as server:
+@pytest.mark.parametrize("fault", [Fault(cut=True), Fault(no_usage=True)], ids=["cut", "no usage"])
+def test_a_stream_that_ends_without_usage_stays_charged(fault: Fault, asynchronous: bool) -> None:
+    with simulated(Turn(fault=fault)) as server:
         ledger = MemoryLedger()
         graph = build_solver(
-            endpoint(server.url), budget=Budget(calls=1), effort="none", meter=Meter(ledger, wait=wait_none())
+            PLAIN.at(server, timeout=5), budget=Budget(calls=1), effort="none", meter=Meter(ledger, wait=wait_none())
         ).compile()
         config: Any = {"configurable": {"thread_id": "t"}}
         inputs: Any = {"question": "What is 2 + 2?"}
@@ -263,15 +266,18 @@ def test_a_stream_that_ends_without_usage_stays_charged(plan: Plan, asynchronous
         stream(graph, inputs, config, asynchronous=asynchronous)
         reading = ledger.reading("thread/t")
         assert (reading["calls"], reading["unknown_calls"], reading["held_calls"]) == (0, 1, 0)
-        assert server.bill.tokens <= reading["unknown_input_tokens"] + reading["unknown_output_tokens"]
+        billed = server.bill.total("input_tokens", "output_tokens")
+        assert 0 < billed <= reading["unknown_input_tokens"] + reading["unknown_output_tokens"]
 
 
 def test_the_providers_request_id_is_in_the_journal(tmp_path: Path) -> None:
-    with openai_server(Plan()) as server:
+    with simulated() as server:
         ledger = SQLiteLedger(tmp_path / "ledger.db")
-        graph = build_solver(endpoint(server.url), budget=Budget(calls=1), effort="none", ledger=ledger).compile()
+        graph = build_solver(
+            PLAIN.at(server, timeout=5), budget=Budget(calls=1), effort="none", ledger=ledger
+        ).compile()
         graph.invoke({"question": "What is 2 + 2?"})
-        assert [line.request_id for line in ledger.journal()] == ["r0"]
+        assert [line.request_id for line in ledger.journal()] == ["chatcmpl-0"]
         ledger.close()
 
 

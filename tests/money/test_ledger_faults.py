@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_openai import ChatOpenAI
-from pydantic import SecretStr
 from tenacity import wait_none
 
 import scenarios
 from conftest import in_loop
-from openai_server import Plan, openai_server
 from postgres_server import PostgresServer
 from rheostat import Account, Budget, LedgerError, LedgerUnavailable, Meter, PostgresLedger, Spend, build_solver
 from rheostat.money.ledger import open_ledger
-from rheostat.providers import endpoint_for
 from rheostat.testing import timeless
+from rheostat.testing.server import Fault, Turn
 from stores import PostgresStore
+from wire import PLAIN, simulated
 
 WORKER = str(Path(__file__).parents[1] / "ledger_worker.py")
 CAP_NANOS = 60_000
@@ -136,10 +134,9 @@ def test_workers_that_are_killed_leave_nothing_but_unknown(
 def test_a_database_that_goes_away_fails_closed_and_comes_back(own_postgres: PostgresServer) -> None:
     server = own_postgres
     ledger = PostgresLedger(server.address, wait_seconds=1.0)
-    with openai_server(Plan()) as api:
-        chat = ChatOpenAI(model="tiny", base_url=api.url, api_key=SecretStr("k"))
+    with simulated() as api:
         meter = Meter(ledger, wait=wait_none())
-        graph = build_solver(endpoint_for(chat), budget=Budget(calls=9), effort="none", meter=meter).compile()
+        graph = build_solver(PLAIN.at(api), budget=Budget(calls=9), effort="none", meter=meter).compile()
         assert graph.invoke({"question": "What is 2 + 2?"})["answer"] == "4"
         server.kill()
         for ask in (graph.invoke, lambda inputs: in_loop(graph.ainvoke(inputs))):
@@ -157,10 +154,14 @@ def test_a_database_that_goes_away_while_a_call_is_in_flight(own_postgres: Postg
     """The answer came, its cost can't be posted: it stays charged in full, and shows when the database is back."""
     server = own_postgres
     ledger = PostgresLedger(server.address, wait_seconds=0.5)
-    with openai_server(Plan(delay=0.5), on_request=lambda number: server.kill()) as api:
-        chat = ChatOpenAI(model="tiny", base_url=api.url, api_key=SecretStr("k"))
+
+    def kill(number: int, body: dict[str, Any]) -> Turn:
+        server.kill()
+        return Turn(fault=Fault(seconds=0.5))
+
+    with simulated(planned=kill) as api:
         graph = build_solver(
-            endpoint_for(chat), budget=Budget(calls=1), effort="none", meter=Meter(ledger, wait=wait_none())
+            PLAIN.at(api), budget=Budget(calls=1), effort="none", meter=Meter(ledger, wait=wait_none())
         ).compile()
         config: Any = {"configurable": {"thread_id": "t"}}
         with pytest.raises(LedgerUnavailable):

@@ -194,7 +194,9 @@ def test_what_may_have_been_billed_stays_charged(api: Api, fault: Fault, way: Wa
 
 
 @on_every_api
-@pytest.mark.parametrize("fault", [Fault(no_usage=True), Fault(garbage=True)], ids=["no usage", "garbage"])
+@pytest.mark.parametrize(
+    "fault", [Fault(no_usage=True), Fault(no_usage=True, garbage=True)], ids=["no usage", "garbage"]
+)
 def test_a_cost_that_is_not_reported_is_charged_at_its_hold(api: Api, fault: Fault, way: Way) -> None:
     with simulated(Turn(fault=fault)) as server:
         caller = Caller(api, server, way)
@@ -206,6 +208,17 @@ def test_a_cost_that_is_not_reported_is_charged_at_its_hold(api: Api, fault: Fau
         assert spent["calls"] == 0
         assert spent["unknown_calls"] >= 1
         assert server.bill.total("usd_nanos") <= spent["unknown_usd_nanos"]
+
+
+@on_every_api
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["stream", "astream"])
+def test_a_stream_that_ends_early_is_no_answer(api: Api, asynchronous: bool) -> None:
+    with simulated(Turn(fault=Fault(ends_early=True)), Turn()) as server:
+        caller = Caller(api, server, Way(asynchronous, streaming=True))
+        assert caller.call(Effort.low).text == "The answer is 4."
+        spent = caller.spent
+        assert (spent["calls"], spent["unknown_calls"]) == (1, 1)
+        assert spent["usd_nanos"] <= server.bill.total("usd_nanos") <= spent["usd_nanos"] + spent["unknown_usd_nanos"]
 
 
 @on_every_api

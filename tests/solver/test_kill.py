@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.sqlite import SqliteSaver
-from pydantic import SecretStr
 
-from openai_server import Plan, openai_server
 from rheostat import Budget, build_solver
-from rheostat.providers import endpoint_for
+from rheostat.testing.server import Fault, Turn
+from wire import PLAIN, simulated
 
 QUESTION = "What is 2 + 2?"
 
@@ -28,7 +26,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.checkpoint.sqlite import SqliteSaver
 from rheostat import Budget, build_solver
 url, database, calls, durability = sys.argv[1:]
-model = ChatOpenAI(model="tiny", base_url=url, api_key="k", timeout=30)
+model = ChatOpenAI(model="gpt-4-tiny", base_url=url, api_key="k", timeout=30)
 with SqliteSaver.from_conn_string(database) as saver:
     graph = build_solver(model, budget=Budget(calls=int(calls)), effort="none").compile(checkpointer=saver)
     config = {"configurable": {"thread_id": "t"}}
@@ -41,19 +39,21 @@ with SqliteSaver.from_conn_string(database) as saver:
 def test_kill_9_in_the_middle_of_a_call(tmp_path: Path, durability: str, calls: int) -> None:
     database = str(tmp_path / "checkpoints.sqlite")
     arrived = threading.Event()
-    with openai_server(
-        Plan(delay=1.0), Plan(text="The answer is 4."), on_request=lambda number: arrived.set()
-    ) as server:
-        child = subprocess.Popen([sys.executable, "-c", PROGRAM, server.url, database, str(calls), durability])
+
+    def planned(number: int, body: dict[str, Any]) -> Turn:
+        arrived.set()
+        return Turn(text="The answer is 4.", fault=Fault(seconds=0.0 if number else 1.0))
+
+    with simulated(planned=planned) as server:
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM, server.openai_url, database, str(calls), durability])
         assert arrived.wait(60)
         time.sleep(0.2)
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
         assert server.bill.requests == 1
 
-        model = ChatOpenAI(model="tiny", base_url=server.url, api_key=SecretStr("k"), timeout=30)
         with SqliteSaver.from_conn_string(database) as saver:
-            graph = build_solver(endpoint_for(model), budget=Budget(calls=calls), effort="none").compile(
+            graph = build_solver(PLAIN.at(server, timeout=30), budget=Budget(calls=calls), effort="none").compile(
                 checkpointer=saver
             )
             config: Any = {"configurable": {"thread_id": "t"}}

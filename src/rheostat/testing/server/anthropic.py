@@ -254,8 +254,8 @@ class Messages:
             reply["usage"] = _usage(line)
         return reply
 
-    def events(self, reply: dict[str, Any], *, usage: bool) -> Iterator[tuple[str, dict[str, Any]]]:
-        """The reply as the events of a stream; without `usage`, the stream ends early."""
+    def events(self, reply: dict[str, Any], *, whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The reply as the events of a stream; one that isn't `whole` ends before its last events."""
         total = reply.get("usage") or {"input_tokens": 0, "output_tokens": 0}
         start = {**reply, "content": [], "stop_reason": None, "usage": {**total, "output_tokens": 0}}
         yield "message_start", {"type": "message_start", "message": start}
@@ -263,7 +263,7 @@ class Messages:
             for event in _block_events(index, block):
                 yield event["type"], event
         delta = {"stop_reason": reply["stop_reason"], "stop_sequence": None}
-        if usage:
+        if whole:
             yield "message_delta", {"type": "message_delta", "delta": delta, "usage": total}
             yield "message_stop", {"type": "message_stop"}
 

@@ -61,6 +61,8 @@ class Bill:
     """The bodies of all requests, including refused ones."""
     headers: list[dict[str, str]] = field(default_factory=list)
     """The headers of the same requests, with names in lower case."""
+    times: list[float] = field(default_factory=list)
+    """When each request came, in seconds of `time.monotonic`."""
     refusals: list[str] = field(default_factory=list)
     """The reasons of requests refused by a rule."""
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -70,6 +72,6 @@ class Bill:
         """The number of requests for a completion, including refused ones, but not free counts and listings."""
         return len(self.bodies)
 
-    def total(self, name: str) -> int:
-        """The sum of a column of the lines, such as `output_tokens` or `usd_nanos`."""
-        return sum(getattr(line, name) for line in self.lines)
+    def total(self, *names: str) -> int:
+        """The sum of columns of the lines, such as `output_tokens` or `usd_nanos`."""
+        return sum(getattr(line, name) for line in self.lines for name in names)

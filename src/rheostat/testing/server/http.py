@@ -73,6 +73,7 @@ class ProviderServer:
             number = next(self._number)
             self.bill.bodies.append(body)
             self.bill.headers.append(headers)
+            self.bill.times.append(time.monotonic())
             if self._planned is not None:
                 return number, self._planned(number, body)
             return number, self.turns[min(number, len(self.turns) - 1)]
@@ -107,7 +108,8 @@ def provider_server(
 
     Args:
         turns: The model's turns, one per request; the last one repeats.
-        planned: Instead of turns, a function that returns the turn for `(number, body)`.
+        planned: Instead of turns, a function that returns the turn for `(number, body)`. It is called when the request
+            has come, before anything else happens.
     """
     with ProviderServer(*turns, planned=planned) as server:
         yield server
@@ -194,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._fail(fault)
         reply = request.reply(turn, done, line, str(number))
         if fault.garbage:
-            return self._send(200, b'{"id": 1, "choices": null, "content": null, "output": null}')
+            return self._json(200, {**reply, "choices": None, "content": None, "output": None})
         if body.get("stream"):
             return self._stream(request, reply, fault)
         return self._json(200, reply, cut=fault.cut)
@@ -204,12 +206,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(fault.status, {"type": "error", "error": error}, retry_after=fault.retry_after)
 
     def _stream(self, request: Messages | Chat | Responses, reply: dict[str, Any], fault: Fault) -> None:
-        """Send server-sent events. A cut stream ends in the middle; one without usage ends early, but cleanly."""
+        """Send server-sent events. A cut stream ends in the middle."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        events = list(request.events(reply, usage=not fault.no_usage))
+        events = list(request.events(reply, whole=not fault.ends_early))
         if fault.cut:
             events = events[: max(1, len(events) // 2)]
         for name, data in events:

@@ -191,7 +191,7 @@ class Chat(_Request):
             }  # fmt: skip
         return reply
 
-    def events(self, reply: dict[str, Any], *, usage: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    def events(self, reply: dict[str, Any], *, whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         base = {key: reply[key] for key in ("id", "created", "model", "service_tier")}
         base["object"] = "chat.completion.chunk"
         [choice] = reply["choices"]
@@ -203,10 +203,10 @@ class Chat(_Request):
         deltas += [{"tool_calls": [{"index": n, **call}]} for n, call in enumerate(message.get("tool_calls") or [])]
         for delta in deltas:
             yield "", {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
-        if usage:
+        if whole:
             yield "", {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]}
-            if (self.body.get("stream_options") or {}).get("include_usage"):
-                yield "", {**base, "choices": [], "usage": reply.get("usage")}
+            if (self.body.get("stream_options") or {}).get("include_usage") and "usage" in reply:
+                yield "", {**base, "choices": [], "usage": reply["usage"]}
             yield "", {}
 
 
@@ -318,7 +318,7 @@ class Responses(_Request):
             }  # fmt: skip
         return reply
 
-    def events(self, reply: dict[str, Any], *, usage: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    def events(self, reply: dict[str, Any], *, whole: bool) -> Iterator[tuple[str, dict[str, Any]]]:
         count = iter(range(10**6))
 
         def event(kind: str, **rest: Any) -> tuple[str, dict[str, Any]]:
@@ -345,6 +345,6 @@ class Responses(_Request):
                 yield event("response.reasoning_summary_part.added", summary_index=number, part=empty, **where)
                 yield event("response.reasoning_summary_text.delta", summary_index=number, delta=part["text"], **where)
             yield event("response.output_item.done", output_index=index, item=item)
-        if usage:
+        if whole:
             kind = "response.completed" if reply["status"] == "completed" else "response.incomplete"
             yield event(kind, response=reply)

@@ -24,10 +24,12 @@ class Fault:
     """Wait this many seconds before the reply."""
     cut: bool = False
     """Close the connection in the middle of a reply; the tokens that can have been written are billed."""
+    ends_early: bool = False
+    """End a stream cleanly before its last events, which tell the stop reason and the usage. Billed in full."""
     no_usage: bool = False
-    """Leave out the usage, as some gateways do."""
+    """Leave out the usage, as some gateways do; in a stream of Messages, whose clients need one, it is zero."""
     garbage: bool = False
-    """Send a billed reply that no client can read."""
+    """Send a billed reply that no client can read: its usage is there, its content isn't."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
