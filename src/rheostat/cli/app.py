@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
 from rheostat.addresses import without_password
-from rheostat.cli import agents, bench, doctor, explain, ledger, models, solve
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BudgetExceeded, RheostatError
 
 __all__ = ["app", "run"]
 
+_MODULES = {
+    "solve": "solve",
+    "agent": "agents",
+    "code": "agents",
+    "auto": "agents",
+    "explain": "explain",
+    "doctor": "doctor",
+    "models": "models",
+    "ledger": "ledger",
+    "bench": "bench",
+}
+"""The module of each command: it has a function of that name, or an `app` of subcommands."""
+
+
+class _Commands(TyperGroup):
+    """Imports the module of the command that is run and no other: LangGraph alone takes a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in _MODULES:
+            return None
+        module = importlib.import_module(f"rheostat.cli.{_MODULES[cmd_name]}")
+        made: typer.Typer | None = getattr(module, "app", None)
+        if made is None:
+            made = typer.Typer(add_completion=False)
+            made.command(name=cmd_name)(getattr(module, cmd_name))
+        command = typer.main.get_command(made)
+        command.name = cmd_name
+        return command
+
+
 app = typer.Typer(
     name="rheostat",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(name="solve")(solve.solve)
-app.command(name="agent")(agents.agent)
-app.command(name="code")(agents.code)
-app.command(name="auto")(agents.auto)
-app.command(name="explain")(explain.explain)
-app.command(name="doctor")(doctor.doctor)
-app.add_typer(models.app, name="models")
-app.add_typer(ledger.app, name="ledger")
-app.add_typer(bench.app, name="bench")
 
 
 def _version(asked: bool) -> None:

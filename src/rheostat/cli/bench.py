@@ -25,7 +25,9 @@ from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.money.pricing import Price
 
-app = typer.Typer(help="Measure accuracy, tokens and cost of adaptive and fixed thinking.", no_args_is_help=True)
+app = typer.Typer(
+    add_completion=False, help="Measure accuracy, tokens and cost of adaptive and fixed thinking.", no_args_is_help=True
+)
 
 _PRICE = Price(input_per_million=Decimal("0.05"), output_per_million=Decimal("0.20"))
 """Declared, to give the cost per correct answer in money: about the price of hosted models of this class."""

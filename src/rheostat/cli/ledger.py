@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Inspect a ledger, and settle unknown calls.\n\n"
     "LEDGER is the path of an SQLite file or postgresql://USER@HOST/DATABASE.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Where = Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")]

@@ -18,9 +18,8 @@ from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, model_path, re
 from rheostat.local.catalogue import local_model
 from rheostat.local.server import announce
 from rheostat.local.store import verified
-from rheostat.providers.servers import inspect_server
 
-app = typer.Typer(help="Small real models that run on your own machine.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, help="Small real models that run on your own machine.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help=f"One of: {', '.join(CATALOGUE)}", metavar="NAME")]
 
@@ -72,6 +71,8 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
 ) -> None:
     """Show which server answers at URL, its models, and how its thinking is set. The key comes from OPENAI_API_KEY."""
+    from rheostat.providers.servers import inspect_server  # with it come the SDKs, which take a second
+
     found = inspect_server(url, os.environ.get("OPENAI_API_KEY") or "none")
     if as_json:
         typer.echo(json.dumps(asdict(found)))

@@ -78,7 +78,7 @@ def solve(
         rheostat solve "Prove it" --model anthropic:claude-sonnet-5-5 --budget-usd 0.10 --effort thorough
     """
     asked = _question(question, file)
-    asked = parse_effort(effort)
+    level = parse_effort(effort)
     verifier = _verifier(tests, schema, equals, exact, matches)
     if budget_usd is None and budget_tokens is None and seconds is None:
         budget_tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
@@ -95,7 +95,7 @@ def solve(
         escalate_to=models[1:],
         budget=budget,
         verifier=verifier,
-        effort=asked,
+        effort=level,
         ledger=ledger,
         account=account,
     ).compile()
