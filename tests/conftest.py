@@ -25,9 +25,6 @@ if os.environ.get(
         "left out of this run" if kind == "bubblewrap" else _why_not(kind)
     )
 
-if os.environ.get("PYTEST_XDIST_WORKER"):  # other tests keep the cores busy: see LocalServer
-    os.environ.setdefault("RHEOSTAT_THREADS", "1")
-
 _connect = socket.socket.connect
 
 

@@ -175,20 +175,6 @@ def test_a_port_that_is_taken_is_said(gguf: Path) -> None:
 
 
 @pytest.mark.model
-def test_threads_are_taken_from_the_environment(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for wrong in ("many", "-1", "1.5", "5000"):
-        monkeypatch.setenv("RHEOSTAT_THREADS", wrong)
-        with pytest.raises(BadInput, match="RHEOSTAT_THREADS is a number of threads"):
-            LocalServer(gguf)
-    monkeypatch.setenv("RHEOSTAT_THREADS", "1")
-    server = LocalServer(gguf, slots=1, context_tokens=512)
-    try:
-        assert "n_threads = 1\n" in server.log.read_text()
-    finally:
-        server.stop()
-
-
-@pytest.mark.model
 def test_the_server_wants_its_key_and_listens_on_loopback_only(gguf: Path) -> None:
     import urllib.error
     import urllib.request

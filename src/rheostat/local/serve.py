@@ -23,8 +23,6 @@ def main() -> None:
     params.n_parallel = settings["slots"]
     params.n_ctx = settings["slots"] * settings["context_tokens"]
     params.port = settings["port"]
-    if settings["threads"]:
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.api_keys = [settings["key"]]
     params.use_jinja = True
     params.chat_template = (Path(__file__).parent / "think.jinja").read_text()

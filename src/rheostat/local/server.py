@@ -25,7 +25,6 @@ __all__ = ["LocalServer", "shared_server", "start_server"]
 
 _START_SECONDS = 120
 _KEEP_LOGS = 8
-_MOST_THREADS = 1024
 
 
 class LocalServer:
@@ -38,7 +37,6 @@ class LocalServer:
         port: A port, or 0 for any free one.
         slots: The number of requests that run at the same time.
         context_tokens: The context length of each slot, in tokens.
-        threads: Processor threads; by default what `RHEOSTAT_THREADS` says, else one a core.
 
     Raises:
         ModelFileCorrupt: The file isn't a GGUF file.
@@ -47,9 +45,7 @@ class LocalServer:
         BadInput: The port is out of range.
     """
 
-    def __init__(
-        self, model: Path, *, port: int = 0, slots: int = 8, context_tokens: int = 8192, threads: int | None = None
-    ) -> None:
+    def __init__(self, model: Path, *, port: int = 0, slots: int = 8, context_tokens: int = 8192) -> None:
         import importlib.util
 
         if importlib.util.find_spec("xllamacpp") is None:
@@ -57,7 +53,7 @@ class LocalServer:
         if not 0 <= port <= 65535:
             raise BadInput(f"a port is between 0 (any) and 65535, not {port}")
         self.model = check_gguf(Path(model)).resolve()
-        self.slots, self.context_tokens, self.threads = slots, context_tokens, threads or _threads()
+        self.slots, self.context_tokens = slots, context_tokens
         self.key = secrets.token_urlsafe(24)
         """The bearer token that requests must carry."""
         self.url = ""
@@ -118,7 +114,9 @@ class LocalServer:
             with self.log.open("w") as log:
                 process = subprocess.Popen(  # noqa: S603 - ourselves
                     python_module("rheostat.local.serve"),
-                    env=environment(),
+                    # threads that spin while they wait take the time from those that they wait for: beside other busy
+                    # programs a reply took eight times as long
+                    env={"OMP_WAIT_POLICY": "passive", **environment()},
                     cwd=logs,
                     stdin=subprocess.PIPE,
                     stdout=log,
@@ -132,7 +130,6 @@ class LocalServer:
                 "key": self.key,
                 "slots": self.slots,
                 "context_tokens": self.context_tokens,
-                "threads": self.threads,
                 "ready": str(ready),
             }
             assert process.stdin is not None  # noqa: S101 - a pipe
@@ -167,18 +164,6 @@ class LocalServer:
     def _tail(self, lines: int = 6) -> str:
         said = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line[:200]}" for line in said[-lines:]) + f"\n  (the whole log: {self.log})"
-
-
-def _threads() -> int:
-    """What the environment says; 0: one a core.
-
-    Raises:
-        BadInput: it is no number of threads.
-    """
-    said = os.environ.get("RHEOSTAT_THREADS", "").strip() or "0"
-    if not said.isdecimal() or int(said) > _MOST_THREADS:
-        raise BadInput(f"RHEOSTAT_THREADS is a number of threads up to {_MOST_THREADS}, not {said!r}")
-    return int(said)
 
 
 def _close(process: subprocess.Popen[str]) -> None:
