@@ -90,7 +90,7 @@ def show(
     """Show the spend: totals by account, model, node, day or status.
 
     in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
-    stay charged in full. Amounts are money / tokens.
+    stay charged at the hold or an estimate. Amounts are money / tokens.
     """
     kinds: tuple[By, ...] = ("account", "model", "node", "day", "status")
     if by and by not in kinds:
@@ -165,7 +165,7 @@ def accounts(
     """List accounts: the tree with limits, spend and what is left.
 
     in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
-    stay charged in full. Amounts are money / tokens.
+    stay charged at the hold or an estimate. Amounts are money / tokens.
     """
     with _opened(ledger) as opened:
         found = opened.accounts()
@@ -280,7 +280,7 @@ def unknown(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """List calls that are in flight, and calls that are charged in full because their cost is unknown."""
+    """List calls that are in flight, and calls that are charged at a hold or an estimate because their cost is unknown."""
     with _opened(ledger) as opened:
         if expire is not None:
             if expire < 0:

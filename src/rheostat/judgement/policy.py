@@ -168,7 +168,7 @@ class Policy:
 
     The stopping rule is Weitzman's (1979, Econometrica 47:641): go on only while the expected gain exceeds the
     price. With a verifier, the gain of correction r is `0.35 · 0.7^(r-1)` (the prior of success) × `worth`, and the
-    price is that of the next call in units of the first one. Without a verifier, answers vote, and the required lead
+    price is that of the next call in units of the last one. Without a verifier, answers vote, and the required lead
     falls with each vote (`rheostat.evidence.votes.boundary`) from a start that the preset sets.
     """
 
@@ -293,7 +293,7 @@ class Policy:
         Args:
             verified: There is a verifier, and it didn't abstain.
             votable: Answers can be compared, so that they can vote.
-            price_ratio: The price of one more call in units of the first one.
+            price_ratio: The price of one more call in units of the last one.
             can_think_more: The model has a higher level.
             has_other_model: There is a further model to escalate to.
         """
