@@ -42,7 +42,9 @@ def explain(
     finally:
         opened.close()
     if not steps:
-        raise BadInput(f"nothing in this ledger begins with {what!r}: rheostat ledger accounts {ledger} --all lists the runs")
+        raise BadInput(
+            f"nothing in this ledger begins with {what!r}: rheostat ledger accounts {ledger} --all lists the runs"
+        )
     if as_json:
         typer.echo(json.dumps([step.to_dict() for step in steps]))
         return
