@@ -276,7 +276,7 @@ def test_a_deadline_cuts_and_charges(api: Api, way: Way) -> None:
 
 @on_every_api
 def test_more_than_was_possible_is_charged_as_unknown(api: Api, way: Way) -> None:
-    """From an address that isn't the provider's own; what a provider reports, it bills (tests/calling/test_usage.py)."""
+    """From an address that isn't the provider's own; what a provider reports, it bills (test_usage.py)."""
     with simulated(Turn(overrun_tokens=200_000)) as server:
         caller = Caller(api, server, way)
         caller.call(Effort.low)

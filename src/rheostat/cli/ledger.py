@@ -280,7 +280,7 @@ def unknown(
     as_json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """List calls that are in flight, and calls that are charged at a hold or an estimate because their cost is unknown."""
+    """List calls that are in flight, and calls charged at a hold or an estimate because their cost is unknown."""
     with _opened(ledger) as opened:
         if expire is not None:
             if expire < 0:
