@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
 
-from conftest import Runner
+from conftest import RUNNERS, Runner
 from rheostat import BadInput, Budget, build_autonomous
 from rheostat import build_coder as _build_coder
 from rheostat.testing.server import Turn
@@ -26,7 +26,12 @@ def build_coder(*args: Any, **options: Any) -> Any:
     return _build_coder(*args, command=COMMAND, **options)
 
 
-three_apis = pytest.mark.parametrize("api", [ADAPTIVE, CHAT, RESPONSE], ids=["messages", "chat", "responses"])
+three_apis = pytest.mark.parametrize(
+    ("run", "api"),
+    list(zip(RUNNERS, [ADAPTIVE, CHAT, RESPONSE, ADAPTIVE], strict=True)),
+    ids=["invoke-messages", "ainvoke-chat", "stream-responses", "astream-messages"],
+)
+"""Each way to run a graph and each API: every step runs tests in a sandbox, so not each with each."""
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from rheostat.providers.servers import inspect_server
 
 pytestmark = pytest.mark.model
 
-REQUESTS = int(os.environ.get("RHEOSTAT_REQUESTS", "24"))
+REQUESTS = int(os.environ.get("RHEOSTAT_REQUESTS", "12"))
 """On each API; `make soak` sends 210 in all."""
 CAPS = (3, 5, 8, 13)
 QUESTIONS = [
