@@ -168,7 +168,7 @@ def test_a_busy_provider_is_asked_again_streaming_too(api: Api, way: Way) -> Non
         agrees(model, server)
 
 
-def test_who_stops_reading_pays_for_what_was_sent(server: ProviderServer) -> None:
+def test_a_stream_that_is_left_is_paid_for_as_far_as_it_was_sent(server: ProviderServer) -> None:
     model = thinking(CHAT, server)
     stream = model.stream("hi")
     next(stream)

@@ -132,7 +132,7 @@ def test_a_lost_connection_is_tried_again_if_that_does_no_harm(
 
 
 @pytest.mark.parametrize(("idempotent", "hint"), [(True, "ask for less"), (False, "may have taken effect")])
-def test_who_is_given_up_may_have_taken_effect(run: Runner, idempotent: bool, hint: str) -> None:
+def test_a_tool_that_is_given_up_may_have_taken_effect(run: Runner, idempotent: bool, hint: str) -> None:
     @tool
     def slow(x: int) -> int:
         """Take a nap."""

@@ -94,7 +94,7 @@ def test_tests_cant_be_edited(repository: Path) -> None:
         assert not (repository / "conftest.py").exists()
 
 
-def test_who_says_done_too_early_is_told(repository: Path, run: Runner) -> None:
+def test_a_model_that_says_done_too_early_is_told(repository: Path, run: Runner) -> None:
     with simulated(Turn(text="All is well."), edit(repository, _right())) as server:
         result = run(build_coder(CHAT.at(server), repository, budget=BUDGET).compile(), {})
         assert result["status"] == "green"

@@ -82,7 +82,7 @@ def test_an_older_error_says_nothing_of_a_newer_call(older: Exception | None) ->
 # --- runs that were left ------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_was_left_pays_for_nobody_else() -> None:
+def test_a_run_that_was_left_pays_for_no_other() -> None:
     ledger = MemoryLedger()
     chat = ScriptedModel(script=[Said(tool_calls=(("go", {}),))])
     agent = create_agent(chat, [go], middleware=[AdaptiveThinking(budget=Budget(tokens=100_000), ledger=ledger)])

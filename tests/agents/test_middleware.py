@@ -331,7 +331,7 @@ def test_a_ten_step_loop_keeps_its_effort_and_its_cache(api: Api) -> None:
 
 
 @on_every_api
-def test_repeated_failure_is_a_seam(api: Api) -> None:
+def test_repeated_failure_is_an_effort_boundary(api: Api) -> None:
     @tool
     def broken(x: int) -> int:
         """Never works."""
@@ -581,7 +581,7 @@ def test_bad_arguments() -> None:
         AdaptiveThinking(budget=BUDGET, effort="hard")
 
 
-def test_nobody_puts_a_spend_in() -> None:
+def test_a_caller_cant_put_a_spend_into_state() -> None:
     with simulated(DONE) as server:
         case = Case(CHAT, server)
         lie = {"account": "x", "usd_nanos": -(10**12), "version": 10**9}
@@ -694,7 +694,7 @@ def test_the_stream_is_as_it_is_without_us(api: Api) -> None:
     assert [piece[2] for piece in ours if piece[2]] == [piece[2] for piece in bare if piece[2]]
 
 
-def test_a_run_may_say_whose_it_is_and_how_much_it_wants(run: Runner) -> None:
+def test_a_run_may_name_its_account_and_effort(run: Runner) -> None:
     from rheostat import Account
 
     with simulated(DONE) as server:

@@ -30,7 +30,9 @@ def bound(plan: ThinkingPlan) -> Spend:
 
 
 @given(scores, asked_efforts, efforts, st.booleans(), st.booleans())
-def test_the_operator_binds_everybody(score: float, asked: Any, cap: Effort, verified: bool, votable: bool) -> None:
+def test_the_operators_caps_bind_every_user(
+    score: float, asked: Any, cap: Effort, verified: bool, votable: bool
+) -> None:
     caps = Caps(max_effort=cap, max_samples=2)
     plan = Policy().first(difficulty(score), asked, caps, MODEL, verified=verified, votable=votable)
     lowest = min(LEVELS, key=lambda level: level.rank)

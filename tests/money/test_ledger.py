@@ -310,7 +310,7 @@ def test_a_window_takes_no_deadline_later_either(ledger: Ledger) -> None:
     assert ledger.room("a").calls == 1
 
 
-def test_whose_holder_died_expires(ledger: Ledger, time: Time) -> None:
+def test_a_hold_expires_when_its_holder_has_died(ledger: Ledger, time: Time) -> None:
     ledger.open(Account("a", Budget(calls=10)))
     [never_sent, sent] = ledger.hold("a", [out(1), out(1)])
     ledger.begin(sent.id)

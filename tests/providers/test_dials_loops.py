@@ -47,7 +47,7 @@ def test_the_tier_that_was_used_is_the_one_that_is_paid(api: Api, tier: str, ser
 
 
 @openai
-def test_a_tier_that_nobody_named_is_named(api: Api, server: ProviderServer, way: Way) -> None:
+def test_a_tier_that_was_not_named_is_named(api: Api, server: ProviderServer, way: Way) -> None:
     Caller(api, server, way).call(Effort.low)
     assert server.bill.bodies[0]["service_tier"] == "default"
 

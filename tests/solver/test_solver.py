@@ -193,7 +193,7 @@ def test_bad_arguments_are_refused_at_construction() -> None:
             build()
 
 
-def test_a_fixed_effort_is_one_plain_call_and_says_who_decided(run: Runner) -> None:
+def test_a_fixed_effort_is_one_plain_call_and_says_what_decided(run: Runner) -> None:
     at, model = scripted("The answer is 29.")
     graph = build_solver(at, budget=ROOMY, effort="none").compile()
     assert run(graph, {"question": QUESTION})["answer"] == "29"
@@ -202,7 +202,7 @@ def test_a_fixed_effort_is_one_plain_call_and_says_who_decided(run: Runner) -> N
     assert (plan["decided_by"], plan["effort"]) == ("user", "none")
 
 
-def test_the_wish_may_differ_from_run_to_run(run: Runner) -> None:
+def test_the_effort_may_differ_from_run_to_run(run: Runner) -> None:
     at, model = scripted("The answer is 29.")
     graph = build_solver(at, budget=ROOMY).compile()
     run(graph, {"question": QUESTION}, context={"effort": "none"})
