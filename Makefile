@@ -44,8 +44,8 @@ demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real l
 	$(BIN)/rheostat models pull
 	$(BIN)/rheostat bench demo
 
-# Three side by side: most tests wait for something. `make test SIDE="-n 0"` runs them one by one.
-SIDE := -n 3
+# Four side by side: many tests wait for something. `make test SIDE="-n 0"` runs them one by one.
+SIDE := -n 4
 
 check: $(VENV)/.dev ## what must hold: format, lint, strict types, import contract, all tests with coverage
 	$(BIN)/ruff format --check .
