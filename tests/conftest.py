@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import rheostat.sandbox
 from postgres_server import PostgresServer, installation
@@ -24,6 +25,9 @@ if os.environ.get(
     kinds.why_not = rheostat.sandbox.why_not = lambda kind: (  # type: ignore[assignment]
         "left out of this run" if kind == "bubblewrap" else _why_not(kind)
     )
+
+settings.register_profile("tests", deadline=None)  # tests run side by side: how long an example takes says nothing
+settings.load_profile("tests")
 
 _connect = socket.socket.connect
 

@@ -211,7 +211,7 @@ def test_code_of_any_shape_is_looked_at_in_no_time(code: str) -> None:
 
 
 def test_tests_of_which_nothing_would_run_are_refused() -> None:
-    with pytest.raises(VerifierInvalid, match="methods of a class aren't"):
+    with pytest.raises(VerifierInvalid, match="methods of a class and async functions don't"):
         PythonTests("import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(f(1), 2)")
 
 

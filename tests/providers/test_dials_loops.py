@@ -245,7 +245,7 @@ TEXTS = st.text(max_size=400) | st.text(st.characters(categories=["Lo", "So", "N
 
 
 @on_every_api
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     texts=st.lists(TEXTS.filter(str.strip), min_size=1, max_size=5),
     tools=st.booleans(),

@@ -40,7 +40,7 @@ def counted(message: Any) -> tuple[int, int]:
     return usage["output_token_details"]["reasoning"], usage["output_tokens"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(cap=st.integers(0, 40), answer=st.integers(1, 10), temperature=st.sampled_from([None, 0.7, 2.0]))
 def test_the_thought_ends_at_its_cap(chat: ChatTransformers, cap: int, answer: int, temperature: float | None) -> None:
     message = chat.invoke("2 + 2?", thinking_tokens=cap, max_tokens=answer, temperature=temperature)

@@ -153,7 +153,7 @@ def test_at_the_cap_the_best_answer_so_far_comes_with_the_reason(run: Runner) ->
     assert result["rheostat"]["spend"]["calls"] == len(model.calls) == 5
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 3000), st.integers(0, 30), st.sampled_from(["fast", "balanced", "thorough"]))
 def test_no_budget_is_ever_passed(cap: int, words: int, asked: str) -> None:
     """Whatever the model says, and however much of it: the bill stays under the cap."""

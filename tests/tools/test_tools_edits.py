@@ -177,7 +177,7 @@ def test_what_cannot_be_applied_changes_nothing(answer: str, told: str, tmp_path
 
 
 @given(st.text(alphabet="`~<=>@+- \n\taSEARCH*#:./", max_size=200))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_text_breaks_the_reader(answer: str) -> None:
     edits_of(answer, THERE)
 

@@ -60,7 +60,7 @@ LINES = st.lists(st.tuples(st.text("ab é\t", max_size=4), st.sampled_from(["\n"
 
 
 @given(LINES, st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_lines_with_mixed_ends_that_stay_are_left_alone(lines: list[tuple[str, str]], data: st.DataObject) -> None:
     raw = "".join(line + end for line, end in lines)
     file = FileText.of("x", raw.encode())
@@ -169,7 +169,7 @@ def test_ignored_as_git_does(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["a/b", "a", "c/d/e", ""]), max_size=60), st.integers(50, 800))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_an_overview_leaves_nothing_out(folders: list[str], most: int) -> None:
     files = [(f"{folder}/{number}.py".lstrip("/"), number) for number, folder in enumerate(folders)]
     shown = overview(files, most_chars=most).splitlines()

@@ -204,7 +204,7 @@ def test_arithmetic_refused(expression: str, said: str) -> None:
     assert said in calculate_refused(expression)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     numbers=st.lists(st.fractions(max_denominator=1_000), min_size=1, max_size=8),
     signs=st.lists(st.sampled_from("+-*"), min_size=8, max_size=8),

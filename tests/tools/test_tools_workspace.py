@@ -212,7 +212,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(steps=st.lists(STEPS, max_size=12))
 def test_undo_gives_back_the_tree(steps: list[tuple[str, str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
