@@ -122,9 +122,10 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         if limit == "seconds":
             text = f"{who}: seconds: the deadline of {cap:g} s has passed"
         else:
-            text = f"{who}: {limit}: asked {asked:,}, left {left:,} of {cap:,}"
+            text = f"{who}: {limit.removesuffix('_nanos')}: asked {self._bare(asked)}, "
+            text += f"left {self._bare(left)} of {self._bare(cap)}"
             parts = {"settled": settled, "held": held, "unknown": unknown}
-            went = ", ".join(f"{name} {amount:,}" for name, amount in parts.items() if amount)
+            went = ", ".join(f"{name} {self._bare(amount)}" for name, amount in parts.items() if amount)
             text += f" ({went})" if went else ""
         super().__init__(f"{text}. {hint}" if hint else text)
 
@@ -143,13 +144,18 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         """For the user of an agent: without accounts and nano-dollars."""
         if self.limit == "seconds":
             return f"its {self.cap:g} seconds are used up"
-        if self.limit == "usd_nanos":
-            asked, left, cap = (
-                f"${amount / 1e9:.6f}".rstrip("0").rstrip(".") for amount in (self.asked, self.left, self.cap)
-            )
-        else:
-            asked, left, cap = f"{self.asked:,} {self.limit}", f"{self.left:,}", f"{self.cap:,}"
-        return f"the next call may need {asked}, and {left} of {cap} is left"
+        left, cap = self._bare(self.left), self._bare(self.cap)
+        return f"the next call may need {self.spelled(self.asked)}, and {left} of {cap} is left"
+
+    def spelled(self, amount: float) -> str:
+        """An amount of this limit as people write it: `$0.0612`, `1,234 output_tokens`."""
+        return self._bare(amount) if self.limit == "usd_nanos" else f"{amount:,} {self.limit}"
+
+    def _bare(self, amount: float) -> str:
+        if self.limit != "usd_nanos":
+            return f"{amount:,}"
+        digits = 6 if amount >= 100_000 else 9
+        return "$" + f"{amount / 1e9:,.{digits}f}".rstrip("0").rstrip(".")
 
     def because(self, hint: str, *, who: str = "") -> BudgetExceeded:
         """The same error with a hint and, if given, another name for the account."""

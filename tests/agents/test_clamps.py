@@ -253,15 +253,15 @@ def test_short_room_clamps_before_it_lowers_the_level() -> None:
 @pytest.mark.parametrize("api", [CHAT, ADAPTIVE, MANUAL], ids=lambda api: api.model)
 @pytest.mark.parametrize("with_tools", [False, True])
 @pytest.mark.parametrize("limit", ["usd", "tokens"])
-def test_a_refusal_names_the_smallest_budget_that_is_enough(api: Api, with_tools: bool, limit: str) -> None:
+def test_a_refusal_names_a_budget_that_is_enough(api: Api, with_tools: bool, limit: str) -> None:
     """With that budget it goes on, at that level."""
     small: dict[str, Any] = {"usd": "0.001"} if limit == "usd" else {"tokens": 300}
     with simulated(DONE) as server:
         tools = None if with_tools else []
         case = Case(api, server, effort=Effort.medium, budget=Budget(**small))
-        with pytest.raises(BudgetExceeded, match="at medium it takes Budget") as refused:
+        with pytest.raises(BudgetExceeded, match="At effort medium, Budget") as refused:
             case.agent(tools).invoke(ASK)
-        [named] = re.findall(r"it takes (Budget\(.*?\)) or more", str(refused.value))
+        [named] = re.findall(r"At effort medium, (Budget\(.*?\)) is enough", str(refused.value))
         enough: Budget = eval(named, {"Budget": Budget})  # noqa: S307 - ours
         result = Case(api, server, effort=Effort.medium, budget=enough).agent(tools).invoke(ASK)
         assert result["rheostat"]["thinking"]["effort"] == "medium"

@@ -21,7 +21,7 @@ from rheostat.providers.dial import Phase
 from rheostat.task import Effort, ThinkingPlan
 from rheostat.thinking.clamps import Clamps
 
-__all__ = ["Fitted", "Fitting", "Planned", "smallest_useful"]
+__all__ = ["Fitted", "Fitting", "Planned", "enough_for"]
 
 _LEAST_ANSWER_TOKENS = 256
 _LAST_WORD_TOKENS = 512
@@ -33,14 +33,14 @@ _STEER_TOKENS = 160
 """The most that one change of effort inside the conversation takes."""
 
 
-def smallest_useful(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan) -> str:
-    """The last sentence of a refusal: the smallest budget with which the step would go on as planned."""
+def enough_for(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan) -> str:
+    """The last sentence of a refusal: a budget with which the step would go on at the effort that was wanted."""
     amount = getattr(enough, refused.limit, None)
     if not amount or refused.limit == "seconds":
         return ""
     spent = refused.settled + refused.unknown
     budget = written(refused.limit, spent + amount)
-    return f". For {wanted.model} at {wanted.effort.value} it takes {budget} or more here"
+    return f". At effort {wanted.effort.value}, {budget} is enough here for {wanted.model}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +203,16 @@ class Planned:
         """The plan to hold: the one that fits, else the smallest there is."""
         return self.fitted.plan if self.fitted is not None else self.fitting.least(self.wanted)
 
-    def explained(self, refused: BudgetExceeded) -> BudgetExceeded:
+    def explained(self, refused: BudgetExceeded, account: str) -> BudgetExceeded:
         """The ledger's refusal, with a hint on what to do."""
         needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
-        tools = f" (a step with tools, and the answer after it, about {needed:,})" if needed else ""
+        tools = ""
+        if needed:
+            step = refused.spelled(needed)
+            tools = f" for one answer without tools (a step with tools, and the answer after it, about {step})"
         return refused.because(
-            f"The next call may need {refused.asked:,} {refused.limit}{tools} and was not sent: raise the budget, "
-            "shorten the conversation, or lower caps=Caps(answer_tokens=…)"
-            + smallest_useful(refused, self.enough, self.wanted)
+            f"The next call may need {refused.spelled(refused.asked)}{tools} and was not sent: raise the "
+            "budget, shorten the prompt, the tools or the conversation, or lower caps=Caps(answer_tokens=…)"
+            + enough_for(refused, self.enough, self.wanted),
+            who="this budget" if refused.account == account else "",
         )

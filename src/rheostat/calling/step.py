@@ -167,7 +167,7 @@ class Stepper(RunSettings):
             except BudgetExceeded as refused:
                 if made.fits and tries_left and refused.limit != "seconds":
                     continue  # others have taken the room meanwhile
-                raise made.explained(refused) from None
+                raise made.explained(refused, account) from None
             break
         if made.last_word:
             listener("wind_down", stage="last word", why=made.why)

@@ -7,7 +7,7 @@ from typing import Any
 
 from langgraph.types import interrupt
 
-from rheostat.calling.fit import smallest_useful
+from rheostat.calling.fit import enough_for
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.evidence.expected import Expected
 from rheostat.flow import Flow
@@ -211,12 +211,11 @@ def _refusal(
         held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
     except BudgetExceeded as error:
         hint = (
-            f"The next call on this question may need {error.asked:,} {error.limit} and was not sent: "
-            "raise the budget, shorten the question, or lower Caps(answer_tokens=…)"
-            + smallest_useful(error, enough, wanted)
+            f"The next call on this question may need {error.spelled(error.asked)} and was not sent: "
+            "raise the budget, shorten the question, or lower Caps(answer_tokens=…)" + enough_for(error, enough, wanted)
         )
         if error.limit == "seconds":
-            hint = "What was in flight then was cut and stays charged in full. Allow more seconds"
+            hint = "What was in flight then was cut and stays charged at an estimate. Allow more seconds"
         return error.because(hint, who="this run's budget" if error.account == account else "")
     for reservation in held:
         yield from solver.meter.void(reservation.id)
