@@ -102,33 +102,37 @@ class Price:
     @property
     def free(self) -> bool:
         """Whether no use of the model costs anything."""
-        return not (self.listed or self.per_hour or self.input_per_million or self.output_per_million)
+        rates = (self.input_per_million, self.output_per_million, self.cached_input_per_million)
+        return not (self.listed or self.per_hour or self.cache_write_per_million or any(rates))
 
     def cost(self, spend: Spend, terms: Terms = LIST) -> int:
         """The cost of a spend in nano-dollars, rounded up."""
         if self.listed is not None:
             return usd_nanos(_listed_cost(self.listed, spend, terms) * _surcharge(self.listed, terms))
         cached_rate = self.input_per_million if self.cached_input_per_million is None else self.cached_input_per_million
+        written_rate = self.input_per_million if self.cache_write_per_million is None else self.cache_write_per_million
         dollars = (
             self.input_per_million * (spend.input_tokens - spend.cached_input_tokens - spend.cache_write_tokens)
             + cached_rate * spend.cached_input_tokens
-            + (self.cache_write_per_million or self.input_per_million) * spend.cache_write_tokens
+            + written_rate * spend.cache_write_tokens
             + self.output_per_million * spend.output_tokens
         ) / 1_000_000 + (self.per_hour or Decimal(0)) * spend.milliseconds / 3_600_000
         return usd_nanos(dollars)
 
     def bound(self, spend: Spend, terms: Terms = LIST) -> int:
-        """The most that a spend can cost, in nano-dollars: with nothing cached, or all input written to the cache."""
+        """The most that a spend can cost, in nano-dollars: with its input fresh, read from the cache, or written to it."""
         if self.listed is not None and not terms.web_searches:
             rates = _dearest(self.listed, replace(terms, cache_write_1h_tokens=0), int(time.time() // _HALF_HOUR))
             if rates and max(spend.input_tokens, spend.output_tokens) <= min(most for _, _, most in rates):
                 return max(usd_nanos(read * spend.input_tokens + out * spend.output_tokens) for read, out, _ in rates)
         plain = replace(spend, cached_input_tokens=0, cache_write_tokens=0)
         written = replace(plain, cache_write_tokens=spend.input_tokens)
+        cached = replace(plain, cached_input_tokens=spend.input_tokens)
         at = [replace(terms, service_tier=tier, cache_write_1h_tokens=0) for tier in _tiers(terms)]
         kept = [replace(tier, cache_write_1h_tokens=spend.input_tokens) for tier in at]
         most = max(
             *(self.cost(plain, tier) for tier in at),
+            *(self.cost(cached, tier) for tier in at),
             *(self.cost(written, tier) for tier in [*at, *kept]),
         )
         return most if self.listed is None else math.ceil(most * _peak(self.listed, int(time.time() // _HALF_HOUR)))
