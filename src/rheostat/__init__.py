@@ -193,7 +193,6 @@ _ROOMS = {
         "SandboxMissing",
         "ServerFailed",
         "SettingWarning",
-        "SettingWarning",
         "VerifierInvalid",
     ),
     "rheostat.graph.state": ("RheostatState", "read"),

@@ -120,7 +120,7 @@ class Price:
         return usd_nanos(dollars)
 
     def bound(self, spend: Spend, terms: Terms = LIST) -> int:
-        """The most that a spend can cost, in nano-dollars: with its input fresh, read from the cache, or written to it."""
+        """The most that a spend can cost, in nano-dollars: its input fresh, read from the cache, or written to it."""
         if self.listed is not None and not terms.web_searches:
             rates = _dearest(self.listed, replace(terms, cache_write_1h_tokens=0), int(time.time() // _HALF_HOUR))
             if rates and max(spend.input_tokens, spend.output_tokens) <= min(most for _, _, most in rates):

@@ -91,9 +91,11 @@ def as_verifier(check: Verifier | Check | None, form: AnswerForm | Form | None =
     """
     if check is None or isinstance(check, Verifier):
         return check
-    if callable(check):
-        _takes_one_argument(check)
-        return _Function(check, form)
+    inner = getattr(check, "check", None)  # an object that says nothing of the form
+    if callable(inner) or callable(check):
+        function: Check = inner if callable(inner) else check
+        _takes_one_argument(function)
+        return _Function(function, form)
     raise VerifierInvalid(f"a verifier is an object with check(answer), or a function of the answer; not {check!r}")
 
 
