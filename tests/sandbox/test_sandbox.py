@@ -69,7 +69,7 @@ SEEN = {
     "how the host was started": "print(len(open('/proc/cmdline').read()) > 0)",
     "disks": "import os; print(any(n.startswith(('sd', 'vd', 'nvme', 'mem', 'kvm')) for n in os.listdir('/dev')))",
     "open files of ours": "import os; print([f for f in os.listdir('/proc/self/fd') if int(f) > 3] != [])",
-    "temporary files": "import os; print([n for n in os.listdir('/tmp') if n not in {top!r}] != [])",
+    "temporary files": "import os; print([n for n in os.listdir('/tmp') if n not in {tops!r}] != [])",
     "files of the kernel": "import os; print(os.path.exists('/sys/kernel'))",
     "where it is": "import socket; print(socket.gethostname() == {host!r})",
 }
@@ -84,10 +84,11 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     elsewhere.mkdir()
     (elsewhere / "secret").write_text("x")
     (place / "link").symlink_to(elsewhere)
-    top = base.parts[2] if base.parts[1] == "tmp" else ""
+    shown = (base, Path(sys.prefix), Path(sys.base_prefix))
+    tops = [path.parts[2] for path in shown if path.parts[1] == "tmp"]
     values = {
         "home": str(Path.home() / ".bashrc"), "elsewhere": str(elsewhere), "library": kinds.__file__,
-        "pid": os.getpid(), "host": socket.gethostname(), "top": top,
+        "pid": os.getpid(), "host": socket.gethostname(), "tops": tops,
     }  # fmt: skip
     source = ""
     for what, code in SEEN.items():
