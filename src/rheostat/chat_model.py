@@ -23,7 +23,8 @@ from pydantic import ConfigDict, Field
 from rheostat.calling import stream as streams
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call
-from rheostat.calling.step import ReadyStep, Stepper
+from rheostat.calling.ready import ReadyStep
+from rheostat.calling.step import Stepper
 from rheostat.calling.waits import pause
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive

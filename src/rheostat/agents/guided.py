@@ -18,7 +18,8 @@ from langchain_core.runnables import Runnable
 
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
-from rheostat.calling.step import Listener, ReadyStep, Stepper
+from rheostat.calling.ready import ReadyStep
+from rheostat.calling.step import Listener, Stepper
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.providers import Reply, failure

@@ -16,20 +16,23 @@ from typing import Any, TypeAlias
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from rheostat.calling.call_options import CallOptions
-from rheostat.calling.fit import Fitting, Planned
+from rheostat.calling.fit import Fitted, Fitting, Planned
+from rheostat.calling.ready import ReadyStep
 from rheostat.calling.settings import RunSettings
 from rheostat.calling.shape import closed, read_before, shortened, steered
 from rheostat.errors import BudgetExceeded
 from rheostat.flow import Flow
+from rheostat.judgement.policy import Caps
+from rheostat.money.budget import Room
 from rheostat.money.ledger import Reservation
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.dial import Phase
-from rheostat.task import AskedEffort, Effort, ThinkingPlan, plan_of
+from rheostat.task import AskedEffort, Effort, ThinkingPlan
 from rheostat.thinking.clamps import Clamps
 from rheostat.thinking.difficulty import THOUGHT_WITH, Trajectory, read_trajectory
 
-__all__ = ["LAST_WORD", "Listener", "ReadyStep", "Stepper"]
+__all__ = ["LAST_WORD", "Listener", "Stepper"]
 
 Listener: TypeAlias = Callable[..., None]
 """`listener(type, **data)`: called at every estimate, plan, hold, call and settlement."""
@@ -42,55 +45,12 @@ GIVE_UP = (
     "The last {failures} tool calls failed. Don't try again. Say plainly what you tried, what failed and why, and what "
     "would be needed."
 )
-_THINK_FIRST = "Think about what to do next, in a few short sentences. Don't do it yet."
-_NOW_ACT = "Now do it: call a tool, or give the answer."
 _TRIES = 3
 """How often a step is planned: others may take the room between a plan and its hold."""
 _SHORT_CHARS = (1_000, 200)
 
 
 def _no_listener(type_: str, **data: Any) -> None: ...
-
-
-@dataclass(slots=True, kw_only=True)
-class ReadyStep:
-    """A step that is planned and held, ready to be sent request by request."""
-
-    endpoint: Endpoint
-    plan: ThinkingPlan
-    at: Trajectory
-    messages: list[BaseMessage]
-    phases: list[tuple[Phase, Settings]]
-    held: list[Reservation]
-    note: dict[str, str]
-    last_word: bool
-    effort_asked: str
-    id: str
-    """The plan's id, carried by its events, step record, span and message."""
-    again: Callable[[], Flow[ReadyStep]] | None = None
-    """Plans the same step with twice the length cap; `None`: there is nothing to widen."""
-    thought: str = ""
-
-    def about(self, phase: Phase) -> dict[str, Any]:
-        """The decisions, for the step record of one request."""
-        plan, at = self.plan, self.at
-        return {
-            "id": self.id if phase == self.phases[0][0] else f"{self.id}.{phase}",
-            "kind": at.difficulty.kind, "difficulty": at.difficulty.score, "effort_asked": self.effort_asked,
-            "last_word": self.last_word, **plan_of(plan),
-        }  # fmt: skip
-
-    def reread(self, phase: Phase) -> tuple[str, int] | None:
-        """The thought that this request sends back, and the most tokens that it can have; `None`: it sends none."""
-        return (self.thought, self.plan.thinking_tokens) if phase == "answer" and self.thought else None
-
-    def sent(self, phase: Phase) -> list[BaseMessage]:
-        """The messages of one request."""
-        if phase == "think":
-            return [*self.messages, HumanMessage(_THINK_FIRST)]
-        if phase == "answer" and self.thought:
-            return [*self.messages, AIMessage(self.thought), HumanMessage(_NOW_ACT)]
-        return self.messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +181,64 @@ class Stepper(RunSettings):
             clamps=(yield from self._clamps(endpoint, options)),
             tool_result_tokens=self.tool_result_tokens,
         )
+        wanted = self._wanted(at, fitting, effort, caps, messages, widened=widened)
+        room = yield from self.meter.room(account)
+        if standing:
+            room = room.plus((yield from self.meter.kept(account)))
+        giving_up = options.offers_tools and at.failures >= self.pacing.give_up_after
+        fitted, inputs, bounded = None, 0, 0
+        for exact in (False, True):
+            inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
+            if not giving_up:
+                fitted = fitting.fit(wanted, inputs, room, keep=options.offers_tools)
+            bounded = max(bounded, inputs)
+            if fitted is not None or endpoint.dial.counts_at_once:
+                break
+        enough = fitting.smallest(wanted, bounded) if fitted is None else Spend()
+        if fitted is not None or not options.offers_tools:
+            return Planned(fitting, wanted, fitted, inputs, messages, enough=enough)
+        why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
+        said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
+        with_tools = fitting.with_tools(wanted, inputs)
+        without = replace(fitting, options=options.without_tools(endpoint))
+        wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
+        sent: Sequence[BaseMessage] = [*messages, HumanMessage(said)]
+        sent, fitted, inputs = yield from self._last_word(without, wanted, account, sent, room, beside_tokens)
+        return Planned(
+            without, wanted, fitted, inputs, sent, last_word=True, why=why, enough=enough, with_tools=with_tools
+        )
+
+    @staticmethod
+    def _last_word(
+        fitting: Fitting,
+        wanted: ThinkingPlan,
+        account: str,
+        sent: Sequence[BaseMessage],
+        room: Room,
+        beside_tokens: int,
+    ) -> Flow[tuple[Sequence[BaseMessage], Fitted | None, int]]:
+        """One answer without tools, of a conversation that is shortened until it fits."""
+        fitted, inputs = None, 0
+        for chars in (None, *_SHORT_CHARS):
+            sent = shortened(sent, chars)
+            inputs = beside_tokens + (yield from fitting.inputs(account, sent, wanted, exact=chars is not None))
+            fitted = fitting.fit(wanted, inputs, room, keep=False)
+            if fitted is not None:
+                break
+        return sent, fitted, inputs
+
+    def _wanted(
+        self,
+        at: Trajectory,
+        fitting: Fitting,
+        effort: AskedEffort,
+        caps: Caps,
+        messages: Sequence[BaseMessage],
+        *,
+        widened: bool,
+    ) -> ThinkingPlan:
+        """The plan of the step before it is fitted to the room, with the length cap that its level needs."""
+        endpoint, options = fitting.endpoint, fitting.options
         free = endpoint.dial.steer is not None and at.boundary == "turn"  # the change doesn't cost the cache
         wanted = self.pacing.plan(
             at,
@@ -240,36 +258,7 @@ class Stepper(RunSettings):
                 told = wanted.because(f"max_tokens={options.most_answer_tokens} leaves no room for a thought")
                 wanted = self.policy.set_effort(told, lowest, caps, endpoint.dial.facts)
             wanted = fitting.clamps.on(wanted, widened=widened or (at.starved and not at.widened))
-        room = yield from self.meter.room(account)
-        if standing:
-            room = room.plus((yield from self.meter.kept(account)))
-        giving_up = options.offers_tools and at.failures >= self.pacing.give_up_after
-        fitted, inputs, bounded = None, 0, 0
-        for exact in (False, True):
-            inputs = beside_tokens + (yield from fitting.inputs(account, messages, wanted, exact=exact))
-            if not giving_up:
-                fitted = fitting.fit(wanted, inputs, room, keep=options.offers_tools)
-            bounded = max(bounded, inputs)
-            if fitted is not None or endpoint.dial.counts_at_once:
-                break
-        enough = fitting.smallest(wanted, bounded) if fitted is None else Spend()
-        if fitted is not None or not options.offers_tools:
-            return Planned(fitting, wanted, fitted, inputs, messages, enough=enough)
-        why = f"{at.failures} failures in a row" if giving_up else "the room is for one answer only"
-        said = GIVE_UP.format(failures=at.failures) if giving_up else LAST_WORD
-        with_tools = fitting.with_tools(wanted, inputs)
-        fitting = replace(fitting, options=options.without_tools(endpoint))
-        wanted = wanted.because(f"the last word: {why}", by="budget", purpose="last word")
-        sent: Sequence[BaseMessage] = [*messages, HumanMessage(said)]
-        for chars in (None, *_SHORT_CHARS):
-            sent = shortened(sent, chars)
-            inputs = beside_tokens + (yield from fitting.inputs(account, sent, wanted, exact=chars is not None))
-            fitted = fitting.fit(wanted, inputs, room, keep=False)
-            if fitted is not None:
-                break
-        return Planned(
-            fitting, wanted, fitted, inputs, sent, last_word=True, why=why, enough=enough, with_tools=with_tools
-        )
+        return wanted
 
     def _held(
         self, account: str, made: Planned, amounts: Sequence[Spend], note: dict[str, str], *, standing: bool

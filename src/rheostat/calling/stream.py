@@ -13,7 +13,7 @@ from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
 from rheostat.calling.payer import Payer, under
-from rheostat.calling.step import ReadyStep
+from rheostat.calling.ready import ReadyStep
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
 
