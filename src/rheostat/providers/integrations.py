@@ -7,6 +7,7 @@ requests were checked on the wire; what those servers accept is known only from 
 
 from __future__ import annotations
 
+import functools
 import importlib
 import warnings
 from collections.abc import Callable
@@ -97,6 +98,12 @@ def _response_format(schema: Any) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}}
 
 
+@functools.cache
+def _kinds(of: type) -> frozenset[tuple[str, str]]:
+    """(package, class) of a class and of those above it."""
+    return frozenset((base.__module__.split(".")[0], base.__name__) for base in of.__mro__)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Integration(OpenAIFamily):
     """How to set the thinking in one LangChain integration: a provider as a row of facts."""
@@ -125,9 +132,7 @@ class Integration(OpenAIFamily):
 
     def claims(self, chat: BaseChatModel) -> bool:
         """By the object's class, or one above it."""
-        return any(
-            (base.__module__.split(".")[0], base.__name__) == (self.module, self.kind) for base in type(chat).__mro__
-        )
+        return (self.module, self.kind) in _kinds(type(chat))
 
     def build(self, model: str) -> BaseChatModel:
         kind: Any = getattr(importlib.import_module(self.module), self.kind)
