@@ -28,6 +28,7 @@ from rheostat import (
     MemoryLedger,
     ThinkingChatModel,
 )
+from rheostat.graph.events import listen
 from rheostat.providers import endpoint_for
 from rheostat.testing import timeless
 from rheostat.testing.server import Fault, ProviderServer, Turn
@@ -405,9 +406,17 @@ def test_never_a_cent_over(api: Api, run: Runner) -> None:
 @on_every_api
 def test_a_budget_smaller_than_a_call(api: Api, run: Runner, server: ProviderServer) -> None:
     case = Case(api, server, budget=Budget(tokens=200))
-    with pytest.raises(BudgetExceeded, match="may need"):
-        run(case.agent(), ASK)
+    heard: list[dict[str, Any]] = []
+    end = listen(lambda type_, data: heard.append({"type": type_, **data}))
+    try:
+        with pytest.raises(BudgetExceeded, match="may need") as refused:
+            run(case.agent(), ASK)
+    finally:
+        end()
     assert server.bill.requests == 0
+    [event] = [each for each in heard if each["type"] == "refused"]
+    assert event["why"] == str(refused.value)
+    assert event["input_tokens"] > 0
 
 
 # --- tools that fail -----------------------------------------------------------------------------------------------

@@ -127,7 +127,9 @@ class Stepper(RunSettings):
             except BudgetExceeded as refused:
                 if made.fits and tries_left and refused.limit != "seconds":
                     continue  # others have taken the room meanwhile
-                raise made.explained(refused, account) from None
+                why = made.explained(refused, account)
+                listener("refused", id=id_, why=str(why), input_tokens=made.inputs, **plan.to_dict())
+                raise why from None
             break
         if made.last_word:
             listener("wind_down", stage="last word", why=made.why)
