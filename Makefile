@@ -44,8 +44,8 @@ demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real l
 	$(BIN)/rheostat models pull
 	$(BIN)/rheostat bench demo
 
-# Four side by side: many tests wait for something. `make test SIDE="-n 0"` runs them one by one.
-SIDE := -n 4
+# Three side by side: many tests wait for something. `make test SIDE="-n 0"` runs them one by one.
+SIDE := -n 3
 
 # From Python 3.12 on the interpreter itself tells which lines ran; before, that takes half the time again.
 SEEN = $(shell $(BIN)/python -c 'import sys; print("--cov --cov-report=term:skip-covered" if sys.version_info >= (3, 12) else "")')
