@@ -745,3 +745,9 @@ WRONG: list[dict[str, Any]] = [
 def test_what_is_wrong_is_said_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
         AdaptiveThinking(**{"budget": BUDGET, **wrong})
+
+
+@pytest.mark.parametrize("name", ["models", "meter", "beside", "tools_cost", "given_ledger", "efort"])
+def test_an_option_that_there_is_not_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match=f"no option {name}: there are effort"):
+        AdaptiveThinking(budget=Budget(tokens=10), **{name: True})  # type: ignore[arg-type] # on purpose

@@ -62,7 +62,7 @@ def test_a_level_that_the_new_provider_lacks_is_said() -> None:
 
 def test_what_is_no_provider_is_refused() -> None:
     with pytest.raises(BadInput, match="Integration"):
-        register("toy")  # type: ignore[arg-type]
+        register("toy")  # type: ignore[arg-type] # on purpose
 
 
 class Cites:

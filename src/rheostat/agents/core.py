@@ -114,6 +114,10 @@ class AgentCore(RunSettings):
     @classmethod
     def made(cls, budget: Budget, options: AgentOptions, **own: Any) -> AgentCore:
         """Build the core from a public entry point's arguments."""
+        unknown = options.keys() - AgentOptions.__annotations__.keys()
+        if unknown:  # else a field of ours could be set by its name
+            known = ", ".join(AgentOptions.__annotations__)
+            raise TypeError(f"no option {', '.join(sorted(unknown))}: there are {known}")
         given: dict[str, Any] = {**options}
         others = models_of(given.pop("escalate_to", ()))
         return cls.read(

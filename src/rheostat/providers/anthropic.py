@@ -293,7 +293,7 @@ class Anthropic(Adapter):
         return chat
 
     def once(self, chat: BaseChatModel) -> BaseChatModel:
-        assert _is_anthropic(chat)  # noqa: S101
+        assert _is_anthropic(chat)  # noqa: S101 - it was claimed
         own = {
             name: getattr(chat, name) for name in ("thinking", "reasoning_effort") if getattr(chat, name) is not None
         }
@@ -314,7 +314,7 @@ class Anthropic(Adapter):
         return copy
 
     def bare(self, chat: BaseChatModel) -> BaseChatModel:
-        assert _is_anthropic(chat)  # noqa: S101
+        assert _is_anthropic(chat)  # noqa: S101 - it was claimed
         update: dict[str, Any] = {
             name: None for name in ("thinking", "reasoning_effort") if getattr(chat, name) is not None
         }
@@ -332,5 +332,5 @@ class Anthropic(Adapter):
 
     def price_list(self, chat: BaseChatModel) -> str | None:
         """An address of another's has prices that the list doesn't know."""
-        assert _is_anthropic(chat)  # noqa: S101
+        assert _is_anthropic(chat)  # noqa: S101 - it was claimed
         return "anthropic" if "anthropic.com" in (chat.anthropic_api_url or "anthropic.com") else None

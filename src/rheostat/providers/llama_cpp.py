@@ -201,5 +201,5 @@ class LlamaCpp(OpenAIFamily):
         return isinstance(chat, ChatLlamaCpp)
 
     def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
-        assert isinstance(chat, ChatLlamaCpp)  # noqa: S101
+        assert isinstance(chat, ChatLlamaCpp)  # noqa: S101 - it was claimed
         return LlamaCppDial(name, client=chat)

@@ -295,7 +295,7 @@ class Transformers(Adapter):
         return isinstance(chat, ChatTransformers)
 
     def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
-        assert isinstance(chat, ChatTransformers)  # noqa: S101
+        assert isinstance(chat, ChatTransformers)  # noqa: S101 - it was claimed
         return TransformersDial(chat.name, chat)
 
     def price(self, chat: BaseChatModel) -> Price | None:
