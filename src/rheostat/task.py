@@ -8,10 +8,18 @@ from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput
 
-__all__ = ["PRESETS", "AskedEffort", "Difficulty", "Effort", "Kind", "ThinkingPlan", "parse_effort", "plan_of"]
+__all__ = [
+    "PRESETS", "AskedEffort", "Difficulty", "Effort", "Kind", "Purpose", "Task", "ThinkingPlan", "parse_effort",
+    "plan_of",
+]  # fmt: skip
 
 Kind: TypeAlias = Literal["maths", "code", "science", "facts", "creative", "chat"]
 """The kind of a task."""
+
+Purpose: TypeAlias = Literal["solve", "correct", "prolong", "begin", "continue", "step", "last word"]
+"""The purpose of a call: a fresh answer, a correction on evidence, more thought on the same answer, the first or the
+next step of an answer that is searched step by step, a step of an agent, or the final answer that the reserve pays
+for."""
 
 
 class Effort(StrEnum):
@@ -99,6 +107,21 @@ class Difficulty:
         return cls(**{**data, "reasons": tuple(data["reasons"])})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A question, and what is known of it before it is put to a model."""
+
+    question: str
+    difficulty: Difficulty
+    form: str = "text"
+    """The form in which the answer is asked for: `number`, `code`, `json` …"""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of task."""
+        return self.difficulty.kind
+
+
 Decider: TypeAlias = Literal["user", "operator", "model", "policy", "budget"]
 """What decided the plan: the user's effort, the operator's cap, the model's own limits, our policy, or the budget's
 room."""
@@ -118,8 +141,7 @@ class ThinkingPlan:
     """The number of independent samples to draw in this round."""
     model: str = ""
     """The name of the model that is asked."""
-    purpose: Literal["solve", "correct", "step", "last word"] = "solve"
-    """A fresh answer, a correction on evidence, a step of an agent, or the final answer that the reserve pays for."""
+    purpose: Purpose = "solve"
     decided_by: Decider = "policy"
     """What set the strictest limit."""
     reasons: tuple[str, ...] = field(default=())

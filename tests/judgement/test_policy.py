@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rheostat import BadInput, Caps, Difficulty, Effort, Policy, Room, Spend, ThinkingPlan, heuristic
-from rheostat.evidence.votes import Votes, boundary, first_draw
-from rheostat.judgement.policy import ModelFacts, Progress
+from rheostat.evidence.votes import boundary, first_draw
 from rheostat.task import parse_effort
 from rheostat.thinking.difficulty import Agreement
+from rheostat.thinking.model_facts import ModelFacts
 
 LEVELS = {Effort.none: 0, Effort.minimal: 16, Effort.low: 64, Effort.medium: 128, Effort.high: 512}
 MODEL = ModelFacts(name="m", levels=LEVELS, least_useful_thinking_tokens=32)
@@ -69,77 +69,6 @@ def test_what_fits_really_fits_and_is_never_more_than_was_wanted(score: float, a
             assert plan.decided_by == "budget"
             # a scratchpad that is too short to be of use is never chosen to fill a small room
             assert plan.thinking_tokens == 0 or plan.thinking_tokens >= 32
-
-
-def decide(progress: Progress, **changes: Any) -> Any:
-    plan = ThinkingPlan(effort=Effort.low, thinking_tokens=64, answer_tokens=64)
-    facts: dict[str, Any] = {
-        "verified": False, "votable": True, "price_ratio": 1.2, "can_think_more": True, "has_other_model": False,
-    }  # fmt: skip
-    asked, caps = changes.pop("asked", "balanced"), changes.pop("caps", Caps())
-    return Policy().decide(progress, changes.pop("plan", plan), asked, caps, **{**facts, **changes})
-
-
-def test_a_passed_answer_ends_it() -> None:
-    assert decide(Progress(rounds=1, samples=1, votes=Votes(()), passed=True), verified=True).action == "accept"
-
-
-def test_a_refused_answer_is_corrected_while_that_is_worth_its_price() -> None:
-    actions = [
-        decide(Progress(rounds=n, samples=n, votes=Votes(()), failed=n), verified=True).action for n in range(1, 8)
-    ]
-    assert actions[0] == "correct"
-    assert "stop" in actions
-    assert actions == sorted(actions)  # correct … correct, stop … stop
-    dear = decide(Progress(rounds=1, samples=1, votes=Votes(()), failed=1), verified=True, price_ratio=100)
-    assert dear.action == "stop"
-    other = decide(
-        Progress(rounds=1, samples=1, votes=Votes(()), failed=1), verified=True, price_ratio=100, has_other_model=True
-    )
-    assert (other.action, other.to) == ("escalate", "model")
-
-
-def test_votes_decide_without_a_verifier() -> None:
-    def vote(*keys: str, **changes: Any) -> Any:
-        return decide(Progress(rounds=1, samples=len(keys), votes=Votes.count(keys)), **changes)
-
-    assert vote("a", "a").action == "accept"
-    assert vote("a", "b").action == "sample"
-    assert vote("a", "b", "c").action == "stop"  # no two agree: hopeless
-    assert vote("a", "b", "c", has_other_model=True).to == "model"
-    assert vote("a", asked="fast").action == "accept"
-    assert vote("a", "a", asked="thorough").action == "sample"
-    assert vote("a", "b", asked=Effort.low).action == "accept"  # the user fixed the effort
-    assert vote("a", votable=False).action == "accept"
-
-
-def test_starvation_asks_for_more_thought_not_for_the_same_again() -> None:
-    starved = Progress(rounds=1, samples=0, votes=Votes(()), starved=True)
-    assert (decide(starved).action, decide(starved).to) == ("escalate", "thought")
-    assert decide(starved, can_think_more=False).action == "sample"
-
-
-@given(
-    st.integers(1, 20), st.integers(0, 20), st.lists(st.sampled_from("abc")), st.booleans(), st.integers(0, 20),
-    asked_efforts, st.booleans(), st.booleans(), st.booleans(), st.booleans(),
-)  # fmt: skip
-def test_every_decision_is_made_and_the_loop_ends(
-    rounds: int, samples: int, keys: list[str], starved: bool, failed: int, asked: Any,
-    verified: bool, votable: bool, more: bool, other: bool,
-) -> None:  # fmt: skip
-    progress = Progress(rounds=rounds, samples=samples, votes=Votes.count(keys), starved=starved, failed=failed)
-    said = decide(
-        progress,
-        asked=asked,
-        verified=verified,
-        votable=votable,
-        can_think_more=more,
-        has_other_model=other,
-        caps=Caps(max_rounds=5),
-    )
-    assert said.why
-    if rounds >= 5:
-        assert said.action == "stop"
 
 
 @given(st.floats(1, 5))

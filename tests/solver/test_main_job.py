@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import Runner, in_loop
-from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, MathsAnswer, PythonTests, build_solver, resolve
+from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, PythonTests, build_solver, resolve
 from rheostat.bench.truth import server_tokens
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
@@ -110,7 +110,7 @@ def test_json_of_a_schema(local: Endpoint) -> None:
 
 def test_a_second_model_is_asked_when_the_first_fails_its_check(local: Endpoint) -> None:
     graph = build_solver(
-        local, escalate_to=[local], budget=Budget(tokens=20_000, calls=12), verifier=MathsAnswer("-1")
+        local, escalate_to=[local], budget=Budget(tokens=20_000, calls=12), verifier=lambda answer: "not right"
     ).compile()
     events = list(graph.stream({"question": QUESTION}, stream_mode="custom"))
     actions = [event["action"] for event in events if event["type"] == "decision"]

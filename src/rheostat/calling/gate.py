@@ -237,6 +237,7 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
         attempt.closed = True
         for ledger, reservation in attempt.holds:
             guess = None if error is None and body is None else estimate(attempt, reservation.amount, body)
+            attempt.charged = attempt.charged or guess or reservation.amount
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
             _freed(attempt, ledger)
 

@@ -19,7 +19,7 @@ from rheostat.calling.conversations import Conversations
 from rheostat.calling.gate import close_call
 from rheostat.calling.holds import Holds, OnContention
 from rheostat.calling.instrument import refusal_in
-from rheostat.calling.payer import Call, Payer, under
+from rheostat.calling.payer import Attempt, Call, Payer, under
 from rheostat.calling.record import record_of
 from rheostat.calling.waits import RetryAfter, longest, pause
 from rheostat.errors import BadInput, LedgerError, NoPrice
@@ -204,6 +204,7 @@ class Meter(Holds):
         reread: tuple[str, int] | None = None,
         *,
         alone: bool = True,
+        attempts: list[Attempt] | None = None,
     ) -> Flow[Reply]:
         """Send one request under a hold, with retries; the gate settles each attempt.
 
@@ -211,6 +212,7 @@ class Meter(Holds):
             about: As in `planned`.
             reread: As in `planned`.
             alone: Nothing else is held for this step, so a retry may wait for room.
+            attempts: Takes the requests that left, also where the call fails.
 
         Raises:
             BudgetExceeded: a retry no longer fits, or the request is larger than its hold and the rest doesn't fit.
@@ -229,7 +231,11 @@ class Meter(Holds):
                     named = {**about, "id": f"{about['id']}{again}"} if about and "id" in about else about
                     planned = self.planned(endpoint, reservation, note, named, reread, alone=alone)
                     reservation = None
-                    reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
+                    try:
+                        reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
+                    finally:
+                        if attempts is not None:
+                            attempts += planned.attempts
                 except Exception as error:
                     if failure(error) != "refused" and endpoint.revive is not None:
                         yield from self._revive(endpoint.revive)

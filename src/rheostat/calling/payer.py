@@ -40,6 +40,8 @@ class Attempt:
     started: float = field(default_factory=time.monotonic)
     spend: Spend | None = None
     """Its cost, once known."""
+    charged: Spend | None = None
+    """What it is charged at while its cost is unknown."""
     read: tuple[Spend, Terms] | None = None
     """The usage that its reply reports, while it waits to be settled."""
     request_id: str = ""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rheostat.calling.meter import Meter
+from rheostat.calling.payer import Attempt
 from rheostat.errors import BudgetExceeded
+from rheostat.evidence.answers import Answer
 from rheostat.evidence.asking import Way, finish
+from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.running import worked_out
@@ -19,7 +22,7 @@ from rheostat.money.ledger import Reservation
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.bounds import input_bound
-from rheostat.providers.dial import Messages
+from rheostat.providers.dial import Messages, Phase
 from rheostat.providers.failures import read_failure
 from rheostat.task import ThinkingPlan, plan_of
 
@@ -73,6 +76,7 @@ def sample(
     meter: Meter,
     endpoint: Endpoint,
     account: str,
+    draft: Candidate,
     plan: ThinkingPlan,
     messages: Messages,
     way: Way,
@@ -82,36 +86,23 @@ def sample(
     temperature: float | None,
     schema: Any | None,
     note: dict[str, str],
-) -> Flow[dict[str, Any]]:
+) -> Flow[Candidate]:
     """Draw one sample. A failed request becomes an `error`, never a text that could vote.
 
     Args:
+        draft: The candidate to fill in.
         plan: The plan, already `shaped` for this way.
 
     Returns:
-        Plain data: `model`, `way`, `answer` (or None), its `key`, `text`, `thought`, `thinking_tokens`,
-        `output_tokens`, `input_tokens`, `cut` (the reply or the thought hit its cap), `error` (or None), `notes`.
+        The candidate with its reply, its answer and its cost, or with its error.
     """
     dial = endpoint.dial
-    phases = dial.phases(plan, schema=schema is not None)
-    drawn: dict[str, Any] = {
-        "model": endpoint.name,
-        "way": way.name,
-        "answer": None,
-        "key": None,
-        "text": "",
-        "thought": "",
-        "thinking_tokens": 0,
-        "output_tokens": 0,
-        "input_tokens": 0,
-        "cut": False,
-        "error": None,
-        "notes": [],
-    }
-    waiting = list(held)
+    drawn = _Drawn()
+    waiting, attempts, error = list(held), list[Attempt](), None
+    about = {**plan_of(plan), "candidate": {"id": draft.id, "parent": draft.parent, "way": way.name}}
     try:
-        for phase in phases:
-            if phase == "answer" and drawn["answer"] is not None:
+        for phase in dial.phases(plan, schema=schema is not None):
+            if phase == "answer" and drawn.answer is not None:
                 break
             settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
             stops = way.stops(expected.asked)
@@ -119,7 +110,7 @@ def sample(
                 settings.kwargs["stop"] = stops
             sent, reread = messages, None
             if phase == "answer":
-                thought = drawn["thought"] or drawn["text"] or "…"
+                thought = drawn.thought or drawn.text or "…"
                 sent = [
                     *messages,
                     {"role": "assistant", "content": thought},
@@ -127,40 +118,63 @@ def sample(
                 ]
                 reread = (thought, plan.thinking_tokens)
             reply = yield from meter.call(
-                endpoint, account, waiting.pop(0), sent, settings, phase, note, plan_of(plan), reread, alone=not waiting
-            )
-            spend = reply.spend or Spend()
-            drawn["thinking_tokens"] += spend.thinking_tokens or 0
-            drawn["output_tokens"] += spend.output_tokens
-            drawn["input_tokens"] += spend.input_tokens
-            drawn["notes"] += settings.notes
-            drawn["text"] = reply.text or drawn["text"]
-            drawn["thought"] = reply.thought or drawn["thought"]
-            if phase != "answer":
-                drawn["cut"] = reply.cut or (
-                    settings.max_thinking_tokens > 0 and (spend.thinking_tokens or 0) >= settings.max_thinking_tokens
-                )
+                endpoint, account, waiting.pop(0), sent, settings, phase, note, about, reread,
+                alone=not waiting, attempts=attempts,
+            )  # fmt: skip
+            drawn.take(reply, settings, phase)
             if phase != "think":
                 yield from _read(reply, way, expected, drawn)
     except BudgetExceeded as refused:
-        drawn["error"] = f"budget: {refused}"
-    except Exception as error:
-        drawn["error"] = f"{read_failure(error)}: {type(error).__name__}: {str(error)[:500]}"
+        error = f"budget: {refused}"
+    except Exception as failed:
+        error = f"{read_failure(failed)}: {type(failed).__name__}: {str(failed)[:500]}"
     finally:
         for reservation in waiting:
             yield from meter.void(reservation.id)
-    return drawn
+    return replace(
+        draft,
+        way=way.name,
+        status="failed" if error is not None else "done",
+        answer=None if drawn.answer is None else drawn.answer.text,
+        key=None if drawn.answer is None else drawn.answer.key,
+        text=drawn.text,
+        thought=drawn.thought,
+        cut=drawn.cut,
+        error=error,
+        notes=tuple(drawn.notes),
+        spend=sum((each.spend or each.charged or Spend() for each in attempts), Spend()),
+    )
 
 
-def _read(reply: Reply, way: Way, expected: Expected, drawn: dict[str, Any]) -> Flow[None]:
+@dataclass(slots=True)
+class _Drawn:
+    """What the replies of one sample brought so far."""
+
+    answer: Answer | None = None
+    text: str = ""
+    thought: str = ""
+    cut: bool = False
+    notes: list[str] = field(default_factory=list)
+
+    def take(self, reply: Reply, settings: Settings, phase: Phase) -> None:
+        """Add a reply."""
+        self.notes += settings.notes
+        self.text = reply.text or self.text
+        self.thought = reply.thought or self.thought
+        if phase != "answer":
+            thinking_tokens = (reply.spend and reply.spend.thinking_tokens) or 0
+            used_up = 0 < settings.max_thinking_tokens <= thinking_tokens
+            self.cut = reply.cut or used_up
+
+
+def _read(reply: Reply, way: Way, expected: Expected, drawn: _Drawn) -> Flow[None]:
     """Read the answer in a reply, or run its code and take the result."""
     if way.runs:
         work = functools.partial(worked_out, reply.text, way.runs)
         text, why = yield Effect(work, lambda: asyncio.to_thread(work))
         answer = expected.whole(text) if text is not None else None
-        drawn["notes"] += [f"{way.name}: {why}"] if why else []
+        drawn.notes += [f"{way.name}: {why}"] if why else []
     else:
         read = functools.partial(expected.read, reply.text, cut=reply.cut)
         answer = yield Effect(read, lambda: asyncio.to_thread(read))
-    if answer is not None:
-        drawn["answer"], drawn["key"] = answer.text, answer.key
+    drawn.answer = answer or drawn.answer

@@ -16,17 +16,26 @@ SLOPE = 0.15
 class Votes:
     """Counts of equal answers. Errors and empty answers are never votes."""
 
-    ranked: tuple[tuple[str, int], ...]
+    ranked: tuple[tuple[str, float], ...]
     """(answer key, votes), most votes first."""
 
     @classmethod
-    def count(cls, keys: Iterable[str]) -> Votes:
-        """Count answer keys (equal answers have equal keys). In a tie, the key seen first leads."""
-        return cls(tuple(Counter(keys).most_common()))
+    def count(cls, keys: Iterable[str], weights: Iterable[float] | None = None) -> Votes:
+        """Count answer keys (equal answers have equal keys). In a tie, the key seen first leads.
+
+        Args:
+            weights: The weight of each vote; `None`: 1 each.
+        """
+        if weights is None:
+            return cls(tuple(Counter(keys).most_common()))
+        sums: dict[str, float] = {}
+        for key, weight in zip(keys, weights, strict=True):
+            sums[key] = sums.get(key, 0.0) + weight
+        return cls(tuple(sorted(sums.items(), key=lambda each: -each[1])))
 
     @property
-    def total(self) -> int:
-        """The number of votes."""
+    def total(self) -> float:
+        """The number of votes, by weight."""
         return sum(votes for _, votes in self.ranked)
 
     @property
@@ -35,7 +44,7 @@ class Votes:
         return self.ranked[0][0] if self.ranked else None
 
     @property
-    def lead(self) -> int:
+    def lead(self) -> float:
         """The votes of the first key minus those of the second; 0 without votes."""
         top = [votes for _, votes in self.ranked[:2]]
         return top[0] - (top[1] if len(top) > 1 else 0) if top else 0
@@ -46,7 +55,7 @@ class Votes:
         return self.ranked[0][1] / self.total if self.ranked else None
 
 
-def boundary(votes: int, base: float) -> float:
+def boundary(votes: float, base: float) -> float:
     """The lead that is enough after a number of votes: `base - 0.15 · votes`.
 
     Optimal stopping with a finite horizon predicts such a falling boundary. On recorded samples (DATE, GPT-3.5, at

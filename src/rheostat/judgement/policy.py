@@ -1,4 +1,4 @@
-"""Difficulty × effort asked for × caps × room → a plan; after each round: accept, correct, sample, escalate or stop.
+"""Difficulty × effort asked for × caps × room → the first plan, and the strategy that goes on from it.
 
 Pure functions over plain data. They never see a gold answer: they know only what a user knows too.
 """
@@ -8,19 +8,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from rheostat.errors import BadInput
-from rheostat.evidence.asking import WAYS, WayName
-from rheostat.evidence.votes import Votes, boundary, first_draw
+from rheostat.evidence.votes import first_draw
 from rheostat.money.budget import Room
 from rheostat.money.usage import Spend
-from rheostat.task import AskedEffort, Difficulty, Effort, Kind, ThinkingPlan
+from rheostat.strategies import Auto, Refine, Vote
+from rheostat.task import AskedEffort, Difficulty, Effort, ThinkingPlan
 from rheostat.thinking.clamps import Clamps
+from rheostat.thinking.model_facts import ModelFacts
 
-__all__ = ["Action", "Caps", "Decision", "ModelFacts", "Policy", "Progress"]
-
-Action: TypeAlias = Literal["accept", "correct", "sample", "escalate", "stop"]
+__all__ = ["Caps", "ModelFacts", "Policy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,84 +43,6 @@ class Caps:
                 raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelFacts:
-    """The facts about one model that a policy needs."""
-
-    name: str
-    levels: dict[Effort, int]
-    """The effort levels of the model, each with its thinking tokens."""
-    least_useful_thinking_tokens: int = 0
-    """A thought cut shorter than this is no better than none (measured on small models), and costs more."""
-    evidence_effort: Effort = Effort.none
-    """The level to start at when a verifier can tell good from bad, because evidence is cheaper than thought."""
-
-    takes_temperature: bool = False
-    """The model accepts a temperature."""
-    takes_stop: bool = False
-    """The model honours stop sequences."""
-    strict: bool = False
-    """A level that the model doesn't have is an error; else the nearest level is used."""
-    loop_floor: Effort = Effort.none
-    """The lowest level at which a tool loop should begin; one begun without thinking couldn't start to think later."""
-    clamped: bool = False
-    """A level is only a name, and its tokens are room in the length cap, which may be learned from use."""
-    thinks: bool = True
-    """The model thinks by itself, so that it gets the question as it is; else it needs room to write its steps."""
-    ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
-    """The best ways of asking by kind of task, as measured; the first sample uses the first way."""
-
-    def works_without_thought(self, kind: Kind) -> bool:
-        """Whether the best measured way for this kind of task has no thought."""
-        ways = self.ways.get(kind, ())
-        return not self.thinks and any(WAYS[name].thought == "none" for name in ways[:1])
-
-    def above(self, effort: Effort, cap: Effort) -> Effort | None:
-        """The next useful level above `effort`, within `cap`; `None` at the top."""
-        higher = [
-            level
-            for level, tokens in self.levels.items()
-            if effort < level <= cap and tokens >= self.least_useful_thinking_tokens
-        ]
-        return min(higher, key=lambda level: level.rank) if higher else None
-
-    def nearest(self, effort: Effort) -> Effort:
-        """The model's highest level at or below `effort`; else its lowest level."""
-        below = [level for level in self.levels if level <= effort]
-        return max(below, key=lambda level: level.rank) if below else min(self.levels, key=lambda level: level.rank)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """The results of the rounds so far."""
-
-    rounds: int
-    """The rounds that made a call."""
-    samples: int
-    """The answers so far, without errors and empty ones."""
-    votes: Votes
-    passed: bool = False
-    """The verifier passed an answer."""
-    failed: int = 0
-    """The number of answers that the verifier refused."""
-    starved: bool = False
-    """A thought of the last round was cut by its length cap."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
-    """The next action, and the reason for it."""
-
-    action: Action
-    why: str
-    to: Literal["", "thought", "model"] = ""
-    """The target of an escalation: more thought, or the next model."""
-
-    def to_dict(self) -> dict[str, str]:
-        """The decision as plain data for graph state."""
-        return {"action": self.action, "why": self.why, "to": self.to}
-
-
 @dataclass(frozen=True, slots=True)
 class _Preset:
     step: int
@@ -135,10 +56,6 @@ _PRESETS: dict[str, _Preset] = {
     "balanced": _Preset(step=0, base=2.0, worth=6.0, samples=5),
     "thorough": _Preset(step=1, base=3.0, worth=20.0, samples=12),
 }
-HOPELESS_VOTES = 3
-"""If this many answers all differ, more answers from the same model won't agree either."""
-_FIX_RATE, _FIX_DECAY = 0.35, 0.7
-"""Our prior probability that a correction with the verifier's reason succeeds, and its factor per failed correction."""
 
 
 def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> Iterator[ThinkingPlan]:
@@ -166,10 +83,8 @@ Bound: TypeAlias = Callable[[ThinkingPlan], Spend]
 class Policy:
     """The rules of the solver; the numbers that you may change are fields.
 
-    The stopping rule is Weitzman's (1979, Econometrica 47:641): go on only while the expected gain exceeds the
-    price. With a verifier, the gain of correction r is `0.35 · 0.7^(r-1)` (the prior of success) × `worth`, and the
-    price is that of the next call in units of the last one. Without a verifier, answers vote, and the required lead
-    falls with each vote (`rheostat.evidence.votes.boundary`) from a start that the preset sets.
+    They set the level of the first round and the numbers of the strategy `auto`: the lead and the most samples of its
+    vote, and the worth of its corrections, by the preset.
     """
 
     thresholds: tuple[tuple[float, Effort], ...] = (
@@ -275,97 +190,17 @@ class Policy:
 
     # --- after a round --------------------------------------------------------------------------
 
-    def decide(
-        self,
-        progress: Progress,
-        plan: ThinkingPlan,
-        asked: AskedEffort,
-        caps: Caps,
-        *,
-        verified: bool,
-        votable: bool,
-        price_ratio: float,
-        can_think_more: bool,
-        has_other_model: bool,
-    ) -> Decision:
-        """Decide what to do after a round.
-
-        Args:
-            verified: There is a verifier, and it didn't abstain.
-            votable: Answers can be compared, so that they can vote.
-            price_ratio: The price of one more call in units of the last one.
-            can_think_more: The model has a higher level.
-            has_other_model: There is a further model to escalate to.
-        """
-        if progress.passed:
-            return Decision(action="accept", why="the verifier passed it")
-        if plan.purpose == "last word":
-            return Decision(action="stop", why="this was the last word that the reserve pays for")
-        if progress.rounds >= caps.max_rounds:
-            return Decision(action="stop", why=f"{progress.rounds} rounds: the operator allows no more")
+    def strategy(self, asked: AskedEffort, first: ThinkingPlan) -> Auto:
+        """The strategy `auto` for an effort asked for, after the plan of the first round."""
         fixed = isinstance(asked, Effort)
-        if progress.samples == 0:
-            if progress.starved and can_think_more and not fixed:
-                return Decision(
-                    action="escalate",
-                    why="the thought was cut before an answer: more thinking tokens",
-                    to="thought",
-                )
-            if progress.rounds < 2:
-                return Decision(action="sample", why="no answer came: one more try")
-            if has_other_model:
-                return Decision(action="escalate", why="no answer came: another model", to="model")
-            return Decision(action="stop", why="no answer came, twice")
-        if verified:
-            return self._after_failure(progress, asked, price_ratio, has_other_model)
-        if not votable:
-            return Decision(action="accept", why="nothing to verify it with, and free text can't vote")
-        return self._after_vote(progress, plan, asked, caps, can_think_more, has_other_model)
-
-    def _after_failure(
-        self, progress: Progress, asked: AskedEffort, price_ratio: float, has_other_model: bool
-    ) -> Decision:
-        chance = _FIX_RATE * _FIX_DECAY ** max(progress.failed - 1, 0)
-        worth = self.presets["balanced" if isinstance(asked, Effort) else asked].worth
-        if chance * worth > price_ratio:
-            gain = f"succeeds with ~{chance:.0%}: worth {chance * worth:.1f} calls, costs {price_ratio:.1f}"
-            why = f"refused; a correction {gain}"
-            return Decision(action="correct", why=why)
-        if has_other_model:
-            return Decision(action="escalate", why=f"refused {progress.failed} times: another model", to="model")
-        why = f"refused; another try is worth {chance * worth:.1f} calls and costs {price_ratio:.1f}"
-        return Decision(action="stop", why=why)
-
-    def _after_vote(
-        self,
-        progress: Progress,
-        plan: ThinkingPlan,
-        asked: AskedEffort,
-        caps: Caps,
-        can_think_more: bool,
-        has_other_model: bool,
-    ) -> Decision:
-        votes = progress.votes
-        if isinstance(asked, Effort):
-            return Decision(action="accept", why=f"{votes.lead} ahead of {votes.total}; the user set the effort")
-        base = self.presets[asked].base
-        if plan.effort == Effort.none and votes.total == votes.lead == 1 and asked != "thorough":
-            return Decision(action="accept", why="easy: one direct answer is enough")
-        wanted = boundary(votes.total, base)
-        state = f"lead {votes.lead} of {votes.total} votes, {max(wanted, 0):.2f} wanted"
-        if votes.lead >= wanted:
-            return Decision(action="accept", why=f"{state}: enough")
-        hopeless = votes.total >= HOPELESS_VOTES and votes.lead <= 1 and votes.ranked[0][1] == 1
-        if hopeless:
-            state += f"; {votes.total} answers, no two agree"
-        elif progress.samples < min(caps.max_samples, self.presets[asked].samples):
-            if progress.starved and can_think_more:
-                return Decision(
-                    action="escalate", why=f"{state}; thoughts were cut: more thinking tokens", to="thought"
-                )
-            return Decision(action="sample", why=f"{state}: one more sample")
-        if has_other_model:
-            return Decision(
-                action="escalate", why=f"{state} after {progress.samples} samples: another model", to="model"
-            )
-        return Decision(action="stop", why=f"{state}; more samples cost more than they bring")
+        preset = self.presets["balanced" if fixed else str(asked)]
+        return Auto(
+            vote=Vote(
+                lead=preset.base,
+                most_samples=1 if fixed else preset.samples,
+                first_samples=first.samples,
+                trusts_direct=asked != "thorough",
+                ways_agree=False,
+            ),
+            refine=Refine(worth_calls=preset.worth, broadens=False),
+        )

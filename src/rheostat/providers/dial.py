@@ -10,11 +10,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
 from rheostat.flow import Effect
-from rheostat.judgement.policy import ModelFacts
 from rheostat.money.pricing import LIST, Price, Terms
 from rheostat.money.usage import Spend
 from rheostat.providers.bounds import Overhead
 from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = [
     "FRESH", "STOPS", "Dial", "Endpoint", "Messages", "Phase", "Reply", "Settings", "Steer", "Step", "Stop",

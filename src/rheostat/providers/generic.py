@@ -16,10 +16,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from rheostat.flow import Effect
-from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["DIRECT", "LEVELS", "GenericDial", "accepted"]
 

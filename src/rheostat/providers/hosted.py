@@ -9,10 +9,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 
 from rheostat.flow import Effect
-from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import Messages, Phase, Reply, Settings, Steer, reply_from
 from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["ROOM_TO_THINK", "HostedDial", "profile_levels", "takes_effort", "with_margin"]
 

@@ -25,7 +25,6 @@ from langchain_openai import ChatOpenAI
 
 from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
-from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Dial, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
@@ -33,6 +32,7 @@ from rheostat.providers.openai import OpenAIFamily
 from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 from rheostat.providers.servers import ChatServer
 from rheostat.task import Kind, ThinkingPlan
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
 

@@ -22,11 +22,11 @@ from langchain_openai import ChatOpenAI
 from rheostat.addresses import without_password
 from rheostat.errors import ModelUnknown
 from rheostat.flow import Effect
-from rheostat.judgement.policy import ModelFacts
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.task import Effort, ThinkingPlan
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["SERVERS", "ChatServer", "Found", "Server", "ServerDial", "inspect_server"]
 

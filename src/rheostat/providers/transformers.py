@@ -20,13 +20,13 @@ from pydantic import ConfigDict
 
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.flow import Effect
-from rheostat.judgement.policy import ModelFacts
 from rheostat.money.pricing import FREE, Price
 from rheostat.providers.adapter import Adapter
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Dial, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.task import ThinkingPlan
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["ChatTransformers", "TransformersDial"]
 

@@ -24,6 +24,7 @@ from rheostat.solver.judge import decide, verify
 from rheostat.solver.plan import plan
 from rheostat.solver.shared import OnLimit, Solver, as_node
 from rheostat.solver.state import SolverInput, SolverOutput, SolverState
+from rheostat.strategies import Strategy
 from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import Agreement
 
@@ -55,6 +56,7 @@ def build_solver(
     on_limit: OnLimit = "answer",
     on_contention: OnContention = "wait",
     last_word: Budget | None = None,
+    strategy: Strategy | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
     """Build a graph that answers one question, with effort set by its difficulty, under a hard budget.
@@ -83,6 +85,8 @@ def build_solver(
             `Command(resume={"budget": {"usd": "0.50"}})`, the new limits of the whole run.
         on_contention: Where room is only held by requests in flight: `wait` for it, or `refuse`.
         last_word: The reserve for a final answer, until there is one; by default the worst case of the smallest call.
+        strategy: Decides what to draw and when to stop: `Vote()`, `Refine()` … or your own (docs/strategies.md). By
+            default, answers are refined where a verifier can tell, else they vote, by the policy's numbers.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
@@ -108,6 +112,7 @@ def build_solver(
         probe=probe,
         on_limit=on_limit,
         last_word=last_word,
+        strategy=strategy,
     )
     if solver.limits_nothing:
         more = "limit tokens, calls or seconds, or declare a price (rheostat.Price)"

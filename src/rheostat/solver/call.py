@@ -9,12 +9,13 @@ from langgraph.types import Send
 from rheostat.calling.sample import sample, shaped
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.asking import WAYS
+from rheostat.evidence.candidate import Candidate
 from rheostat.flow import Flow
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY
 from rheostat.money.ledger import Reservation
 from rheostat.money.usage import Spend
-from rheostat.solver.shared import Solver, Update
+from rheostat.solver.shared import Solver, Update, told
 from rheostat.solver.state import SolverState
 from rheostat.task import ThinkingPlan
 
@@ -57,10 +58,20 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     held = [Reservation(r, account, a) for r, a in zip(call["reservations"], amounts, strict=True)]
     expected = solver.expected(branch)  # type: ignore[arg-type]  # as above
     way = WAYS[call["way"]]
+    draft = Candidate(
+        id=call["id"],
+        number=call["number"],
+        parent=call["parent"],
+        purpose=call["purpose"],
+        round=branch["round"],
+        model=solver.name(branch),  # type: ignore[arg-type]  # as above
+        effort=plan.effort,
+    )
     drawn = yield from sample(
         solver.meter,
         endpoint,
         account,
+        draft,
         shaped(plan, way, expected.asked),
         call["messages"],
         way,
@@ -71,8 +82,8 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         note=note,
     )
     readings = yield from solver.readings(account)
-    emit("sample", id=call["id"], round=branch["round"], **readings, **drawn)
-    return {"samples": [{"id": call["id"], "round": branch["round"], **drawn}], KEY: readings}
+    emit("sample", **readings, **told(drawn))
+    return {"candidates": [drawn.to_dict()], KEY: readings}
 
 
 def settle(solver: Solver, state: SolverState) -> Flow[Update]:

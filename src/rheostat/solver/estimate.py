@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from langgraph.types import Overwrite
 
 from rheostat.calling.sample import sample
+from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.votes import Votes
 from rheostat.flow import Flow
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
-from rheostat.judgement.policy import Decision
 from rheostat.money.ledger import latest_reading
 from rheostat.money.usage import Spend
+from rheostat.solver.choose import choose
 from rheostat.solver.samples import Asking
 from rheostat.solver.shared import Solver, Update
 from rheostat.solver.state import SolverState
@@ -31,22 +30,29 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
     thread, account = yield from solver.start(before)
     own = not before or before["account"] == thread  # else the state was copied from another thread
     difficulty = heuristic(question)
-    samples: list[dict[str, Any]] = []
+    samples: list[Candidate] = []
     if solver.probe is not None and Expected.of(question, difficulty.kind, solver.verifier, solver.form).votable:
         samples = yield from _probe(solver, account, question, difficulty, solver.probe)
-        votes = Votes.count(s["key"] for s in samples if s["answer"] is not None)
+        votes = Votes.count(each.key or each.id for each in samples if each.answer is not None)
         difficulty = solver.probe.read(difficulty, votes.share)
     readings = yield from solver.readings(account)
     emit("difficulty", **difficulty.to_dict())
-    return {
+    begun: SolverState = {
+        "question": question,
         "difficulty": difficulty.to_dict(),
-        "samples": Overwrite(samples),
+        "candidates": [each.to_dict() for each in samples],
         "plan": {},
         "calls": [],
-        "decision": Decision(action="sample", why="nothing tried yet").to_dict(),
+        "least": {},
         "round": 0,
         "model": 0,
+    }
+    return {
+        **begun,
+        "candidates": Overwrite(begun["candidates"]),
+        "decision": (yield from choose(solver, begun, account)),
         "answer": None,
+        "chosen": None,
         "status": "unsolved",
         "stopped": "",
         "wind_down": "",
@@ -58,7 +64,7 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
 
 def _probe(
     solver: Solver, account: str, question: str, difficulty: Difficulty, probe: Agreement
-) -> Flow[list[dict[str, Any]]]:
+) -> Flow[list[Candidate]]:
     """Draw a few samples at the lowest effort, which vote like all others; none if the room is too small."""
     endpoint = solver.models[0]
     expected = Expected.of(question, difficulty.kind, solver.verifier, solver.form)
@@ -84,8 +90,9 @@ def _probe(
             solver.meter,
             endpoint,
             account,
+            Candidate(id=f"probe{number}", number=number, model=next(iter(solver.named)), effort=lowest),
             asking.shaped(plan, number),
-            asking.messages(way),
+            asking.messages(plan, number),
             way,
             expected,
             held,
@@ -93,5 +100,5 @@ def _probe(
             schema=solver.schema,
             note=note,
         )
-        drawn.append({"id": f"probe{number}", "round": 0, **got})
+        drawn.append(got)
     return drawn

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -9,18 +10,19 @@ from langgraph.types import interrupt
 
 from rheostat.calling.fit import enough_for
 from rheostat.errors import BadInput, BudgetExceeded
-from rheostat.evidence.expected import Expected
 from rheostat.flow import Flow
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
-from rheostat.judgement.policy import Decision, ModelFacts
 from rheostat.money.budget import Budget, Room
 from rheostat.money.usage import Spend
+from rheostat.solver.choose import candidates_of, draws_of
 from rheostat.solver.samples import Asking
 from rheostat.solver.shared import Solver, Update
 from rheostat.solver.state import SolverState, WindDown
-from rheostat.task import Difficulty, Effort, ThinkingPlan
+from rheostat.strategies import Draw
+from rheostat.task import Effort, ThinkingPlan
 from rheostat.thinking.clamps import Clamps
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["plan"]
 
@@ -41,15 +43,13 @@ def plan(solver: Solver, state: SolverState) -> Flow[Update]:
 def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     """Try once; `None`: there was too little room, but now there is more."""
     account = yield from solver.open(state)
-    difficulty = Difficulty.from_dict(state["difficulty"])
-    decision = state["decision"]
-    number = state["model"]
-    if decision["to"] == "model":
-        number += 1
+    draws, candidates = draws_of(state), candidates_of(state)
+    names = list(solver.named)
+    number = names.index(draws[0].model) if draws[0].model in names else state["model"]
     endpoint = solver.models[number]
     facts = endpoint.dial.facts
     expected = solver.expected(state)
-    wanted = _wanted(solver, state, difficulty, facts, expected)
+    wanted = _wanted(solver, state, draws, facts)
     clamps = None
     if facts.clamped:
         clamps = Clamps(endpoint.name, (yield from solver.meter.uses(endpoint.name)))
@@ -58,11 +58,12 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         solver,
         endpoint,
         expected,
-        before=len(state["samples"]),
-        refused=_refused(state) if wanted.purpose == "correct" else [],
+        before=len(candidates),
+        draws=draws,
+        parents={each.id: each for each in candidates},
     )
     room = yield from solver.meter.room(account)
-    answered = any(s["answer"] is not None for s in state["samples"])
+    answered = any(each.answer is not None for each in candidates)
     yield from asking.measure(wanted)
     plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
     if plan != wanted and not endpoint.dial.counts_at_once:  # our bound is loose, and here it matters
@@ -73,6 +74,7 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         needed = asking.bound(replace(least, purpose=wanted.purpose) if answered else least)
         enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
         return (yield from _no_room(solver, state, account, needed, enough, wanted))
+    smallest = asking.bound(_least(wanted, facts)).to_dict()
     stage = _stage(wanted, plan)
     if stage:
         emit("wind_down", stage=stage, room=asdict(room))
@@ -82,7 +84,8 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         "wind_down": stage,
         "model": number,
         "round": state["round"] + 1,
-        "calls": [asking.call(plan, i, f"r{state['round'] + 1}s{i}") for i in range(plan.samples)],
+        "least": {**state.get("least", {}), names[number]: smallest},
+        "calls": [asking.call(plan, i, state["round"] + 1) for i in range(plan.samples)],
     }
 
 
@@ -119,36 +122,31 @@ def _fitting(
     return plan
 
 
-def _refused(state: SolverState) -> list[tuple[str, str]]:
-    """The last refused answer, with its reason."""
-    last = [s for s in state["samples"] if s.get("verdict") and s["verdict"]["passed"] is False][-1:]
-    return [(s["answer"], s["verdict"]["reason"]) for s in last]
-
-
-def _wanted(
-    solver: Solver, state: SolverState, difficulty: Difficulty, facts: ModelFacts, expected: Expected
-) -> ThinkingPlan:
-    asked = solver.asked()
+def _wanted(solver: Solver, state: SolverState, draws: Sequence[Draw], facts: ModelFacts) -> ThinkingPlan:
+    """The plan for these draws, before it is fitted to the room."""
+    asked, draw = solver.asked(), draws[0]
+    named = draw.effort if not isinstance(asked, Effort) else None
     if not state["plan"]:
-        return solver.policy.first(
-            difficulty, asked, solver.caps, facts, verified=solver.verifier is not None, votable=expected.votable
-        )
+        plan = replace(solver.first_plan(state), samples=len(draws), purpose=draw.purpose)
+        if named is not None and named != plan.effort:
+            plan = solver.policy.set_effort(plan.because(draw.why), named, solver.caps, facts)
+        return plan
     before = ThinkingPlan.from_dict(state["plan"])
-    decision = state["decision"]
     plan = ThinkingPlan(
         effort=before.effort,
         thinking_tokens=before.thinking_tokens,
         answer_tokens=solver.caps.answer_tokens,
         model=facts.name,
         decided_by="user" if isinstance(asked, Effort) else "policy",
-        purpose="correct" if decision["action"] == "correct" else "solve",
-        reasons=(decision["why"],),
+        samples=len(draws),
+        purpose=draw.purpose,
+        reasons=(draw.why,),
     )
-    effort = before.effort
-    if decision["to"] == "thought" and facts.clamped and not before.widened:  # first widen the length cap
+    effort = named or before.effort
+    if draw.more_thought and draw.purpose != "correct" and facts.clamped and not before.widened:  # first the length cap
         return solver.policy.set_effort(replace(plan, widened=True), effort, solver.caps, facts)
-    if (decision["action"] == "correct" or decision["to"] == "thought") and not isinstance(asked, Effort):
-        effort = facts.above(before.effort, solver.caps.max_effort) or before.effort
+    if draw.more_thought and not isinstance(asked, Effort):
+        effort = facts.above(effort, solver.caps.max_effort) or effort
     return solver.policy.set_effort(plan, effort, solver.caps, facts)
 
 
@@ -181,7 +179,7 @@ def _no_room(
             amended: SolverState = {**state, "budget": more.to_dict()}
             update = yield from plan(solver, amended)
             return {"budget": more.to_dict(), **update}
-    nothing_yet = state["round"] == 0 and not state["samples"]
+    nothing_yet = state["round"] == 0 and not state["candidates"]
     if solver.on_limit == "raise" or (nothing_yet and refused.account == account):
         raise refused
     return (yield from _end(solver, state, why))
@@ -196,7 +194,7 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
     emit("decision", action="stop", why=why)
     return {
         "calls": [],
-        "decision": Decision(action="stop", why=why).to_dict(),
+        "decision": {"action": "stop", "why": why, "draws": []},
         "stopped": why,
         "wind_down": "end",
         KEY: readings,

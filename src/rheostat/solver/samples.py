@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rheostat.calling.sample import bounds, shaped
 from rheostat.evidence.asking import Way, WayName, ask, ways_for
+from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.flow import Flow
 from rheostat.money.usage import Spend
@@ -14,6 +16,7 @@ from rheostat.providers import Endpoint
 from rheostat.providers.dial import Messages
 from rheostat.sandbox.embedded import embedded_python
 from rheostat.solver.shared import Solver
+from rheostat.strategies import Draw
 from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["Asking"]
@@ -30,10 +33,12 @@ class Asking:
     expected: Expected
     before: int
     """The number of samples drawn before this round."""
-    refused: list[tuple[str, str]] = field(default_factory=list)
-    """(answer, reason) of refused answers: the evidence to correct on."""
-    _messages: dict[WayName, Messages] = field(default_factory=dict)
-    _inputs: dict[WayName, int] = field(default_factory=dict)
+    draws: Sequence[Draw] = ()
+    """The draws of this round, one for each sample."""
+    parents: dict[str, Candidate] = field(default_factory=dict)
+    """The candidates so far, by id."""
+    _messages: dict[tuple[WayName, str | None], Messages] = field(default_factory=dict)
+    _inputs: dict[tuple[WayName, str | None], int] = field(default_factory=dict)
     _known: dict[tuple[Effort, int, int, int, str], Spend] = field(default_factory=dict)
 
     def ways(self, plan: ThinkingPlan) -> tuple[Way, ...]:
@@ -63,19 +68,26 @@ class Asking:
         """The plan of one sample."""
         return shaped(plan, self.way(plan, number), self.expected.asked)
 
-    def messages(self, way: Way) -> Messages:
-        """The messages that are sent."""
-        if way.name not in self._messages:
-            self._messages[way.name] = ask(
+    def draw(self, number: int) -> Draw:
+        """The draw of the round's sample with this number."""
+        return self.draws[number] if number < len(self.draws) else Draw()
+
+    def messages(self, plan: ThinkingPlan, number: int = 0) -> Messages:
+        """The messages that are sent for a sample."""
+        way, parent = self.way(plan, number), self.draw(number).parent
+        key = (way.name, parent)
+        if key not in self._messages:
+            before = self.parents.get(parent or "")
+            self._messages[key] = ask(
                 self.expected.question,
                 self.expected.asked,
                 way,
                 schema=self.solver.schema,
-                refused=self.refused,
+                refused=[(before.answer or before.text, before.reason)] if before is not None else [],
                 marks=self.endpoint.dial.example,
                 told=self.expected.told,
             )
-        return self._messages[way.name]
+        return self._messages[key]
 
     def measure(self, *plans: ThinkingPlan, exact: bool = False) -> Flow[None]:
         """Bound the input of every way that these plans may take, with and without thinking."""
@@ -85,16 +97,16 @@ class Asking:
         for plan in plans:
             for thinking_tokens in {0, plan.thinking_tokens}:
                 probe = plan.because("", thinking_tokens=thinking_tokens)
-                for number in range(min(len(self.ways(probe)), max(plan.samples, 1))):
-                    way = self.way(probe, number)
-                    if way.name not in self._inputs:
-                        self._inputs[way.name] = yield from self._input(probe, number, exact=exact)
+                for number in range(max(plan.samples, 1)):
+                    key = (self.way(probe, number).name, self.draw(number).parent)
+                    if key not in self._inputs:
+                        self._inputs[key] = yield from self._input(probe, number, exact=exact)
 
     def _input(self, plan: ThinkingPlan, number: int, *, exact: bool) -> Flow[int]:
         dial, made = self.endpoint.dial, self.shaped(plan, number)
         phase = dial.phases(made, schema=self.solver.schema is not None)[0]
         settings = dial.encode(made, phase, temperature=None, schema=self.solver.schema)
-        messages = self.messages(self.way(plan, number))
+        messages = self.messages(plan, number)
         return (yield from self.solver.meter.input_bound(self.endpoint, messages, settings, exact=exact))
 
     def per_sample(self, plan: ThinkingPlan, number: int = 0) -> list[Spend]:
@@ -104,7 +116,7 @@ class Asking:
             self.solver.meter,
             self.endpoint,
             made,
-            self._inputs[way.name],
+            self._inputs[way.name, self.draw(number).parent],
             self.expected.asked,
             schema=self.solver.schema,
         )
@@ -117,13 +129,16 @@ class Asking:
             self._known[key] = sum(amounts, Spend())
         return self._known[key]
 
-    def call(self, plan: ThinkingPlan, number: int, id_: str) -> dict[str, Any]:
+    def call(self, plan: ThinkingPlan, number: int, round_: int) -> dict[str, Any]:
         """One prepared sample of the round, as plain data for state."""
-        way = self.way(plan, number)
+        draw = self.draw(number)
         return {
-            "id": id_,
-            "way": way.name,
-            "messages": self.messages(way),
+            "id": f"r{round_}s{number}",
+            "number": self.before + number,
+            "parent": draw.parent,
+            "purpose": plan.purpose if plan.purpose == "last word" else draw.purpose,
+            "way": self.way(plan, number).name,
+            "messages": self.messages(plan, number),
             "amounts": [amount.to_dict() for amount in self.per_sample(plan, number)],
             "temperature": self.temperature(plan, number),
         }

@@ -13,6 +13,7 @@ from langgraph.runtime import get_runtime
 from rheostat.calling.payer import PAYER, Payer
 from rheostat.calling.settings import RunSettings
 from rheostat.errors import BadInput
+from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import JsonSchema, Verifier
@@ -24,10 +25,11 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
 from rheostat.solver.state import SolverState
-from rheostat.task import AskedEffort, parse_effort
+from rheostat.strategies import Strategy
+from rheostat.task import AskedEffort, Difficulty, ThinkingPlan, parse_effort
 from rheostat.thinking.difficulty import Agreement
 
-__all__ = ["OnLimit", "Solver", "Update", "as_node"]
+__all__ = ["OnLimit", "Solver", "Update", "as_node", "told"]
 
 Update = dict[str, Any]
 OnLimit: TypeAlias = Literal["answer", "raise", "interrupt"]
@@ -37,6 +39,18 @@ OnLimit: TypeAlias = Literal["answer", "raise", "interrupt"]
 def as_node(solver: Solver, flow: Callable[[Solver, Any], Flow[Update]]) -> Runnable[Any, Any]:
     """Make a LangGraph node from a flow."""
     return FlowNode(flow.__name__, functools.partial(flow, solver))
+
+
+def told(candidate: Candidate) -> dict[str, Any]:
+    """A candidate as fields of an event: `cost` is its own spend, since `spend` is the thread's reading."""
+    spend, plain = candidate.spend, candidate.to_dict()
+    return {
+        **{name: value for name, value in plain.items() if name != "spend"},
+        "cost": plain["spend"],
+        "input_tokens": spend.input_tokens,
+        "output_tokens": spend.output_tokens,
+        "thinking_tokens": spend.thinking_tokens or 0,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +64,8 @@ class Solver(RunSettings):
     on_limit: OnLimit = "answer"
     last_word: Budget | None = None
     """The reserve for the final answer; `None`: the worst case of the smallest call."""
+    strategy: Strategy | None = None
+    """Decides what to draw and when to stop; `None`: as the policy sets it by the effort asked for."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,9 +102,35 @@ class Solver(RunSettings):
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_effort(asked) if asked else self.effort
 
+    @functools.cached_property
+    def named(self) -> dict[str, Endpoint]:
+        """The models by unique names, in order of use."""
+        named: dict[str, Endpoint] = {}
+        for endpoint in self.models:
+            name, number = endpoint.name, 2
+            while name in named:
+                name, number = f"{endpoint.name}#{number}", number + 1
+            named[name] = endpoint
+        return named
+
+    def first_plan(self, state: SolverState) -> ThinkingPlan:
+        """The plan of the first round, before it is fitted to the room."""
+        return self.policy.first(
+            Difficulty.from_dict(state["difficulty"]),
+            self.asked(),
+            self.caps,
+            self.models[0].dial.facts,
+            verified=self.verifier is not None,
+            votable=self.expected(state).votable,
+        )
+
     def endpoint(self, state: SolverState) -> Endpoint:
         """The model that the current round asks."""
         return self.models[state.get("model", 0)]
+
+    def name(self, state: SolverState) -> str:
+        """Its unique name."""
+        return list(self.named)[state.get("model", 0)]
 
     @property
     def schema(self) -> Any | None:

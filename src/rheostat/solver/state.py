@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias, TypedDict
 
+from rheostat.evidence.candidate import merge_candidates
 from rheostat.graph.state import RheostatState, merge
 
-__all__ = ["SolverInput", "SolverOutput", "SolverState", "WindDown", "merge_samples"]
+__all__ = ["SolverInput", "SolverOutput", "SolverState", "WindDown"]
 
 
 WindDown: TypeAlias = Literal["", "less thought", "fewer samples", "last word", "end"]
 """How far the run has wound down because of its budget; empty: the plan is as the policy made it."""
-
-
-def merge_samples(left: list[dict[str, Any]] | None, right: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """Merge by id: a replayed branch replaces its own sample and never adds a second one."""
-    merged = {sample["id"]: sample for sample in left or []}
-    for sample in right or []:
-        merged[sample["id"]] = {**merged.get(sample["id"], {}), **sample}
-    return list(merged.values())
 
 
 class SolverInput(TypedDict):
@@ -37,7 +30,11 @@ class SolverOutput(TypedDict, total=False):
     stopped: str
     """Why the run ended."""
     confidence: float | None
-    """1.0 if verified, 0.0 if refused, else the share of the votes; `None`: unknown."""
+    """1.0 if verified, 0.0 if refused, else its score, else the share of the votes; `None`: unknown."""
+    candidates: list[dict[str, Any]]
+    """Every sample with its parent, verdict, score and cost, as `Candidate.to_dict` gives it."""
+    chosen: str | None
+    """The id of the candidate whose answer this is."""
     rheostat: RheostatState
     """`spend` (the thread's reading, with all its runs so far) and `run` (this run's): see `rheostat.read`."""
 
@@ -52,15 +49,18 @@ class SolverState(TypedDict, total=False):
     """The plan of the current round, as `ThinkingPlan.to_dict` gives it."""
     calls: list[dict[str, Any]]
     """The prepared samples of this round: messages, bounds and, after `hold`, reservations."""
-    samples: Annotated[list[dict[str, Any]], merge_samples]
-    """Every sample of every round, by id."""
-    decision: dict[str, str]
-    """The next action, as `Decision.to_dict` gives it."""
+    candidates: Annotated[list[dict[str, Any]], merge_candidates]
+    """Every sample of every round, by id, as `Candidate.to_dict` gives it."""
+    decision: dict[str, Any]
+    """The next action (`accept`, `stop`, or what the draws are for), its reason, and the draws."""
+    least: dict[str, dict[str, Any]]
+    """The worst case of the smallest draw from each model that was planned so far, by its name."""
     round: int
     """The number of rounds planned so far."""
     model: int
     """The index of the model that is asked."""
     answer: str | None
+    chosen: str | None
     status: str
     stopped: str
     confidence: float | None

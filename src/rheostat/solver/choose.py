@@ -1,0 +1,92 @@
+"""What the strategy sees, and what its decision means for the run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rheostat.evidence.candidate import Candidate, in_order
+from rheostat.flow import Flow
+from rheostat.money.usage import Spend
+from rheostat.solver.shared import Solver
+from rheostat.solver.state import SolverState
+from rheostat.strategies import Accept, Available, Draw, Stop, Strategy, View
+from rheostat.task import Difficulty, Effort, Task, ThinkingPlan
+
+__all__ = ["candidates_of", "choose", "draws_of", "task_of"]
+
+
+def candidates_of(state: SolverState) -> list[Candidate]:
+    """The candidates so far, in the order of their draws."""
+    return in_order(Candidate.from_dict(each) for each in state.get("candidates", ()))
+
+
+def draws_of(state: SolverState) -> list[Draw]:
+    """The draws that were decided, and can be made in one round: those on the same model and at the same level."""
+    draws = [Draw.from_dict(each) for each in state["decision"].get("draws", ())] or [Draw(why="no answer yet")]
+    first = draws[0]
+    same = (first.model, first.effort, first.more_thought)
+    return [each for each in draws if (each.model, each.effort, each.more_thought) == same]
+
+
+def task_of(solver: Solver, state: SolverState) -> Task:
+    """The task as strategies and scorers see it."""
+    difficulty = Difficulty.from_dict(state["difficulty"])
+    return Task(question=state["question"], difficulty=difficulty, form=solver.expected(state).asked)
+
+
+def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, Any]]:
+    """Ask the strategy, and return its decision as plain data.
+
+    The keys are those of `SolverState.decision`, and `id` with an accepted candidate.
+    """
+    history = candidates_of(state)
+    room = yield from solver.meter.room(account)
+    first = solver.first_plan(state)
+    strategy: Strategy = solver.strategy or solver.policy.strategy(solver.asked(), first)
+    view = View(
+        models=tuple(_available(solver, state, first)),
+        room=room,
+        effort=first.effort,
+        fixed_effort=isinstance(solver.asked(), Effort),
+        answer_tokens=solver.caps.answer_tokens,
+        draws_left=solver.caps.max_samples - len(history),
+        rounds_left=solver.caps.max_rounds - state["round"],
+        can_think_more=_can_think_more(solver, state),
+        verified=solver.verifier is not None,
+        votable=solver.expected(state).votable,
+    )
+    decision = strategy.decide(task_of(solver, state), history, view)
+    if isinstance(decision, Accept):
+        return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id}
+    if isinstance(decision, Stop):
+        if not decision.short:
+            return {"action": "stop", "why": decision.why, "draws": []}
+        decision = (Draw(why=decision.why),)  # the plan asks for what still fits, or ends the run
+    return {
+        "action": _action(decision[0], history, view),
+        "why": decision[0].why,
+        "draws": [each.to_dict() for each in decision],
+    }
+
+
+def _action(draw: Draw, history: list[Candidate], view: View) -> str:
+    if draw.purpose == "correct":
+        return "correct"
+    elsewhere = draw.model not in ("", view.model(history).name)
+    return "escalate" if elsewhere or draw.more_thought else "sample"
+
+
+def _available(solver: Solver, state: SolverState, first: ThinkingPlan) -> list[Available]:
+    least = {name: Spend.from_dict(amount) for name, amount in state.get("least", {}).items()}
+    return [
+        Available(name=name, facts=endpoint.dial.facts, least=least.get(name, Spend(calls=1)))
+        for name, endpoint in solver.named.items()
+    ]
+
+
+def _can_think_more(solver: Solver, state: SolverState) -> bool:
+    if not state["plan"]:
+        return True
+    plan = ThinkingPlan.from_dict(state["plan"])
+    facts = solver.endpoint(state).dial.facts
+    return facts.above(plan.effort, solver.caps.max_effort) is not None or (facts.clamped and not plan.widened)

@@ -1,0 +1,250 @@
+"""The protocol of strategies: history in, decision out.
+
+A strategy is a pure function of the task, the candidates so far and the view: it keeps no state, does no I/O, and
+decides the same after a checkpoint, a restart, or in a replay of recorded samples. A tree is rebuilt from `parent`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from rheostat.evidence.candidate import Candidate, in_order
+from rheostat.evidence.votes import Votes
+from rheostat.money.budget import Budget, Room
+from rheostat.money.usage import Spend
+from rheostat.task import Effort, Purpose, Task
+from rheostat.thinking.model_facts import ModelFacts
+
+__all__ = [
+    "Accept", "Available", "Decision", "Draw", "Stop", "Strategy", "View", "affordable", "best", "draw_again",
+    "fitting", "opening", "price_of_draw", "spent", "unanswered",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Draw one more candidate."""
+
+    why: str = ""
+    parent: str | None = None
+    """The candidate to correct, prolong or continue."""
+    model: str = ""
+    """The model's name in the view; empty: the one drawn from last."""
+    effort: Effort | None = None
+    """The level; `None`: the same as before, or the level at which the run begins."""
+    more_thought: bool = False
+    """Think more than the last time, by the next level or a wider length cap."""
+    purpose: Purpose = "solve"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The draw as plain data for graph state."""
+        effort = None if self.effort is None else self.effort.value
+        return {
+            "why": self.why, "parent": self.parent, "model": self.model, "effort": effort,
+            "more_thought": self.more_thought, "purpose": self.purpose,
+        }  # fmt: skip
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Draw:
+        """The inverse of `to_dict`."""
+        effort = data.get("effort")
+        return cls(**{**data, "effort": None if effort is None else Effort(effort)})
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """End with this candidate as the answer."""
+
+    id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End with the best candidate so far."""
+
+    why: str
+    short: bool = False
+    """The room is too small for a further draw."""
+
+
+Decision: TypeAlias = tuple[Draw, ...] | Accept | Stop
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Available:
+    """A model that can be drawn from."""
+
+    name: str
+    """Unique in the view."""
+    facts: ModelFacts
+    least: Spend = field(default_factory=Spend)
+    """The worst case of its smallest draw."""
+    draw: Spend = field(default_factory=Spend)
+    """The worst case of a draw at the level at which the run begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What a strategy may know besides the history."""
+
+    models: tuple[Available, ...]
+    """The models, cheapest first."""
+    room: Room
+    """What is left for draws, after the reserve for the last word."""
+    effort: Effort = Effort.none
+    """The level at which the run begins."""
+    fixed_effort: bool = False
+    """The user fixed the level: a strategy must not change it."""
+    answer_tokens: int = 512
+    """The most tokens of an answer, without its thought."""
+    draws_left: int = 12
+    """The further candidates that the operator's caps allow."""
+    rounds_left: int = 8
+    """The further rounds that the operator's caps allow."""
+    can_think_more: bool = False
+    """The model that was drawn from last can think more than it did."""
+    verified: bool = False
+    """A verifier judges the answers."""
+    scored: bool = False
+    """A scorer judges the answers."""
+    votable: bool = True
+    """Answers can be compared, so that they can vote."""
+    worth_usd_nanos: int | None = None
+    """The value of a correct answer in nano-dollars, if the user gave one."""
+    seed: int = 0
+
+    def model(self, history: Sequence[Candidate]) -> Available:
+        """The model drawn from last; the first one at the beginning."""
+        by_name = {each.name: each for each in self.models}
+        last = in_order(history)[-1:]
+        return by_name.get(last[0].model, self.models[0]) if last else self.models[0]
+
+    def next_model(self, history: Sequence[Candidate]) -> Available | None:
+        """The model after the one drawn from last; `None`: there is none."""
+        following = self.models.index(self.model(history)) + 1
+        return self.models[following] if following < len(self.models) else None
+
+
+@runtime_checkable
+class Strategy(Protocol):
+    """Decides what to draw, and when to stop."""
+
+    def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
+        """Decide from everything that was drawn so far; a pure function.
+
+        Args:
+            history: The candidates; those in flight are `pending`. Their order has no meaning: see `in_order`.
+
+        Returns:
+            The next draws (at least one), the candidate to accept, or a stop with its reason. While candidates are
+            pending, only an `Accept` counts: it cancels them.
+        """
+
+
+# --- what strategies have in common -------------------------------------------------------------------
+
+
+def opening(history: Sequence[Candidate], view: View) -> Accept | Stop | None:
+    """What ends any strategy: an answer that passed, or the last word."""
+    passed = next((each for each in in_order(history) if each.passed), None)
+    if passed is not None:
+        return Accept(passed.id, "the verifier passed it")
+    if any(each.purpose == "last word" and each.status != "pending" for each in history):
+        return Stop("this was the last word that the reserve pays for")
+    return None
+
+
+def unanswered(history: Sequence[Candidate], view: View) -> Decision | None:
+    """What to do while no candidate has an answer: more thought, one more try, another model, or stop."""
+    if any(each.answer is not None or each.status == "pending" for each in history):
+        return None
+    rounds = len({each.round for each in history})
+    last = max((each.round for each in history), default=0)
+    starved = any(each.cut for each in history if each.round == last)
+    if starved and view.can_think_more and not view.fixed_effort:
+        return (Draw(why="the thought was cut before an answer: more thinking tokens", more_thought=True),)
+    if rounds < 2:
+        return (Draw(why="no answer came: one more try"),)
+    other = view.next_model(history)
+    if other is not None:
+        return (Draw(why="no answer came: another model", model=other.name),)
+    return Stop("no answer came, twice")
+
+
+def spent(history: Sequence[Candidate]) -> Spend:
+    """The cost of all candidates and their scorers."""
+    return sum((each.spend + each.scoring for each in history), Spend())
+
+
+def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, cap: Budget | None = None) -> Decision:
+    """As many of these draws as the operator's caps, the room and the strategy's own cost cap allow.
+
+    Returns:
+        The draws that fit, or a stop that says what doesn't.
+    """
+    if view.rounds_left <= 0:
+        return Stop(f"{max((each.round for each in history), default=0)} rounds: the operator allows no more")
+    room = view.room
+    own = _own_room(cap, history)
+    allowed: list[Draw] = []
+    for draw in draws[: max(view.draws_left, 0)]:
+        model = next((each for each in view.models if each.name == draw.model), view.model(history))
+        if not room.fits(model.least):
+            break
+        if own is not None and not own.fits(model.least):
+            break
+        room, own = room.minus(model.least), None if own is None else own.minus(model.least)
+        allowed.append(draw)
+    if allowed:
+        return tuple(allowed)
+    if view.draws_left <= 0:
+        return Stop(f"{len(history)} samples: the operator allows no more")
+    if own is not None and room is view.room and room.fits(view.model(history).least):
+        return Stop(f"the strategy's own cap of {cap} allows no further sample")
+    return Stop("the room allows no further sample", short=True)
+
+
+def price_of_draw(history: Sequence[Candidate], view: View) -> int | None:
+    """The price of one more draw in nano-dollars: the mean of those so far, else the worst case; `None`: unknown."""
+    known = [each.spend.usd_nanos for each in history if each.status == "done" and each.spend.usd_nanos is not None]
+    return sum(known) // len(known) if known else view.model(history).draw.usd_nanos
+
+
+def _own_room(cap: Budget | None, history: Sequence[Candidate]) -> Room | None:
+    if cap is None:
+        return None
+    used = spent(history)
+    seconds = None if cap.seconds is None else cap.seconds - used.milliseconds / 1000
+    return Room(**cap.limits, seconds=seconds).minus(used)
+
+
+def fitting(decision: Decision, history: Sequence[Candidate], view: View, cap: Budget | None = None) -> Decision:
+    """A decision with its draws cut to what is affordable."""
+    return affordable(decision, history, view, cap) if isinstance(decision, tuple) else decision
+
+
+def draw_again(count: int, why: str, **changes: Any) -> tuple[Draw, ...]:
+    """Several equal draws."""
+    return tuple(Draw(why=why, **changes) for _ in range(count))
+
+
+def best(history: Sequence[Candidate]) -> Candidate | None:
+    """The best candidate: one that passed, else the highest score, else the vote's leader, else the last refused one.
+
+    Candidates without an answer never count, and neither does one that failed while another didn't.
+    """
+    answered = [each for each in in_order(history) if each.answer is not None]
+    passed = next((each for each in answered if each.passed), None)
+    if passed is not None or not answered:
+        return passed
+    open_ = [each for each in answered if each.passed is None]
+    if not open_:
+        return answered[-1]
+    scored = [each for each in open_ if each.score is not None]
+    if scored:
+        return max(scored, key=lambda each: (each.score or 0.0, -each.number))
+    leader = Votes.count(each.key or each.id for each in open_).leader
+    return next(each for each in open_ if (each.key or each.id) == leader)

@@ -1,0 +1,61 @@
+"""The facts about one model that planning needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rheostat.evidence.asking import WAYS, WayName
+from rheostat.task import Effort, Kind
+
+__all__ = ["ModelFacts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """The facts about one model that a policy needs."""
+
+    name: str
+    levels: dict[Effort, int]
+    """The effort levels of the model, each with its thinking tokens."""
+    least_useful_thinking_tokens: int = 0
+    """A thought cut shorter than this is no better than none (measured on small models), and costs more."""
+    evidence_effort: Effort = Effort.none
+    """The level to start at when a verifier can tell good from bad, because evidence is cheaper than thought."""
+
+    takes_temperature: bool = False
+    """The model accepts a temperature."""
+    takes_stop: bool = False
+    """The model honours stop sequences."""
+    strict: bool = False
+    """A level that the model doesn't have is an error; else the nearest level is used."""
+    loop_floor: Effort = Effort.none
+    """The lowest level at which a tool loop should begin; one begun without thinking couldn't start to think later."""
+    clamped: bool = False
+    """A level is only a name, and its tokens are room in the length cap, which may be learned from use."""
+    prolongs: bool = False
+    """A thought that ended can be continued ("Wait")."""
+    continues: bool = False
+    """A reply can be continued from its beginning, so that it can be searched step by step."""
+    thinks: bool = True
+    """The model thinks by itself, so that it gets the question as it is; else it needs room to write its steps."""
+    ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
+    """The best ways of asking by kind of task, as measured; the first sample uses the first way."""
+
+    def works_without_thought(self, kind: Kind) -> bool:
+        """Whether the best measured way for this kind of task has no thought."""
+        ways = self.ways.get(kind, ())
+        return not self.thinks and any(WAYS[name].thought == "none" for name in ways[:1])
+
+    def above(self, effort: Effort, cap: Effort) -> Effort | None:
+        """The next useful level above `effort`, within `cap`; `None` at the top."""
+        higher = [
+            level
+            for level, tokens in self.levels.items()
+            if effort < level <= cap and tokens >= self.least_useful_thinking_tokens
+        ]
+        return min(higher, key=lambda level: level.rank) if higher else None
+
+    def nearest(self, effort: Effort) -> Effort:
+        """The model's highest level at or below `effort`; else its lowest level."""
+        below = [level for level in self.levels if level <= effort]
+        return max(below, key=lambda level: level.rank) if below else min(self.levels, key=lambda level: level.rank)
