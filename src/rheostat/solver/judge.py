@@ -36,9 +36,10 @@ def verify(solver: Solver, state: SolverState) -> Flow[Update]:
         if first is not None and keys[0] != first:
             alike = functools.partial(_first_alike, expected, keys, first)
             first = yield Effect(alike, functools.partial(asyncio.to_thread, alike))
-        new.append({"id": each.id, "key": first, "judged": True, **verdict.to_dict()})
+        judged_as = {"passed": verdict.passed, "reason": verdict.reason if solver.verifier is not None else ""}
+        new.append({"id": each.id, "key": first, "judged": True, "score": verdict.score, **judged_as})
         if solver.verifier is not None:
-            emit("verdict", id=each.id, round=each.round, **verdict.to_dict())
+            emit("verdict", id=each.id, round=each.round, score=verdict.score, **judged_as)
     return {"candidates": new}
 
 

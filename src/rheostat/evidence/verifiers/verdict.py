@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from rheostat.errors import VerifierInvalid
+from rheostat.errors import BadInput, VerifierInvalid
 from rheostat.evidence.forms import AnswerForm, Form
 
 __all__ = ["Check", "Verdict", "Verifier", "as_verifier", "judged"]
@@ -21,9 +21,17 @@ class Verdict:
     """`True`, `False`, or `None` if the verifier abstains (it can't tell)."""
     reason: str = ""
     """The reason; on failure, this text goes back to the model."""
+    score: float | None = None
+    """How good the answer is, from 0 to 1, such as the part of the tests that pass; `None`: no such measure."""
+    parts: dict[str, float] = field(default_factory=dict)
+    """The scores that the score is made of, by name."""
+
+    def __post_init__(self) -> None:
+        if self.score is not None and not 0.0 <= self.score <= 1.0:
+            raise BadInput(f"a score lies from 0 to 1, not {self.score!r}")
 
     def to_dict(self) -> dict[str, Any]:
-        """The verdict as plain data for graph state."""
+        """The verdict as plain data."""
         return asdict(self)
 
 
