@@ -21,6 +21,7 @@ from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field
 
 from rheostat.calling import stream as streams
+from rheostat.calling.chunks import piece
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call
 from rheostat.calling.ready import ReadyStep
@@ -267,7 +268,7 @@ class ThinkingChatModel(BaseChatModel):
         try:
             chunk = stream.first
             while chunk is not None:
-                chunk = streams.piece(chunk)
+                chunk = piece(chunk)
                 full = chunk if full is None else full + chunk
                 yield streams.told(streams.shown(chunk, stream.ready), run_manager)
                 chunk = next(stream.chunks, None)
@@ -288,7 +289,7 @@ class ThinkingChatModel(BaseChatModel):
         try:
             chunk = stream.first
             while chunk is not None:
-                chunk = streams.piece(chunk)
+                chunk = piece(chunk)
                 full = chunk if full is None else full + chunk
                 generation = ChatGenerationChunk(message=streams.shown(chunk, stream.ready))
                 if run_manager is not None:

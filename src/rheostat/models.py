@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from langchain_core.language_models import BaseChatModel
@@ -38,7 +39,7 @@ def resolve(model: str | BaseChatModel | Endpoint, *, price: Price | None = None
         LocalModelError: the local model is missing, is damaged, or doesn't start.
     """
     if isinstance(model, Endpoint):
-        return model
+        return model if price is None else replace(model, price=price)
     if isinstance(model, BaseChatModel):
         return endpoint_for(model, price=price)
     if not isinstance(model, str) or not model.strip():

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.prefixes import known_tokens
-from rheostat.calling.usage import Body
+from rheostat.calling.usage import MOMENT_SECONDS, Body
 from rheostat.calling.wire import WireRequest, unbounded_tools
 from rheostat.errors import BadInput, NoPrice
 from rheostat.money.pricing import FREE, Price, Terms, context_of, price_of
 from rheostat.money.usage import Spend
 from rheostat.providers.profiles import most_output_tokens
 
-__all__ = ["MOMENT_SECONDS", "bound", "estimate", "limits_of", "planned", "prices_of", "refuse_unknown"]
+__all__ = ["bound", "estimate", "limits_of", "planned", "prices_of", "refuse_unknown"]
 
 _BY_TOKENS = {"usd_nanos", "tokens", "output_tokens", "thinking_tokens"}
 """The limits that need a bound on tokens."""
@@ -26,8 +26,6 @@ _UNTOLD_TOKENS = 131_072
 longer answer is posted in full and raises `HoldExceeded`."""
 _TOKENS_PER_SECOND = 1_000
 """Output speed above that of any model sold by the token (November 2026)."""
-MOMENT_SECONDS = 0.25
-"""How long a server may go on after its client has gone."""
 
 
 def prices_of(request: WireRequest, payer: Payer) -> dict[str, Price | None]:
@@ -196,7 +194,9 @@ def estimate(attempt: Attempt, held: Spend, body: Body | None) -> Spend:
         body.heard()
         seconds, came, request = body.silent_seconds, body.text_bytes, body.request
     fastest = _TOKENS_PER_SECOND * (request.answers if request else 1)
-    output = min(held.output_tokens, came + int((seconds + MOMENT_SECONDS) * fastest))
+    listed = body.most_tokens() if body is not None else None
+    made = came + int((seconds + MOMENT_SECONDS) * fastest) if listed is None else listed
+    output = min(held.output_tokens, made)
     guess = replace(
         held,
         output_tokens=output,

@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from rheostat.calling.bound import MOMENT_SECONDS, bound, estimate, limits_of, planned, prices_of
+from rheostat.calling.bound import bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.payer import Attempt, Call, Payer
-from rheostat.calling.usage import Body
+from rheostat.calling.usage import MOMENT_SECONDS, Body
 from rheostat.calling.wire import WireRequest
 from rheostat.errors import BudgetExceeded, LedgerError
 from rheostat.flow import Effect, Flow

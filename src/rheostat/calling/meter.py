@@ -15,6 +15,7 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exce
 from tenacity.wait import wait_base, wait_random_exponential
 
 from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
+from rheostat.calling.cancel import Cancel, streamed
 from rheostat.calling.conversations import Conversations
 from rheostat.calling.gate import close_call
 from rheostat.calling.holds import Holds, OnContention
@@ -205,6 +206,7 @@ class Meter(Holds):
         *,
         alone: bool = True,
         attempts: list[Attempt] | None = None,
+        cancel: Cancel | None = None,
     ) -> Flow[Reply]:
         """Send one request under a hold, with retries; the gate settles each attempt.
 
@@ -213,6 +215,7 @@ class Meter(Holds):
             reread: As in `planned`.
             alone: Nothing else is held for this step, so a retry may wait for room.
             attempts: Takes the requests that left, also where the call fails.
+            cancel: Stream the reply, so that this can cancel it; raises `Cancelled`.
 
         Raises:
             BudgetExceeded: a retry no longer fits, or the request is larger than its hold and the rest doesn't fit.
@@ -232,7 +235,7 @@ class Meter(Holds):
                     planned = self.planned(endpoint, reservation, note, named, reread, alone=alone)
                     reservation = None
                     try:
-                        reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase)
+                        reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase, cancel)
                     finally:
                         if attempts is not None:
                             attempts += planned.attempts
@@ -294,16 +297,26 @@ class Meter(Holds):
         yield Effect(revive, lambda: asyncio.to_thread(revive))
 
     def _attempt(
-        self, endpoint: Endpoint, account: str, call: Call, messages: Messages, settings: Settings, phase: Any
+        self,
+        endpoint: Endpoint,
+        account: str,
+        call: Call,
+        messages: Messages,
+        settings: Settings,
+        phase: Any,
+        cancel: Cancel | None,
     ) -> Flow[Reply]:
         kwargs = dict(accepted(endpoint.chat, settings.kwargs))
         config: Any = {"callbacks": []} if self._quiet else None
         payer = self.payer(account, call)
 
-        work = Effect(
-            lambda: endpoint.chat.invoke(messages, config, **kwargs),
-            lambda: endpoint.chat.ainvoke(messages, config, **kwargs),
-        )
+        if cancel is None:
+            work = Effect(
+                lambda: endpoint.chat.invoke(messages, config, **kwargs),
+                lambda: endpoint.chat.ainvoke(messages, config, **kwargs),
+            )
+        else:
+            work = streamed(endpoint.chat, messages, config, kwargs, cancel)
         try:
             message = yield under(payer, work)
         except BaseException as error:

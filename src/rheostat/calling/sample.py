@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rheostat.calling.cancel import Cancel, Cancelled
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Attempt
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.answers import Answer
 from rheostat.evidence.asking import Way, finish
 from rheostat.evidence.candidate import Candidate
+from rheostat.evidence.confidence import logprobs_of, lowest_window, mean
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.running import worked_out
@@ -86,19 +88,23 @@ def sample(
     temperature: float | None,
     schema: Any | None,
     note: dict[str, str],
+    logprobs: bool = False,
+    cancel: Cancel | None = None,
 ) -> Flow[Candidate]:
     """Draw one sample. A failed request becomes an `error`, never a text that could vote.
 
     Args:
         draft: The candidate to fill in.
         plan: The plan, already `shaped` for this way.
+        logprobs: Ask for the log-probabilities of its tokens, where the model gives them.
+        cancel: Cancels the sample; what was produced is charged.
 
     Returns:
         The candidate with its reply, its answer and its cost, or with its error.
     """
     dial = endpoint.dial
     drawn = _Drawn()
-    waiting, attempts, error = list(held), list[Attempt](), None
+    waiting, attempts, error, cancelled = list(held), list[Attempt](), None, False
     about = {**plan_of(plan), "candidate": {"id": draft.id, "parent": draft.parent, "way": way.name}}
     try:
         for phase in dial.phases(plan, schema=schema is not None):
@@ -108,6 +114,8 @@ def sample(
             stops = way.stops(expected.asked)
             if stops and dial.facts.takes_stop and phase != "think":
                 settings.kwargs["stop"] = stops
+            if (logprobs or cancel is not None) and dial.facts.gives_logprobs and phase != "think":
+                settings.kwargs["logprobs"] = True
             sent, reread = messages, None
             if phase == "answer":
                 thought = drawn.thought or drawn.text or "…"
@@ -119,13 +127,15 @@ def sample(
                 reread = (thought, plan.thinking_tokens)
             reply = yield from meter.call(
                 endpoint, account, waiting.pop(0), sent, settings, phase, note, about, reread,
-                alone=not waiting, attempts=attempts,
+                alone=not waiting, attempts=attempts, cancel=cancel,
             )  # fmt: skip
             drawn.take(reply, settings, phase)
             if phase != "think":
                 yield from _read(reply, way, expected, drawn)
     except BudgetExceeded as refused:
         error = f"budget: {refused}"
+    except Cancelled as stopped:
+        cancelled, drawn.text = True, stopped.came.text if stopped.came is not None else ""
     except Exception as failed:
         error = f"{read_failure(failed)}: {type(failed).__name__}: {str(failed)[:500]}"
     finally:
@@ -134,7 +144,7 @@ def sample(
     return replace(
         draft,
         way=way.name,
-        status="failed" if error is not None else "done",
+        status="cancelled" if cancelled else "failed" if error is not None else "done",
         answer=None if drawn.answer is None else drawn.answer.text,
         key=None if drawn.answer is None else drawn.answer.key,
         text=drawn.text,
@@ -142,6 +152,8 @@ def sample(
         cut=drawn.cut,
         error=error,
         notes=tuple(drawn.notes),
+        logprob=mean(drawn.logprobs),
+        low_logprob=lowest_window(drawn.logprobs),
         spend=sum((each.spend or each.charged or Spend() for each in attempts), Spend()),
     )
 
@@ -155,10 +167,12 @@ class _Drawn:
     thought: str = ""
     cut: bool = False
     notes: list[str] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
 
     def take(self, reply: Reply, settings: Settings, phase: Phase) -> None:
         """Add a reply."""
         self.notes += settings.notes
+        self.logprobs += logprobs_of(reply.message)
         self.text = reply.text or self.text
         self.thought = reply.thought or self.thought
         if phase != "answer":

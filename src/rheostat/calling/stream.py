@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -12,12 +11,13 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.utils import message_chunk_to_message
 from langchain_core.outputs import ChatGenerationChunk
 
+from rheostat.calling.chunks import call_chunks
 from rheostat.calling.payer import Payer, under
 from rheostat.calling.ready import ReadyStep
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
 
-__all__ = ["as_chunk", "opening", "piece", "shown", "told", "whole"]
+__all__ = ["as_chunk", "opening", "shown", "told", "whole"]
 
 _CALL_BLOCKS = {"tool_use", "input_json_delta", "function_call", "custom_tool_call", "tool_call", "tool_call_chunk"}
 
@@ -34,31 +34,6 @@ def opening(chat: BaseChatModel, sent: list[BaseMessage], kwargs: dict[str, Any]
         return chunks, await anext(chunks, None)
 
     return under(payer, Effect(do, ado))
-
-
-def piece(chunk: Any) -> AIMessageChunk:
-    """The piece as a chunk: a model that doesn't stream brings its whole reply at once, as a message."""
-    if isinstance(chunk, AIMessageChunk):
-        return chunk
-    message: AIMessage = chunk
-    calls: list[Any] = [
-        {
-            "name": call["name"],
-            "args": json.dumps(call["args"]),
-            "id": call["id"],
-            "index": number,
-            "type": "tool_call_chunk",
-        }
-        for number, call in enumerate(message.tool_calls)
-    ]
-    return AIMessageChunk(
-        content=message.content,
-        additional_kwargs=message.additional_kwargs,
-        tool_call_chunks=calls,
-        id=message.id,
-        response_metadata=message.response_metadata,
-        usage_metadata=message.usage_metadata,
-    )
 
 
 def told(chunk: Any, run_manager: CallbackManagerForLLMRun | None) -> ChatGenerationChunk:
@@ -95,19 +70,9 @@ def shown(chunk: AIMessageChunk, ready: ReadyStep) -> AIMessageChunk:
 
 def as_chunk(message: AIMessage, last: AIMessageChunk) -> AIMessageChunk:
     """A reply that wasn't streamed, as the last chunk of a stream."""
-    calls: list[Any] = [
-        {
-            "name": call["name"],
-            "args": json.dumps(call["args"]),
-            "id": call["id"],
-            "index": number,
-            "type": "tool_call_chunk",
-        }
-        for number, call in enumerate(message.tool_calls)
-    ]
     return AIMessageChunk(
         content=message.content,
-        tool_call_chunks=calls,
+        tool_call_chunks=call_chunks(message),
         usage_metadata=message.usage_metadata,
         id=last.id,
         chunk_position="last",

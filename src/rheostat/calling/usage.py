@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from rheostat.calling.wire import Flavor, WireRequest
 from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
 
-__all__ = ["Body"]
+__all__ = ["MOMENT_SECONDS", "Body"]
 
 _EXTRACTORS: dict[Flavor, tuple[str, str]] = {
     "chat": ("openai", "chat"), "responses": ("openai", "responses"), "messages": ("anthropic", "default"),
@@ -38,6 +39,8 @@ _ENDED = {
     "message_stop",
     "metadata",
 }
+MOMENT_SECONDS = 0.25
+"""How long a server may go on after its client has gone."""
 _PENDING = {"queued", "in_progress"}
 
 
@@ -59,6 +62,13 @@ class Body:
     """The id of a background response that isn't done: its usage comes later."""
     text_bytes: int = 0
     """Bytes of the model's text so far; a token has at least one."""
+    listed_tokens: int = 0
+    """Tokens that the stream lists one by one, with their log-probabilities."""
+    listed_bytes: int = 0
+    """The part of `text_bytes` that those tokens make."""
+    listed_from: float = 0.0
+    """When the first listed token came, on the monotonic clock; `listed_until`: the last one."""
+    listed_until: float = 0.0
     silent_seconds: float = 0.0
     """The total of pauses in which nothing came."""
     request_id: str = ""
@@ -170,6 +180,12 @@ class Body:
         said: list[Any] = [delta] if isinstance(delta, (str, dict)) else []
         for choice in event.get("choices") or ():
             said += [choice.get("delta"), choice.get("message"), choice.get("text")]
+            listed = (choice.get("logprobs") or {}).get("content") if isinstance(choice.get("delta"), dict) else None
+            if listed:
+                self.listed_until = time.monotonic()
+                self.listed_from = self.listed_from or self.listed_until
+                self.listed_tokens += len(listed)
+                self.listed_bytes += _length(choice["delta"])
             if choice.get("finish_reason"):
                 self._finished.add(int(choice.get("index") or 0))
         for candidate in event.get("candidates") or ():
@@ -179,6 +195,17 @@ class Body:
         if self.request.flavor == "ollama":
             said += [event.get("message"), event.get("response")]
         self.text_bytes += sum(_length(each) for each in said)
+
+    def most_tokens(self) -> int | None:
+        """The most tokens that can have been made until now, where the stream lists them; `None`: it doesn't.
+
+        After the last one, the server may have gone on for a moment at twice its speed.
+        """
+        if not self.listed_tokens or self.listed_bytes < self.text_bytes:
+            return None
+        now = time.monotonic()
+        speed = self.listed_tokens / max(self.listed_until - self.listed_from, 0.05)
+        return self.listed_tokens + 1 + math.ceil((now - self.listed_until + MOMENT_SECONDS) * 2 * speed)
 
     @property
     def model(self) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal, TypeAlias
 
 from rheostat.money.usage import Spend
 from rheostat.task import Effort, Purpose
 
-__all__ = ["Candidate", "Status", "in_order", "merge_candidates"]
+__all__ = ["Candidate", "Status", "in_order", "merge_candidates", "shared_scores"]
 
 Status: TypeAlias = Literal["pending", "done", "failed", "cancelled"]
 """`pending`: in flight; `failed`: the request failed; `cancelled`: cut, because its answer no longer mattered."""
@@ -43,6 +43,8 @@ class Candidate:
     """The verifier has seen it, if there is one."""
     passed: bool | None = None
     """The verifier's verdict; `None`: it can't tell, or there is none."""
+    scored: bool = False
+    """The scorer has been asked about it."""
     score: float | None = None
     """The scorers' joint score, from 0 to 1; `None`: not scored, or they can't tell."""
     scores: dict[str, float] = field(default_factory=dict)
@@ -111,3 +113,14 @@ def merge_candidates(left: list[dict[str, Any]] | None, right: list[dict[str, An
     for each in right or []:
         merged[each["id"]] = {**merged.get(each["id"], {}), **each}
     return list(merged.values())
+
+
+def shared_scores(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates that no scorer was asked about, with the score of an equal answer."""
+    candidates = list(candidates)
+    by_key = {each.key: each for each in candidates if each.scored and each.key is not None}
+    return [
+        replace(each, score=by_key[each.key].score, reason=by_key[each.key].reason, scored=True)
+        for each in candidates
+        if each.unjudged and not each.scored and each.score is None and each.key in by_key
+    ]

@@ -12,6 +12,7 @@ Read them with `graph.stream(inputs, stream_mode="custom")`; they cost nothing i
 `settle`        the cost of that call
 `sample`        one sample of the solver
 `verdict`       a verifier's verdict
+`score`         a scorer's verdict: the score, the scores that it is made of, the reason, the cost
 `tool`          a tool's result; `correction`: its failure, with the evidence that went back
 `decision`      the solver's decision: accept, correct, sample, escalate, stop
 `wind_down`     the plan was wound down to fit the room: less thought, fewer samples, the last word, the end
@@ -40,6 +41,7 @@ EventType: TypeAlias = Literal[
     "refused",
     "sample",
     "verdict",
+    "score",
     "tool",
     "correction",
     "decision",

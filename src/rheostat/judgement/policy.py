@@ -14,7 +14,7 @@ from rheostat.errors import BadInput
 from rheostat.evidence.votes import first_draw
 from rheostat.money.budget import Room
 from rheostat.money.usage import Spend
-from rheostat.strategies import Auto, Refine, Vote
+from rheostat.strategies import Auto, BestOfN, Refine, Vote
 from rheostat.task import AskedEffort, Difficulty, Effort, ThinkingPlan
 from rheostat.thinking.clamps import Clamps
 from rheostat.thinking.model_facts import ModelFacts
@@ -203,4 +203,5 @@ class Policy:
                 ways_agree=False,
             ),
             refine=Refine(worth_calls=preset.worth, broadens=False),
+            best_of_n=BestOfN(samples=preset.samples, at_once=min(4, preset.samples)),
         )

@@ -114,6 +114,8 @@ class LlamaCppDial:
             least_useful_thinking_tokens=32,
             takes_temperature=True,
             takes_stop=True,
+            gives_logprobs=True,
+            cancels=True,
             thinks=thinks,
             ways=ways or {},
         )

@@ -46,6 +46,8 @@ class Server:
     enforced: str
     """The condition for the server to enforce the number; empty: it never does, and only our length cap holds."""
     levels: dict[Effort, int]
+    logprobs: bool = True
+    """It returns the log-probabilities of its tokens."""
 
 
 def _template(on: bool) -> dict[str, Any]:
@@ -90,6 +92,7 @@ SERVERS = {
             off={"reasoning_effort": "none"},
             enforced="",
             levels=_NAMED,
+            logprobs=False,
         ),
     )
 }
@@ -140,6 +143,8 @@ class ServerDial:
             takes_temperature=True,
             takes_stop=True,
             strict=strict,
+            gives_logprobs=server.logprobs,
+            cancels=True,
         )
 
     @property

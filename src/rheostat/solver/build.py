@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, TypedDict
 
 from langchain_core.language_models import BaseChatModel
@@ -10,21 +13,24 @@ from langgraph.graph import END, START, StateGraph
 
 from rheostat.calling.holds import OnContention
 from rheostat.calling.meter import Meter
-from rheostat.errors import BudgetInvalid
+from rheostat.errors import BadInput, BudgetInvalid
 from rheostat.evidence.forms import AnswerForm, Form
+from rheostat.evidence.scorers import Scorer
 from rheostat.evidence.verifiers import Check, Verifier, as_verifier
 from rheostat.judgement.policy import Caps, Policy
 from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger
+from rheostat.money.usage import usd_nanos
 from rheostat.providers import Endpoint
 from rheostat.solver.call import call, fan_out, hold, settle
 from rheostat.solver.estimate import estimate
 from rheostat.solver.judge import decide, verify
 from rheostat.solver.plan import plan
+from rheostat.solver.score import score, to_score
 from rheostat.solver.shared import OnLimit, Solver, as_node
 from rheostat.solver.state import SolverInput, SolverOutput, SolverState
-from rheostat.strategies import Strategy
+from rheostat.strategies import Strategy, as_strategy
 from rheostat.task import AskedEffort
 from rheostat.thinking.difficulty import Agreement
 
@@ -56,12 +62,14 @@ def build_solver(
     on_limit: OnLimit = "answer",
     on_contention: OnContention = "wait",
     last_word: Budget | None = None,
-    strategy: Strategy | None = None,
+    strategy: Strategy | str = "auto",
+    scorer: Scorer | None = None,
+    worth: str | Decimal | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
     """Build a graph that answers one question, with effort set by its difficulty, under a hard budget.
 
-    estimate → plan → hold → call → settle → verify → decide → (plan again | end)
+    estimate → plan → hold → call → settle → verify → (score) → decide → (plan again | end)
 
     Args:
         model: A chat model; or a name: `qwen2.5-coder-0.5b`, a GGUF path, `openai:…`, `anthropic:…`, or the URL of
@@ -85,8 +93,12 @@ def build_solver(
             `Command(resume={"budget": {"usd": "0.50"}})`, the new limits of the whole run.
         on_contention: Where room is only held by requests in flight: `wait` for it, or `refuse`.
         last_word: The reserve for a final answer, until there is one; by default the worst case of the smallest call.
-        strategy: Decides what to draw and when to stop: `Vote()`, `Refine()` … or your own (docs/strategies.md). By
-            default, answers are refined where a verifier can tell, else they vote, by the policy's numbers.
+        strategy: Decides what to draw and when to stop: a name (`direct`, `vote`, `refine`, `best-of-n`, `tree`), an
+            object such as `Vote(lead=2)`, or your own (docs/strategies.md). `auto`: answers are refined where a
+            verifier can tell, else they vote, by the policy's numbers.
+        scorer: Scores answers that no verifier can judge, for strategies that look at scores: `Judge`, `Decision`,
+            `Confidence`, `OutcomeReward` … or several. It is asked only where its verdict can change something.
+        worth: The value of a correct answer in dollars, such as "0.05": nothing is drawn that isn't worth its price.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
@@ -112,8 +124,12 @@ def build_solver(
         probe=probe,
         on_limit=on_limit,
         last_word=last_word,
-        strategy=strategy,
+        strategy=as_strategy(strategy),
+        scorer=scorer,
+        worth_usd_nanos=_worth(worth),
     )
+    if scorer is not None:
+        solver = replace(solver, judges={id(each): resolve(each) for each in scorer.models})
     if solver.limits_nothing:
         more = "limit tokens, calls or seconds, or declare a price (rheostat.Price)"
         raise BudgetInvalid(f"{solver.limits_nothing}: {more}")
@@ -126,9 +142,26 @@ def build_solver(
     graph.add_conditional_edges("hold", fan_out, ["call", "decide"])
     graph.add_edge("call", "settle")
     graph.add_edge("settle", "verify")
-    graph.add_edge("verify", "decide")
+    if solver.scorer is None:
+        graph.add_edge("verify", "decide")
+    else:
+        graph.add_node("score", as_node(solver, score))
+        graph.add_conditional_edges("verify", functools.partial(to_score, solver), ["score", "decide"])
+        graph.add_edge("score", "decide")
     graph.add_conditional_edges("decide", _after_decide, {"again": "plan", "end": END})
     return graph
+
+
+def _worth(given: str | Decimal | None) -> int | None:
+    if given is None:
+        return None
+    try:
+        worth = usd_nanos(given)
+    except ValueError as error:
+        raise BadInput(f'worth: {error}; give dollars, such as worth="0.05"') from None
+    if worth <= 0:
+        raise BadInput(f"worth must be above zero, not {given!r}; leave it out if a correct answer has no price")
+    return worth
 
 
 def _after_plan(state: Any) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from langgraph.types import Send
@@ -15,12 +18,17 @@ from rheostat.graph.events import emit
 from rheostat.graph.state import KEY
 from rheostat.money.ledger import Reservation
 from rheostat.money.usage import Spend
+from rheostat.solver.choose import candidates_of, strategy_of, task_of, view_of
+from rheostat.solver.race import Race
 from rheostat.solver.shared import Solver, Update, told
 from rheostat.solver.state import SolverState
-from rheostat.task import ThinkingPlan
+from rheostat.solver.verdicts import check, verdict_on
+from rheostat.strategies import Decision, Strategy, View
+from rheostat.task import Effort, Task, ThinkingPlan
 
 __all__ = ["call", "fan_out", "hold", "settle"]
 
+_FEWEST_RACING = 2
 _SHARED = ("question", "difficulty", "plan", "model", "round", KEY, "budget")
 """The channels that a branch needs."""
 
@@ -39,7 +47,36 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
     readings = yield from solver.readings(account)
     emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), **readings)
+    yield from _race(solver, state, account, calls)
     return {"calls": calls, KEY: readings}
+
+
+def _race(solver: Solver, state: SolverState, account: str, calls: list[dict[str, Any]]) -> Flow[None]:
+    """Let the samples of the round race, if the strategy may accept an answer before all have come."""
+    if len(calls) < _FEWEST_RACING or not solver.endpoint(state).dial.facts.cancels:
+        return
+    view = yield from view_of(solver, state, account)
+    decide = functools.partial(_decide, strategy_of(solver, state), task_of(solver, state), view)
+    race = Race(candidates_of(state), [_draft(solver, state, call) for call in calls], decide)
+    if race.can_end_early(verified=solver.verifier is not None):
+        solver.races.begin(account, race)
+
+
+def _decide(strategy: Strategy, task: Task, view: View, history: Sequence[Candidate]) -> Decision:
+    return strategy.decide(task, history, view)
+
+
+def _draft(solver: Solver, state: SolverState, call: dict[str, Any]) -> Candidate:
+    return Candidate(
+        id=call["id"],
+        number=call["number"],
+        parent=call["parent"],
+        purpose=call["purpose"],
+        round=state["round"],
+        model=solver.name(state),
+        effort=Effort(state["plan"]["effort"]),
+        way=call["way"],
+    )
 
 
 def fan_out(state: SolverState) -> list[Send] | str:
@@ -58,15 +95,12 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     held = [Reservation(r, account, a) for r, a in zip(call["reservations"], amounts, strict=True)]
     expected = solver.expected(branch)  # type: ignore[arg-type]  # as above
     way = WAYS[call["way"]]
-    draft = Candidate(
-        id=call["id"],
-        number=call["number"],
-        parent=call["parent"],
-        purpose=call["purpose"],
-        round=branch["round"],
-        model=solver.name(branch),  # type: ignore[arg-type]  # as above
-        effort=plan.effort,
-    )
+    draft = _draft(solver, branch, call)  # type: ignore[arg-type]  # as above
+    race = solver.races.of(account)
+    if race is not None and race.cancel.is_set:
+        for each in held:
+            yield from solver.meter.void(each.id)
+        return {"candidates": [replace(draft, status="cancelled").to_dict()]}
     drawn = yield from sample(
         solver.meter,
         endpoint,
@@ -80,7 +114,13 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         temperature=call["temperature"],
         schema=solver.schema,
         note=note,
+        logprobs=solver.wants_logprobs,
+        cancel=race.cancel if race is not None else None,
     )
+    if race is not None:
+        if drawn.answer is not None:
+            drawn = verdict_on(drawn, (yield from check(solver, drawn.answer)))
+        race.came(drawn)
     readings = yield from solver.readings(account)
     emit("sample", **readings, **told(drawn))
     return {"candidates": [drawn.to_dict()], KEY: readings}
@@ -89,6 +129,7 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
 def settle(solver: Solver, state: SolverState) -> Flow[Update]:
     """Publish the readings once all branches are in."""
     account = yield from solver.open(state)
+    solver.races.end(account)
     readings = yield from solver.readings(account)
     emit("spend", **readings)
     return {KEY: readings, "calls": []}

@@ -12,7 +12,7 @@ from rheostat.solver.state import SolverState
 from rheostat.strategies import Accept, Available, Draw, Stop, Strategy, View
 from rheostat.task import Difficulty, Effort, Task, ThinkingPlan
 
-__all__ = ["candidates_of", "choose", "draws_of", "task_of"]
+__all__ = ["candidates_of", "choose", "draws_of", "strategy_of", "task_of", "view_of"]
 
 
 def candidates_of(state: SolverState) -> list[Candidate]:
@@ -40,22 +40,8 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     The keys are those of `SolverState.decision`, and `id` with an accepted candidate.
     """
     history = candidates_of(state)
-    room = yield from solver.meter.room(account)
-    first = solver.first_plan(state)
-    strategy: Strategy = solver.strategy or solver.policy.strategy(solver.asked(), first)
-    view = View(
-        models=tuple(_available(solver, state, first)),
-        room=room,
-        effort=first.effort,
-        fixed_effort=isinstance(solver.asked(), Effort),
-        answer_tokens=solver.caps.answer_tokens,
-        draws_left=solver.caps.max_samples - len(history),
-        rounds_left=solver.caps.max_rounds - state["round"],
-        can_think_more=_can_think_more(solver, state),
-        verified=solver.verifier is not None,
-        votable=solver.expected(state).votable,
-    )
-    decision = strategy.decide(task_of(solver, state), history, view)
+    view = yield from view_of(solver, state, account)
+    decision = strategy_of(solver, state).decide(task_of(solver, state), history, view)
     if isinstance(decision, Accept):
         return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id}
     if isinstance(decision, Stop):
@@ -67,6 +53,31 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
         "why": decision[0].why,
         "draws": [each.to_dict() for each in decision],
     }
+
+
+def strategy_of(solver: Solver, state: SolverState) -> Strategy:
+    """The strategy of this run: the user's, else the policy's."""
+    return solver.strategy or solver.policy.strategy(solver.asked(), solver.first_plan(state))
+
+
+def view_of(solver: Solver, state: SolverState, account: str) -> Flow[View]:
+    """What the strategy may know besides the history."""
+    room = yield from solver.meter.room(account)
+    first = solver.first_plan(state)
+    return View(
+        models=tuple(_available(solver, state, first)),
+        room=room,
+        effort=first.effort,
+        fixed_effort=isinstance(solver.asked(), Effort),
+        answer_tokens=solver.caps.answer_tokens,
+        draws_left=solver.caps.max_samples - len(state["candidates"]),
+        rounds_left=solver.caps.max_rounds - state["round"],
+        can_think_more=_can_think_more(solver, state),
+        verified=solver.verifier is not None,
+        scored=solver.scorer is not None,
+        worth_usd_nanos=solver.worth_usd_nanos,
+        votable=solver.expected(state).votable,
+    )
 
 
 def _action(draw: Draw, history: list[Candidate], view: View) -> str:

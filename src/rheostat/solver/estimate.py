@@ -99,6 +99,7 @@ def _probe(
             temperature=asking.temperature(plan, number),
             schema=solver.schema,
             note=note,
+            logprobs=solver.wants_logprobs,
         )
         drawn.append(got)
     return drawn

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from rheostat.evidence.candidate import Candidate
+from rheostat.evidence.candidate import Candidate, merge_candidates, shared_scores
 from rheostat.evidence.expected import Expected
-from rheostat.evidence.verifiers import Verdict, judged
 from rheostat.flow import Effect, Flow
 from rheostat.graph.events import emit
 from rheostat.solver.choose import candidates_of, choose
 from rheostat.solver.shared import Solver, Update
 from rheostat.solver.state import SolverState
+from rheostat.solver.verdicts import check, verdict_on
 from rheostat.strategies import best
 
 __all__ = ["decide", "verify"]
 
 _BROKEN = "the verifier failed"
+_TOLD = ("id", "round", "passed", "reason", "score")
 
 
 def verify(solver: Solver, state: SolverState) -> Flow[Update]:
@@ -29,17 +31,15 @@ def verify(solver: Solver, state: SolverState) -> Flow[Update]:
     keys = [each.key for each in candidates if each.key is not None]
     new = []
     for each in candidates:
-        if each.answer is None or each.judged:
+        if each.answer is None or (each.judged and each.round != state["round"]):
             continue
-        verdict = yield from _judge(solver, each.answer)
-        first = each.key
-        if first is not None and keys[0] != first:
-            alike = functools.partial(_first_alike, expected, keys, first)
-            first = yield Effect(alike, functools.partial(asyncio.to_thread, alike))
-        judged_as = {"passed": verdict.passed, "reason": verdict.reason if solver.verifier is not None else ""}
-        new.append({"id": each.id, "key": first, "judged": True, "score": verdict.score, **judged_as})
+        seen = each if each.judged else verdict_on(each, (yield from check(solver, each.answer)))
+        if seen.key is not None and keys[0] != seen.key:
+            alike = functools.partial(_first_alike, expected, keys, seen.key)
+            seen = replace(seen, key=(yield Effect(alike, functools.partial(asyncio.to_thread, alike))))
+        new.append(seen.to_dict())
         if solver.verifier is not None:
-            emit("verdict", id=each.id, round=each.round, score=verdict.score, **judged_as)
+            emit("verdict", **{name: getattr(seen, name) for name in _TOLD})
     return {"candidates": new}
 
 
@@ -47,15 +47,11 @@ def _first_alike(expected: Expected, keys: list[str], key: str) -> str:
     return next(each for each in keys if each == key or expected.same(each, key))
 
 
-def _judge(solver: Solver, answer: str) -> Flow[Verdict]:
-    check = functools.partial(judged, solver.verifier, answer)
-    verdict: Verdict = yield Effect(check, lambda: asyncio.to_thread(check))
-    return verdict
-
-
 def decide(solver: Solver, state: SolverState) -> Flow[Update]:
     """Accept, correct, sample, escalate or stop. The best answer so far is written to state in any case."""
     account = yield from solver.open(state)
+    alike = [each.to_dict() for each in shared_scores(candidates_of(state))]
+    state = {**state, "candidates": merge_candidates(state["candidates"], alike)}
     candidates = candidates_of(state)
     decision = _refused(solver, state, candidates) or (yield from choose(solver, state, account))
     emit("decision", **decision)
@@ -63,7 +59,7 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
     if decision["action"] in ("accept", "stop"):
         broken = next((each.reason for each in candidates if each.reason.startswith(_BROKEN)), None)
         update["stopped"] = f"{decision['why']} ({broken})" if broken else decision["why"]
-    return {**update, "decision": decision}
+    return {**update, "candidates": alike, "decision": decision}
 
 
 def _refused(solver: Solver, state: SolverState, candidates: Sequence[Candidate]) -> dict[str, Any] | None:

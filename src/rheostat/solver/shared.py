@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
 from langchain_core.runnables import Runnable
 from langgraph.runtime import get_runtime
 
+from rheostat.calling.meter import Meter
 from rheostat.calling.payer import PAYER, Payer
 from rheostat.calling.settings import RunSettings
 from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm, Form
+from rheostat.evidence.scorers import Ranker, Scorer
 from rheostat.evidence.verifiers import JsonSchema, Verifier
 from rheostat.flow import Flow
 from rheostat.graph.accounts import open_run, readings_of, start_run
@@ -24,6 +26,7 @@ from rheostat.graph.state import read
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
+from rheostat.solver.race import Races
 from rheostat.solver.state import SolverState
 from rheostat.strategies import Strategy
 from rheostat.task import AskedEffort, Difficulty, ThinkingPlan, parse_effort
@@ -66,11 +69,27 @@ class Solver(RunSettings):
     """The reserve for the final answer; `None`: the worst case of the smallest call."""
     strategy: Strategy | None = None
     """Decides what to draw and when to stop; `None`: as the policy sets it by the effort asked for."""
+    scorer: Scorer | None = None
+    """Scores answers that no verifier can judge."""
+    judges: dict[int, Endpoint] = field(default_factory=dict)
+    """The chat models that the scorer asks, by `id` of the model as it was given."""
+    worth_usd_nanos: int | None = None
+    """The value of a correct answer."""
+    races: Races = field(default_factory=Races)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.on_limit not in get_args(OnLimit):
             raise BadInput(f"on_limit must be one of {', '.join(get_args(OnLimit))}; not {self.on_limit!r}")
+        if self.scorer is not None and not isinstance(self.scorer, Scorer):
+            raise BadInput(f"a scorer is an object such as Judge(model=…) or Confidence(), not {self.scorer!r}")
+        if getattr(self.strategy, "needs_evidence", False) and self.scorer is None and self.verifier is None:
+            raise BadInput(
+                f"{type(self.strategy).__name__} needs something that tells good answers from bad ones: give a "
+                "verifier, or a scorer such as scorer=Confidence() or Judge(model=…)"
+            )
+        for endpoint in self.judges.values():
+            Meter.check_price(endpoint, self.budget)
 
     def caller(self) -> Payer | None:
         """The agent around this solver, if the solver runs in its tool and both use the same ledger."""
@@ -101,6 +120,22 @@ class Solver(RunSettings):
             )
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_effort(asked) if asked else self.effort
+
+    @property
+    def uses_scores(self) -> bool:
+        """Whether the strategy looks at scores."""
+        return getattr(self.strategy, "uses_scores", True)
+
+    @property
+    def wants_logprobs(self) -> bool:
+        """Whether the strategy or the scorer looks at log-probabilities."""
+        weights = getattr(self.strategy, "weights", "")
+        return weights == "confidence" or (self.scorer is not None and self.scorer.needs_logprobs)
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the scorer compares answers with one another."""
+        return isinstance(self.scorer, Ranker) and getattr(self.scorer, "mode", "pairs") == "pairs"
 
     @functools.cached_property
     def named(self) -> dict[str, Endpoint]:

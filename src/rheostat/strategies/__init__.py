@@ -4,6 +4,7 @@ In: the task, the candidates so far, and a view of models, room and caps. Out: d
 strategy is a pure function of these: it sends nothing, keeps nothing, and can be replayed over recorded samples.
 """
 
+from rheostat.errors import BadInput
 from rheostat.strategies.auto import Auto
 from rheostat.strategies.base import Accept, Available, Decision, Draw, Stop, Strategy, View, best
 from rheostat.strategies.best_of_n import BestOfN
@@ -13,6 +14,29 @@ from rheostat.strategies.tree import TreeSearch
 from rheostat.strategies.vote import Vote
 
 __all__ = [
+    "STRATEGIES",
     "Accept", "Auto", "Available", "BestOfN", "Decision", "Direct", "Draw", "Refine", "Stop", "Strategy", "TreeSearch",
-    "View", "Vote", "best",
+    "View", "Vote", "as_strategy", "best",
 ]  # fmt: skip
+
+STRATEGIES: dict[str, type[Strategy]] = {
+    "direct": Direct, "vote": Vote, "refine": Refine, "best-of-n": BestOfN, "tree": TreeSearch,
+}  # fmt: skip
+"""The strategies by the names that the command line takes."""
+
+
+def as_strategy(given: Strategy | str) -> Strategy | None:
+    """A strategy by its name, or the object itself; `None` for `auto`.
+
+    Raises:
+        BadInput: there is no such strategy, or the object has no `decide`.
+    """
+    if given == "auto":
+        return None
+    if isinstance(given, str):
+        if given not in STRATEGIES:
+            raise BadInput(f"no strategy named {given!r}; choose auto, {', '.join(STRATEGIES)}")
+        return STRATEGIES[given]()
+    if not isinstance(given, Strategy):
+        raise BadInput(f"a strategy is a name or an object with decide(task, history, view), not {given!r}")
+    return given

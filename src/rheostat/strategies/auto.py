@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from rheostat.evidence.candidate import Candidate
 from rheostat.strategies.base import Decision, View
+from rheostat.strategies.best_of_n import BestOfN
 from rheostat.strategies.refine import Refine
 from rheostat.strategies.vote import Vote
 from rheostat.task import Task
@@ -16,16 +17,18 @@ __all__ = ["Auto"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Auto:
-    """`Refine` if a verifier judges the answers, else `Vote`.
+    """`Refine` if a verifier judges the answers, `BestOfN` if a scorer does, else `Vote`.
 
     Stops as they do. A verifier that abstained on every answer so far can't tell, so that the answers vote.
     """
 
     vote: Vote = field(default_factory=Vote)
     refine: Refine = field(default_factory=Refine)
+    best_of_n: BestOfN = field(default_factory=BestOfN)
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""
         told = any(each.passed is not None for each in history)
-        refines = view.verified and (told or not history)
-        return (self.refine if refines else self.vote).decide(task, history, view)
+        if view.verified and (told or not history):
+            return self.refine.decide(task, history, view)
+        return (self.best_of_n if view.scored else self.vote).decide(task, history, view)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate
@@ -45,6 +46,7 @@ class BestOfN:
     """The score, from 0 to 1, that ends the draws."""
     cap: Budget | None = None
     """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name in ("samples", "at_once"):

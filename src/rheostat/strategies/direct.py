@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.money.budget import Budget
@@ -28,6 +29,7 @@ class Direct:
     """How often a thought is prolonged."""
     cap: Budget | None = None
     """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    uses_scores: ClassVar[bool] = False
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate, in_order
@@ -60,6 +60,7 @@ class TreeSearch:
     """The score, from 0 to 1, that ends the search."""
     cap: Budget | None = None
     """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.algorithm not in get_args(Algorithm):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate, in_order
@@ -56,6 +56,7 @@ class Vote:
     """Stop when the first three answers all differ."""
     cap: Budget | None = None
     """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    uses_scores: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.most_samples < 1:

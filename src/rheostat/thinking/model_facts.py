@@ -32,6 +32,10 @@ class ModelFacts:
     """The lowest level at which a tool loop should begin; one begun without thinking couldn't start to think later."""
     clamped: bool = False
     """A level is only a name, and its tokens are room in the length cap, which may be learned from use."""
+    gives_logprobs: bool = False
+    """It returns the log-probabilities of its tokens if asked (`logprobs=True`)."""
+    cancels: bool = False
+    """A reply in flight can be cancelled: it is streamed, and closing the stream ends it."""
     prolongs: bool = False
     """A thought that ended can be continued ("Wait")."""
     continues: bool = False

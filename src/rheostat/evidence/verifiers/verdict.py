@@ -75,7 +75,7 @@ class _Function:
 def judged(verifier: Verifier | None, answer: str) -> Verdict:
     """The verdict of a verifier on an answer; without a verifier, or if it fails, "can't tell" with the reason."""
     if verifier is None:
-        return Verdict(None, "no verifier")
+        return Verdict(None)
     try:
         verdict: Any = verifier.check(answer)
     except Exception as error:  # a broken check isn't evidence about the answer

@@ -1,0 +1,127 @@
+"""Cancel a call in flight: its reply is streamed, and the stream is closed between two chunks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from rheostat.calling.chunks import joined, piece
+from rheostat.errors import BadInput
+from rheostat.flow import Effect
+
+__all__ = ["Cancel", "Cancelled", "streamed"]
+
+
+class Cancelled(BaseException):
+    """The call was cancelled, because its answer no longer matters.
+
+    It is no `Exception`: nothing may take it for a failure, and send the request again.
+    """
+
+    def __init__(self, came: AIMessage | None) -> None:
+        super().__init__("cancelled: the answer no longer matters")
+        self.came = came
+        """The part of the reply that had come; `None`: nothing."""
+
+
+class Cancel:
+    """A switch that cancels calls, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set = False
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it was switched."""
+        return self._set
+
+    def set(self) -> None:
+        """Cancel the calls."""
+        with self._lock:
+            self._set = True
+            waiting, self._waiting = self._waiting, []
+        for loop, event in waiting:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nothing waits there any more
+                loop.call_soon_threadsafe(event.set)
+
+    async def wait(self) -> None:
+        """Wait until it is switched."""
+        event = asyncio.Event()
+        with self._lock:
+            if self._set:
+                return
+            self._waiting.append((asyncio.get_running_loop(), event))
+        await event.wait()
+
+
+def streamed(chat: BaseChatModel, messages: Any, config: Any, kwargs: dict[str, Any], cancel: Cancel) -> Effect:
+    """Call a model by its stream, and return the whole message.
+
+    Raises:
+        Cancelled: it was cancelled; the stream is closed.
+    """
+
+    def do() -> AIMessage:
+        chunks: Iterator[Any] = chat.stream(messages, config, **kwargs)
+        came: list[AIMessageChunk] = []
+        try:
+            for chunk in chunks:
+                came.append(piece(chunk))
+                if cancel.is_set:
+                    break
+            else:
+                return _whole(came)
+        finally:
+            _close(chunks)
+        raise Cancelled(joined(came))
+
+    async def ado() -> AIMessage:
+        chunks: AsyncIterator[Any] = chat.astream(messages, config, **kwargs)
+        came: list[AIMessageChunk] = []
+        switched = asyncio.ensure_future(cancel.wait())
+        try:
+            while True:
+                following = asyncio.ensure_future(anext(chunks, None))
+                try:
+                    await asyncio.wait({following, switched}, return_when=asyncio.FIRST_COMPLETED)
+                except BaseException:
+                    following.cancel()
+                    raise
+                if not following.done():
+                    following.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await following
+                    break
+                chunk = following.result()
+                if chunk is None:
+                    return _whole(came)
+                came.append(piece(chunk))
+        finally:
+            switched.cancel()
+            closing = getattr(chunks, "aclose", None)
+            if closing is not None:
+                await closing()
+        raise Cancelled(joined(came))
+
+    return Effect(do, ado)
+
+
+def _close(chunks: Any) -> None:
+    closing = getattr(chunks, "close", None)
+    if closing is not None:
+        closing()
+
+
+def _whole(came: list[AIMessageChunk]) -> AIMessage:
+    message = joined(came)
+    if message is None:
+        raise BadInput("the model streamed nothing")
+    return message

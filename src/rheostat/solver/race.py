@@ -1,0 +1,67 @@
+"""Samples drawn side by side: as soon as those that came decide, the others are cancelled."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from rheostat.calling.cancel import Cancel
+from rheostat.evidence.candidate import Candidate
+from rheostat.strategies import Accept, Decision
+
+__all__ = ["Race", "Races"]
+
+Decide = Callable[[Sequence[Candidate]], Decision]
+
+
+class Race:
+    """The samples of one round.
+
+    Args:
+        history: The candidates of the rounds before.
+        drafts: Those of this round, all in flight.
+        decide: The strategy, with its task and view.
+    """
+
+    def __init__(self, history: Sequence[Candidate], drafts: Sequence[Candidate], decide: Decide) -> None:
+        self.cancel = Cancel()
+        self._lock = threading.Lock()
+        self._history, self._decide = list(history), decide
+        self._current = {each.id: replace(each, status="pending") for each in drafts}
+
+    def came(self, candidate: Candidate) -> None:
+        """Take a sample that came; cancel the others if the strategy accepts an answer now."""
+        with self._lock:
+            self._current[candidate.id] = candidate
+            pending = any(each.status == "pending" for each in self._current.values())
+            if pending and isinstance(self._decide([*self._history, *self._current.values()]), Accept):
+                self.cancel.set()
+
+    def can_end_early(self, *, verified: bool) -> bool:
+        """Whether the strategy would accept before the last sample has come, if the others agree, or pass."""
+        *others, last = self._current.values()
+        came = [
+            replace(each, status="done", answer="x", key="x", judged=True, passed=True if verified else None)
+            for each in others
+        ]
+        return bool(came) and isinstance(self._decide([*self._history, *came, last]), Accept)
+
+
+class Races:
+    """The races of a solver's runs in this process. A run that is resumed elsewhere has none: nothing is cancelled."""
+
+    def __init__(self) -> None:
+        self._races: dict[str, Race] = {}
+
+    def begin(self, account: str, race: Race) -> None:
+        """Begin the race of an account's round."""
+        self._races[account] = race
+
+    def of(self, account: str) -> Race | None:
+        """The race of an account's round; `None`: there is none."""
+        return self._races.get(account)
+
+    def end(self, account: str) -> None:
+        """End it."""
+        self._races.pop(account, None)

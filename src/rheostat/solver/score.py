@@ -1,0 +1,115 @@
+"""`score`: ask the scorer about answers that no verifier could judge, where that is worth its price."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.types import Send
+
+from rheostat.calling.score import Sender
+from rheostat.errors import BudgetExceeded
+from rheostat.evidence.candidate import Candidate
+from rheostat.evidence.scorers import Scorer
+from rheostat.evidence.verifiers import Verdict
+from rheostat.flow import Flow
+from rheostat.graph.events import emit
+from rheostat.graph.state import KEY
+from rheostat.money.usage import Spend
+from rheostat.solver.choose import candidates_of, task_of
+from rheostat.solver.shared import Solver, Update
+from rheostat.solver.state import SolverState
+
+__all__ = ["score", "to_score"]
+
+_SHARED = ("question", "difficulty", "model", "round", KEY, "budget")
+"""The channels that a branch needs."""
+
+
+def to_score(solver: Solver, state: SolverState) -> list[Send] | str:
+    """One branch for each answer to score; a ranker gets one for all. `decide` if there is nothing to score."""
+    shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]  # the names of channels, from a tuple
+    asked = [[each.to_dict() for each in group] for group in _groups(solver, state)]
+    return [Send("score", {**shared, "asked": group}) for group in asked] or "decide"
+
+
+def _groups(solver: Solver, state: SolverState) -> list[list[Candidate]]:
+    scorer = solver.scorer
+    if scorer is None or not solver.uses_scores:
+        return []
+    open_ = [each for each in candidates_of(state) if each.unjudged]
+    if any(each.passed for each in candidates_of(state)) or _only_one(solver, state):
+        return []
+    fresh = [each for each in open_ if not each.scored]
+    if solver.ranks:
+        return [open_] if fresh and len(open_) > 1 else []
+    known = {each.key for each in open_ if each.scored}
+    groups = []
+    for each in fresh:
+        if solver.expected(state).votable and each.key in known and not scorer.free:
+            continue  # an equal answer has its score
+        known.add(each.key)
+        groups.append([each])
+    return groups
+
+
+def _only_one(solver: Solver, state: SolverState) -> bool:
+    """Whether a score could change nothing: there is one answer, and no further one is allowed."""
+    return len(state["candidates"]) == 1 and min(solver.caps.max_samples, solver.caps.max_rounds) == 1
+
+
+def score(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
+    """Score the answers of one branch. A scorer that fails, or that the budget can't pay, can't tell."""
+    state: SolverState = branch  # type: ignore[assignment]  # a part of the state
+    scorer = solver.scorer
+    assert scorer is not None, "to_score() sends nothing without one"  # noqa: S101
+    account = yield from solver.open(state)
+    sender = Sender(solver.meter, account, solver.judges)
+    candidates = [Candidate.from_dict(each) for each in branch["asked"]]
+    verdicts = yield from _verdicts(solver, scorer, sender, state, candidates)
+    readings = yield from solver.readings(account)
+    update = []
+    for number, (each, verdict) in enumerate(verdicts):
+        cost = sender.spend if number == 0 else Spend()  # a ranker's comparisons have no owner
+        scored = _scored(each, scorer.name, verdict, cost)
+        update.append(scored)
+        emit(
+            "score", id=each.id, round=each.round, scorer=scorer.name, cost=cost.to_dict(), **readings, **_told(scored)
+        )
+    return {"candidates": update, KEY: readings}
+
+
+def _verdicts(
+    solver: Solver, scorer: Scorer, sender: Sender, state: SolverState, candidates: Sequence[Candidate]
+) -> Flow[list[tuple[Candidate, Verdict]]]:
+    task = task_of(solver, state)
+    try:
+        if solver.ranks:
+            found = yield from sender.run(scorer.rank(task, candidates))  # type: ignore[attr-defined]  # a Ranker
+            return [(each, found.get(each.id, Verdict(None, "not compared"))) for each in candidates]
+        [each] = candidates
+        return [(each, (yield from sender.run(scorer.score(task, each))))]
+    except BudgetExceeded as refused:
+        why = f"{scorer.name}: the budget doesn't allow it: {refused}"
+    except Exception as error:  # a scorer that fails is no evidence about the answer
+        why = f"{scorer.name} failed: {type(error).__name__}: {str(error)[:300]}"
+    return [(each, Verdict(None, why)) for each in candidates]
+
+
+def _scored(each: Candidate, name: str, verdict: Verdict, cost: Spend) -> dict[str, Any]:
+    parts = {**each.scores, **verdict.parts}
+    if verdict.score is not None:
+        parts[name] = verdict.score
+    known = each.score if verdict.score is None else verdict.score
+    return {
+        "id": each.id,
+        "scored": True,
+        "score": known,
+        "scores": parts,
+        "reason": verdict.reason,
+        "scoring": (each.scoring + cost).to_dict(),
+    }
+
+
+def _told(scored: dict[str, Any]) -> dict[str, Any]:
+    return {name: scored[name] for name in ("score", "scores", "reason")}
