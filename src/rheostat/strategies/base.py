@@ -18,8 +18,8 @@ from rheostat.task import Effort, Purpose, Task
 from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = [
-    "Accept", "Available", "Decision", "Draw", "Stop", "Strategy", "View", "affordable", "best", "draw_again",
-    "fitting", "opening", "price_of_draw", "spent", "unanswered",
+    "WAIT", "Accept", "Available", "Decision", "Draw", "Stop", "Strategy", "View", "acceptable", "affordable", "best",
+    "draw_again", "fitting", "in_flight", "opening", "price_of_draw", "spent",
 ]  # fmt: skip
 
 
@@ -71,6 +71,9 @@ class Stop:
 
 
 Decision: TypeAlias = tuple[Draw, ...] | Accept | Stop
+
+WAIT: tuple[Draw, ...] = ()
+"""Draw nothing now: wait for the candidates in flight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,28 +142,36 @@ class Strategy(Protocol):
             history: The candidates; those in flight are `pending`. Their order has no meaning: see `in_order`.
 
         Returns:
-            The next draws (at least one), the candidate to accept, or a stop with its reason. While candidates are
-            pending, only an `Accept` counts: it cancels them.
+            The next draws, the candidate to accept, or a stop with its reason. Draws of one round are on one model and
+            at one level; others wait for the next decision. While candidates are pending, only an `Accept` counts,
+            which cancels them; `WAIT` lets them come.
         """
 
 
 # --- what strategies have in common -------------------------------------------------------------------
 
 
-def opening(history: Sequence[Candidate], view: View) -> Accept | Stop | None:
-    """What ends any strategy: an answer that passed, or the last word."""
+def in_flight(history: Sequence[Candidate]) -> bool:
+    """Whether candidates are pending."""
+    return any(each.status == "pending" for each in history)
+
+
+def opening(history: Sequence[Candidate], view: View) -> Decision | None:
+    """What every strategy decides in the same way: to accept an answer that passed, to stop after the last word, and
+    to try again or elsewhere while no answer came. `None`: nothing of that is the case.
+    """
     passed = next((each for each in in_order(history) if each.passed), None)
     if passed is not None:
         return Accept(passed.id, "the verifier passed it")
     if any(each.purpose == "last word" and each.status != "pending" for each in history):
         return Stop("this was the last word that the reserve pays for")
-    return None
-
-
-def unanswered(history: Sequence[Candidate], view: View) -> Decision | None:
-    """What to do while no candidate has an answer: more thought, one more try, another model, or stop."""
-    if any(each.answer is not None or each.status == "pending" for each in history):
+    if any(each.answer is not None for each in history):
         return None
+    return WAIT if in_flight(history) else _unanswered(history, view)
+
+
+def _unanswered(history: Sequence[Candidate], view: View) -> Decision:
+    """More thought, one more try, another model, or stop."""
     rounds = len({each.round for each in history})
     last = max((each.round for each in history), default=0)
     starved = any(each.cut for each in history if each.round == last)
@@ -183,7 +194,7 @@ def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, 
     """As many of these draws as the operator's caps, the room and the strategy's own cost cap allow.
 
     Returns:
-        The draws that fit, or a stop that says what doesn't.
+        The draws that fit (at least one), or a stop that says what doesn't.
     """
     if view.rounds_left <= 0:
         return Stop(f"{max((each.round for each in history), default=0)} rounds: the operator allows no more")
@@ -223,12 +234,20 @@ def _own_room(cap: Budget | None, history: Sequence[Candidate]) -> Room | None:
 
 def fitting(decision: Decision, history: Sequence[Candidate], view: View, cap: Budget | None = None) -> Decision:
     """A decision with its draws cut to what is affordable."""
-    return affordable(decision, history, view, cap) if isinstance(decision, tuple) else decision
+    if isinstance(decision, tuple):
+        return WAIT if in_flight(history) else affordable(decision, history, view, cap)
+    return WAIT if isinstance(decision, Stop) and in_flight(history) else decision
 
 
 def draw_again(count: int, why: str, **changes: Any) -> tuple[Draw, ...]:
     """Several equal draws."""
     return tuple(Draw(why=why, **changes) for _ in range(count))
+
+
+def acceptable(history: Sequence[Candidate]) -> Candidate | None:
+    """The best candidate that isn't refused; `None`: there is none."""
+    leading = best(history)
+    return None if leading is None or leading.passed is False else leading
 
 
 def best(history: Sequence[Candidate]) -> Candidate | None:

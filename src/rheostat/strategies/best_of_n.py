@@ -11,18 +11,18 @@ from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate
 from rheostat.money.budget import Budget
 from rheostat.strategies.base import (
+    WAIT,
     Accept,
     Decision,
-    Draw,
     Stop,
     View,
+    acceptable,
     affordable,
-    best,
     draw_again,
     fitting,
+    in_flight,
     opening,
     price_of_draw,
-    unanswered,
 )
 from rheostat.task import Task
 
@@ -58,16 +58,18 @@ class BestOfN:
         if not history:
             draws = draw_again(min(self.at_once, self.samples), f"best of {self.samples}")
             return affordable(draws, history, view, self.cap)
-        said = opening(history, view) or unanswered(history, view) or self._after(history, view)
+        said = opening(history, view)
+        if said is None:
+            said = self._after(history, view)
         return fitting(said, history, view, self.cap)
 
     def _after(self, history: Sequence[Candidate], view: View) -> Decision:
-        leading = best(history)
+        leading = acceptable(history)
         top = leading.score if leading is not None else None
         if leading is not None and top is not None and top >= self.good_enough:
             return Accept(leading.id, f"score {top:.2f}: good enough")
-        if any(each.status == "pending" for each in history):
-            return (Draw(why="wait for the samples in flight"),)
+        if in_flight(history):
+            return WAIT
         drawn = len(history)
         if drawn >= self.samples:
             return self._end(leading, history, f"best of {drawn}")
@@ -83,6 +85,6 @@ class BestOfN:
 
     @staticmethod
     def _end(leading: Candidate | None, history: Sequence[Candidate], why: str) -> Decision:
-        if leading is None or leading.passed is False:
+        if leading is None:
             return Stop(f"{why}; every answer was refused")
         return Accept(leading.id, why if leading.score is None else f"{why}: score {leading.score:.2f}")

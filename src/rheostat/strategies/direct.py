@@ -8,7 +8,18 @@ from typing import ClassVar
 
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.money.budget import Budget
-from rheostat.strategies.base import Accept, Decision, Draw, View, affordable, fitting, opening, unanswered
+from rheostat.strategies.base import (
+    WAIT,
+    Accept,
+    Decision,
+    Draw,
+    Stop,
+    View,
+    affordable,
+    fitting,
+    in_flight,
+    opening,
+)
 from rheostat.task import Task
 
 __all__ = ["Direct"]
@@ -35,15 +46,18 @@ class Direct:
         """See `Strategy.decide`."""
         if not history:
             return affordable([Draw(why="one answer")], history, view, self.cap)
-        said = opening(history, view) or unanswered(history, view)
+        said = opening(history, view)
         if said is not None:
             return fitting(said, history, view, self.cap)
-        answered = [each for each in in_order(history) if each.answer is not None]
-        last = answered[-1]
+        if in_flight(history):
+            return WAIT
+        last = [each for each in in_order(history) if each.answer is not None][-1]
         prolonged = sum(1 for each in history if each.purpose == "prolong")
         if prolonged < self.extensions and view.model(history).facts.prolongs and last.thought and not last.cut:
             draw = Draw(why="the thought ended early: go on", parent=last.id, purpose="prolong")
             more = affordable([draw], history, view, self.cap)
             if isinstance(more, tuple):
                 return more
+        if last.passed is False:
+            return Stop("the answer was refused, and one was asked for")
         return Accept(last.id, "one answer was asked for")

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.money.budget import Budget
-from rheostat.strategies.base import Accept, Decision, Draw, Stop, View, affordable, best, fitting, opening, unanswered
+from rheostat.strategies.base import (
+    WAIT,
+    Accept,
+    Decision,
+    Draw,
+    Stop,
+    View,
+    affordable,
+    best,
+    fitting,
+    in_flight,
+    opening,
+)
 from rheostat.task import Task
 
 __all__ = ["Refine"]
@@ -39,12 +51,14 @@ class Refine:
         """See `Strategy.decide`."""
         if not history:
             return affordable([Draw(why="nothing tried yet")], history, view, self.cap)
-        said = opening(history, view) or unanswered(history, view)
+        said = opening(history, view)
         if said is None:
             said = self._after(history, view)
         return fitting(said, history, view, self.cap)
 
     def _after(self, history: Sequence[Candidate], view: View) -> Decision:
+        if in_flight(history):
+            return WAIT
         ordered = in_order(history)
         leading = best(history)
         refused = [each for each in ordered if self._refused(each)]

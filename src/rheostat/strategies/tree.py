@@ -11,17 +11,18 @@ from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.money.budget import Budget
 from rheostat.strategies.base import (
+    WAIT,
     Accept,
     Decision,
     Draw,
     Stop,
     View,
+    acceptable,
     affordable,
-    best,
     draw_again,
     fitting,
+    in_flight,
     opening,
-    unanswered,
 )
 from rheostat.strategies.nodes import Node, tree_of
 from rheostat.task import Task
@@ -78,20 +79,22 @@ class TreeSearch:
         if not history:
             draws = draw_again(min(self.at_once, self.samples), "the first answers of the tree")
             return affordable(draws, history, view, self.cap)
-        said = opening(history, view) or unanswered(history, view) or self._after(history, view)
+        said = opening(history, view)
+        if said is None:
+            said = self._after(history, view)
         return fitting(said, history, view, self.cap)
 
     def _after(self, history: Sequence[Candidate], view: View) -> Decision:
-        leading = best(history)
+        leading = acceptable(history)
         if leading is not None and leading.score is not None and leading.score >= self.good_enough:
             return Accept(leading.id, f"score {leading.score:.2f}: good enough")
         left = self.samples - len(history)
         if left <= 0:
-            if leading is None or leading.passed is False:
+            if leading is None:
                 return Stop(f"{len(history)} nodes; every answer was refused")
             return Accept(leading.id, f"the best of {len(history)} nodes")
-        if any(each.status == "pending" for each in history):
-            return (Draw(why="wait for the samples in flight"),)
+        if in_flight(history):
+            return WAIT
         return self._expand(history, min(self.at_once, left), view.seed)
 
     def _expand(self, history: Sequence[Candidate], count: int, seed: int) -> tuple[Draw, ...]:

@@ -12,6 +12,7 @@ from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.evidence.votes import Votes, boundary, first_draw
 from rheostat.money.budget import Budget
 from rheostat.strategies.base import (
+    WAIT,
     Accept,
     Decision,
     Draw,
@@ -20,8 +21,8 @@ from rheostat.strategies.base import (
     affordable,
     draw_again,
     fitting,
+    in_flight,
     opening,
-    unanswered,
 )
 from rheostat.task import Effort, Task
 
@@ -70,7 +71,7 @@ class Vote:
             count = self.first_samples or first_draw(self.lead)
             count = min(count, self.most_samples) if view.votable else 1
             return affordable(draw_again(count, "nothing tried yet"), history, view, self.cap)
-        said = opening(history, view) or unanswered(history, view)
+        said = opening(history, view)
         if said is None:
             said = self._after(history, view)
         return fitting(said, history, view, self.cap)
@@ -97,8 +98,8 @@ class Vote:
         alone = len({each.key for each in voters}) == len(voters)
         if self.gives_up and alone and len(voters) >= HOPELESS_VOTES:
             return self._elsewhere(history, view, f"{state}; {len(voters)} answers, no two agree", leader)
-        if any(each.status == "pending" for each in history):
-            return (Draw(why="wait for the samples in flight"),)
+        if in_flight(history):
+            return WAIT
         return self._more(history, view, state, leader)
 
     def _more(self, history: Sequence[Candidate], view: View, state: str, leader: Candidate | None = None) -> Decision:
