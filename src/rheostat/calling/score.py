@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, assert_never
 
 import httpx2
@@ -15,8 +16,7 @@ from rheostat.evidence.scorers import ChatRequest, DecisionRequest, HttpRequest,
 from rheostat.flow import Effect, Flow
 from rheostat.money.pricing import FREE
 from rheostat.money.usage import Spend
-from rheostat.providers import Endpoint
-from rheostat.providers.decisions import asked, probability
+from rheostat.providers import Endpoint, decisions
 from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["Sender"]
@@ -34,11 +34,13 @@ class Sender:
     def __init__(self, meter: Meter, account: str, judges: Mapping[int, Endpoint]) -> None:
         self._meter, self._account, self._judges = meter, account, judges
         self._attempts: list[Attempt] = []
+        self._unseen: list[Spend] = []
 
     @property
     def spend(self) -> Spend:
         """The cost of everything sent so far; what is unknown counts as charged."""
-        return sum((each.spend or each.charged or Spend() for each in self._attempts), Spend())
+        seen = [each.spend or each.charged or Spend() for each in self._attempts]
+        return sum([*seen, *self._unseen], Spend())
 
     def run(self, scoring: Generator[Request, Any, T]) -> Flow[T]:
         """Run a scorer to its result. A failed request, or one that the budget refuses, is raised inside it.
@@ -66,10 +68,7 @@ class Sender:
             case ChatRequest():
                 return (yield from self._chat(request))
             case DecisionRequest():
-                given = asked(request.model, request.question, request.state)
-                model = request.model
-                work = Effect(lambda: model.invoke(given), lambda: model.ainvoke(given))
-                return probability((yield from self._paid(work, Call(note=self._note(request, _named(model))))))
+                return (yield from self._decision(request))
             case HttpRequest():
                 name = str(request.body.get("model") or request.url)
                 call = Call(note=self._note(request, name), prices={name: request.price or FREE})
@@ -83,6 +82,29 @@ class Sender:
         finally:
             yield from close_call(call, self._meter.ledger)
             self._attempts += call.attempts
+
+    def _decision(self, request: DecisionRequest) -> Flow[float | None]:
+        """Ask a decision model. The gate sees what SDKs send; for a model without a wire, its own usage counts."""
+        model, ledger = request.model, self._meter.ledger
+        amount, price = decisions.most(model, request.question, request.state)
+        note = self._note(request, str(getattr(model, "model", None) or type(model).__name__))
+        [held] = yield from self._meter.hold(self._account, [amount], note)
+        call = Call(note=note, held=held, account=self._account)
+        given = decisions.asked(model, request.question, request.state)
+        work = Effect(lambda: model.invoke(given), lambda: model.ainvoke(given))
+        reply = None
+        try:
+            reply = yield under(self._meter.payer(self._account, call), work)
+        finally:
+            unseen, used = call.held, decisions.used(reply)
+            if unseen is not None and reply is not None:  # no request was seen: it isn't on the wire
+                call.held = None
+                spend = replace(used, usd_nanos=price.cost(used) if price else None) if used is not None else amount
+                yield Effect(lambda: ledger.settle(unseen.id, spend), lambda: ledger.asettle(unseen.id, spend))
+                self._unseen.append(spend)
+            yield from close_call(call, ledger)
+            self._attempts += call.attempts
+        return decisions.probability(reply)
 
     def _chat(self, request: ChatRequest) -> Flow[str]:
         meter, endpoint = self._meter, self._judges[id(request.model)]
@@ -106,10 +128,6 @@ class Sender:
     @staticmethod
     def _note(request: Request, model: str) -> dict[str, str]:
         return {"model": model, "node": request.by or "score"}
-
-
-def _named(model: Any) -> str:
-    return str(getattr(model, "model", None) or type(model).__name__)
 
 
 def _posting(request: HttpRequest) -> Effect:

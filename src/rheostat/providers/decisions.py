@@ -7,16 +7,27 @@ is no such model, with the question `Predicate`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-__all__ = ["asked", "probability"]
+from rheostat.money.pricing import LIST, Price, price_of
+from rheostat.money.usage import Spend
+from rheostat.providers.bounds import Overhead, input_bound
+
+__all__ = ["asked", "most", "price_by", "probability", "used"]
 
 _NAME = "asked"
+_OVERHEAD = Overhead(request=512, message=64)
+"""Tokens that the service's own instructions may add. A guess: no service publishes them."""
+
+
+def _openai(model: Any) -> bool:
+    return any(kind.__name__ == "OpenAIDecisions" for kind in type(model).__mro__)
 
 
 def asked(model: Any, question: str, state: Mapping[str, str]) -> dict[str, Any]:
     """The input of `model.invoke` for one yes-no question about a state."""
-    if any(kind.__name__ == "OpenAIDecisions" for kind in type(model).__mro__):
+    if _openai(model):
         from langchain_openai.decisions import Predicate
 
         text = "\n\n".join(f"{name.capitalize()}:\n{value}" for name, value in state.items())
@@ -24,6 +35,31 @@ def asked(model: Any, question: str, state: Mapping[str, str]) -> dict[str, Any]
     from langchain_core.decisions import Noul
 
     return {"state": dict(state), "questions": {_NAME: Noul(instructions=question)}}
+
+
+def price_by(model: Any) -> Price | None:
+    """The model's price; `None`: unknown."""
+    provider = "openai" if _openai(model) else str(getattr(model, "_provider", ""))
+    return price_of(provider, str(getattr(model, "model", "")))
+
+
+def most(model: Any, question: str, state: Mapping[str, str]) -> tuple[Spend, Price | None]:
+    """The most that one question can cost, and the model's price (`None`: unknown). There is no output to pay."""
+    text = [{"role": "user", "content": "\n".join([question, *state, *state.values()])}]
+    tokens = input_bound(text, {}, _OVERHEAD).tokens or 0
+    price = price_by(model)
+    spend = Spend(input_tokens=tokens, calls=1, usd_nanos=None)
+    return replace(spend, usd_nanos=price.bound(spend, LIST) if price else None), price
+
+
+def used(reply: Any) -> Spend | None:
+    """The tokens that a reply reports; `None`: it reports none."""
+    usage = getattr(reply, "usage", None)
+    if not isinstance(usage, Mapping):
+        return None
+    return Spend(
+        input_tokens=int(usage.get("input_tokens") or 0), output_tokens=int(usage.get("output_tokens") or 0), calls=1
+    )
 
 
 def probability(reply: Any) -> float | None:

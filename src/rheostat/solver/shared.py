@@ -13,7 +13,7 @@ from langgraph.runtime import get_runtime
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import PAYER, Payer
 from rheostat.calling.settings import RunSettings
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, NoPrice
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm, Form
@@ -26,6 +26,7 @@ from rheostat.graph.state import read
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
+from rheostat.providers.decisions import price_by
 from rheostat.solver.race import Races
 from rheostat.solver.state import SolverState
 from rheostat.strategies import Strategy
@@ -90,6 +91,12 @@ class Solver(RunSettings):
             )
         for endpoint in self.judges.values():
             Meter.check_price(endpoint, self.budget)
+        for model in self.scorer.decision_models if self.scorer is not None and self.budget.usd is not None else ():
+            if price_by(model) is None:
+                raise NoPrice(
+                    f"no price is known for the decision model {getattr(model, 'model', model)}, so a limit of "
+                    f"${self.budget.usd} can't bind it: name a TOML file with it in RHEOSTAT_PRICES, or limit tokens"
+                )
 
     def caller(self) -> Payer | None:
         """The agent around this solver, if the solver runs in its tool and both use the same ledger."""

@@ -37,6 +37,6 @@ def as_strategy(given: Strategy | str) -> Strategy | None:
         if given not in STRATEGIES:
             raise BadInput(f"no strategy named {given!r}; choose auto, {', '.join(STRATEGIES)}")
         return STRATEGIES[given]()
-    if not isinstance(given, Strategy):
+    if isinstance(given, type) or not isinstance(given, Strategy):
         raise BadInput(f"a strategy is a name or an object with decide(task, history, view), not {given!r}")
     return given

@@ -72,7 +72,13 @@ class Refine:
             gain = f"succeeds with ~{chance:.0%}: worth {chance * worth:.1f} calls, costs {price:.1f}"
             why = f"refused; a correction {gain}"
             last = refused[-1]
-            if self.broadens and count > 1 and last.reason == refused[-2].reason and last.parent == refused[-2].id:
+            if (
+                self.broadens
+                and count > 1
+                and last.reason
+                and last.reason == refused[-2].reason
+                and last.parent == refused[-2].id
+            ):
                 return (Draw(why=f"the same reason twice: a fresh answer ({why})"),)
             more = not view.fixed_effort
             return (Draw(why=why, parent=last.id, purpose="correct", more_thought=more),)

@@ -88,6 +88,11 @@ class Scorer:
         return ()
 
     @property
+    def decision_models(self) -> tuple[Any, ...]:
+        """The decision models that it asks."""
+        return ()
+
+    @property
     def free(self) -> bool:
         """It sends nothing, so that scoring costs nothing."""
         return False

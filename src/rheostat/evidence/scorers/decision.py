@@ -35,6 +35,10 @@ class Decision(Scorer):
         if not isinstance(self.model, Runnable):
             raise BadInput(f"a decision model is a BaseDecisionModel or OpenAIDecisions, not {self.model!r}")
 
+    @property
+    def decision_models(self) -> tuple[Any, ...]:
+        return (self.model,)
+
     def request(self, task: Task, candidate: Candidate) -> Request:
         state = {"question": task.question, "answer": candidate.text or candidate.answer or ""}
         return DecisionRequest(model=self.model, question=self.question, state=state, by=self.name)

@@ -33,6 +33,10 @@ class _Together(Scorer):
         return tuple(model for each in self.scorers for model in each.models)
 
     @property
+    def decision_models(self) -> tuple[Any, ...]:
+        return tuple(model for each in self.scorers for model in each.decision_models)
+
+    @property
     def free(self) -> bool:
         return all(each.free for each in self.scorers)
 
