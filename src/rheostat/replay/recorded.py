@@ -100,9 +100,8 @@ def from_flat(lines: Sequence[tuple[int, Mapping[str, Any]]]) -> list[tuple[int,
         shared = {name: data[name] for name in _SHARED if name in data}
         _, row = rows.setdefault(place, (number, {**shared, "samples": []}))
         if data.get("gold") != row.get("gold"):
-            raise BadInput(
-                f"line {number}: gold is {data.get('gold')!r}, but {row.get('gold')!r} in an earlier line of {place[2]!r}"
-            )
+            golds = f"{data.get('gold')!r}, but {row.get('gold')!r} in an earlier line of the same id"
+            raise BadInput(f"line {number}: gold is {golds}")
         row["samples"].append({name: value for name, value in data.items() if name not in _SHARED})
     return list(rows.values())
 

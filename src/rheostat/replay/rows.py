@@ -62,15 +62,14 @@ class Row:
 
     def keeping(self, wanted: Callable[[Sample], bool]) -> Row:
         """The row with some of its samples; a correction of one that is left out is left out too."""
-        kept: dict[int, int] = {}
+        kept: set[int] = set()
         for number in _parents_first(self.samples):
             each = self.samples[number]
             if wanted(each) and (each.parent is None or each.parent in kept):
-                kept[number] = 0
-        for place, number in enumerate(sorted(kept)):
-            kept[number] = place
-        samples = (self.samples[number] for number in sorted(kept))
-        moved = (each if each.parent is None else replace(each, parent=kept[each.parent]) for each in samples)
+                kept.add(number)
+        places = {number: place for place, number in enumerate(sorted(kept))}
+        samples = (self.samples[number] for number in places)
+        moved = (each if each.parent is None else replace(each, parent=places[each.parent]) for each in samples)
         return replace(self, samples=tuple(moved))
 
 

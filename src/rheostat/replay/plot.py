@@ -1,0 +1,68 @@
+"""Accuracy against cost as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rheostat.errors import BadInput, MissingExtra
+from rheostat.replay.compare import Comparison, Line
+
+__all__ = ["plot_png"]
+
+
+def plot_png(comparison: Comparison, path: Path, title: str) -> None:
+    """Write accuracy against mean samples, and against mean tokens where they are known, with 95 % intervals.
+
+    Raises:
+        MissingExtra: matplotlib isn't installed.
+        BadInput: The file can't be written.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtra("a plot", "plot") from None
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    axes_of = {"samples a question": lambda line: line.samples}
+    if all(line.tokens is not None for line in comparison.lines):
+        axes_of["tokens a question"] = lambda line: line.tokens or 0.0
+    figure, all_axes = pyplot.subplots(1, len(axes_of), figsize=(7 * len(axes_of), 5), dpi=120, squeeze=False)
+    for axes, (label, cost) in zip(all_axes[0], axes_of.items(), strict=True):
+        for line in comparison.lines:
+            ours = line is comparison.strategy
+            axes.errorbar(
+                cost(line),
+                100 * line.accuracy,
+                yerr=_bars(line),
+                fmt="*" if ours else "x" if line.id == "oracle" else "o",
+                markersize=16 if ours else 6,
+                color="#c33" if ours else "#777",
+                capsize=3,
+                zorder=3 if ours else 2,
+            )
+            axes.annotate(
+                line.name,
+                (cost(line), 100 * line.accuracy),
+                textcoords="offset points",
+                xytext=(7, 5),
+                fontsize=7,
+                color="#c33" if ours else "#444",
+            )
+        axes.set_xscale("log")
+        axes.set_xlabel(f"{label} (mean)")
+        axes.set_ylabel("accuracy, %")
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    figure.tight_layout()
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"can't write the plot {path}: {error}") from None
+    finally:
+        pyplot.close(figure)
+
+
+def _bars(line: Line) -> list[list[float]]:
+    low, high = line.accuracy - line.accuracy_low, line.accuracy_high - line.accuracy
+    return [[100 * max(low, 0.0)], [100 * max(high, 0.0)]]
