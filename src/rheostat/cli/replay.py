@@ -233,7 +233,7 @@ def _report(
     for line in (
         f"{made.strategy.name}: {settings}",
         f"{made.rows:,} questions × {made.orders} orders, seed {made.seed}; means of both, and of samples drawn",
-        "[low, high]: 95 % of a paired bootstrap over questions",
+        "[low, high]: 95 % of a paired bootstrap over questions; *: as many samples as the strategy draws",
         *(f"{line.name}: {_MEANING[line.id]}" for line in made.lines if line.id in _MEANING),
         *notes,
     ):
@@ -295,10 +295,11 @@ def _advice(kind: str, recording: Recording) -> list[str]:
 
 def _table(made: Comparison) -> Table:
     money = made.strategy.usd is not None
-    columns = ["accuracy, %", "samples", "tokens", *(["$"] if money else []), "strategy − it, points"]
-    table = Table("", box=box.SIMPLE)
+    columns = ["accuracy, %", "samples", "tokens", *(["$"] if money else []), "strategy − it"]
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("", no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for line in made.lines:
         ours = line is made.strategy
         cells = [f"[bold cyan]{escape(line.name)}[/]" if ours else escape(line.name), *_cells(line, money)]

@@ -5,9 +5,10 @@ drew and what that cost, beside controls on the same samples (`compare`). Each s
 in seeded random orders. It never calls a model, never invents a sample, and never tells a strategy what is right.
 """
 
+from rheostat.replay.choice import Choice
 from rheostat.replay.compare import Comparison, Line, compare
 from rheostat.replay.play import Outcome, Replay, replay
-from rheostat.replay.reading import Choice, Recording, read_rows, rows_of
+from rheostat.replay.reading import Recording, read_rows, rows_of
 from rheostat.replay.rows import Row, Sample, row_of
 
 __all__ = [

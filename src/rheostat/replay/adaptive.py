@@ -18,7 +18,7 @@ def beta_certainty(first: int, second: int) -> float:
     For whole counts it is a sum of binomials: the chance of at most `first` heads in first + second + 1 fair tosses.
     """
     tosses = first + second + 1
-    return sum(math.comb(tosses, heads) for heads in range(first + 1)) / 2**tosses
+    return sum(math.comb(tosses, heads) for heads in range(first + 1)) / (1 << tosses)
 
 
 def beta_stop(keys: Sequence[str | None], threshold: float = 0.95) -> int:

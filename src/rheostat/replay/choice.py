@@ -57,8 +57,9 @@ def choose(rows: Sequence[Row], choice: Choice, *, pools: bool = False) -> tuple
         for pool in there:  # in the order of the file, so that the first one wins a tie
             if pool in taken and (choice.ways or "cot" in pool[1].casefold() or not _any_cot(taken)):
                 by_model[pool[0]] += there[pool]
-        largest = by_model.most_common(1)[0][0] if by_model else ""
-        taken = {each for each in taken if each[0] == largest}
+        largest = by_model.most_common(1)[:1]
+        if largest and largest[0][1] > len(rows):  # one sample a model and question: the models are what is pooled
+            taken = {each for each in taken if each[0] == largest[0][0]}
     if pools and not choice.ways:
         taken = default_ways(rows, taken)
     if taken != set(there):

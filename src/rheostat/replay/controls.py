@@ -74,16 +74,16 @@ def controls_for(kind: str, rows: Sequence[Row], mean_samples: float) -> list[Co
         made.append(Control("greedy", "greedy sample", _greedy))
     if kind == "tree":
         made.append(Control("first-root", "first root", lambda run: (_first(run.roots), run.roots[:1])))
-        made.append(Control("best-roots", "best of as many roots", _roots))
+        made.append(Control("best-roots", "best of roots*", _roots))
         made.append(Control("best-all", "best of all nodes", lambda run: (_best_value(run, run.order), run.order)))
     if kind == "best-of-n":
         for count in counts:
-            name = f"best of {count}{' (as many)' if count == matched else ''}"
+            name = f"best of {count}{'*' if count == matched else ''}"
             made.append(Control(f"best-{count}", name, _best_of(count)))
         made.append(Control("best-all", "best of all", _best_of(most)))
     if kind == "votes":
         for count in counts:
-            name = f"majority of {count}{' (as many)' if count == matched else ''}"
+            name = f"majority of {count}{'*' if count == matched else ''}"
             made.append(Control(f"majority-{count}", name, _majority_of(count)))
     if kind != "tree" and votable:
         made.append(Control("majority-all", "majority of all", _majority_of(most)))

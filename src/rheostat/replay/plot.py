@@ -24,15 +24,15 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot
 
-    axes_of = {"samples a question": lambda line: line.samples}
+    costs: dict[str, list[float]] = {"samples a question": [line.samples for line in comparison.lines]}
     if all(line.tokens is not None for line in comparison.lines):
-        axes_of["tokens a question"] = lambda line: line.tokens or 0.0
-    figure, all_axes = pyplot.subplots(1, len(axes_of), figsize=(7 * len(axes_of), 5), dpi=120, squeeze=False)
-    for axes, (label, cost) in zip(all_axes[0], axes_of.items(), strict=True):
-        for line in comparison.lines:
+        costs["tokens a question"] = [line.tokens or 0.0 for line in comparison.lines]
+    figure, all_axes = pyplot.subplots(1, len(costs), figsize=(7 * len(costs), 5), dpi=120, squeeze=False)
+    for axes, (label, spent) in zip(all_axes[0], costs.items(), strict=True):
+        for line, cost in zip(comparison.lines, spent, strict=True):
             ours = line is comparison.strategy
             axes.errorbar(
-                cost(line),
+                cost,
                 100 * line.accuracy,
                 yerr=_bars(line),
                 fmt="*" if ours else "x" if line.id == "oracle" else "o",
@@ -43,7 +43,7 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
             )
             axes.annotate(
                 line.name,
-                (cost(line), 100 * line.accuracy),
+                (cost, 100 * line.accuracy),
                 textcoords="offset points",
                 xytext=(7, 5),
                 fontsize=7,

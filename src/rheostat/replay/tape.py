@@ -27,10 +27,10 @@ def order_of(row: Row, order: int, seed: int = 0) -> list[int]:
     ordered: list[int] = []
     for part in (0, 1):
         left = [way[part] for way in ways]
-        for each in left:
-            dice.shuffle(each)
+        for lane in left:
+            dice.shuffle(lane)
         while any(left):
-            way = min((number for number, each in enumerate(left) if each), key=drawn.__getitem__)
+            way = min((number for number, lane in enumerate(left) if lane), key=drawn.__getitem__)
             ordered.append(left[way].pop())
             drawn[way] += 1
     return ordered
