@@ -35,6 +35,8 @@ class Line:
     difference_low: float | None = None
     difference_high: float | None = None
     """The paired 95 % interval of the difference, over rows."""
+    matched: bool = False
+    """A control that draws as many samples as the strategy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +129,7 @@ def compare(
         controls, theirs, bounds[1:], gaps, bounds[len(columns) :], strict=False
     ):
         difference = (_mean(gap), low, high)
-        lines.append(_line(control.id, control.name, column, own, known, difference))
+        lines.append(_line(control.id, control.name, column, own, known, difference, matched=control.matched))
     missing = sum(outcome.missing for row in played.outcomes for outcome in row)
     asked = missing + sum(len(outcome.drawn) for row in played.outcomes for outcome in row)
     notes: tuple[str, ...] = ()
@@ -158,6 +160,8 @@ def _line(
     own: tuple[float, float],
     known: tuple[bool, bool],
     difference: tuple[float, float, float] | tuple[None, None, None] = (None, None, None),
+    *,
+    matched: bool = False,
 ) -> Line:
     return Line(
         id=identity,
@@ -171,6 +175,7 @@ def _line(
         difference=difference[0],
         difference_low=difference[1],
         difference_high=difference[2],
+        matched=matched,
     )
 
 

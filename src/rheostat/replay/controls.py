@@ -54,6 +54,8 @@ class Control:
     take: Callable[[Run], Taken]
     oracle: bool = False
     """It is right if any sample is: a bound, not a method."""
+    matched: bool = False
+    """It draws as many samples as the strategy does in the mean, rounded, or in the same run."""
     average: bool = False
     """It takes each recorded sample with the same probability, so that no order matters."""
 
@@ -74,17 +76,17 @@ def controls_for(kind: str, rows: Sequence[Row], mean_samples: float) -> list[Co
         made.append(Control("greedy", "greedy sample", _greedy))
     if kind == "tree":
         made.append(Control("first-root", "first root", lambda run: (_first(run.roots), run.roots[:1])))
-        made.append(Control("best-roots", "best of roots*", _roots))
+        made.append(Control("best-roots", "best of roots*", _roots, matched=True))
         made.append(Control("best-all", "best of all nodes", lambda run: (_best_value(run, run.order), run.order)))
     if kind == "best-of-n":
         for count in counts:
             name = f"best of {count}{'*' if count == matched else ''}"
-            made.append(Control(f"best-{count}", name, _best_of(count)))
+            made.append(Control(f"best-{count}", name, _best_of(count), matched=count == matched))
         made.append(Control("best-all", "best of all", _best_of(most)))
     if kind == "votes":
         for count in counts:
             name = f"majority of {count}{'*' if count == matched else ''}"
-            made.append(Control(f"majority-{count}", name, _majority_of(count)))
+            made.append(Control(f"majority-{count}", name, _majority_of(count), matched=count == matched))
     if kind != "tree" and votable:
         made.append(Control("majority-all", "majority of all", _majority_of(most)))
     if kind == "votes":
