@@ -45,15 +45,19 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
                 line.name,
                 (cost, 100 * line.accuracy),
                 textcoords="offset points",
-                xytext=(7, 5),
-                fontsize=7,
+                xytext=(4, -14) if ours else (4, 7),
+                rotation=0 if ours else 35,
+                fontsize=8 if ours else 7,
                 color="#c33" if ours else "#444",
             )
-        axes.set_xscale("log")
+        axes.margins(x=0.12, y=0.08)
+        if min(spent) > 0:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(f"{label} (mean)")
         axes.set_ylabel("accuracy, %")
         axes.grid(alpha=0.3)
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     figure.tight_layout()
     try:
         figure.savefig(path)
