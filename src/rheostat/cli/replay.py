@@ -232,7 +232,7 @@ def _report(
     settings = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
     for line in (
         f"{made.strategy.name}: {settings}",
-        f"{made.rows:,} questions × {made.orders} orders, seed {made.seed}; means of both, and of samples drawn",
+        f"{made.rows:,} question{'s' * (made.rows != 1)} × {made.orders} order{'s' * (made.orders != 1)}, seed {made.seed}; means of both, and of samples drawn",
         "[low, high]: 95 % of a paired bootstrap over questions; *: as many samples as the strategy draws",
         *(f"{line.name}: {_MEANING[line.id]}" for line in made.lines if line.id in _MEANING),
         *notes,

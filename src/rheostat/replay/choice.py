@@ -47,7 +47,27 @@ def choose(rows: Sequence[Row], choice: Choice, *, pools: bool = False) -> tuple
     elif len(sets) > 1:
         notes.append(f"rows of {len(sets)} sets: {', '.join(sets)} (choose with --sets)")
     there = Counter((each.model, each.way) for row in rows for each in row.samples)
-    taken: set[Pool] = set(there)
+    taken = _taken(rows, there, choice, pools)
+    if taken != set(there):
+        kept = [(row, row.keeping(lambda each: (each.model, each.way) in taken)) for row in rows]
+        rows = [chosen for row, chosen in kept if chosen.samples or not row.samples]
+        if len(rows) < len(kept):
+            notes.append(f"{len(kept) - len(rows):,} of {len(kept):,} rows have no such sample: left out")
+        names = [_name(each) for each in there if each in taken]
+        left = [_name(each) for each in there if each not in taken]
+        notes.append(f"replayed: {', '.join(names)}; left out: {', '.join(left)} (choose with --ways, --models)")
+    elif len({model for model, _ in there}) > 1:
+        models = dict.fromkeys(model or "unnamed" for model, _ in there)
+        notes.append(f"samples of {len(models)} models: {', '.join(models)} (choose with --models)")
+    notes.extend(_repeated(rows, taken))
+    if choice.pooled:
+        rows = [replace(row, samples=tuple(replace(each, way="", model="") for each in row.samples)) for row in rows]
+    return list(rows), notes
+
+
+def _taken(rows: Sequence[Row], there: Counter[Pool], choice: Choice, pools: bool) -> set[Pool]:
+    """The chosen pools; `there`: the samples of each."""
+    taken = set(there)
     if choice.models:
         taken = _fitting(choice.models, taken, lambda pool: (pool[0],), "model")
     if choice.ways:
@@ -57,23 +77,10 @@ def choose(rows: Sequence[Row], choice: Choice, *, pools: bool = False) -> tuple
         for pool in there:  # in the order of the file, so that the first one wins a tie
             if pool in taken and (choice.ways or "cot" in pool[1].casefold() or not _any_cot(taken)):
                 by_model[pool[0]] += there[pool]
-        largest = by_model.most_common(1)[:1]
+        largest = by_model.most_common(1)
         if largest and largest[0][1] > len(rows):  # one sample a model and question: the models are what is pooled
             taken = {each for each in taken if each[0] == largest[0][0]}
-    if pools and not choice.ways:
-        taken = default_ways(rows, taken)
-    if taken != set(there):
-        rows = [row.keeping(lambda each: (each.model, each.way) in taken) for row in rows]
-        names = [_name(each) for each in there if each in taken]
-        left = [_name(each) for each in there if each not in taken]
-        notes.append(f"replayed: {', '.join(names)}; left out: {', '.join(left)} (choose with --ways, --models)")
-    elif len({model for model, _ in there}) > 1:
-        models_ = dict.fromkeys(model or "unnamed" for model, _ in there)
-        notes.append(f"samples of {len(models_)} models: {', '.join(models_)} (choose with --models)")
-    notes.extend(_repeated(rows, taken))
-    if choice.pooled:
-        rows = [replace(row, samples=tuple(replace(each, way="", model="") for each in row.samples)) for row in rows]
-    return list(rows), notes
+    return default_ways(rows, taken) if pools and not choice.ways else taken
 
 
 def default_ways(rows: Sequence[Row], pools: Iterable[Pool]) -> set[Pool]:
