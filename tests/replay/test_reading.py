@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from recordings import write
 from rheostat.errors import BadInput
-from rheostat.replay import Choice, Recording, read_rows, row_of
+from rheostat.replay import Choice, Recording, compare, read_rows, row_of, rows_of
 from rheostat.replay.keys import key_of, right
+from rheostat.strategies import Vote
 
+KEYS = st.sampled_from(
+    ["id", "gold", "samples", "answer", "tokens", "parent", "passed", "correct", "score", "usd", "a", "c", "models", "m/cot", "cot_correct", "cot_chars", "way", "model", "set", "greedy", "temperature"]
+)
 ROW = {"id": "1", "gold": "39", "samples": [{"answer": 39.0, "tokens": 5}, {"answer": None, "tokens": 7}]}
 
 
@@ -83,7 +89,7 @@ SAMPLES = {"gold": "a", "samples": [{"answer": "a"}]}
         ({"gold": None, "samples": [{"answer": "a", "passed": True}, {"answer": "a"}]}, "sample 1 has neither"),
         ({**SAMPLES, "samples": [{"answr": "a"}]}, 'sample 0: it has no "answer"'),
         ({**SAMPLES, "samples": [{"answer": "a", "tokens": "many"}]}, '"tokens" is a finite number'),
-        ({**SAMPLES, "samples": [{"answer": "a", "tokens": -1}]}, "number from 0"),
+        ({**SAMPLES, "samples": [{"answer": "a", "tokens": -1}]}, "number from 0 to"),
         ({**SAMPLES, "samples": [{"answer": "a", "usd": -1}]}, "dollars from 0"),
         ({**SAMPLES, "samples": [{"answer": "a", "score": float("nan")}]}, '"score" is a finite'),
         ({**SAMPLES, "samples": [{"answer": "a", "passed": "yes"}]}, '"passed" is true, false or null'),
@@ -197,3 +203,26 @@ def test_scores(tmp_path: Path) -> None:
     assert read_rows(path, score="logprob").rows[0].samples[1].score == pytest.approx(0.60653, abs=1e-4)
     with pytest.raises(BadInput, match="no sample has"):
         read_rows(path, score="min32_logprob")
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers(-2, 10**400) | st.text(max_size=6) | st.just("\ud800"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+MANY = st.lists(st.dictionaries(KEYS, ANYTHING, max_size=6), max_size=3)
+LINES = st.lists(
+    st.fixed_dictionaries({"gold": ANYTHING, "samples": MANY | st.dictionaries(KEYS, MANY)}) | ANYTHING, max_size=3
+)
+
+
+@settings(max_examples=300)
+@given(lines=LINES)
+def test_whatever_a_file_holds_it_is_read_or_refused(lines: list[Any]) -> None:
+    try:
+        found = rows_of(list(enumerate(lines, 1)))
+    except BadInput:
+        return
+    if any(row.samples for row in found.rows):
+        made = compare(found.rows, Vote(), orders=1)
+        assert all(0 <= line.accuracy <= 1 for line in made.lines)

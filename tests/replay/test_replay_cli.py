@@ -79,7 +79,7 @@ def test_without_tokens_there_is_a_dash(tmp_path: Path, capfd: pytest.CaptureFix
         (["votes", "/nothing.jsonl"], "can't read the recording file"),
         (["votes", "FILE", "--lead", "0"], "lead must be above 0"),
         (["best-of-n", "FILE", "--samples", "0"], "samples must be at least 1"),
-        (["votes", "FILE", "--worth", "much"], "not an amount"),
+        (["best-of-n", "FILE", "--worth", "much"], "not an amount"),
         (["votes", "FILE", "--ways", "cot"], "no way fits 'cot'"),
         (["votes", "FILE", "--plot", "/nothing/p.png"], "can't write the plot"),
         (["votes", "FILE", "--orders", "0"], "orders"),

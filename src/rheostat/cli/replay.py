@@ -55,7 +55,12 @@ Score = Annotated[
     Literal["score", "logprob", "min32_logprob"],
     typer.Option(help="What the score is: the recorded one, or e to the power of a log-probability."),
 ]
-Worth = Annotated[str | None, typer.Option(help="What a right answer is worth in US dollars (the strategy may ask).")]
+Worth = Annotated[
+    str | None,
+    typer.Option(
+        help="What a right answer is worth in US dollars: stop when one more sample costs more than it brings."
+    ),
+]
 Samples = Annotated[int, typer.Option(help="The most samples that it draws.")]
 AtOnce = Annotated[int, typer.Option(help="Samples drawn side by side.")]
 GoodEnough = Annotated[float, typer.Option(help="The score, from 0 to 1, that ends the draws.")]
@@ -89,7 +94,6 @@ def votes(
     sets: Sets = "",
     pooled: Pooled = False,
     verified: Verified = False,
-    worth: Worth = None,
     orders: Orders = 20,
     seed: Seed = 0,
     limit: Limit = None,
@@ -116,7 +120,7 @@ def votes(
     recording = read_rows(file, _choice(ways, models, sets, pooled), limit=limit, verified=verified)
     if not any(each.key is not None for row in recording.rows for each in row.samples):
         raise BadInput(f"{file} records no answers, only whether they are right: they can't vote. Try best-of-n")
-    _report("votes", strategy, recording, file, orders, seed, worth, plot, as_json)
+    _report("votes", strategy, recording, file, orders, seed, plot, as_json)
 
 
 @app.command(name="best-of-n")
@@ -153,7 +157,7 @@ def best_of_n(
     strategy = BestOfN(samples=samples, at_once=at_once, good_enough=good_enough)
     choice = _choice(ways, models, sets, False)
     recording = read_rows(file, choice, limit=limit, score=score, verified=verified)
-    _report("best-of-n", strategy, recording, file, orders, seed, worth, plot, as_json)
+    _report("best-of-n", strategy, recording, file, orders, seed, plot, as_json, worth)
 
 
 @app.command()
@@ -173,7 +177,6 @@ def tree(
     models: Models = "",
     sets: Sets = "",
     verified: Verified = False,
-    worth: Worth = None,
     orders: Orders = 20,
     seed: Seed = 0,
     limit: Limit = None,
@@ -198,7 +201,7 @@ def tree(
     )  # fmt: skip
     choice = _choice(ways, models, sets, False)
     recording = read_rows(file, choice, limit=limit, score=score, verified=verified)
-    _report("tree", strategy, recording, file, orders, seed, worth, plot, as_json)
+    _report("tree", strategy, recording, file, orders, seed, plot, as_json)
 
 
 def _choice(ways: str, models: str, sets: str, pooled: bool) -> Choice:
@@ -213,9 +216,9 @@ def _report(
     file: Path,
     orders: int,
     seed: int,
-    worth: str | None,
     plot: Path | None,
     as_json: bool,
+    worth: str | None = None,
 ) -> None:
     made = _compared(kind, strategy, recording, orders, seed, _nanos(worth))
     notes = [*recording.notes, *made.notes, *_advice(kind, recording)]
@@ -232,7 +235,7 @@ def _report(
     settings = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
     for line in (
         f"{made.strategy.name}: {settings}",
-        f"{made.rows:,} question{'s' * (made.rows != 1)} × {made.orders} order{'s' * (made.orders != 1)}, seed {made.seed}; means of both, and of samples drawn",
+        f"questions: {made.rows:,}; random orders of each: {made.orders}, seed {made.seed}; all figures are means",
         "[low, high]: 95 % of a paired bootstrap over questions; *: as many samples as the strategy draws",
         *(f"{line.name}: {_MEANING[line.id]}" for line in made.lines if line.id in _MEANING),
         *notes,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Any
 
 __all__ = ["key_of", "right"]
 
+_LARGEST_EXPONENT = 100_000
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 
 
@@ -47,13 +48,10 @@ def _number(text: str) -> str | None:
         return None
     try:
         value = Decimal(plain)
-    except (InvalidOperation, ValueError):
+    except (ArithmeticError, ValueError):
         return None
-    if not value.is_finite():
+    if not value.is_finite() or abs(value.adjusted()) > _LARGEST_EXPONENT:
         return None
     # Precise enough to drop zeros and no digit; Decimal's default would round long numbers until they are equal.
-    try:
-        exact = Context(prec=max(28, len(plain))).normalize(value)
-    except InvalidOperation:
-        return None
+    exact = Context(prec=max(28, len(plain))).normalize(value)
     return "number " + str(abs(exact) if exact == 0 else exact)

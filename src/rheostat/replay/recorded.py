@@ -39,10 +39,10 @@ def format_of(data: Any) -> str:
         BadInput: It is none that is known.
     """
     if isinstance(data, Mapping):
-        if isinstance(data.get("samples"), Mapping) or isinstance(data.get("models"), Mapping):
-            return "pools"
         if "samples" in data:
-            return "rows"
+            return "pools" if isinstance(data["samples"], Mapping) else "rows"
+        if isinstance(data.get("models"), Mapping):
+            return "pools"
         if "answer" in data or ("correct" in data and "id" in data):
             return "flat"
         if any(isinstance(value, list) for name, value in data.items() if name.endswith(_VERDICTS)):
@@ -55,9 +55,9 @@ def format_of(data: Any) -> str:
 
 def from_pools(data: Mapping[str, Any]) -> dict[str, Any]:
     """A row from pools of answers, one for each model and way."""
-    pools = data.get("samples") if isinstance(data.get("samples"), Mapping) else data["models"]
+    pools: Mapping[str, Any] = data["samples"] if "samples" in data else data["models"]
     samples: list[dict[str, Any]] = []
-    for name, pool in pools.items():  # type: ignore[union-attr]  # one of them is a mapping: see format_of
+    for name, pool in pools.items():
         model, _, way = name.rpartition("/") if "samples" in data else (name, "", "")
         greedy = way.startswith("greedy_")
         parts = {"model": model, "way": way.removeprefix("greedy_"), **({"greedy": True} if greedy else {})}

@@ -16,6 +16,8 @@ __all__ = ["Row", "Sample", "row_of"]
 
 EXPECTED = '{"id": …, "gold": …, "samples": [{"answer": …, "tokens": …}, …]}'
 CHARS_PER_TOKEN = 4
+_MOST = 10**9
+"""The most tokens, characters or dollars of a sample; beyond, sums would lose digits."""
 T = TypeVar("T")
 
 
@@ -100,10 +102,10 @@ def row_of(data: Any, *, number: int = 0) -> Row:
     _check_roots(samples)
     identity = data.get("id")
     return Row(
-        id=str(number if identity is None else identity),
+        id=str(number) if identity is None else _text(identity),
         samples=tuple(samples),
-        question=str(data.get("question") or ""),
-        set=str(data.get("set") or ""),
+        question=_text(data.get("question")),
+        set=_text(data.get("set")),
     )
 
 
@@ -145,8 +147,8 @@ def _sample(data: Any, row: Mapping[str, Any], places: Mapping[str, int], place:
         logprob=_number(data, "logprob"),
         low_logprob=_number(data, "min32_logprob"),
         greedy=greedy if greedy is not None else temperature == 0,
-        way=str(data.get("way") or ""),
-        model=str(data.get("model") or row.get("model") or ""),
+        way=_text(data.get("way")),
+        model=_text(data.get("model") or row.get("model")),
         parent=_parent(data.get("parent"), places, place, count),
     )
 
@@ -179,6 +181,11 @@ def _parents_first(samples: Sequence[Sample]) -> list[int]:
     return order
 
 
+def _text(given: Any) -> str:
+    """Text that can be printed: JSON may hold half of a surrogate pair."""
+    return "" if given is None else str(given).encode("utf-8", "replace").decode()
+
+
 def _truth(data: Mapping[str, Any], name: str) -> bool | None:
     given = data.get(name)
     if given is None or isinstance(given, bool):
@@ -205,8 +212,8 @@ def _count(data: Mapping[str, Any], name: str) -> int | None:
     value = _number(data, name)
     if value is None:
         return None
-    if value < 0:
-        raise BadInput(f'"{name}" is a number from 0, not {_shown(data[name])}')
+    if not 0 <= value <= _MOST:
+        raise BadInput(f'"{name}" is a number from 0 to {_MOST:,}, not {_shown(data[name])}')
     return round(value)
 
 
@@ -214,8 +221,8 @@ def _dollars(data: Mapping[str, Any]) -> int | None:
     value = _number(data, "usd")
     if value is None:
         return None
-    if value < 0:
-        raise BadInput(f'"usd" is a number of US dollars from 0, not {_shown(data["usd"])}')
+    if not 0 <= value <= _MOST:
+        raise BadInput(f'"usd" is a number of US dollars from 0 to {_MOST:,}, not {_shown(data["usd"])}')
     return usd_nanos(value)
 
 
