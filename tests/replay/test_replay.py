@@ -126,6 +126,12 @@ def test_a_tree_draws_recorded_corrections() -> None:
     assert 0 < made.line("best-roots").samples <= 2.0
 
 
+def test_only_a_tree_draws_corrections() -> None:
+    made = compare([row_of(TREE)], BestOfN(samples=4), orders=3)
+    assert made.line("oracle").samples == made.strategy.samples == 2.0
+    assert "2 corrections" in made.notes[0]
+
+
 def test_a_draw_that_nothing_answers_costs_nothing() -> None:
     made = compare([row("a", "b", score=0.5)], TreeSearch(samples=16, at_once=1, width=1), orders=4)
     assert made.strategy.samples == 2.0

@@ -117,7 +117,8 @@ def votes(
         lead=lead, most_samples=most_samples, weights=weights, ways_agree=ways_agree, gives_up=gives_up,
         first_samples=first_samples,
     )  # fmt: skip
-    recording = read_rows(file, _choice(ways, models, sets, pooled), limit=limit, verified=verified)
+    choice = _choice(ways, models, sets, pooled)
+    recording = read_rows(file, choice, limit=limit, score=None, verified=verified)  # a vote goes by answers alone
     if not any(each.key is not None for row in recording.rows for each in row.samples):
         raise BadInput(f"{file} records no answers, only whether they are right: they can't vote. Try best-of-n")
     _report("votes", strategy, recording, file, orders, seed, plot, as_json)
@@ -284,6 +285,8 @@ def _nanos(worth: str | None) -> int | None:
 def _advice(kind: str, recording: Recording) -> list[str]:
     samples = [each for row in recording.rows for each in row.samples]
     notes = []
+    if any(each.passed is not None for each in samples):
+        notes.append("the record has a verifier's verdicts: the strategy sees them, and takes the first that passed")
     if kind != "votes" and all(each.score is None and each.passed is None for each in samples):
         known = next(
             (name for name, part in (("min32_logprob", "low_logprob"), ("logprob", "logprob"))

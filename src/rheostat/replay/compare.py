@@ -103,12 +103,19 @@ def compare(
 ) -> Comparison:
     """Replay a strategy and its controls over the same samples in the same orders; see `replay`.
 
+    Corrections (samples with a parent) are left out but for trees.
+
     Args:
         kind: The controls: `votes`, `best-of-n` or `tree`; `None`: those that suit the strategy.
         name: The strategy's name in the result.
         on_row: Called twice for each row: after the strategy, and after the controls.
     """
     kind = kind or kind_of(strategy)
+    corrections = sum(each.parent is not None for row in rows for each in row.samples)
+    notes: list[str] = []
+    if corrections and kind != "tree":
+        rows = [row.keeping(lambda each: each.parent is None) for row in rows]
+        notes.append(f"{corrections:,} corrections (samples with a parent) are left out: only a tree draws them")
     played = replay(rows, strategy, orders=orders, seed=seed, worth_usd_nanos=worth_usd_nanos, on_row=on_row)
     controls = controls_for(kind, rows, played.samples)
     ours, theirs = _Column(), [_Column() for _ in controls]
@@ -132,11 +139,10 @@ def compare(
         lines.append(_line(control.id, control.name, column, own, known, difference, matched=control.matched))
     missing = sum(outcome.missing for row in played.outcomes for outcome in row)
     asked = missing + sum(len(outcome.drawn) for row in played.outcomes for outcome in row)
-    notes: tuple[str, ...] = ()
     if missing:
         share = f"{missing / asked:.1%} of the draws found no unused sample in the record"
-        notes = (f"{share}: nodes without an answer, at no cost",)
-    return Comparison(kind=kind, rows=len(rows), orders=orders, seed=seed, lines=tuple(lines), notes=notes)
+        notes.append(f"{share}: nodes without an answer, at no cost")
+    return Comparison(kind=kind, rows=len(rows), orders=orders, seed=seed, lines=tuple(lines), notes=tuple(notes))
 
 
 def _ends(control: Control, runs: Sequence[Run]) -> list[tuple[float, Sequence[int]]]:

@@ -36,7 +36,7 @@ def read_rows(
     choice: Choice | None = None,
     *,
     limit: int | None = None,
-    score: ScoreFrom = "score",
+    score: ScoreFrom | None = "score",
     verified: bool = False,
 ) -> Recording:
     """Read a file of recorded samples: JSON Lines, also packed with gzip.
@@ -44,7 +44,7 @@ def read_rows(
     Args:
         choice: Which samples to take.
         limit: The most rows, from the first.
-        score: What the score is: `score`, or e to the power of a log-probability.
+        score: What the score is: `score`, or e to the power of a log-probability; `None`: strategies see no scores.
         verified: Whether a sample is right also is the verdict of a verifier, so that strategies see it.
 
     Raises:
@@ -60,7 +60,7 @@ def rows_of(
     *,
     name: str = "recording",
     limit: int | None = None,
-    score: ScoreFrom = "score",
+    score: ScoreFrom | None = "score",
     verified: bool = False,
 ) -> Recording:
     """The rows of parsed lines; see `read_rows`.
@@ -69,7 +69,7 @@ def rows_of(
         lines: (line number, data).
         name: The name of the file, for messages.
     """
-    if score not in get_args(ScoreFrom):
+    if score is not None and score not in get_args(ScoreFrom):
         raise BadInput(f"score is one of {', '.join(get_args(ScoreFrom))}; not {score!r}")
     if limit is not None and limit < 1:
         raise BadInput(f"limit must be at least 1, not {limit}")
@@ -79,7 +79,9 @@ def rows_of(
     rows = [_row(data, number, place, name) for place, (number, data) in enumerate(plain)]
     rows, notes = choose(rows, choice or Choice(), pools=kind in ("pools", "verdicts"))
     rows = rows[:limit]
-    if score != "score":
+    if score is None:
+        rows = [_each(row, lambda each: replace(each, score=None)) for row in rows]
+    elif score != "score":
         rows = _scored_by(rows, score)
     rows, more = _scaled(rows)
     if verified:
