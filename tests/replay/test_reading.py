@@ -19,8 +19,8 @@ from rheostat.replay.keys import key_of, right
 from rheostat.strategies import Vote
 
 NAMES = (
-    "id gold samples answer tokens parent passed correct score usd a c models m/cot cot_correct cot_chars way model set "
-    "greedy temperature"
+    "id gold samples answer tokens parent passed correct score usd a c models m/cot cot_correct cot_chars way model "
+    "set greedy temperature"
 )
 KEYS = st.sampled_from(NAMES.split())
 ROW = {"id": "1", "gold": "39", "samples": [{"answer": 39.0, "tokens": 5}, {"answer": None, "tokens": 7}]}

@@ -222,7 +222,7 @@ def _report(
     worth: str | None = None,
 ) -> None:
     made = _compared(kind, strategy, recording, orders, seed, _nanos(worth))
-    notes = [*recording.notes, *made.notes, *_advice(kind, recording)]
+    notes = [*recording.notes, *made.notes, *_advice(kind, strategy, recording)]
     fields = {name: value for name, value in asdict(strategy).items() if name != "cap"}  # type: ignore[call-overload]
     if plot is not None:
         plot_png(made, plot, f"{file.name}: {made.strategy.name}, {made.rows} questions × {made.orders} orders")
@@ -282,11 +282,15 @@ def _nanos(worth: str | None) -> int | None:
     return value
 
 
-def _advice(kind: str, recording: Recording) -> list[str]:
+def _advice(kind: str, strategy: Strategy, recording: Recording) -> list[str]:
     samples = [each for row in recording.rows for each in row.samples]
     notes = []
     if any(each.passed is not None for each in samples):
         notes.append("the record has a verifier's verdicts: the strategy sees them, and takes the first that passed")
+    if isinstance(strategy, Vote) and strategy.weights == "confidence":
+        unknown = sum(each.logprob is None and each.low_logprob is None for each in samples)
+        if unknown:
+            notes.append(f"{unknown:,} of {len(samples):,} samples have no log-probability: votes beside them weigh 1")
     if kind != "votes" and all(each.score is None and each.passed is None for each in samples):
         known = next(
             (name for name, part in (("min32_logprob", "low_logprob"), ("logprob", "logprob"))
