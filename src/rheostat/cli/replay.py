@@ -305,11 +305,11 @@ def _advice(kind: str, strategy: Strategy, recording: Recording) -> list[str]:
 
 def _table(made: Comparison) -> Table:
     money = made.strategy.usd is not None
-    columns = ["accuracy, %", "samples", "tokens", *(["$"] if money else []), "strategy − it"]
     table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("")
+    for column in ("accuracy, %", "samples", "tokens", *(["$"] if money else [])):
+        table.add_column(column, justify="right", no_wrap=True)  # a narrow terminal breaks names, never figures
+    table.add_column("strategy − it", justify="right")
     for line in made.lines:
         ours = line is made.strategy
         cells = [f"[bold cyan]{escape(line.name)}[/]" if ours else escape(line.name), *_cells(line, money)]
