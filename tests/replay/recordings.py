@@ -10,9 +10,9 @@ from typing import Any
 from rheostat.replay import Row, row_of
 
 
-def row(*answers: Any, gold: Any = "a", id: Any = "q", **shared: Any) -> Row:
+def row(*answers: Any, gold: Any = "a", id: Any = "q", **parts: Any) -> Row:
     """A row of samples that are equal but for their answers."""
-    samples = [{"answer": each, "tokens": 10, **shared} for each in answers]
+    samples = [{"answer": each, "tokens": 10, **parts} for each in answers]
     return row_of({"id": id, "gold": gold, "samples": samples})
 
 

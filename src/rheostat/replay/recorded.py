@@ -29,7 +29,7 @@ _NAMES = {
     "usd": ("usd",),
 }
 """What the parts of a pool may be called."""
-_SHARED = ("id", "set", "gold", "question")
+_COMMON = ("id", "set", "gold", "question")
 
 
 def format_of(data: Any) -> str:
@@ -62,8 +62,8 @@ def from_pools(data: Mapping[str, Any]) -> dict[str, Any]:
         greedy = way.startswith("greedy_")
         parts = {"model": model, "way": way.removeprefix("greedy_"), **({"greedy": True} if greedy else {})}
         samples.extend({**each, **parts} for each in _pool(pool, name))
-    shared = {key: value for key, value in data.items() if key not in ("samples", "models", "model")}
-    return {**shared, "id": _identity(data), "samples": samples}
+    common = {key: value for key, value in data.items() if key not in ("samples", "models", "model")}
+    return {**common, "id": _identity(data), "samples": samples}
 
 
 def _pool(pool: Any, name: str) -> list[dict[str, Any]]:
@@ -97,12 +97,12 @@ def from_flat(lines: Sequence[tuple[int, Mapping[str, Any]]]) -> list[tuple[int,
         if "id" not in data:
             raise BadInput(f'line {number}: it has no "id"; lines with the same id are samples of one question')
         place = (str(data.get("set") or ""), str(data.get("model") or ""), str(data["id"]))
-        shared = {name: data[name] for name in _SHARED if name in data}
-        _, row = rows.setdefault(place, (number, {**shared, "samples": []}))
+        common = {name: data[name] for name in _COMMON if name in data}
+        _, row = rows.setdefault(place, (number, {**common, "samples": []}))
         if data.get("gold") != row.get("gold"):
             golds = f"{data.get('gold')!r}, but {row.get('gold')!r} in an earlier line of the same id"
             raise BadInput(f"line {number}: gold is {golds}")
-        row["samples"].append({name: value for name, value in data.items() if name not in _SHARED})
+        row["samples"].append({name: value for name, value in data.items() if name not in _COMMON})
     return list(rows.values())
 
 
