@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import os
 import stat
+import zlib
 from pathlib import Path
 
 from rheostat.errors import BadInput
@@ -13,11 +16,13 @@ __all__ = ["read_text"]
 _MOST_BYTES = 1 << 20
 
 
-def read_text(path: Path, what: str, *, most_bytes: int = _MOST_BYTES) -> str:
+def read_text(path: Path, what: str, *, most_bytes: int = _MOST_BYTES, may_be_packed: bool = False) -> str:
     """Read a text file, and refuse anything else.
 
     Args:
         what: The file's role, for messages.
+        most_bytes: The most bytes, of a packed file also once it is unpacked.
+        may_be_packed: A gzip file, known by its content, is unpacked.
 
     Raises:
         BadInput: it is missing, not a regular file, too large, binary, not UTF-8, or empty.
@@ -26,6 +31,8 @@ def read_text(path: Path, what: str, *, most_bytes: int = _MOST_BYTES) -> str:
         data = _bytes_of(path, what, most_bytes)
     except OSError as error:
         raise BadInput(f"can't read the {what} file {path}: {error.strerror}") from None
+    if may_be_packed and data.startswith(b"\x1f\x8b"):
+        data = _unpacked(data, path, what, most_bytes)
     if b"\x00" in data:
         raise BadInput(f"{what} file {path} is binary (it holds NUL bytes)")
     try:
@@ -35,6 +42,17 @@ def read_text(path: Path, what: str, *, most_bytes: int = _MOST_BYTES) -> str:
     if not text.strip():
         raise BadInput(f"{what} file {path} is empty")
     return text
+
+
+def _unpacked(data: bytes, path: Path, what: str, most_bytes: int) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
+            found = stream.read(most_bytes + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadInput(f"can't unpack the {what} file {path}: {error}") from None
+    if len(found) > most_bytes:
+        raise BadInput(f"{what} file {path} unpacks to more than {most_bytes:,} bytes, which is the most")
+    return found
 
 
 def _bytes_of(path: Path, what: str, most_bytes: int) -> bytes:

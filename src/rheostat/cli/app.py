@@ -28,6 +28,7 @@ _MODULES = {
     "models": "models",
     "ledger": "ledger",
     "bench": "bench",
+    "replay": "replay",
 }
 """The module of each command: it has a function of that name, or an `app` of subcommands."""
 

@@ -1,0 +1,108 @@
+"""`rheostat replay` as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from recordings import write
+from rheostat import cli
+
+LINE = {
+    "id", "name", "accuracy", "accuracy_low", "accuracy_high", "samples", "tokens", "usd", "difference",
+    "difference_low", "difference_high", "matched",
+}  # fmt: skip
+
+
+def rheostat(*arguments: str, capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """The command in this process: exit code, output, errors."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["rheostat", "replay", *arguments])
+        patch.setenv("COLUMNS", "100")
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    out, err = capfd.readouterr()
+    return int(ended.value.code or 0), out, err
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    samples = [{"answer": letter, "tokens": 10, "score": 0.5, "usd": "0.001"} for letter in "aabab"]
+    rows = [{"id": number, "gold": "a", "samples": samples} for number in range(4)]
+    return str(write(tmp_path / "r.jsonl", rows))
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "controls"),
+    [
+        ("votes", "Vote", ["single", "majority-3", "majority-4", "majority-all", "beta-0.95", "oracle"]),
+        ("best-of-n", "BestOfN", ["single", "best-3", "best-5", "best-all", "majority-all", "oracle"]),
+        ("tree", "TreeSearch", ["single", "first-root", "best-roots", "best-all", "oracle"]),
+    ],
+)
+def test_json(command: str, name: str, controls: list[str], recording: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = rheostat(command, recording, "--json", "--orders", "5", capfd=capfd)
+    assert code == 0
+    made = json.loads(out)
+    assert set(made) == {"file", "strategy", "samples", "format", "kind", "rows", "orders", "seed", "notes", "lines"}
+    assert (made["strategy"]["name"], made["kind"], made["rows"], made["orders"]) == (name, command, 4, 5)
+    assert [line["id"] for line in made["lines"]] == ["strategy", *controls]
+    assert all(set(line) == LINE for line in made["lines"])
+    assert made["lines"][0]["difference"] is None
+    assert made["lines"][1]["usd"] == pytest.approx(0.001)
+    assert rheostat(command, recording, "--json", "--orders", "5", capfd=capfd)[1] == out
+
+
+def test_the_table_and_the_plot(recording: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    png = tmp_path / "p.png"
+    code, out, _ = rheostat("votes", recording, "--lead", "2", "--plot", str(png), capfd=capfd)
+    assert code == 0
+    assert "lead 2.0" in out
+    assert "majority of all" in out
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_tokens_there_is_a_dash(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "r.jsonl", [{"gold": 1, "samples": [{"answer": 1}, {"answer": 1, "tokens": 3}]}])
+    code, out, _ = rheostat("votes", str(path), capfd=capfd)
+    assert code == 0
+    assert "1 of 2 samples have no tokens" in out
+    assert "–" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["votes", "/nothing.jsonl"], "can't read the recording file"),
+        (["votes", "FILE", "--lead", "0"], "lead must be above 0"),
+        (["best-of-n", "FILE", "--samples", "0"], "samples must be at least 1"),
+        (["best-of-n", "FILE", "--worth", "much"], "not an amount"),
+        (["votes", "FILE", "--ways", "cot"], "no way fits 'cot'"),
+        (["votes", "FILE", "--plot", "/nothing/p.png"], "can't write the plot"),
+        (["votes", "FILE", "--orders", "0"], "orders"),
+    ],
+)
+def test_bad_input(arguments: list[str], says: str, recording: str, capfd: pytest.CaptureFixture[str]) -> None:
+    code, out, err = rheostat(*(recording if each == "FILE" else each for each in arguments), capfd=capfd)
+    assert code == 2
+    assert says in " ".join((out + err).split())
+    assert "Traceback" not in err
+
+
+def test_verdicts_alone_cannot_vote(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = str(write(tmp_path / "v.jsonl", [{"cot_correct": [0, 1, 0], "cot_chars": [8, 8, 8]}]))
+    code, _, err = rheostat("votes", path, capfd=capfd)
+    assert (code, "Try best-of-n" in " ".join(err.split())) == (2, True)
+    code, out, _ = rheostat("best-of-n", path, "--verified", "--json", capfd=capfd)
+    assert code == 0
+    assert json.loads(out)["lines"][0]["accuracy"] == 1.0
+
+
+def test_help_teaches(capfd: pytest.CaptureFixture[str]) -> None:
+    for command in ("votes", "best-of-n", "tree"):
+        code, out, _ = rheostat(command, "--help", capfd=capfd)
+        assert code == 0
+        assert "Examples" in out
