@@ -185,9 +185,8 @@ _INPUTS = {
     "messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state",
     "documents", "text_1", "text_2", "data_1", "data_2", "queries", "items", "data", "text", "input_ids",
 }  # fmt: skip
-_PAIRS = (("query", ("documents", "texts", "items")), ("queries", ("documents", "items")), ("text_1", ("text_2",)),
-          ("data_1", ("data_2",)))  # fmt: skip
-"""Parts that are read once for each of other parts: a reranker reads the query with every document."""
+_ASKED, _DOCUMENTS = ("query", "queries", "text_1", "data_1"), ("documents", "texts", "items", "text_2", "data_2")
+"""A reranker reads what is asked once with every document."""
 
 
 def _model_in(path: str) -> str:
@@ -209,8 +208,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     if _may_hold_media(body) and _MEDIA.search(content):
         found = _media(flavor, body)
         size, extra, unbounded, files = size - found[0], extra + found[1], found[2], found[3]
-    if flavor == "vectors":
-        size += _read_again(body)
+    size += _read_again(body) if flavor == "vectors" else 0
     rounds, searches = (1, 0) if flavor == "vectors" else _rounds(model, tools, body)
     config = body["generationConfig"] if isinstance(body.get("generationConfig"), dict) else {}
     answers = max(_whole(body.get("n"), 1), _whole(body.get("best_of"), 1), _whole(config.get("candidateCount"), 1))
@@ -245,15 +243,9 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
 
 
 def _read_again(body: dict[str, Any]) -> int:
-    """The bytes of a query that is read once for each of several documents, beyond the first time."""
-    again = 0
-    for name, others in _PAIRS:
-        asked = body.get(name)
-        if asked is None or (isinstance(asked, list) and len(asked) > 1):
-            continue  # several queries are paired with as many documents
-        most = max(len(body[other]) if isinstance(body.get(other), list) else 1 for other in others)
-        again += (most - 1) * len(orjson.dumps(asked)) if most > 1 else 0
-    return again
+    """The bytes of a query that is read with each of several documents, beyond the first time."""
+    most = max(len(body[name]) if isinstance(body.get(name), list) else 1 for name in _DOCUMENTS)
+    return (most - 1) * len(orjson.dumps([body[name] for name in _ASKED if body.get(name)]))
 
 
 def _compactions(body: dict[str, Any]) -> int:

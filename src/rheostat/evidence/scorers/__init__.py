@@ -1,8 +1,8 @@
 """Scorers: what tells how good an answer is, without telling whether it is right.
 
 `Judge`, `Decision`, `OutcomeReward`, `ProcessReward`, `Confidence`, `Verified`, and `AllOf`, `AnyOf`, `FirstOf`,
-`Weighted` of several. A scorer is pure: it says what to send, and reads the reply. The gate pays, and the spend shows it
-by name.
+`Weighted` of several. A scorer is pure: it says what to send, and reads the reply. The gate pays, and the spend shows
+it by name.
 """
 
 from rheostat.evidence.scorers.base import (
