@@ -125,8 +125,11 @@ def _only(items: Any, reply: Any) -> dict[str, Any]:
     return items[0]
 
 
-def _field(name: str, inside: str) -> Callable[[Any], list[list[float]]]:
-    """The reader of a field of the one item in `inside`; empty: the reply is the list of items, or the item."""
+def _field(name: str, inside: str, *, single: bool = False) -> Callable[[Any], list[list[float]]]:
+    """The reader of a field of the one item in `inside`; empty: the reply is the list of items, or the item.
+
+    `single`: the field is a number, not a list.
+    """
 
     def read(reply: Any) -> list[list[float]]:
         if isinstance(reply, dict) and (reply.get("error") or reply.get("object") == "error" or "detail" in reply):
@@ -139,7 +142,7 @@ def _field(name: str, inside: str) -> Callable[[Any], list[list[float]]]:
         item = _only(items, reply)
         if name not in item:
             raise Unreadable(f"expected {name!r}, received {shown(item)}")
-        return rows_in(item[name] if isinstance(item[name], list) else [item[name]])
+        return [[_number(item[name])]] if single else rows_in(item[name])
 
     return read
 
@@ -156,13 +159,13 @@ _ONE, _TEXT, _PAIR = frozenset({"messages", "text"}), frozenset({"text"}), froze
 _ROUTES: dict[tuple[str, str], Route] = {
     ("vllm", "classify"): Route("/classify", _ONE, _vllm, _field("probs", "data")),
     ("vllm", "pooling"): Route("/pooling", _ONE, _vllm_pooling, _field("data", "data")),
-    ("vllm", "score"): Route("/score", _PAIR, _vllm_score, _field("score", "data")),
-    ("vllm", "rerank"): Route("/rerank", _PAIR, _vllm_rerank, _field("relevance_score", "results")),
+    ("vllm", "score"): Route("/score", _PAIR, _vllm_score, _field("score", "data", single=True)),
+    ("vllm", "rerank"): Route("/rerank", _PAIR, _vllm_rerank, _field("relevance_score", "results", single=True)),
     ("sglang", "classify"): Route("/classify", _TEXT, _sglang_classify, _field("embedding", "")),
     ("sglang", "score"): Route("/v1/score", _TEXT, _sglang_score, _sglang_scores),
-    ("sglang", "rerank"): Route("/v1/rerank", _PAIR, _sglang_rerank, _field("score", "")),
+    ("sglang", "rerank"): Route("/v1/rerank", _PAIR, _sglang_rerank, _field("score", "", single=True)),
     ("llama.cpp", "rerank"): Route(
-        "/v1/rerank", _PAIR, _llama_cpp_rerank, _field("relevance_score", "results")
+        "/v1/rerank", _PAIR, _llama_cpp_rerank, _field("relevance_score", "results", single=True)
     ),
 }  # fmt: skip
 _STEPWISE = {("vllm", "pooling"), ("sglang", "score")}
