@@ -132,6 +132,7 @@ def test_key_headers_price_and_time_limit_go_with_it() -> None:
     assert request.headers == {"Authorization": "Bearer secret", "X-Team": "a"}
     assert (request.price, request.seconds, request.by) == (price, 5, "sky")
     assert "secret" not in repr(scorer)
+    assert len({scorer, scorer}) == 1
 
 
 def replied(kind: str, number: Any) -> Any:
@@ -189,7 +190,7 @@ def test_the_reason_names_what_was_received() -> None:
     classes["data"][0]["probs"] = [0.1, 0.9]
     two = {"data": [{"index": 0, "probs": [1.0]}, {"index": 1, "probs": [2.0]}]}
     said = {
-        "expected 1 numbers for a text, received 2: [0.1, 0.9]": classes,
+        "expected 1 number for a text, received 2: [0.1, 0.9]": classes,
         "received a result for another text": {"data": [{"index": 3, "probs": [1.0]}]},
         "expected one result for one text, received": two,
         "the server refused: {'code': 404, 'message': 'no such model'}": {

@@ -71,7 +71,7 @@ class _Reward(Scorer):
     """The price of its tokens; `None`: the server is yours, and free."""
     api_key: str = field(default="", repr=False)
     """For `Authorization: Bearer`."""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     """Further headers."""
     seconds: float = 60.0
     """The time limit of a request."""

@@ -142,7 +142,8 @@ def score_of(values: Sequence[float], how: RewardFormat) -> float:
         Unreadable: There are too many or too few, one isn't finite, or a probability lies outside 0..1.
     """
     if len(values) != how.labels:
-        raise Unreadable(f"expected {how.labels} numbers for a text, received {len(values)}: {list(values[:8])}")
+        wanted = "1 number" if how.labels == 1 else f"{how.labels} numbers"
+        raise Unreadable(f"expected {wanted} for a text, received {len(values)}: {list(values[:8])}")
     if not all(map(math.isfinite, values)):
         raise Unreadable(f"received a number that isn't finite: {list(values[:8])}")
     value = values[how.index]

@@ -54,12 +54,20 @@ def step_rows(local: Local, how: StepFormat, question: str, answer: str) -> list
     """
     with _turn:
         model, tokenizer = _load(local, "token")
-        mark = tokenizer(how.mark, add_special_tokens=False)["input_ids"]
-        if len(mark) != 1:
-            raise BadInput(f"the tokenizer reads {how.mark!r} as {len(mark)} tokens; a step is marked by one")
+        mark = _mark(tokenizer, how.mark)
         inputs = _ids(tokenizer, how, question, answer)
         rows = _rows(model, inputs)
-        return [row for row, token in zip(rows, inputs["input_ids"][0].tolist(), strict=True) if token == mark[0]]
+        return [row for row, token in zip(rows, inputs["input_ids"][0].tolist(), strict=True) if token == mark]
+
+
+def _mark(tokenizer: Any, text: str) -> int:
+    token = tokenizer.convert_tokens_to_ids(text)
+    if isinstance(token, int) and token != tokenizer.unk_token_id:
+        return token
+    read = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if len(read) != 1:
+        raise BadInput(f"the tokenizer reads {text!r} as {len(read)} tokens; a step is marked by one")
+    return int(read[0])
 
 
 def _load(local: Local, kind: Literal["sequence", "token"]) -> tuple[Any, Any]:
