@@ -6,8 +6,11 @@ and answers as vLLM 0.32 does; a real vLLM is asked by `make test-vllm`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ import httpx2
 import pytest
 import torch
 
+import tiny_gguf
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.scorers import HttpRequest, OutcomeReward, ProcessReward, RewardFormat, StepFormat, Work
 from rheostat.evidence.verifiers import Verdict
@@ -275,3 +279,40 @@ def test_an_unknown_model_is_no_score(url: str) -> None:
     assert verdict.score is None
     assert "the server refused" in verdict.reason
     assert "does not exist" in verdict.reason
+
+
+# --- behind a real llama.cpp ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def llama_cpp(folder: str, work: Path) -> Iterator[str]:
+    path = work / "model.gguf"
+    tiny_gguf.write_qwen3_classifier(folder, path)
+    script = str(Path(__file__).with_name("llama_ranks.py"))
+    with subprocess.Popen(
+        [sys.executable, script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+
+
+def test_llama_cpp_scores_as_the_model_does_itself(outcome: Tiny, tmp_path: Path) -> None:
+    """It takes the softmax over the labels of a Qwen3 and returns the first."""
+    folder = shutil.copytree(outcome.folder, tmp_path / "two")
+    tiny_gguf.two_labels(str(folder))
+    how = RewardFormat(text="pair", value="probability")
+    with llama_cpp(str(folder), tmp_path) as url:
+        scorer = OutcomeReward(url=url, model="tiny", server="llama.cpp", api="rerank", format=how)
+        scores = [scored(scorer, each).score for each in ANSWERS]
+    direct = [sigmoid(2 * float(outcome.logits((TASK.question, each.text))[0][0])) for each in ANSWERS]
+    assert scores == pytest.approx(direct, rel=0.05)
+
+
+def test_llama_cpps_softmax_of_one_label_is_no_score(outcome: Tiny, tmp_path: Path) -> None:
+    """For a Qwen3 with one label, as Skywork-Reward-V2-Qwen3 is, it returns 1 whatever the answer."""
+    with llama_cpp(outcome.folder, tmp_path) as url:
+        scorer = OutcomeReward(url=url, model="tiny", server="llama.cpp", api="rerank", format="skywork")
+        verdicts = [scored(scorer, each) for each in ANSWERS]
+    assert [each.score for each in verdicts] == [None] * len(ANSWERS)
+    assert "softmax over one label" in verdicts[0].reason

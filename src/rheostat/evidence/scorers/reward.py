@@ -153,6 +153,9 @@ class OutcomeReward(_Reward):
             rows = read(reply)
             if len(rows) != 1:
                 raise Unreadable(f"expected one result for one text, received {len(rows)}")
+            if self.server == "llama.cpp" and how.value == "logit" and rows[0] == [1.0]:
+                # It takes the softmax over the labels of a Qwen3, tried with xllamacpp 2026.10.
+                raise Unreadable("received exactly 1, as llama.cpp's softmax over one label always is")
             score = score_of(rows[0], how)
         except Unreadable as error:
             return abstains(str(error))
