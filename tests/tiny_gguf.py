@@ -1,4 +1,4 @@
-"""Write a tiny classifier of transformers as a GGUF file, for a real llama.cpp. The format: ggml-org/ggml, docs/gguf.md."""
+"""Write a tiny classifier of transformers as a GGUF file, for a real llama.cpp. Format: ggml-org/ggml, docs/gguf.md."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def _tokens(folder: str, config: dict[str, Any]) -> dict[str, Any]:
         "tokenizer.ggml.pre": "gpt-2",
         "tokenizer.ggml.tokens": texts,
         "tokenizer.ggml.token_type": kinds,
-        "tokenizer.ggml.merges": [
-            each if isinstance(each, str) else " ".join(each) for each in saved["model"]["merges"]
-        ],
+        "tokenizer.ggml.merges": merges,
         "tokenizer.ggml.eos_token_id": config["eos_token_id"],
         "tokenizer.ggml.padding_token_id": config["pad_token_id"],
         "tokenizer.ggml.add_bos_token": False,

@@ -2,7 +2,8 @@
 
 Sources, read or run in November 2026: vLLM 0.32.0 (`entrypoints/pooling/{classify,pooling,scoring}/protocol.py`,
 `layers/pooler/activations.py`), SGLang 0.5.23 (`entrypoints/http_server.py`, `openai/serving_rerank.py`,
-`managers/tokenizer_manager_score_mixin.py`), llama.cpp (`tools/server/README.md` at 00dc805, `server-common.cpp`).
+`managers/tokenizer_manager_score_mixin.py`), llama.cpp (`tools/server/README.md` at 00dc805; run
+as xllamacpp 2026.10.11549).
 vLLM maps its numbers to 0..1 unless `use_activation` is false; SGLang and llama.cpp return the model's logits, but
 llama.cpp the first of the softmax over its labels for a Qwen3.
 """
