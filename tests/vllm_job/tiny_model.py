@@ -6,6 +6,7 @@ Run by the interpreter that has vLLM: `python tiny_model.py FOLDER`.
 import glob
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -20,7 +21,8 @@ TEMPLATE = (
 )
 
 
-def main(folder: str) -> None:
+def make_tokenizer(folder: str, *marks: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of about 1,000 tokens with a chat template, and `marks` as one token each; saved in the folder."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -29,12 +31,16 @@ def main(folder: str) -> None:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     bpe.train(texts, trainers.BpeTrainer(vocab_size=1000, special_tokens=special, initial_alphabet=alphabet))
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-    marks = ["<think>", "</think>", "<tool_call>", "</tool_call>"]
-    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in marks])
+    more = ["<think>", "</think>", "<tool_call>", "</tool_call>", *marks]
+    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in more])
     tokenizer.chat_template = TEMPLATE
     tokenizer.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = Qwen3Config(
+    return tokenizer
+
+
+def sizes(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """The settings of a tiny model with this tokenizer."""
+    return dict(
         vocab_size=((len(tokenizer) + 63) // 64) * 64,
         hidden_size=128,
         intermediate_size=256,
@@ -48,6 +54,12 @@ def main(folder: str) -> None:
         bos_token_id=None,
         pad_token_id=tokenizer.pad_token_id,
     )
+
+
+def main(folder: str) -> None:
+    tokenizer = make_tokenizer(folder)
+    torch.manual_seed(0)
+    config = Qwen3Config(**sizes(tokenizer))
     Qwen3ForCausalLM(config).to(torch.float32).save_pretrained(folder)
 
 

@@ -168,6 +168,9 @@ class Body:
                     self._root[name] = root[name]
             if self.request.flavor == "ollama" and "eval_count" in root:
                 self._usage.update(root)
+            if self.request.flavor == "vectors" and (told := _object(root.get("meta_info"))):  # SGLang, for each text
+                before = _count(self._usage.get("prompt_tokens"))
+                self._usage["prompt_tokens"] = before + _count(told.get("prompt_tokens"))
             self.pending = str(root.get("id") or "") if root.get("status") in _PENDING else ""
         if kind in _ENDED or event.get("done") is True:
             self.ended = True

@@ -2,7 +2,8 @@
 
 A table of paths says which requests cost money. Input is bounded by bytes: byte-level BPE makes no more tokens than
 bytes, and JSON's punctuation outweighs the template's. Output is bounded by the length cap in the body. Sources: the
-OpenAPI descriptions in the SDKs (openai 3.57, anthropic 2.14, google-genai 3.6, ollama 0.6), read November 2026.
+OpenAPI descriptions in the SDKs (openai 3.57, anthropic 2.14, google-genai 3.6, ollama 0.6) and, for `/classify`,
+`/score`, `/pooling` and `/rerank`, the sources of vLLM 0.32 and SGLang 0.5.23, read November 2026.
 """
 
 from __future__ import annotations
@@ -44,7 +45,10 @@ _BILLABLE: tuple[tuple[re.Pattern[str], Flavor], ...] = (
     (re.compile(r"/api/(chat|generate)$"), "ollama"),
     (re.compile(r"^/model/.+/converse(-stream)?$"), "bedrock"),
     (
-        re.compile(r"/(embeddings|decisions|rerank|classify|score)$|/api/embed(dings)?$|:(batch)?[eE]mbedContents?$"),
+        re.compile(
+            r"/(embeddings|decisions|rerank|reranking|classify|score|pooling)$|/api/embed(dings)?$"
+            r"|:(batch)?[eE]mbedContents?$"
+        ),
         "vectors",
     ),
 )
@@ -177,7 +181,12 @@ def read_request(
     return replace(request, address=f"{host}:{port or ''}", kind="count" if counts else "billable")
 
 
-_INPUTS = {"messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state"}
+_INPUTS = {
+    "messages", "input", "prompt", "contents", "content", "requests", "query", "texts", "questions", "state",
+    "documents", "text_1", "text_2", "data_1", "data_2", "queries", "items", "data", "text", "input_ids",
+}  # fmt: skip
+_ASKED, _DOCUMENTS = ("query", "queries", "text_1", "data_1"), ("documents", "texts", "items", "text_2", "data_2")
+"""A reranker reads what is asked once with every document."""
 
 
 def _model_in(path: str) -> str:
@@ -199,6 +208,7 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
     if _may_hold_media(body) and _MEDIA.search(content):
         found = _media(flavor, body)
         size, extra, unbounded, files = size - found[0], extra + found[1], found[2], found[3]
+    size += _read_again(body) if flavor == "vectors" else 0
     rounds, searches = (1, 0) if flavor == "vectors" else _rounds(model, tools, body)
     config = body["generationConfig"] if isinstance(body.get("generationConfig"), dict) else {}
     answers = max(_whole(body.get("n"), 1), _whole(body.get("best_of"), 1), _whole(config.get("candidateCount"), 1))
@@ -230,6 +240,12 @@ def _read(provider: str, flavor: Flavor, model: str, body: dict[str, Any], conte
         background=bool(body.get("background")),
         effort=_effort(body),
     )
+
+
+def _read_again(body: dict[str, Any]) -> int:
+    """The bytes of a query that is read with each of several documents, beyond the first time."""
+    most = max(len(body[name]) if isinstance(body.get(name), list) else 1 for name in _DOCUMENTS)
+    return (most - 1) * len(orjson.dumps([body[name] for name in _ASKED if body.get(name)]))
 
 
 def _compactions(body: dict[str, Any]) -> int:
