@@ -73,8 +73,8 @@ def test_two_ways_that_agree_end_the_vote() -> None:
     samples = [{"answer": "a", "way": way} for way in "xxxxyyyy"]
     rows = [row_of({"id": 1, "gold": "a", "samples": samples})]
     assert replay(rows, Vote(lead=4.0)).samples == 4.0  # what the first round draws
-    assert replay(rows, Vote(lead=4.0, first_samples=2)).samples == 2.0
-    assert replay(rows, Vote(lead=4.0, first_samples=2, ways_agree=False)).samples == 4.0
+    assert replay(rows, Vote(lead=4.0, first_samples=2, ways_agree=True)).samples == 2.0
+    assert replay(rows, Vote(lead=4.0, first_samples=2)).samples == 4.0
 
 
 def test_seeds_repeat() -> None:

@@ -38,7 +38,7 @@ def recording(tmp_path: Path) -> str:
 @pytest.mark.parametrize(
     ("command", "name", "controls"),
     [
-        ("votes", "Vote", ["single", "majority-3", "majority-4", "majority-all", "beta-0.95", "oracle"]),
+        ("votes", "Vote", ["single", "majority-3", "majority-5", "majority-all", "beta-0.95", "oracle"]),
         ("best-of-n", "BestOfN", ["single", "best-3", "best-5", "best-all", "majority-all", "oracle"]),
         ("tree", "TreeSearch", ["single", "first-root", "best-roots", "best-all", "oracle"]),
     ],

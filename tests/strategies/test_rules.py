@@ -66,7 +66,7 @@ def test_a_cost_cap_of_its_own_ends_a_strategy_and_says_so() -> None:
 # --- vote ---------------------------------------------------------------------------------------------
 
 
-BALANCED = Vote(lead=2, most_samples=5, ways_agree=False)
+BALANCED = Vote(lead=2, most_samples=5, gives_up=True)
 
 
 def vote(*keys: str, strategy: Vote = BALANCED, **view: Any) -> Any:
@@ -80,7 +80,7 @@ def test_a_vote_ends_when_the_lead_is_enough() -> None:
     assert vote("a", "b", "c", models=TWO)[0].model == "large"
     assert isinstance(vote("a", votable=False), Accept)
     assert isinstance(vote("a", "b", "a", "b", "a"), Stop)  # the most samples
-    thorough = Vote(lead=3, most_samples=12, ways_agree=False)
+    thorough = Vote(lead=3, most_samples=12)
     assert isinstance(vote("a", "a", strategy=thorough), tuple)
     assert isinstance(vote("a", "a", "a", strategy=thorough), Accept)
 
@@ -94,19 +94,20 @@ def test_the_first_round_draws_the_fewest_samples_that_could_be_enough() -> None
 def test_two_ways_that_agree_are_enough() -> None:
     one, two = came("a", "a")
     ways = [one, replace(two, way="program")]
-    assert isinstance(Vote(lead=5).decide(TASK, ways, seen()), Accept)
-    assert isinstance(Vote(lead=5, ways_agree=False).decide(TASK, ways, seen()), tuple)
-    assert isinstance(Vote(lead=5).decide(TASK, [one, two], seen()), tuple)  # one way twice
+    agreeing = Vote(lead=5, ways_agree=True)
+    assert isinstance(agreeing.decide(TASK, ways, seen()), Accept)
+    assert isinstance(Vote(lead=5).decide(TASK, ways, seen()), tuple)
+    assert isinstance(agreeing.decide(TASK, [one, two], seen()), tuple)  # one way twice
 
 
 def test_a_confident_answer_weighs_more() -> None:
     a, b = came("a", "b")
     history = [replace(a, low_logprob=-2.0), replace(b, low_logprob=-0.1)]
-    sure = Vote(lead=1.5, weights="confidence", ways_agree=False).decide(TASK, history, seen())
+    sure = Vote(lead=1.5, weights="confidence").decide(TASK, history, seen())
     assert isinstance(sure, Accept)
     assert sure.id == "c1"
     unknown = [history[0], replace(b, low_logprob=None)]
-    equal = Vote(lead=1.5, weights="confidence", ways_agree=False).decide(TASK, unknown, seen())
+    equal = Vote(lead=1.5, weights="confidence").decide(TASK, unknown, seen())
     assert isinstance(equal, tuple)
 
 

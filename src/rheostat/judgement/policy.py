@@ -200,7 +200,7 @@ class Policy:
                 most_samples=1 if fixed else preset.samples,
                 first_samples=first.samples,
                 trusts_direct=asked != "thorough",
-                ways_agree=False,
+                gives_up=True,
             ),
             refine=Refine(worth_calls=preset.worth, broadens=False),
             best_of_n=BestOfN(samples=preset.samples, at_once=min(4, preset.samples)),

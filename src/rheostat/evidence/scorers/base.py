@@ -53,7 +53,7 @@ class HttpRequest:
 
     url: str
     body: Mapping[str, Any]
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     price: Price | None = None
     """The price of its tokens; `None`: the server is yours, and free."""
     seconds: float = 60.0
