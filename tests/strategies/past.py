@@ -16,7 +16,9 @@ TASK = Task(question="2 + 2?", difficulty=Difficulty(score=0.5, kind="maths", re
 
 def available(name: str = "small", **fields: Any) -> Available:
     least = Spend(calls=1, output_tokens=100)
-    return Available(name=name, facts=ModelFacts(name=name, levels=LEVELS, prolongs=True), **{"least": least, **fields})
+    return Available(
+        name=name, facts=ModelFacts(name=name, levels=LEVELS, prolongs="{thought} Wait,"), **{"least": least, **fields}
+    )
 
 
 def seen(**fields: Any) -> View:

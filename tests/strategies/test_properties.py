@@ -18,6 +18,7 @@ from rheostat.strategies import (
     Accept,
     Auto,
     Available,
+    Beam,
     BestOfN,
     Direct,
     Draw,
@@ -43,6 +44,7 @@ STRATEGIES: dict[str, Strategy] = {
     "best of n": BestOfN(samples=5, at_once=2),
     "uct": TreeSearch(samples=10, at_once=3),
     "ab-mcts": TreeSearch(samples=10, at_once=3, algorithm="ab-mcts"),
+    "beam": Beam(steps=4),
     "auto": Auto(),
     "capped": Vote(cap=Budget(calls=3)),
 }
@@ -50,7 +52,7 @@ each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=lis
 
 
 def model(name: str, calls: int = 1, tokens: int = 100) -> Available:
-    facts = ModelFacts(name=name, levels=LEVELS, prolongs=True)
+    facts = ModelFacts(name=name, levels=LEVELS, prolongs="{thought} Wait,")
     return Available(name=name, facts=facts, least=Spend(calls=calls, output_tokens=tokens))
 
 
@@ -78,6 +80,7 @@ def histories(draw: st.DrawFn, most: int = 8) -> list[Candidate]:
                 answer=answer,
                 key=answer,
                 thought=draw(st.sampled_from(["", "hm"])),
+                partial=draw(st.booleans()) if status == "done" and answer is None else False,
                 judged=answer is not None,
                 passed=draw(st.sampled_from([None, None, True, False])) if answer is not None else None,
                 score=draw(st.none() | st.floats(0, 1)) if answer is not None else None,
@@ -123,7 +126,7 @@ def test_nothing_is_drawn_beyond_the_room_or_the_operators_caps(
         by_name = {each.name: each.least for each in view.models}
         last = view.model(history).least
         assert view.room.fits(sum((by_name.get(draw.model, last) for draw in decision), Spend()))
-        known = {each.id for each in history if each.answer is not None}
+        known = {each.id for each in history if each.answer is not None or each.partial}
         assert all(draw.parent is None or draw.parent in known for draw in decision)
 
 

@@ -13,7 +13,7 @@ from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Attempt
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.answers import Answer
-from rheostat.evidence.asking import Way, finish
+from rheostat.evidence.asking import STEP_END, Way, finish
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.confidence import logprobs_of, lowest_window, mean
 from rheostat.evidence.expected import Expected
@@ -27,6 +27,7 @@ from rheostat.providers.bounds import input_bound
 from rheostat.providers.dial import Messages, Phase
 from rheostat.providers.failures import read_failure
 from rheostat.task import ThinkingPlan, plan_of
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["bounds", "sample", "shaped"]
 
@@ -90,6 +91,7 @@ def sample(
     note: dict[str, str],
     logprobs: bool = False,
     cancel: Cancel | None = None,
+    prefix: str = "",
 ) -> Flow[Candidate]:
     """Draw one sample. A failed request becomes an `error`, never a text that could vote.
 
@@ -98,6 +100,7 @@ def sample(
         plan: The plan, already `shaped` for this way.
         logprobs: Ask for the log-probabilities of its tokens, where the model gives them.
         cancel: Cancels the sample; what was produced is charged.
+        prefix: The beginning of the reply, which the last message holds.
 
     Returns:
         The candidate with its reply, its answer and its cost, or with its error.
@@ -105,17 +108,16 @@ def sample(
     dial = endpoint.dial
     drawn = _Drawn()
     waiting, attempts, error, cancelled = list(held), list[Attempt](), None, False
+    stepwise = draft.purpose in ("begin", "continue")
     about = {**plan_of(plan), "candidate": {"id": draft.id, "parent": draft.parent, "way": way.name}}
     try:
         for phase in dial.phases(plan, schema=schema is not None):
-            if phase == "answer" and drawn.answer is not None:
+            if phase == "answer" and (drawn.answer is not None or stepwise):
                 break
             settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
-            stops = way.stops(expected.asked)
-            if stops and dial.facts.takes_stop and phase != "think":
-                settings.kwargs["stop"] = stops
-            if (logprobs or cancel is not None) and dial.facts.gives_logprobs and phase != "think":
-                settings.kwargs["logprobs"] = True
+            if phase != "think":
+                stops = [STEP_END] if stepwise else way.stops(expected.asked)
+                settings.kwargs.update(_extras(dial.facts, stops, logprobs=logprobs or cancel is not None))
             sent, reread = messages, None
             if phase == "answer":
                 thought = drawn.thought or drawn.text or "…"
@@ -129,8 +131,10 @@ def sample(
                 endpoint, account, waiting.pop(0), sent, settings, phase, note, about, reread,
                 alone=not waiting, attempts=attempts, cancel=cancel,
             )  # fmt: skip
-            drawn.take(reply, settings, phase)
-            if phase != "think":
+            reply = drawn.take(reply, settings, phase, prefix)
+            if stepwise:
+                yield from _read_step(reply, prefix, expected, drawn)
+            elif phase != "think":
                 yield from _read(reply, way, expected, drawn)
     except BudgetExceeded as refused:
         error = f"budget: {refused}"
@@ -149,6 +153,7 @@ def sample(
         key=None if drawn.answer is None else drawn.answer.key,
         text=drawn.text,
         thought=drawn.thought,
+        partial=drawn.partial,
         cut=drawn.cut,
         error=error,
         notes=tuple(drawn.notes),
@@ -165,20 +170,39 @@ class _Drawn:
     answer: Answer | None = None
     text: str = ""
     thought: str = ""
+    partial: bool = False
     cut: bool = False
     notes: list[str] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
 
-    def take(self, reply: Reply, settings: Settings, phase: Phase) -> None:
-        """Add a reply."""
+    def take(self, reply: Reply, settings: Settings, phase: Phase, prefix: str) -> Reply:
+        """Add a reply, and return it with the beginning that it continues."""
+        if prefix and phase != "answer" and not reply.text.startswith(prefix):  # some servers repeat it
+            reply = replace(reply, text=prefix + reply.text)
         self.notes += settings.notes
         self.logprobs += logprobs_of(reply.message)
-        self.text = reply.text or self.text
+        parts = [self.text, reply.text] if phase == "answer" else [reply.text or self.text]
+        self.text = "\n\n".join(part for part in parts if part)
         self.thought = reply.thought or self.thought
         if phase != "answer":
             thinking_tokens = (reply.spend and reply.spend.thinking_tokens) or 0
             used_up = 0 < settings.max_thinking_tokens <= thinking_tokens
             self.cut = reply.cut or used_up
+        return reply
+
+
+def _extras(facts: ModelFacts, stops: list[str] | None, *, logprobs: bool) -> dict[str, Any]:
+    """Further arguments of a call, where the model takes them."""
+    extras: dict[str, Any] = {"stop": stops} if stops and facts.takes_stop else {}
+    return {**extras, "logprobs": True} if logprobs and facts.gives_logprobs else extras
+
+
+def _read_step(reply: Reply, prefix: str, expected: Expected, drawn: _Drawn) -> Flow[None]:
+    """Read the answer in a reply that was cut at the end of a step, if it is marked, or if there are no more steps."""
+    ended = not reply.text.removeprefix(prefix).strip()
+    read = functools.partial(expected.read, reply.text, cut=not ended)
+    drawn.answer = yield Effect(read, lambda: asyncio.to_thread(read))
+    drawn.partial = drawn.answer is None and not ended and not reply.cut
 
 
 def _read(reply: Reply, way: Way, expected: Expected, drawn: _Drawn) -> Flow[None]:

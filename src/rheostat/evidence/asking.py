@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from rheostat.evidence.forms import AnswerForm
 from rheostat.task import Kind
 
-__all__ = ["WAYS", "Way", "WayName", "ask", "finish", "ways_for"]
+__all__ = ["STEP_END", "WAYS", "Way", "WayName", "ask", "begun", "finish", "next_step", "ways_for"]
 
 WayName: TypeAlias = Literal["plain", "bare", "steps", "marked", "few-shot", "program", "function"]
 _LIKE: dict[AnswerForm, AnswerForm] = {"quantity": "number", "choice": "text", "date": "text"}
@@ -154,9 +154,24 @@ EXAMPLES: dict[AnswerForm, tuple[tuple[str, str, str], ...]] = {
 """(question, thought, answer) by form."""
 
 
+STEP_END = "\n\n"
+"""The end of a step of an answer that is searched step by step: a blank line."""
+_END = "Now give only the final answer."
+
+
 def finish(form: AnswerForm) -> str:
     """The user message after a thought that was closed without an answer."""
-    return _FINISH.get(form, "Now give only the final answer.")
+    return _FINISH.get(form, _END)
+
+
+def begun(text: str) -> str:
+    """The beginning of a reply, as it is sent back to be continued."""
+    return f"{text.rstrip()}{STEP_END}"
+
+
+def next_step(form: AnswerForm) -> str:
+    """The user message after the beginning of a reply, for models that can't continue it themselves."""
+    return f"Write only the next step, and stop after it. If nothing is left to do: {_FINISH.get(form, _END)}"
 
 
 def ways_for(

@@ -55,6 +55,8 @@ class Candidate:
     """The mean log-probability of the generated tokens; `None`: unknown."""
     low_logprob: float | None = None
     """The mean log-probability of the least probable 32 tokens in a row; `None`: unknown."""
+    partial: bool = False
+    """The beginning of a reply, cut at the end of a step, which can be continued."""
     cut: bool = False
     """The reply or its thought reached its length cap."""
     error: str | None = None
@@ -70,6 +72,11 @@ class Candidate:
     def failed(self) -> bool:
         """Whether it brought no answer, for whatever reason."""
         return self.status != "pending" and self.answer is None
+
+    @property
+    def scorable(self) -> bool:
+        """Whether a scorer can say something about it: an answer that no verifier could judge, or a beginning."""
+        return self.unjudged or self.partial
 
     @property
     def unjudged(self) -> bool:

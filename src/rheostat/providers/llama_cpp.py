@@ -115,6 +115,8 @@ class LlamaCppDial:
             takes_temperature=True,
             takes_stop=True,
             gives_logprobs=True,
+            continues=True,
+            prolongs="" if thinks else f"{OPEN}{{thought}}\nWait,",
             cancels=True,
             thinks=thinks,
             ways=ways or {},

@@ -11,7 +11,7 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import openai
@@ -46,6 +46,8 @@ class Server:
     enforced: str
     """The condition for the server to enforce the number; empty: it never does, and only our length cap holds."""
     levels: dict[Effort, int]
+    continuing: dict[str, Any] = field(default_factory=dict)
+    """The extra fields of the body that make it continue the last message; empty: it can't."""
     logprobs: bool = True
     """It returns the log-probabilities of its tokens."""
 
@@ -54,6 +56,7 @@ def _template(on: bool) -> dict[str, Any]:
     return {"chat_template_kwargs": {"enable_thinking": on}}
 
 
+_CONTINUE = {"continue_final_message": True, "add_generation_prompt": False}
 _NAMED = {level: LEVELS[level] for level in (Effort.none, Effort.low, Effort.medium, Effort.high)}
 SERVERS = {
     server.name: server
@@ -64,6 +67,7 @@ SERVERS = {
             off=_template(False),
             enforced="started with --reasoning-parser",
             levels=LEVELS,
+            continuing=_CONTINUE,
         ),
         Server(
             name="sglang",
@@ -71,6 +75,7 @@ SERVERS = {
             off=_template(False),
             enforced="started with --enable-strict-thinking",
             levels=LEVELS,
+            continuing=_CONTINUE,
         ),
         Server(
             name="tensorrt-llm",
@@ -144,6 +149,7 @@ class ServerDial:
             takes_stop=True,
             strict=strict,
             gives_logprobs=server.logprobs,
+            continues=bool(server.continuing),
             cancels=True,
         )
 
@@ -166,6 +172,8 @@ class ServerDial:
         tokens = plan.thinking_tokens if phase == "whole" else 0
         body = self._server.on(tokens, plan.effort) if tokens else dict(self._server.off)
         most = tokens + _CLOSE_TOKENS + plan.answer_tokens if tokens else plan.answer_tokens
+        if plan.purpose == "continue":
+            body.update(self._server.continuing)
         kwargs: dict[str, Any] = {"extra_body": body, "max_tokens": most}
         notes: tuple[str, ...] = ()
         if tokens and not self._server.enforced:

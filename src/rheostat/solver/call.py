@@ -116,6 +116,7 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         note=note,
         logprobs=solver.wants_logprobs,
         cancel=race.cancel if race is not None else None,
+        prefix=call.get("prefix", ""),
     )
     if race is not None:
         if drawn.answer is not None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rheostat.calling.sample import bounds, shaped
-from rheostat.evidence.asking import Way, WayName, ask, ways_for
+from rheostat.evidence.asking import WAYS, Way, WayName, ask, begun, next_step, ways_for
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.flow import Flow
@@ -55,18 +55,25 @@ class Asking:
 
     def way(self, plan: ThinkingPlan, number: int = 0) -> Way:
         """The way of the round's sample with this number."""
-        ways = self.ways(plan)
+        draw, ways = self.draw(number), self.ways(plan)
+        parent = self.parents.get(draw.parent or "")
+        if parent is not None and draw.purpose in ("prolong", "continue"):
+            return WAYS[parent.way]  # type: ignore[index]  # the name of a way
+        if draw.purpose == "begin":
+            return WAYS["plain" if self.endpoint.dial.facts.thinks else "steps"]
         return ways[(self.before + number) % len(ways)]
 
     def temperature(self, plan: ThinkingPlan, number: int = 0) -> float | None:
         """The temperature: 0 for the first sample of each way, higher for repetitions, which must differ to vote."""
         if not self.endpoint.dial.facts.takes_temperature:
             return None
-        return 0.0 if self.before + number < len(self.ways(plan)) else _SAMPLING_TEMPERATURE
+        first = 1 if self.draw(number).purpose == "begin" else len(self.ways(plan))
+        return 0.0 if self.before + number < first else _SAMPLING_TEMPERATURE
 
     def shaped(self, plan: ThinkingPlan, number: int = 0) -> ThinkingPlan:
         """The plan of one sample."""
-        return shaped(plan, self.way(plan, number), self.expected.asked)
+        made = shaped(plan, self.way(plan, number), self.expected.asked)
+        return replace(made, inline=True) if self.draw(number).purpose == "prolong" else made
 
     def draw(self, number: int) -> Draw:
         """The draw of the round's sample with this number."""
@@ -74,20 +81,44 @@ class Asking:
 
     def messages(self, plan: ThinkingPlan, number: int = 0) -> Messages:
         """The messages that are sent for a sample."""
-        way, parent = self.way(plan, number), self.draw(number).parent
-        key = (way.name, parent)
+        way, draw = self.way(plan, number), self.draw(number)
+        key = (way.name, draw.parent)
         if key not in self._messages:
-            before = self.parents.get(parent or "")
-            self._messages[key] = ask(
+            before = self.parents.get(draw.parent or "")
+            corrects = before is not None and draw.purpose == "correct"
+            asked = ask(
                 self.expected.question,
                 self.expected.asked,
                 way,
                 schema=self.solver.schema,
-                refused=[(before.answer or before.text, before.reason)] if before is not None else [],
+                refused=[(before.answer or before.text, before.reason)] if before is not None and corrects else [],
                 marks=self.endpoint.dial.example,
                 told=self.expected.told,
             )
+            self._messages[key] = [*asked, *self._begun(number)]
         return self._messages[key]
+
+    def prefix(self, number: int) -> str:
+        """The text that the reply of this sample continues; empty: it begins anew."""
+        draw = self.draw(number)
+        before = self.parents.get(draw.parent or "")
+        if before is None or draw.purpose not in ("continue", "prolong"):
+            return ""
+        if draw.purpose == "continue":
+            return begun(before.text)
+        if before.thought:
+            return self.endpoint.dial.facts.prolongs.replace("{thought}", before.thought.rstrip())
+        return f"{begun(before.text)}Wait,"
+
+    def _begun(self, number: int) -> Messages:
+        """The messages that hold the beginning of the reply."""
+        text = self.prefix(number)
+        if not text:
+            return []
+        continued = {"role": "assistant", "content": text}
+        if self.draw(number).purpose == "prolong" or self.endpoint.dial.facts.continues:
+            return [continued]
+        return [continued, {"role": "user", "content": next_step(self.expected.asked)}]
 
     def measure(self, *plans: ThinkingPlan, exact: bool = False) -> Flow[None]:
         """Bound the input of every way that these plans may take, with and without thinking."""
@@ -139,6 +170,7 @@ class Asking:
             "purpose": plan.purpose if plan.purpose == "last word" else draw.purpose,
             "way": self.way(plan, number).name,
             "messages": self.messages(plan, number),
+            "prefix": self.prefix(number),
             "amounts": [amount.to_dict() for amount in self.per_sample(plan, number)],
             "temperature": self.temperature(plan, number),
         }

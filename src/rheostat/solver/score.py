@@ -37,7 +37,7 @@ def _groups(solver: Solver, state: SolverState) -> list[list[Candidate]]:
     scorer = solver.scorer
     if scorer is None or not solver.uses_scores:
         return []
-    open_ = [each for each in candidates_of(state) if each.unjudged]
+    open_ = [each for each in candidates_of(state) if each.scorable]
     if any(each.passed for each in candidates_of(state)) or _only_one(solver, state):
         return []
     fresh = [each for each in open_ if not each.scored]
@@ -46,7 +46,7 @@ def _groups(solver: Solver, state: SolverState) -> list[list[Candidate]]:
     known = {each.key for each in open_ if each.scored}
     groups = []
     for each in fresh:
-        if solver.expected(state).votable and each.key in known and not scorer.free:
+        if each.key is not None and each.key in known and solver.expected(state).votable and not scorer.free:
             continue  # an equal answer has its score
         known.add(each.key)
         groups.append([each])

@@ -7,6 +7,7 @@ strategy is a pure function of these: it sends nothing, keeps nothing, and can b
 from rheostat.errors import BadInput
 from rheostat.strategies.auto import Auto
 from rheostat.strategies.base import Accept, Available, Decision, Draw, Stop, Strategy, View, best
+from rheostat.strategies.beam import Beam
 from rheostat.strategies.best_of_n import BestOfN
 from rheostat.strategies.direct import Direct
 from rheostat.strategies.refine import Refine
@@ -14,13 +15,12 @@ from rheostat.strategies.tree import TreeSearch
 from rheostat.strategies.vote import Vote
 
 __all__ = [
-    "STRATEGIES",
-    "Accept", "Auto", "Available", "BestOfN", "Decision", "Direct", "Draw", "Refine", "Stop", "Strategy", "TreeSearch",
-    "View", "Vote", "as_strategy", "best",
+    "STRATEGIES", "Accept", "Auto", "Available", "Beam", "BestOfN", "Decision", "Direct", "Draw", "Refine", "Stop",
+    "Strategy", "TreeSearch", "View", "Vote", "as_strategy", "best",
 ]  # fmt: skip
 
 STRATEGIES: dict[str, type[Strategy]] = {
-    "direct": Direct, "vote": Vote, "refine": Refine, "best-of-n": BestOfN, "tree": TreeSearch,
+    "direct": Direct, "vote": Vote, "refine": Refine, "best-of-n": BestOfN, "beam": Beam, "tree": TreeSearch,
 }  # fmt: skip
 """The strategies by the names that the command line takes."""
 

@@ -156,16 +156,19 @@ def in_flight(history: Sequence[Candidate]) -> bool:
     return any(each.status == "pending" for each in history)
 
 
-def opening(history: Sequence[Candidate], view: View) -> Decision | None:
+def opening(history: Sequence[Candidate], view: View, *, stepwise: bool = False) -> Decision | None:
     """What every strategy decides in the same way: to accept an answer that passed, to stop after the last word, and
     to try again or elsewhere while no answer came. `None`: nothing of that is the case.
+
+    Args:
+        stepwise: The beginning of an answer counts as one.
     """
     passed = next((each for each in in_order(history) if each.passed), None)
     if passed is not None:
         return Accept(passed.id, "the verifier passed it")
     if any(each.purpose == "last word" and each.status != "pending" for each in history):
         return Stop("this was the last word that the reserve pays for")
-    if any(each.answer is not None for each in history):
+    if any(each.answer is not None or (stepwise and each.partial) for each in history):
         return None
     return WAIT if in_flight(history) else _unanswered(history, view)
 

@@ -53,7 +53,12 @@ class Direct:
             return WAIT
         last = [each for each in in_order(history) if each.answer is not None][-1]
         prolonged = sum(1 for each in history if each.purpose == "prolong")
-        if prolonged < self.extensions and view.model(history).facts.prolongs and last.thought and not last.cut:
+        if (
+            prolonged < self.extensions
+            and view.model(history).facts.prolongs
+            and (last.thought or last.text)
+            and not last.cut
+        ):
             draw = Draw(why="the thought ended early: go on", parent=last.id, purpose="prolong")
             more = affordable([draw], history, view, self.cap)
             if isinstance(more, tuple):

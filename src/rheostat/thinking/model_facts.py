@@ -36,8 +36,8 @@ class ModelFacts:
     """It returns the log-probabilities of its tokens if asked (`logprobs=True`)."""
     cancels: bool = False
     """A reply in flight can be cancelled: it is streamed, and closing the stream ends it."""
-    prolongs: bool = False
-    """A thought that ended can be continued ("Wait")."""
+    prolongs: str = ""
+    """The beginning of a reply that goes on with `{thought}`, such as "<think>{thought} Wait,"; empty: it can't."""
     continues: bool = False
     """A reply can be continued from its beginning, so that it can be searched step by step."""
     thinks: bool = True

@@ -20,6 +20,7 @@ RUBRIC = (
     "Is the answer right and complete? Check every step of the reasoning and every calculation. "
     "10 points: certainly right. 5 points: can't tell. 0 points: certainly wrong."
 )
+_BEGUN = "The answer isn't finished yet: grade the steps so far by whether they lead to the right answer.\n"
 _SHOWN_CHARS = 6_000
 _POINTS = 10
 _SCHEMA: dict[str, Any] = {
@@ -79,7 +80,8 @@ class Judge(Ranker):
     def request(self, task: Task, candidate: Candidate) -> Request:
         said = (
             f"Grade an answer to a question.\n\nQuestion:\n{task.question.strip()}\n\n"
-            f"<answer>\n{self._shown(candidate)}\n</answer>\n\nRubric: {self.rubric}\n"
+            f"<answer>\n{self._shown(candidate)}\n</answer>\n\n{_BEGUN if candidate.partial else ''}"
+            f"Rubric: {self.rubric}\n"
             'Reply with JSON: {"reason": "one or two sentences", "points": 0 to 10}.'
         )
         return self._ask(said, _SCHEMA)
@@ -147,8 +149,11 @@ class Judge(Ranker):
 
     def _shown(self, candidate: Candidate) -> str:
         """The part of the candidate that the judge sees, with its middle left out if it is long."""
-        text = candidate.answer if self.shows == "answer" or not candidate.text else candidate.text
-        text = (text or "").strip()
+        text, answer = candidate.text.strip(), (candidate.answer or "").strip()
+        if self.shows == "answer" or not text:
+            text = answer
+        elif answer and answer not in text:  # such as the output of a program
+            text = f"{text}\n\nResult: {answer}"
         half = _SHOWN_CHARS // 2
         return text if len(text) <= _SHOWN_CHARS else f"{text[:half]}\n[…]\n{text[-half:]}"
 
