@@ -59,9 +59,7 @@ def test_a_64_node_tree_is_killed_and_goes_on(tmp_path: Path) -> None:
         return Turn(text=text, fault=Fault(seconds=5.0 if late else 0.0))
 
     with simulated(planned=planned) as server:
-        child = subprocess.Popen(
-            [sys.executable, str(tmp_path / "program.py"), server.openai_url, checkpoints, ledger]
-        )
+        child = subprocess.Popen([sys.executable, str(tmp_path / "program.py"), server.openai_url, checkpoints, ledger])
         assert arrived.wait(90), "the child never came to the middle"
         threading.Event().wait(1.0)  # its siblings are done and saved
         os.kill(child.pid, signal.SIGKILL)

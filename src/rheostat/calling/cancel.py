@@ -1,4 +1,4 @@
-"""Cancel a call in flight: its reply is streamed, and the stream is closed between two chunks."""
+"""Other ways to call a model than `invoke`: as a stream that can be cancelled, and for several answers at once."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, convert_to_messages
+from langchain_core.outputs import ChatGeneration, LLMResult
 
 from rheostat.calling.chunks import joined, piece
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
 
-__all__ = ["Cancel", "Cancelled", "streamed"]
+__all__ = ["Cancel", "Cancelled", "several", "streamed"]
 
 
 class Cancelled(BaseException):
@@ -112,6 +113,24 @@ def streamed(chat: BaseChatModel, messages: Any, config: Any, kwargs: dict[str, 
         raise Cancelled(joined(came))
 
     return Effect(do, ado)
+
+
+def several(chat: BaseChatModel, messages: Any, answers: int, *, quiet: bool, **kwargs: Any) -> Effect:
+    """Call a model for several answers to the same messages, from one prefill; returns a list of messages."""
+    given = [convert_to_messages(list(messages))]
+    callbacks: Any = [] if quiet else None
+
+    def read(result: LLMResult) -> list[AIMessage]:
+        said = [each.message for each in result.generations[0] if isinstance(each, ChatGeneration)]
+        answered = [each for each in said if isinstance(each, AIMessage)]
+        if len(answered) != answers:
+            raise BadInput(f"{answers} answers were asked for, and {len(answered)} came")
+        return answered
+
+    async def ado() -> list[AIMessage]:
+        return read(await chat.agenerate(given, callbacks=callbacks, n=answers, **kwargs))
+
+    return Effect(lambda: read(chat.generate(given, callbacks=callbacks, n=answers, **kwargs)), ado)
 
 
 def _close(chunks: Any) -> None:

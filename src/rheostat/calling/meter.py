@@ -15,22 +15,19 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exce
 from tenacity.wait import wait_base, wait_random_exponential
 
 from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
-from rheostat.calling.cancel import Cancel, streamed
-from rheostat.calling.conversations import Conversations
+from rheostat.calling.cancel import Cancel, several, streamed
+from rheostat.calling.ceilings import Ceilings
 from rheostat.calling.gate import close_call
-from rheostat.calling.holds import Holds, OnContention
+from rheostat.calling.holds import OnContention
 from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Attempt, Call, Payer, under
 from rheostat.calling.record import record_of
-from rheostat.calling.waits import RetryAfter, longest, pause
-from rheostat.errors import BadInput, LedgerError, NoPrice
+from rheostat.calling.waits import RetryAfter, pause
+from rheostat.errors import BadInput, LedgerError
 from rheostat.flow import Effect, Flow
-from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger, Reservation
-from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.adapter import model_of
-from rheostat.providers.bounds import input_bound, searches
 from rheostat.providers.dial import Messages
 from rheostat.providers.failures import retryable
 from rheostat.providers.generic import accepted
@@ -38,12 +35,7 @@ from rheostat.providers.generic import accepted
 __all__ = ["Meter"]
 
 
-_ABSURD_TOKENS = 4_000_000
-_PLENTY = 1_000_000
-"""Input tokens assumed where nothing bounds them and no limit counts them."""
-
-
-class Meter(Holds):
+class Meter(Ceilings):
     """Calls models under a ledger. Most methods are flows: run them with `rheostat.flow.drive` or `adrive`.
 
     Args:
@@ -77,9 +69,7 @@ class Meter(Holds):
             raise BadInput(f"attempts must be at least 1, not {attempts}")
         if gate:
             instrument.install_gate()
-        self.gated = gate
-        super().__init__(ledger, on_contention=on_contention, stale_after_seconds=stale_after_seconds)
-        self.conversations = Conversations()
+        super().__init__(ledger, on_contention=on_contention, stale_after_seconds=stale_after_seconds, gated=gate)
         self._quiet = quiet
         self._retrying = Retrying(
             stop=stop_after_attempt(attempts),
@@ -93,102 +83,6 @@ class Meter(Holds):
         meter = copy.copy(self)
         meter.ledger, meter._uses = ledger, {}
         return meter
-
-    # --- bounds -----------------------------------------------------------------------------------
-
-    def input_bound(
-        self, endpoint: Endpoint, messages: Messages, settings: Settings, *, exact: bool = False, account: str = ""
-    ) -> Flow[int]:
-        """The most input tokens: known from before, bounded by the request's content, or counted by the provider.
-
-        Args:
-            exact: Ask the provider even where that takes a request of its own.
-            account: The conversation's account: where a conversation only grew, only the new part is bounded.
-
-        Raises:
-            BadInput: nothing bounds it: an unlimited tool on the provider's side, or a file and no known context.
-        """
-        dial, context = endpoint.dial, endpoint.context_tokens
-        if not dial.counts_at_once and dial.steer is None:
-            known = self.conversations.bound(account, endpoint.name, messages, settings.kwargs, dial.overhead)
-            if known is not None and not searches(settings.kwargs):
-                return known
-        try:
-            found = input_bound(messages, settings.kwargs, dial.overhead)
-        except BadInput:  # the provider's own tools, without a limit
-            if (yield from self._counts_tokens(account)):
-                raise
-            return min(_PLENTY, (context or 2 * _PLENTY) // 2)
-        bound = found.tokens
-        if context is not None and (bound is None or bound > context):  # no more than that is read
-            bound = found.rounds * max(1, context - settings.max_output_tokens)
-        if bound is not None and bound > _ABSURD_TOKENS * found.rounds:
-            raise BadInput(f"a request of {bound:,} bytes is more than any model reads")
-        if found.rounds == 1 and (exact or bound is None or dial.counts_at_once):
-            counting = dial.count_input(messages, settings)
-            if counting is not None:
-                counted: int | None
-                try:
-                    counted = int((yield under(Payer(self.ledger, "", gated=self.gated), counting)))
-                except Exception:  # the server can't count now; the bound holds anyway
-                    counted = bound
-                bound = counted if bound is None else min(bound, counted or bound)
-        if bound is None and not (yield from self._counts_tokens(account)):
-            return _PLENTY
-        if bound is None:
-            raise BadInput(
-                f"the input of this request can't be bounded for {endpoint.name}: its context is unknown. "
-                "Send text, or give the chat model a profile with max_input_tokens"
-            )
-        return bound
-
-    def _counts_tokens(self, account: str) -> Flow[bool]:
-        """Whether a limit of this account, or of one above it, needs a bound on tokens."""
-        if not account:
-            return True
-        room = yield from self.room(account)
-        return any(left is not None for left in (room.usd_nanos, room.tokens, room.output_tokens, room.thinking_tokens))
-
-    @staticmethod
-    def bound(endpoint: Endpoint, input_tokens: int, settings: Settings) -> Spend:
-        """The most that one request can cost.
-
-        Raises:
-            BadInput: the request is larger than the model's context.
-        """
-        try:
-            terms = replace(settings.terms, web_searches=searches(settings.kwargs))
-        except BadInput:  # no limit counts tokens: see `input_bound`
-            terms = settings.terms
-        total = input_tokens + settings.max_output_tokens
-        if not terms.web_searches and endpoint.context_tokens is not None and total > endpoint.context_tokens:
-            raise BadInput(
-                f"{endpoint.name} has a context of {endpoint.context_tokens:,} tokens; this request may need {total:,} "
-                f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question."
-            )
-        spend = Spend(
-            input_tokens=input_tokens,
-            output_tokens=settings.max_output_tokens,
-            thinking_tokens=settings.max_thinking_tokens,
-            calls=1,
-            milliseconds=int(1000 * longest(endpoint.price)),
-        )
-        return replace(spend, usd_nanos=endpoint.price.bound(spend, terms) if endpoint.price else None)
-
-    @staticmethod
-    def check_price(endpoint: Endpoint, budget: Budget) -> None:
-        """Check that a model has a price if the budget has a limit in money.
-
-        Raises:
-            NoPrice: it has none.
-        """
-        if budget.usd is not None and endpoint.price is None:
-            raise NoPrice(
-                f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
-                "Give a price: resolve(model, price=Price(…)) instead of the model, or, where a chat model is wanted, "
-                "AdaptiveThinking(endpoint=lambda chat: resolve(chat, price=Price(…))); or limit tokens, calls or "
-                "seconds instead. If only its address hides the provider: endpoint_for(chat, provider='openai')."
-            )
 
     # --- the call ---------------------------------------------------------------------------------
 
@@ -208,9 +102,35 @@ class Meter(Holds):
         attempts: list[Attempt] | None = None,
         cancel: Cancel | None = None,
     ) -> Flow[Reply]:
+        """Send one request for one answer: see `call_for`."""
+        [reply] = yield from self.call_for(
+            1, endpoint, account, held, messages, settings, phase, note, about, reread,
+            alone=alone, attempts=attempts, cancel=cancel,
+        )  # fmt: skip
+        return reply
+
+    def call_for(
+        self,
+        answers: int,
+        endpoint: Endpoint,
+        account: str,
+        held: Reservation,
+        messages: Messages,
+        settings: Settings,
+        phase: Any,
+        note: dict[str, str],
+        about: Mapping[str, Any] | None = None,
+        reread: tuple[str, int] | None = None,
+        *,
+        alone: bool = True,
+        attempts: list[Attempt] | None = None,
+        cancel: Cancel | None = None,
+    ) -> Flow[list[Reply]]:
         """Send one request under a hold, with retries; the gate settles each attempt.
 
         Args:
+            answers: The number of answers from one prefill (`n`), on models that give several. The last reply's
+                `spend` is that of the whole request only if there is one answer.
             about: As in `planned`.
             reread: As in `planned`.
             alone: Nothing else is held for this step, so a retry may wait for room.
@@ -235,7 +155,9 @@ class Meter(Holds):
                     planned = self.planned(endpoint, reservation, note, named, reread, alone=alone)
                     reservation = None
                     try:
-                        reply = yield from self._attempt(endpoint, account, planned, messages, settings, phase, cancel)
+                        replies = yield from self._attempt(
+                            answers, endpoint, account, planned, messages, settings, phase, cancel
+                        )
                     finally:
                         if attempts is not None:
                             attempts += planned.attempts
@@ -244,7 +166,7 @@ class Meter(Holds):
                         yield from self._revive(endpoint.revive)
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]  # inside an except
                 else:
-                    state.set_result(reply)
+                    state.set_result(replies)
             elif isinstance(todo, DoSleep):
                 seconds = float(todo)
                 left = yield from self.room(account)
@@ -253,7 +175,7 @@ class Meter(Holds):
                 state.prepare_for_next_attempt()
                 yield pause(seconds)
             else:
-                done: Reply = todo
+                done: list[Reply] = todo
                 return done
 
     def planned(
@@ -298,6 +220,7 @@ class Meter(Holds):
 
     def _attempt(
         self,
+        answers: int,
         endpoint: Endpoint,
         account: str,
         call: Call,
@@ -305,12 +228,14 @@ class Meter(Holds):
         settings: Settings,
         phase: Any,
         cancel: Cancel | None,
-    ) -> Flow[Reply]:
+    ) -> Flow[list[Reply]]:
         kwargs = dict(accepted(endpoint.chat, settings.kwargs))
         config: Any = {"callbacks": []} if self._quiet else None
         payer = self.payer(account, call)
 
-        if cancel is None:
+        if answers > 1:
+            work = several(endpoint.chat, messages, answers, quiet=self._quiet, **kwargs)
+        elif cancel is None:
             work = Effect(
                 lambda: endpoint.chat.invoke(messages, config, **kwargs),
                 lambda: endpoint.chat.ainvoke(messages, config, **kwargs),
@@ -318,14 +243,29 @@ class Meter(Holds):
         else:
             work = streamed(endpoint.chat, messages, config, kwargs, cancel)
         try:
-            message = yield under(payer, work)
+            said = yield under(payer, work)
         except BaseException as error:
             yield from self.close(call, error=error)
             refusal = refusal_in(error)
             if refusal is not None and refusal is not error:
                 raise refusal from None
             raise
-        return (yield from self.read(endpoint, call, message, messages, settings, phase))
+        if answers == 1:
+            return [(yield from self.read(endpoint, call, said, messages, settings, phase))]
+        return (yield from self._read_several(endpoint, call, said, messages, settings, phase))
+
+    def _read_several(
+        self, endpoint: Endpoint, call: Call, said: list[AIMessage], messages: Messages, settings: Settings, phase: Any
+    ) -> Flow[list[Reply]]:
+        try:
+            replies = [replace(endpoint.dial.decode(each, settings, phase, messages), message=each) for each in said]
+        except BaseException as error:
+            yield from self.close(call, error=error)
+            raise
+        counts = [each.spend.thinking_tokens if each.spend else None for each in replies]
+        thinking_tokens = sum(each or 0 for each in counts) if None not in counts else None
+        yield from self.close(call, replies[-1], thinking_tokens=thinking_tokens)
+        return replies
 
     def read(
         self, endpoint: Endpoint, call: Call, message: AIMessage, messages: Messages, settings: Settings, phase: Any
@@ -354,12 +294,23 @@ class Meter(Holds):
             self.conversations.note(call.account, endpoint.name, whole, settings.kwargs, spend.input_tokens)
         return replace(reply, spend=spend, message=message)
 
-    def close(self, call: Call, reply: Reply | None = None, error: BaseException | None = None) -> Flow[None]:
-        """Close a planned call: settle what was read, void what wasn't sent, and write the step record."""
+    def close(
+        self,
+        call: Call,
+        reply: Reply | None = None,
+        error: BaseException | None = None,
+        *,
+        thinking_tokens: int | None = None,
+    ) -> Flow[None]:
+        """Close a planned call: settle what was read, void what wasn't sent, and write the step record.
+
+        Args:
+            thinking_tokens: Those of all answers; `None`: those of the reply.
+        """
+        if thinking_tokens is None:
+            thinking_tokens = reply.spend.thinking_tokens if reply and reply.spend else None
         try:
-            yield from close_call(
-                call, self.ledger, thinking_tokens=reply.spend.thinking_tokens if reply and reply.spend else None
-            )
+            yield from close_call(call, self.ledger, thinking_tokens=thinking_tokens)
         finally:
             if call.about and call.attempts:
                 step = record_of(call, reply, error)

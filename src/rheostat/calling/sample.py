@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from rheostat.calling.payer import Attempt
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.answers import Answer
 from rheostat.evidence.asking import STEP_END, Way, finish
-from rheostat.evidence.candidate import Candidate
+from rheostat.evidence.candidate import Candidate, Status
 from rheostat.evidence.confidence import logprobs_of, lowest_window, mean
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm
@@ -79,7 +80,7 @@ def sample(
     meter: Meter,
     endpoint: Endpoint,
     account: str,
-    draft: Candidate,
+    drafts: Sequence[Candidate],
     plan: ThinkingPlan,
     messages: Messages,
     way: Way,
@@ -92,75 +93,99 @@ def sample(
     logprobs: bool = False,
     cancel: Cancel | None = None,
     prefix: str = "",
-) -> Flow[Candidate]:
-    """Draw one sample. A failed request becomes an `error`, never a text that could vote.
+) -> Flow[list[Candidate]]:
+    """Draw one sample, or several from one prefill. A failed request becomes an `error`, never a text that could vote.
 
     Args:
-        draft: The candidate to fill in.
-        plan: The plan, already `shaped` for this way.
+        drafts: The candidates to fill in; several only if there is one request each, or for the first one of each.
+        plan: The plan of one sample, already `shaped` for this way.
+        held: The hold of the first request, with all its answers, and those of the further ones, sample by sample.
         logprobs: Ask for the log-probabilities of its tokens, where the model gives them.
-        cancel: Cancels the sample; what was produced is charged.
+        cancel: Cancels the sample; what was produced is charged. Not for several at once.
         prefix: The beginning of the reply, which the last message holds.
 
     Returns:
-        The candidate with its reply, its answer and its cost, or with its error.
+        The candidates with their replies, answers and costs, or with their errors.
     """
     dial = endpoint.dial
-    drawn = _Drawn()
-    waiting, attempts, error, cancelled = list(held), list[Attempt](), None, False
-    stepwise = draft.purpose in ("begin", "continue")
-    about = {**plan_of(plan), "candidate": {"id": draft.id, "parent": draft.parent, "way": way.name}}
+    all_drawn = [_Drawn() for _ in drafts]
+    waiting, attempts = list(held), list[Attempt]()
+    stepwise = drafts[0].purpose in ("begin", "continue")
+    ids = [each.id for each in drafts]
+    about = {**plan_of(plan), "candidate": {"id": " ".join(ids), "parent": drafts[0].parent, "way": way.name}}
+
+    def ask(phase: Phase, sent: Messages, answers: int, reread: tuple[str, int] | None = None) -> Flow[Any]:
+        settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
+        if phase != "think":
+            stops = [STEP_END] if stepwise else way.stops(expected.asked)
+            settings.kwargs.update(_extras(dial.facts, stops, logprobs=logprobs or cancel is not None or answers > 1))
+        replies = yield from meter.call_for(
+            answers, endpoint, account, waiting.pop(0), sent, settings, phase, note, about, reread,
+            alone=not waiting, attempts=attempts, cancel=cancel,
+        )  # fmt: skip
+        return settings, replies
+
+    def further(drawn: _Drawn, phase: Phase) -> Flow[None]:
+        thought = drawn.thought or drawn.text or "…"
+        asked = [{"role": "assistant", "content": thought}, {"role": "user", "content": finish(expected.asked)}]
+        settings, [reply] = yield from ask(phase, [*messages, *asked], 1, (thought, plan.thinking_tokens))
+        drawn.take(reply, settings, phase, "")
+        yield from _read(reply, way, expected, drawn)
+
+    first, *others = dial.phases(plan, schema=schema is not None)
     try:
-        for phase in dial.phases(plan, schema=schema is not None):
-            if phase == "answer" and (drawn.answer is not None or stepwise):
-                break
-            settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
-            if phase != "think":
-                stops = [STEP_END] if stepwise else way.stops(expected.asked)
-                settings.kwargs.update(_extras(dial.facts, stops, logprobs=logprobs or cancel is not None))
-            sent, reread = messages, None
-            if phase == "answer":
-                thought = drawn.thought or drawn.text or "…"
-                sent = [
-                    *messages,
-                    {"role": "assistant", "content": thought},
-                    {"role": "user", "content": finish(expected.asked)},
-                ]
-                reread = (thought, plan.thinking_tokens)
-            reply = yield from meter.call(
-                endpoint, account, waiting.pop(0), sent, settings, phase, note, about, reread,
-                alone=not waiting, attempts=attempts, cancel=cancel,
-            )  # fmt: skip
-            reply = drawn.take(reply, settings, phase, prefix)
-            if stepwise:
-                yield from _read_step(reply, prefix, expected, drawn)
-            elif phase != "think":
-                yield from _read(reply, way, expected, drawn)
-    except BudgetExceeded as refused:
-        error = f"budget: {refused}"
-    except Cancelled as stopped:
-        cancelled, drawn.text = True, stopped.came.text if stopped.came is not None else ""
-    except Exception as failed:
-        error = f"{read_failure(failed)}: {type(failed).__name__}: {str(failed)[:500]}"
+        with _failing(all_drawn, attempts):
+            settings, replies = yield from ask(first, messages, len(drafts))
+            for drawn, reply in zip(all_drawn, replies, strict=True):
+                whole = drawn.take(reply, settings, first, prefix)
+                if stepwise:
+                    yield from _read_step(whole, prefix, expected, drawn)
+                elif first != "think":
+                    yield from _read(whole, way, expected, drawn)
+        for drawn in all_drawn:
+            for phase in [] if stepwise else others:
+                if drawn.status == "done" and drawn.answer is None:
+                    with _failing([drawn], attempts):
+                        yield from further(drawn, phase)
     finally:
         for reservation in waiting:
             yield from meter.void(reservation.id)
-    return replace(
-        draft,
-        way=way.name,
-        status="cancelled" if cancelled else "failed" if error is not None else "done",
-        answer=None if drawn.answer is None else drawn.answer.text,
-        key=None if drawn.answer is None else drawn.answer.key,
-        text=drawn.text,
-        thought=drawn.thought,
-        partial=drawn.partial,
-        cut=drawn.cut,
-        error=error,
-        notes=tuple(drawn.notes),
-        logprob=mean(drawn.logprobs),
-        low_logprob=lowest_window(drawn.logprobs),
-        spend=sum((each.spend or each.charged or Spend() for each in attempts), Spend()),
-    )
+    return [drawn.fill(draft, way) for drawn, draft in zip(all_drawn, drafts, strict=True)]
+
+
+@contextlib.contextmanager
+def _failing(drawn: Sequence[_Drawn], attempts: list[Attempt]) -> Iterator[None]:
+    """Turn a failure into the error of these samples, and share the cost of the requests among them."""
+    try:
+        yield
+    except BudgetExceeded as refused:
+        for each in drawn:
+            each.status, each.error = "failed", f"budget: {refused}"
+    except Cancelled as stopped:
+        for each in drawn:
+            each.status = "cancelled"
+            each.text = each.text or (stopped.came.text if stopped.came is not None else "")
+    except Exception as failed:
+        for each in drawn:
+            each.status = "failed"
+            each.error = f"{read_failure(failed)}: {type(failed).__name__}: {str(failed)[:500]}"
+    finally:
+        _share(sum((each.spend or each.charged or Spend() for each in attempts), Spend()), drawn)
+        attempts.clear()
+
+
+def _share(spend: Spend, drawn: Sequence[_Drawn]) -> None:
+    """Share a cost by the tokens of each sample. The first one has the input, and what can't be told apart."""
+    first, *others = drawn
+    weights = [len(each.logprobs) or 1 for each in drawn]
+    for each, weight in zip(others, weights[1:], strict=True):
+        output = spend.output_tokens * weight // sum(weights)
+        nanos = None if spend.usd_nanos is None else spend.usd_nanos * weight // sum(weights)
+        thinking = None if spend.thinking_tokens is None else spend.thinking_tokens * weight // sum(weights)
+        part = Spend(usd_nanos=nanos, output_tokens=output, thinking_tokens=thinking)
+        spend = spend.beyond(part)
+        each.spend += part
+    first.spend += spend
 
 
 @dataclass(slots=True)
@@ -174,6 +199,28 @@ class _Drawn:
     cut: bool = False
     notes: list[str] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    status: Status = "done"
+    error: str | None = None
+    spend: Spend = field(default_factory=Spend)
+
+    def fill(self, draft: Candidate, way: Way) -> Candidate:
+        """The candidate that came of a draft."""
+        return replace(
+            draft,
+            way=way.name,
+            status=self.status,
+            answer=None if self.answer is None or self.status != "done" else self.answer.text,
+            key=None if self.answer is None or self.status != "done" else self.answer.key,
+            text=self.text,
+            thought=self.thought,
+            partial=self.partial,
+            cut=self.cut,
+            error=self.error,
+            notes=tuple(self.notes),
+            logprob=mean(self.logprobs),
+            low_logprob=lowest_window(self.logprobs),
+            spend=self.spend,
+        )
 
     def take(self, reply: Reply, settings: Settings, phase: Phase, prefix: str) -> Reply:
         """Add a reply, and return it with the beginning that it continues."""

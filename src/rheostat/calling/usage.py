@@ -79,6 +79,8 @@ class Body:
     _finished: set[int] = field(default_factory=set)
     _heard: float = field(default_factory=time.monotonic)
     _events: bool | None = None
+    _counts_one: bool = False
+    """The server reports the tokens of one answer only, where several were asked for (llama.cpp)."""
 
     def heard(self) -> None:
         """Count the silence before something came."""
@@ -172,6 +174,7 @@ class Body:
                 before = _count(self._usage.get("prompt_tokens"))
                 self._usage["prompt_tokens"] = before + _count(told.get("prompt_tokens"))
             self.pending = str(root.get("id") or "") if root.get("status") in _PENDING else ""
+        self._counts_one = self._counts_one or "timings" in event
         if kind in _ENDED or event.get("done") is True:
             self.ended = True
         if kind == "error" or (event.get("error") and not event.get("choices")):
@@ -183,12 +186,12 @@ class Body:
         said: list[Any] = [delta] if isinstance(delta, (str, dict)) else []
         for choice in event.get("choices") or ():
             said += [choice.get("delta"), choice.get("message"), choice.get("text")]
-            listed = (choice.get("logprobs") or {}).get("content") if isinstance(choice.get("delta"), dict) else None
+            listed = _object(choice.get("logprobs")).get("content")
             if listed:
                 self.listed_until = time.monotonic()
                 self.listed_from = self.listed_from or self.listed_until
                 self.listed_tokens += len(listed)
-                self.listed_bytes += _length(choice["delta"])
+                self.listed_bytes += _length(choice.get("delta")) + _length(choice.get("message"))
             if choice.get("finish_reason"):
                 self._finished.add(int(choice.get("index") or 0))
         for candidate in event.get("candidates") or ():
@@ -238,6 +241,8 @@ class Body:
             output = max(output, total - inputs)  # xAI counts thinking tokens apart
         if inputs <= 0 or output < 0 or (not output and self.text_bytes):
             return None  # every request has input: a usage of zero is none
+        if self._counts_one and self.request.answers > 1:
+            output = max(output, self._all_answers())
         thought = found.output_reasoning_tokens
         cached = min(max(0, int(found.cache_read_tokens or 0)), inputs)  # some gateways count cached tokens apart
         return Spend(
@@ -248,6 +253,13 @@ class Body:
             thinking_tokens=None if thought is None else min(max(0, int(thought)), output),
             calls=1,
         )
+
+    def _all_answers(self) -> int:
+        """The tokens of all answers, from a server that reports one: those listed, else the most that there can be."""
+        answers, cap = self.request.answers, self.request.most_output_tokens
+        if self.listed_tokens and self.listed_bytes >= self.text_bytes:
+            return self.listed_tokens + (answers if self.request.stream else 0)  # a stream doesn't list the last one
+        return self.text_bytes if cap is None else min(self.text_bytes, cap * answers)
 
     def _impossible(self, spend: Spend) -> bool:
         """Whether the counts exceed the length cap or the bytes that were sent, as added-up running totals do.

@@ -117,6 +117,7 @@ class LlamaCppDial:
             gives_logprobs=True,
             continues=True,
             prolongs="" if thinks else f"{OPEN}{{thought}}\nWait,",
+            several=True,
             cancels=True,
             thinks=thinks,
             ways=ways or {},

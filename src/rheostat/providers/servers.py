@@ -150,6 +150,7 @@ class ServerDial:
             strict=strict,
             gives_logprobs=server.logprobs,
             continues=bool(server.continuing),
+            several=server.logprobs,
             cancels=True,
         )
 

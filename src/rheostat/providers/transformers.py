@@ -245,7 +245,9 @@ class TransformersDial:
 
     def __init__(self, name: str, chat: ChatTransformers) -> None:
         self._chat = chat
-        self.facts = ModelFacts(name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True)
+        self.facts = ModelFacts(
+            name=name, levels=LEVELS, least_useful_thinking_tokens=32, takes_temperature=True, several=True
+        )
 
     @property
     def example(self) -> Callable[[str, str], str] | None:

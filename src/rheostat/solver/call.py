@@ -46,7 +46,7 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
     ids = iter(held)
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
     readings = yield from solver.readings(account)
-    emit("hold", samples=len(calls), tokens=sum(a.tokens for a in amounts), **readings)
+    emit("hold", samples=sum(len(call["samples"]) for call in calls), tokens=sum(a.tokens for a in amounts), **readings)
     yield from _race(solver, state, account, calls)
     return {"calls": calls, KEY: readings}
 
@@ -57,7 +57,8 @@ def _race(solver: Solver, state: SolverState, account: str, calls: list[dict[str
         return
     view = yield from view_of(solver, state, account)
     decide = functools.partial(_decide, strategy_of(solver, state), task_of(solver, state), view)
-    race = Race(candidates_of(state), [_draft(solver, state, call) for call in calls], decide)
+    drafts = [draft for call in calls for draft in _drafts(solver, state, call)]
+    race = Race(candidates_of(state), drafts, decide)
     if race.can_end_early(verified=solver.verifier is not None):
         solver.races.begin(account, race)
 
@@ -66,17 +67,19 @@ def _decide(strategy: Strategy, task: Task, view: View, history: Sequence[Candid
     return strategy.decide(task, history, view)
 
 
-def _draft(solver: Solver, state: SolverState, call: dict[str, Any]) -> Candidate:
-    return Candidate(
-        id=call["id"],
-        number=call["number"],
-        parent=call["parent"],
-        purpose=call["purpose"],
-        round=state["round"],
-        model=solver.name(state),
-        effort=Effort(state["plan"]["effort"]),
-        way=call["way"],
-    )
+def _drafts(solver: Solver, state: SolverState, call: dict[str, Any]) -> list[Candidate]:
+    return [
+        Candidate(
+            **each,
+            parent=call["parent"],
+            purpose=call["purpose"],
+            round=state["round"],
+            model=solver.name(state),
+            effort=Effort(state["plan"]["effort"]),
+            way=call["way"],
+        )
+        for each in call["samples"]
+    ]
 
 
 def fan_out(state: SolverState) -> list[Send] | str:
@@ -86,7 +89,7 @@ def fan_out(state: SolverState) -> list[Send] | str:
 
 
 def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
-    """Draw one sample under its reservations. A failure is returned, not raised: it must not cancel its siblings."""
+    """Draw the samples of one request. A failure is returned, not raised: it must not cancel its siblings."""
     account = yield from solver.open(branch)  # type: ignore[arg-type]  # a part of the state
     endpoint, call = solver.endpoint(branch), branch["call"]  # type: ignore[arg-type]  # as above
     plan = ThinkingPlan.from_dict(branch["plan"])
@@ -95,17 +98,17 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     held = [Reservation(r, account, a) for r, a in zip(call["reservations"], amounts, strict=True)]
     expected = solver.expected(branch)  # type: ignore[arg-type]  # as above
     way = WAYS[call["way"]]
-    draft = _draft(solver, branch, call)  # type: ignore[arg-type]  # as above
+    drafts = _drafts(solver, branch, call)  # type: ignore[arg-type]  # as above
     race = solver.races.of(account)
     if race is not None and race.cancel.is_set:
-        for each in held:
-            yield from solver.meter.void(each.id)
-        return {"candidates": [replace(draft, status="cancelled").to_dict()]}
+        for reservation in held:
+            yield from solver.meter.void(reservation.id)
+        return {"candidates": [replace(draft, status="cancelled").to_dict() for draft in drafts]}
     drawn = yield from sample(
         solver.meter,
         endpoint,
         account,
-        draft,
+        drafts,
         shaped(plan, way, expected.asked),
         call["messages"],
         way,
@@ -115,16 +118,18 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         schema=solver.schema,
         note=note,
         logprobs=solver.wants_logprobs,
-        cancel=race.cancel if race is not None else None,
+        cancel=race.cancel if race is not None and len(drafts) == 1 else None,
         prefix=call.get("prefix", ""),
     )
     if race is not None:
-        if drawn.answer is not None:
-            drawn = verdict_on(drawn, (yield from check(solver, drawn.answer)))
-        race.came(drawn)
+        for number, each in enumerate(drawn):
+            if each.answer is not None:
+                drawn[number] = verdict_on(each, (yield from check(solver, each.answer)))
+        race.came(*drawn)
     readings = yield from solver.readings(account)
-    emit("sample", **readings, **told(drawn))
-    return {"candidates": [drawn.to_dict()], KEY: readings}
+    for each in drawn:
+        emit("sample", **readings, **told(each))
+    return {"candidates": [each.to_dict() for each in drawn], KEY: readings}
 
 
 def settle(solver: Solver, state: SolverState) -> Flow[Update]:

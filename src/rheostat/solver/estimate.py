@@ -86,11 +86,11 @@ def _probe(
         note = {"model": endpoint.name, "node": "estimate"}
         held = yield from solver.meter.hold(account, asking.per_sample(plan, number), note)
         way = asking.way(plan, number)
-        got = yield from sample(
+        [got] = yield from sample(
             solver.meter,
             endpoint,
             account,
-            Candidate(id=f"probe{number}", number=number, model=next(iter(solver.named)), effort=lowest),
+            [Candidate(id=f"probe{number}", number=number, model=next(iter(solver.named)), effort=lowest)],
             asking.shaped(plan, number),
             asking.messages(plan, number),
             way,

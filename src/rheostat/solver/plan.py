@@ -85,7 +85,7 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         "model": number,
         "round": state["round"] + 1,
         "least": {**state.get("least", {}), names[number]: smallest},
-        "calls": [asking.call(plan, i, state["round"] + 1) for i in range(plan.samples)],
+        "calls": asking.calls(plan, state["round"] + 1),
     }
 
 

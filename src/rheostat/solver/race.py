@@ -30,10 +30,10 @@ class Race:
         self._history, self._decide = list(history), decide
         self._current = {each.id: replace(each, status="pending") for each in drafts}
 
-    def came(self, candidate: Candidate) -> None:
-        """Take a sample that came; cancel the others if the strategy accepts an answer now."""
+    def came(self, *candidates: Candidate) -> None:
+        """Take samples that came; cancel the others if the strategy accepts an answer now."""
         with self._lock:
-            self._current[candidate.id] = candidate
+            self._current.update({each.id: each for each in candidates})
             pending = any(each.status == "pending" for each in self._current.values())
             if pending and isinstance(self._decide([*self._history, *self._current.values()]), Accept):
                 self.cancel.set()

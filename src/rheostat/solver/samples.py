@@ -160,12 +160,28 @@ class Asking:
             self._known[key] = sum(amounts, Spend())
         return self._known[key]
 
-    def call(self, plan: ThinkingPlan, number: int, round_: int) -> dict[str, Any]:
-        """One prepared sample of the round, as plain data for state."""
+    def calls(self, plan: ThinkingPlan, round_: int) -> list[dict[str, Any]]:
+        """The prepared requests of the round, as plain data for state; equal samples share one, and its prefill."""
+        calls = [self._call(plan, number, round_) for number in range(plan.samples)]
+        facts = self.endpoint.dial.facts
+        if not facts.several or (facts.cancels and self.solver.verifier is not None):
+            return calls  # requests of their own can be cancelled one by one, as soon as one passes
+        shared: dict[str, dict[str, Any]] = {}
+        for number, call in enumerate(calls):
+            draw = self.draw(number)
+            alone = str(number) if not call["temperature"] else ""
+            first = shared.setdefault(f"{call['way']} {draw.parent} {draw.purpose} {alone}", call)
+            if first is not call:
+                whole, *others = (Spend.from_dict(each) for each in first["amounts"])
+                mine, *further = (Spend.from_dict(each) for each in call["amounts"])
+                first["amounts"] = [each.to_dict() for each in (whole + mine, *others, *further)]
+                first["samples"] += call["samples"]
+        return list(shared.values())
+
+    def _call(self, plan: ThinkingPlan, number: int, round_: int) -> dict[str, Any]:
         draw = self.draw(number)
         return {
-            "id": f"r{round_}s{number}",
-            "number": self.before + number,
+            "samples": [{"id": f"r{round_}s{number}", "number": self.before + number}],
             "parent": draw.parent,
             "purpose": plan.purpose if plan.purpose == "last word" else draw.purpose,
             "way": self.way(plan, number).name,
