@@ -93,6 +93,7 @@ def sample(
     logprobs: bool = False,
     cancel: Cancel | None = None,
     prefix: str = "",
+    seed: int | None = None,
 ) -> Flow[list[Candidate]]:
     """Draw one sample, or several from one prefill. A failed request becomes an `error`, never a text that could vote.
 
@@ -103,6 +104,7 @@ def sample(
         logprobs: Ask for the log-probabilities of its tokens, where the model gives them.
         cancel: Cancels the sample; what was produced is charged. Not for several at once.
         prefix: The beginning of the reply, which the last message holds.
+        seed: Seeds the sampling, where the model takes a seed.
 
     Returns:
         The candidates with their replies, answers and costs, or with their errors.
@@ -118,7 +120,8 @@ def sample(
         settings: Settings = dial.encode(plan, phase, temperature=temperature, schema=schema)
         if phase != "think":
             stops = [STEP_END] if stepwise else way.stops(expected.asked)
-            settings.kwargs.update(_extras(dial.facts, stops, logprobs=logprobs or cancel is not None or answers > 1))
+            wanted = logprobs or cancel is not None or answers > 1
+            settings.kwargs.update(_extras(dial.facts, stops, seed, logprobs=wanted))
         replies = yield from meter.call_for(
             answers, endpoint, account, waiting.pop(0), sent, settings, phase, note, about, reread,
             alone=not waiting, attempts=attempts, cancel=cancel,
@@ -238,10 +241,14 @@ class _Drawn:
         return reply
 
 
-def _extras(facts: ModelFacts, stops: list[str] | None, *, logprobs: bool) -> dict[str, Any]:
+def _extras(facts: ModelFacts, stops: list[str] | None, seed: int | None, *, logprobs: bool) -> dict[str, Any]:
     """Further arguments of a call, where the model takes them."""
-    extras: dict[str, Any] = {"stop": stops} if stops and facts.takes_stop else {}
-    return {**extras, "logprobs": True} if logprobs and facts.gives_logprobs else extras
+    wanted = {
+        "stop": stops if facts.takes_stop else None,
+        "logprobs": True if logprobs and facts.gives_logprobs else None,
+        "seed": seed if facts.takes_seed else None,
+    }
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _read_step(reply: Reply, prefix: str, expected: Expected, drawn: _Drawn) -> Flow[None]:

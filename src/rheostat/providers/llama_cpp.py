@@ -119,6 +119,7 @@ class LlamaCppDial:
             prolongs="" if thinks else f"{OPEN}{{thought}}\nWait,",
             several=True,
             cancels=True,
+            takes_seed=True,
             thinks=thinks,
             ways=ways or {},
         )

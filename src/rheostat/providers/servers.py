@@ -152,6 +152,7 @@ class ServerDial:
             continues=bool(server.continuing),
             several=server.logprobs,
             cancels=True,
+            takes_seed=True,
         )
 
     @property

@@ -65,6 +65,7 @@ def build_solver(
     strategy: Strategy | str = "auto",
     scorer: Scorer | None = None,
     worth: str | Decimal | None = None,
+    seed: int | None = None,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
     """Build a graph that answers one question, with effort set by its difficulty, under a hard budget.
@@ -99,6 +100,7 @@ def build_solver(
         scorer: Scores answers that no verifier can judge, for strategies that look at scores: `Judge`, `Decision`,
             `Confidence`, `OutcomeReward` … or several. It is asked only where its verdict can change something.
         worth: The value of a correct answer in dollars, such as "0.05": nothing is drawn that isn't worth its price.
+        seed: Seeds the sampling, on models that take a seed (llama.cpp, vLLM, SGLang), and the choices of strategies.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
@@ -127,6 +129,7 @@ def build_solver(
         strategy=as_strategy(strategy),
         scorer=scorer,
         worth_usd_nanos=_worth(worth),
+        seed=seed,
     )
     if scorer is not None:
         solver = replace(solver, judges={id(each): resolve(each) for each in scorer.models})

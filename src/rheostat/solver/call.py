@@ -120,6 +120,7 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         logprobs=solver.wants_logprobs,
         cancel=race.cancel if race is not None and len(drafts) == 1 else None,
         prefix=call.get("prefix", ""),
+        seed=None if solver.seed is None else solver.seed + drafts[0].number,
     )
     if race is not None:
         for number, each in enumerate(drawn):

@@ -77,6 +77,7 @@ def view_of(solver: Solver, state: SolverState, account: str) -> Flow[View]:
         scored=solver.scorer is not None,
         worth_usd_nanos=solver.worth_usd_nanos,
         votable=solver.expected(state).votable,
+        seed=solver.seed or 0,
     )
 
 

@@ -76,6 +76,8 @@ class Solver(RunSettings):
     """The chat models that the scorer asks, by `id` of the model as it was given."""
     worth_usd_nanos: int | None = None
     """The value of a correct answer."""
+    seed: int | None = None
+    """Seeds the sampling, on models that take a seed, and the choices of strategies."""
     races: Races = field(default_factory=Races)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,8 @@ class ModelFacts:
     """A level is only a name, and its tokens are room in the length cap, which may be learned from use."""
     gives_logprobs: bool = False
     """It returns the log-probabilities of its tokens if asked (`logprobs=True`)."""
+    takes_seed: bool = False
+    """It samples the same for the same seed, as far as its batching allows."""
     several: bool = False
     """It gives several answers from one prefill (`n`), and their tokens are all counted."""
     cancels: bool = False
