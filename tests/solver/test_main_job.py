@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 from conftest import Runner, in_loop
 from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, PythonTests, build_solver, resolve
 from rheostat.bench.truth import server_tokens
+from rheostat.evidence.scorers import Confidence
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
 from rheostat.money.pricing import FREE
+from rheostat.strategies import Beam, BestOfN, Direct
 from rheostat.task import Effort, ThinkingPlan
 
 pytestmark = pytest.mark.model
@@ -157,3 +161,87 @@ def test_a_gguf_path_and_a_url_are_models_too(local: Endpoint, monkeypatch: pyte
     by_url = resolve(chat.openai_api_base)
     result = build_solver(by_url, budget=Budget(tokens=3000), effort="none").compile().invoke({"question": QUESTION})
     assert result["answer"] is not None
+
+
+# --- search -------------------------------------------------------------------------------------------
+
+
+def test_samples_that_no_longer_matter_are_cancelled_and_charged_for_what_they_wrote(
+    local: Endpoint, run: Runner
+) -> None:
+    before = server_counts(local)
+    graph = build_solver(
+        local, budget=Budget(tokens=20_000, seconds=180), strategy=BestOfN(samples=4, at_once=4), seed=1,
+        verifier=lambda answer: True, effort="none",
+    ).compile()  # fmt: skip
+    result = run(graph, {"question": QUESTION})
+    states = [each["status"] for each in result["candidates"]]
+    assert result["status"] == "solved"
+    assert "cancelled" in states
+    deadline = time.monotonic() + 10
+    while slots_busy(local) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not slots_busy(local), "a cancelled sample keeps its slot"
+    after, spend = server_counts(local), result["rheostat"]["run"]
+    written = spend["output_tokens"] + spend["unknown_output_tokens"]
+    assert after[1] - before[1] <= written
+    whole = [each for each in result["candidates"] if each["status"] == "done"]
+    assert spend["output_tokens"] == sum(each["spend"]["output_tokens"] for each in whole)
+    assert written == sum(each["spend"]["output_tokens"] for each in result["candidates"])
+
+
+def slots_busy(at: Endpoint) -> int:
+    base, key = str(at.chat.openai_api_base).removesuffix("/v1"), at.chat.openai_api_key.get_secret_value()  # type: ignore[attr-defined]
+    request = urllib.request.Request(f"{base}/slots", headers={"Authorization": f"Bearer {key}"})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return sum(slot["is_processing"] for slot in json.load(response))
+
+
+@pytest.mark.parametrize("mode", ["values", "messages"])
+def test_several_samples_share_one_prefill_and_the_ledger_is_the_servers_count(local: Endpoint, mode: Any) -> None:
+    def once() -> dict[str, Any]:
+        graph = build_solver(
+            local, budget=Budget(tokens=20_000, seconds=180), strategy=BestOfN(samples=4, at_once=4),
+            scorer=Confidence(), effort="none", seed=5,
+        ).compile()  # fmt: skip
+        last: dict[str, Any] = {}
+        for kind, event in graph.stream(
+            {"question": "Write one sentence about the sea."}, stream_mode=[mode, "values"]
+        ):
+            last = event if kind == "values" else last
+        return last
+
+    before = server_counts(local)
+    result = once()
+    after = server_counts(local)
+    assert (after[0] - before[0], after[1] - before[1]) == ledger_counts(result["rheostat"]["spend"])
+    assert result["rheostat"]["spend"]["calls"] == 2  # the greedy sample, and three from one prefill
+    drawn = result["candidates"]
+    assert len(drawn) == 4
+    assert len({each["answer"] for each in drawn}) > 1
+    assert all(0 < each["score"] < 1 for each in drawn)
+    assert result["answer"] == max(drawn, key=lambda each: each["score"])["answer"]
+    assert sum(each["spend"]["output_tokens"] for each in drawn) == result["rheostat"]["spend"]["output_tokens"]
+
+
+def test_a_beam_goes_on_from_the_best_beginnings(local: Endpoint) -> None:
+    graph = build_solver(
+        local, budget=Budget(tokens=20_000, seconds=180), strategy=Beam(width=1, branches=2, steps=3),
+        scorer=Confidence(), effort="none", seed=1,
+    ).compile()  # fmt: skip
+    result = graph.invoke({"question": QUESTION})
+    by_id = {each["id"]: each for each in result["candidates"]}
+    continued = [each for each in by_id.values() if each["purpose"] == "continue"]
+    assert continued
+    for each in continued:
+        assert each["text"].startswith(by_id[each["parent"]]["text"].rstrip())
+
+
+def test_a_thought_that_ended_early_goes_on(local: Endpoint) -> None:
+    graph = build_solver(
+        local, budget=Budget(tokens=20_000, seconds=180), strategy=Direct(extensions=1), effort="high", seed=1
+    ).compile()
+    first, second = graph.invoke({"question": "What is 2 + 3?"})["candidates"]
+    assert second["parent"] == first["id"]
+    assert second["purpose"] == "prolong"
+    assert "Wait," in second["text"]

@@ -119,6 +119,7 @@ def several(chat: BaseChatModel, messages: Any, answers: int, *, quiet: bool, **
     """Call a model for several answers to the same messages, from one prefill; returns a list of messages."""
     given = [convert_to_messages(list(messages))]
     callbacks: Any = [] if quiet else None
+    kwargs = {**kwargs, "n": answers, "stream": False}  # a listener to tokens would make it a stream of one answer
 
     def read(result: LLMResult) -> list[AIMessage]:
         said = [each.message for each in result.generations[0] if isinstance(each, ChatGeneration)]
@@ -128,9 +129,9 @@ def several(chat: BaseChatModel, messages: Any, answers: int, *, quiet: bool, **
         return answered
 
     async def ado() -> list[AIMessage]:
-        return read(await chat.agenerate(given, callbacks=callbacks, n=answers, **kwargs))
+        return read(await chat.agenerate(given, callbacks=callbacks, **kwargs))
 
-    return Effect(lambda: read(chat.generate(given, callbacks=callbacks, n=answers, **kwargs)), ado)
+    return Effect(lambda: read(chat.generate(given, callbacks=callbacks, **kwargs)), ado)
 
 
 def _close(chunks: Any) -> None:
