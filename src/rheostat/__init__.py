@@ -10,6 +10,7 @@ from rheostat import _moved
 if TYPE_CHECKING:
     from rheostat.agents.autonomous import build_autonomous
     from rheostat.agents.coder import build_coder
+    from rheostat.agents.final import FinalAnswer
     from rheostat.agents.middleware import AdaptiveThinking
     from rheostat.agents.nodes import AgentNodes, build_agent
     from rheostat.agents.tools import terms
@@ -110,6 +111,7 @@ __all__ = [
     "Effort",
     "Endpoint",
     "Exact",
+    "FinalAnswer",
     "Form",
     "HoldExceeded",
     "JsonSchema",
@@ -264,6 +266,7 @@ _ROOMS = {
     ),
     "rheostat.calling.meter": ("Meter",),
     "rheostat.agents.middleware": ("AdaptiveThinking",),
+    "rheostat.agents.final": ("FinalAnswer",),
     "rheostat.models": ("resolve",),
     "rheostat.judgement.schedule": ("Pacing",),
     "rheostat.judgement.policy": (

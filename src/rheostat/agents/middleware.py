@@ -45,7 +45,7 @@ try:
 except ImportError as error:
     raise MissingExtra("AdaptiveThinking", "agents") from error
 
-__all__ = ["AdaptiveThinking", "ThinkingState"]
+__all__ = ["AdaptiveThinking", "ThinkingState", "reply_in", "result_of"]
 
 
 class ThinkingState(AgentState[Any]):
@@ -148,7 +148,7 @@ class AdaptiveThinking(AgentMiddleware[ThinkingState, Any, Any]):
             [*head, *request.messages],
             bound_kwargs(request),
             lambda sending: send(_changed(request, sending)),
-            _reply,
+            reply_in,
         )
         return _with_update(response, {KEY: {**readings, "thinking": _stamp_of(response)}}, before)
 
@@ -257,8 +257,9 @@ def _changed(request: ModelRequest[Any], sending: Sending) -> ModelRequest[Any]:
     return _Planned.of(request.override(**changes), request.model_settings)
 
 
-def _reply(response: Any) -> AIMessage | None:
-    return next((message for message in _result(response) if isinstance(message, AIMessage)), None)
+def reply_in(response: Any) -> AIMessage | None:
+    """The model's message in the response of a step."""
+    return next((message for message in result_of(response) if isinstance(message, AIMessage)), None)
 
 
 def _unused_sync() -> Any:
@@ -269,14 +270,15 @@ async def _unused() -> Any:
     raise AssertionError("a blocking step was driven on the event loop")
 
 
-def _result(response: Any) -> list[BaseMessage]:
+def result_of(response: Any) -> list[BaseMessage]:
+    """All messages in the response of a step."""
     if isinstance(response, ExtendedModelResponse):
         response = response.model_response
     return [response] if isinstance(response, BaseMessage) else list(response.result)
 
 
 def _stamp_of(response: Any) -> dict[str, Any]:
-    for message in reversed(_result(response)):
+    for message in reversed(result_of(response)):
         stamp = message.response_metadata.get(THOUGHT_WITH)
         if stamp:
             return dict(stamp)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 from rheostat.evidence.forms import AnswerForm
 from rheostat.task import Kind
 
-__all__ = ["STEP_END", "WAYS", "Way", "WayName", "ask", "begun", "finish", "next_step", "ways_for"]
+__all__ = ["STEP_END", "WAYS", "Way", "WayName", "ask", "begun", "correction", "finish", "next_step", "ways_for"]
 
 WayName: TypeAlias = Literal["plain", "bare", "steps", "marked", "few-shot", "program", "function"]
 _LIKE: dict[AnswerForm, AnswerForm] = {"quantity": "number", "choice": "text", "date": "text"}
@@ -164,6 +164,11 @@ def finish(form: AnswerForm) -> str:
     return _FINISH.get(form, _END)
 
 
+def correction(reason: str) -> str:
+    """The user message after a refused answer."""
+    return f"That was checked and is not right: {reason}\nCorrect it."
+
+
 def begun(text: str) -> str:
     """The beginning of a reply, as it is sent back to be continued."""
     return f"{text.rstrip()}{STEP_END}"
@@ -238,6 +243,6 @@ def ask(
         again = line or finish(form).removeprefix("Now ").capitalize()
         messages += [
             {"role": "assistant", "content": shown},
-            {"role": "user", "content": f"That was checked and is not right: {reason}\nCorrect it. {again}"},
+            {"role": "user", "content": f"{correction(reason)} {again}"},
         ]
     return messages
