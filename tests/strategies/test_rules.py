@@ -143,10 +143,16 @@ def test_the_same_reason_twice_goes_from_depth_to_breadth() -> None:
 
 
 def test_the_worth_of_an_answer_in_dollars_decides() -> None:
-    least = available(draw=Spend(usd_nanos=100))
-    poor, rich = (seen(models=(least,), worth_usd_nanos=worth) for worth in (200, 2_000))
+    poor, rich = (seen(worth_usd_nanos=worth) for worth in (200, 2_000))  # a draw costs 100
     assert isinstance(Refine().decide(TASK, refused("no"), poor), Stop)
     assert isinstance(Refine().decide(TASK, refused("no"), rich), tuple)
+
+
+def test_nothing_is_drawn_that_costs_more_than_a_right_answer_is_worth() -> None:
+    for strategy in (Vote(lead=5), BestOfN(), TreeSearch(), Refine()):
+        stop = strategy.decide(TASK, came("a", "b", passed=False), seen(worth_usd_nanos=99, verified=True))
+        assert isinstance(stop, Stop), strategy
+        assert isinstance(strategy.decide(TASK, [], seen(worth_usd_nanos=1)), tuple)
 
 
 def test_a_low_score_is_a_reason_to_refine() -> None:

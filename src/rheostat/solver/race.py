@@ -35,7 +35,7 @@ class Race:
         with self._lock:
             self._current.update({each.id: each for each in candidates})
             pending = any(each.status == "pending" for each in self._current.values())
-            if pending and isinstance(self._decide([*self._history, *self._current.values()]), Accept):
+            if pending and self._accepts([*self._history, *self._current.values()]):
                 self.cancel.set()
 
     def can_end_early(self, *, verified: bool) -> bool:
@@ -45,7 +45,13 @@ class Race:
             replace(each, status="done", answer="x", key="x", judged=True, passed=True if verified else None)
             for each in others
         ]
-        return bool(came) and isinstance(self._decide([*self._history, *came, last]), Accept)
+        return bool(came) and self._accepts([*self._history, *came, last])
+
+    def _accepts(self, history: Sequence[Candidate]) -> bool:
+        try:
+            return isinstance(self._decide(history), Accept)
+        except Exception:  # a strategy that fails fails at its next decision, not in the middle of a sample
+            return False
 
 
 class Races:

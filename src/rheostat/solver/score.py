@@ -38,7 +38,7 @@ def _groups(solver: Solver, state: SolverState) -> list[list[Candidate]]:
     if scorer is None or not solver.uses_scores:
         return []
     open_ = [each for each in candidates_of(state) if each.scorable]
-    if any(each.passed for each in candidates_of(state)) or _only_one(solver, state):
+    if any(each.passed for each in candidates_of(state)) or _only_one(solver, state) or _too_dear(solver, state):
         return []
     fresh = [each for each in open_ if not each.scored]
     if solver.ranks:
@@ -56,6 +56,12 @@ def _groups(solver: Solver, state: SolverState) -> list[list[Candidate]]:
 def _only_one(solver: Solver, state: SolverState) -> bool:
     """Whether a score could change nothing: there is one answer, and no further one is allowed."""
     return len(state["candidates"]) == 1 and min(solver.caps.max_samples, solver.caps.max_rounds) == 1
+
+
+def _too_dear(solver: Solver, state: SolverState) -> bool:
+    """Whether a score costs more than a right answer is worth, by those so far."""
+    costs = [each.scoring.usd_nanos or 0 for each in candidates_of(state) if each.scored]
+    return solver.worth_usd_nanos is not None and bool(costs) and sum(costs) / len(costs) >= solver.worth_usd_nanos
 
 
 def score(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:

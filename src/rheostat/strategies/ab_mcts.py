@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from rheostat.errors import MissingExtra
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.strategies.nodes import value_of
 
@@ -20,12 +21,12 @@ def check_installed() -> None:
     """Check that treequest can be imported.
 
     Raises:
-        ImportError: it can't; says how to install it.
+        MissingExtra: it can't; says how to install it.
     """
     try:
         import treequest  # noqa: F401
     except ImportError as error:
-        raise ImportError('the algorithm "ab-mcts" needs treequest: pip install "rheostat[search]"') from error
+        raise MissingExtra('TreeSearch(algorithm="ab-mcts")', "search") from error
 
 
 def choose(history: Sequence[Candidate], count: int, seed: int, depth: int) -> list[Candidate | None]:

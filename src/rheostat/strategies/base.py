@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.evidence.votes import Votes
 from rheostat.money.budget import Budget, Room
-from rheostat.money.usage import Spend
+from rheostat.money.usage import Spend, usd
 from rheostat.task import Effort, Purpose, Task
 from rheostat.thinking.model_facts import ModelFacts
 
@@ -85,8 +85,6 @@ class Available:
     facts: ModelFacts
     least: Spend = field(default_factory=Spend)
     """The worst case of its smallest draw."""
-    draw: Spend = field(default_factory=Spend)
-    """The worst case of a draw at the level at which the run begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +199,9 @@ def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, 
     """
     if view.rounds_left <= 0:
         return Stop(f"{max((each.round for each in history), default=0)} rounds: the operator allows no more")
+    price = price_of_draw(history)
+    if history and view.worth_usd_nanos is not None and price is not None and price > view.worth_usd_nanos:
+        return Stop(f"one more sample costs {usd(price)}, and a right answer is worth {usd(view.worth_usd_nanos)}")
     room = view.room
     own = _own_room(cap, history)
     allowed: list[Draw] = []
@@ -221,10 +222,10 @@ def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, 
     return Stop("the room allows no further sample", short=True)
 
 
-def price_of_draw(history: Sequence[Candidate], view: View) -> int | None:
-    """The price of one more draw in nano-dollars: the mean of those so far, else the worst case; `None`: unknown."""
+def price_of_draw(history: Sequence[Candidate]) -> int | None:
+    """The price of one more draw in nano-dollars, the mean of those so far; `None`: unknown."""
     known = [each.spend.usd_nanos for each in history if each.status == "done" and each.spend.usd_nanos is not None]
-    return sum(known) // len(known) if known else view.model(history).draw.usd_nanos
+    return sum(known) // len(known) if known else None
 
 
 def _own_room(cap: Budget | None, history: Sequence[Candidate]) -> Room | None:

@@ -75,7 +75,7 @@ class BestOfN:
             return self._end(leading, history, f"best of {drawn}")
         worth = view.worth_usd_nanos
         scores = [each.score for each in history if each.score is not None]
-        price = price_of_draw(history, view)
+        price = price_of_draw(history)
         if worth is not None and price and len(scores) > 1:
             gain = statistics.pstdev(scores) / (drawn + 1)
             if gain * worth < price:

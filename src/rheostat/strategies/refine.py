@@ -19,6 +19,7 @@ from rheostat.strategies.base import (
     fitting,
     in_flight,
     opening,
+    price_of_draw,
 )
 from rheostat.task import Task
 
@@ -95,11 +96,10 @@ class Refine:
 
     def _worth(self, history: Sequence[Candidate], view: View) -> tuple[float, float]:
         """(the worth of a success, the price of the next call), in calls like the last one."""
-        model, last = view.model(history), in_order(history)[-1]
-        call = last.spend.usd_nanos
-        if view.worth_usd_nanos is not None and call and model.draw.usd_nanos:
-            return view.worth_usd_nanos / call, max(1.0, model.draw.usd_nanos / call)
-        facts = model.facts
+        facts, last = view.model(history).facts, in_order(history)[-1]
+        price = price_of_draw(history)
+        if view.worth_usd_nanos is not None and price:
+            return view.worth_usd_nanos / price, 1.0
         now = facts.levels.get(last.effort, 0)
         more = facts.above(last.effort, max(facts.levels)) if view.can_think_more else None
         following = facts.levels[more] if more is not None else now
