@@ -79,7 +79,12 @@ def _solver(rounds: int) -> Callable[[], Any]:
     # a policy that never gives up, so that each run has exactly `rounds` rounds
     stubborn = Policy(presets={name: replace(preset, worth=1e12) for name, preset in Policy().presets.items()})
     graph = build_solver(
-        at, budget=Budget(tokens=10**9), verifier=check, effort="none", policy=stubborn, caps=Caps(max_rounds=rounds)
+        at,
+        budget=Budget(tokens=10**9),
+        verifier=check,
+        effort="none",
+        policy=stubborn,
+        caps=Caps(max_rounds=rounds, max_samples=rounds),
     ).compile()
     return lambda: graph.invoke({"question": "What is 2 + 2?"}, {"recursion_limit": 10 * rounds + 20})
 

@@ -55,8 +55,9 @@ def _race(solver: Solver, state: SolverState, account: str, calls: list[dict[str
     """Let the samples of the round race, if the strategy may accept an answer before all have come."""
     if len(calls) < _FEWEST_RACING or not solver.endpoint(state).dial.facts.cancels:
         return
-    view = yield from view_of(solver, state, account)
-    decide = functools.partial(_decide, strategy_of(solver, state), task_of(solver, state), view)
+    first = solver.first_plan(state)
+    view = yield from view_of(solver, state, account, first)
+    decide = functools.partial(_decide, strategy_of(solver, first), task_of(solver, state), view)
     drafts = [draft for call in calls for draft in _drafts(solver, state, call)]
     race = Race(candidates_of(state), drafts, decide)
     if race.can_end_early(verified=solver.verifier is not None):

@@ -40,8 +40,9 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     The keys are those of `SolverState.decision`, and `id` with an accepted candidate.
     """
     history = candidates_of(state)
-    view = yield from view_of(solver, state, account)
-    decision = strategy_of(solver, state).decide(task_of(solver, state), history, view)
+    first = solver.first_plan(state)
+    view = yield from view_of(solver, state, account, first)
+    decision = strategy_of(solver, first).decide(task_of(solver, state), history, view)
     if isinstance(decision, Accept):
         return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id}
     if isinstance(decision, Stop):
@@ -55,15 +56,14 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     }
 
 
-def strategy_of(solver: Solver, state: SolverState) -> Strategy:
-    """The strategy of this run: the user's, else the policy's."""
-    return solver.strategy or solver.policy.strategy(solver.asked(), solver.first_plan(state))
+def strategy_of(solver: Solver, first: ThinkingPlan) -> Strategy:
+    """The strategy of a run: the user's, else the policy's, after the plan of the first round."""
+    return solver.strategy or solver.policy.strategy(solver.asked(), first)
 
 
-def view_of(solver: Solver, state: SolverState, account: str) -> Flow[View]:
+def view_of(solver: Solver, state: SolverState, account: str, first: ThinkingPlan) -> Flow[View]:
     """What the strategy may know besides the history."""
     room = yield from solver.meter.room(account)
-    first = solver.first_plan(state)
     return View(
         models=tuple(_available(solver, state, first)),
         room=room,

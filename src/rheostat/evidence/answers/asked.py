@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from rheostat.evidence.answers.languages import HOW_MANY, HOW_MANY_UNSPACED
@@ -52,6 +53,7 @@ _NOT_CODE = re.compile(
 _HAPPENS = re.compile(r"\b(?:which|who|whom|whose|what\s+happens|where|why)\b[^.?!]*\bwhen\b", re.I)
 
 
+@functools.lru_cache(maxsize=1024)
 def asked_form(question: str) -> AnswerForm | None:
     """The form that a question asks for; `None`: the question doesn't say."""
     if options_of(question) or (_LETTER.search(question) and re.search(r"\b[A-D]\b", question)):
