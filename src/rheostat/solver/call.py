@@ -100,7 +100,9 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     if race is not None and race.cancel.is_set:
         for each in held:
             yield from solver.meter.void(each.id)
-        return {"candidates": [replace(draft, status="cancelled").to_dict()]}
+        never_sent = replace(draft, status="cancelled")
+        emit("sample", **(yield from solver.readings(account)), **told(never_sent))
+        return {"candidates": [never_sent.to_dict()]}
     drawn = yield from sample(
         solver.meter,
         endpoint,
