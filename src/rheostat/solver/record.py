@@ -15,6 +15,7 @@ from rheostat.money.ledger.steps import CANDIDATE, DECISION
 from rheostat.money.usage import Spend
 from rheostat.solver.shared import Solver
 from rheostat.solver.state import SolverState
+from rheostat.strategies import name_of
 
 __all__ = ["groups_of", "record_decision"]
 
@@ -49,7 +50,7 @@ def record_decision(
         for each in candidates
         if each.round == state["round"] or each.id in again or state["round"] <= 1  # the probes precede round 1
     ]
-    steps.append(_decision(state, account, decision, chosen, now))
+    steps.append(_decision(solver, state, account, decision, chosen, now))
     ledger = solver.meter.ledger
 
     def do() -> None:
@@ -102,7 +103,7 @@ def _cost(spend: Spend) -> dict[str, int | None]:
 
 
 def _decision(
-    state: SolverState, account: str, decision: dict[str, Any], chosen: str | None, now: int
+    solver: Solver, state: SolverState, account: str, decision: dict[str, Any], chosen: str | None, now: int
 ) -> StepRecord:
     name = "end" if decision["action"] in ("accept", "stop") else f"d{state['round']}"
     return StepRecord(
@@ -110,6 +111,12 @@ def _decision(
         account=account,
         node=DECISION,
         reasons=(decision["why"],),
-        candidate={"round": state["round"], "action": decision["action"], "chosen": chosen},
+        candidate={
+            "round": state["round"],
+            "action": decision["action"],
+            "chosen": chosen,
+            "strategy": name_of(solver.strategy),
+            "scorer": solver.scorer.name if solver.scorer is not None else None,
+        },
         at_ms=now,
     )
