@@ -122,7 +122,7 @@ class _Run:
         counted = (
             f"{totals.counted(self.told('scorer') or 'scoring')} · {whole.tokens:,} tokens · {usd(whole.usd_nanos)}"
         )
-        console.print(f"[dim]candidates:[/] {escape(counted)}", highlight=False)
+        console.print(f"[dim]total:[/] {escape(counted)}", highlight=False)
         if self.reading:
             console.print(f"[dim]spend of the run:[/] {spend_line(self.reading)}", highlight=False)
 
