@@ -38,8 +38,8 @@ def show(
 ) -> None:
     """Show what happened in a run of the solver: every candidate, what it came from, its verdict, score and price.
 
-    The ledger keeps no text, so equal answers have equal numbers instead: #0, #1 … The calls of a run, with their
-    plans: rheostat explain.
+    The ledger keeps no text: in the column "answer", equal answers have equal numbers. For the calls of a run and
+    their plans, see rheostat explain.
 
     Examples:
 
@@ -117,7 +117,7 @@ class _Run:
         if self.candidates:
             console.print(tree(self.rows, chosen=self.chosen, ended=self.ended))
         for step in self.decisions:
-            said = f"round {step.candidate.get('round', '?')}: {step.candidate.get('action', '?')}"
+            said = f"after round {step.candidate.get('round', '?')}: {step.candidate.get('action', '?')}"
             console.print(f"[dim]{escape(said)}:[/] {escape('; '.join(step.reasons))}", highlight=False)
         counted = (
             f"{totals.counted(self.told('scorer') or 'scoring')} · {whole.tokens:,} tokens · {usd(whole.usd_nanos)}"
