@@ -63,7 +63,7 @@ def solve(
     ] = "auto",
     samples: Annotated[
         int | None,
-        typer.Option(min=1, help="The most samples, for a strategy that takes them (vote, best-of-n, tree)."),
+        typer.Option(min=1, help="The most samples, for a strategy that takes them, such as vote."),
     ] = None,
     judge: Annotated[
         str | None, typer.Option(help="A model that scores answers which nothing can verify; as for --model.")

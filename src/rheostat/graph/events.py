@@ -10,7 +10,7 @@ Read them with `graph.stream(inputs, stream_mode="custom")`; they cost nothing i
 `call`          an agent's reply: its model, why it ended, and whether it ran out of its length cap
 `refused`       a call doesn't fit the budget: why; in an agent with the smallest plan that was tried, and its input
 `settle`        the cost of that call
-`sample`        one sample of the solver, also a failed or cancelled one: the fields of a `Candidate`, its cost in `cost`
+`sample`        one sample of the solver, done, failed or cancelled: the fields of a `Candidate`, its cost in `cost`
 `verdict`       a verifier's verdict
 `score`         a scorer's verdict: the score, the scores that it is made of, the reason, the cost; for an equal answer
                 that got it without being asked about, `scorer` is empty and the cost is nothing
