@@ -148,7 +148,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     where = os.environ.get("GUESTS_COUNTS")
     if not where or not _ledgers:
         return
-    steps = [step for ledger in _ledgers for step in ledger.steps()]
+    steps = [step for ledger in _ledgers for step in ledger.steps() if step.of_call]
     found = {
         "with the planned effort in the body": sum(bool(step.effort_seen) for step in steps),
         "held": sum(len(step.requests) for step in steps),

@@ -23,6 +23,7 @@ _MODULES = {
     "agent": "agents",
     "code": "agents",
     "auto": "agents",
+    "show": "show",
     "explain": "explain",
     "doctor": "doctor",
     "models": "models",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -31,14 +31,14 @@ def explain(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
 ) -> None:
-    """Show the plan of each call of a run, its reasons and its outcome.
+    """Show the plan of each call of a run, its reasons and its outcome. The candidates of a run: rheostat show.
 
     rheostat explain spend.db thread/42
     rheostat explain spend.db req_011CT
     """
     opened = open_ledger(ledger, must_exist=True)
     try:
-        steps = [step for step in opened.steps() if _meant(step, what)]
+        steps = [step for step in opened.steps() if step.of_call and _meant(step, what)]
     finally:
         opened.close()
     if not steps:
@@ -58,6 +58,12 @@ def _meant(step: StepRecord, what: str) -> bool:
     return any(name.startswith(what) for name in names if name)
 
 
+def _sample(candidate: dict[str, Any]) -> str:
+    """The sample that a call of the solver was made for."""
+    parent = f", from {candidate['parent']}" if candidate.get("parent") else ""
+    return f"{candidate.get('id', '?')}{parent}, asked by {candidate.get('way') or '-'}"
+
+
 def _table(step: StepRecord) -> Table:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(step.at_ms / 1000))
     table = Table(title=f"{at}  {escape(step.model)}  {step.id[:12]}", show_header=False, title_justify="left")
@@ -73,6 +79,8 @@ def _table(step: StepRecord) -> Table:
         "why": "; ".join(step.reasons) or "-",
         "ended": ended + (", starved" if step.starved else "") + (", the last word" if step.last_word else ""),
     }  # fmt: skip
+    if step.candidate:
+        rows["candidate"] = _sample(step.candidate)
     for number, request in enumerate(step.requests, 1):
         spend = request["spend"]
         cost = "unknown, or nothing was sent"

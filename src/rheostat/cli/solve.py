@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,23 +16,27 @@ from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 
+from rheostat.addresses import without_password
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.safe_text import escape, visible
 from rheostat.cli.view import SolveView, spend_line
 from rheostat.errors import BadInput, LimitWarning
+from rheostat.evidence.scorers import Confidence, Judge
 from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
 from rheostat.files import read_text
 from rheostat.graph.state import KEY, read
+from rheostat.judgement.policy import Caps
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import MemoryLedger, open_ledger
 from rheostat.money.ledger.durable import DurableLedger
 from rheostat.solver.build import build_solver
+from rheostat.strategies import STRATEGIES, Strategy, as_strategy
 from rheostat.task import parse_effort
 from rheostat.thinking.difficulty import check_question
 
-__all__ = ["solve"]
+__all__ = ["caps_for", "named_strategy", "solve"]
 
 _DEFAULT_TOKENS, _DEFAULT_SECONDS = 20_000, 180.0
 
@@ -53,6 +58,23 @@ def solve(
     effort: Annotated[
         str, typer.Option(help="A preset (auto, fast, balanced, thorough) or a fixed level (none, minimal, low … max).")
     ] = "auto",
+    strategy: Annotated[
+        str, typer.Option(help=f"What is drawn, and when it is enough: auto, {', '.join(STRATEGIES)}.")
+    ] = "auto",
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="The most samples, for a strategy that takes them, such as vote."),
+    ] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="A model that scores answers which nothing can verify; as for --model.")
+    ] = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Score answers by the model's own log-probabilities; free.")
+    ] = False,
+    worth: Annotated[
+        str | None,
+        typer.Option(help="Value of a correct answer in US dollars: no sample is drawn that isn't worth it."),
+    ] = None,
     tests: Annotated[Path | None, typer.Option(help="Python asserts that the answer's code must pass.")] = None,
     schema: Annotated[Path | None, typer.Option(help="JSON Schema that the answer must satisfy.")] = None,
     equals: Annotated[str | None, typer.Option(help="The answer must equal this number or expression.")] = None,
@@ -76,6 +98,10 @@ def solve(
         rheostat solve "Write a function is_prime(n)" --tests tests.py --budget-tokens 5000
 
         rheostat solve "Prove it" --model anthropic:claude-sonnet-5-5 --budget-usd 0.10 --effort thorough
+
+        rheostat solve "Name a good tea shop" --strategy best-of-n --samples 6 --judge qwen2.5-coder-1.5b
+
+        rheostat solve - --strategy tree --tests tests.py --ledger spend.db
     """
     asked = _question(question, file)
     level = parse_effort(effort)
@@ -83,10 +109,14 @@ def solve(
     if budget_usd is None and budget_tokens is None and seconds is None:
         budget_tokens, seconds = _DEFAULT_TOKENS, _DEFAULT_SECONDS
     budget = Budget(usd=budget_usd, tokens=budget_tokens, seconds=seconds)
+    plan = named_strategy(strategy, samples)
+    if judge is not None and confidence:
+        raise BadInput("one scorer at a time: --judge and --confidence were given")
     names = [model, *(escalate_to or [])]
-    for name in names:
+    for name in (*names, *([judge] if judge is not None else [])):
         ensure_model(name, quiet=quiet or as_json)
     models = [resolve(name) for name in names]
+    scorer = Judge(model=resolve(judge)) if judge is not None else Confidence() if confidence else None
     if account is not None and ledger_at is None:
         raise BadInput("--account names an account in a ledger: also give --ledger FILE")
     ledger = open_ledger(ledger_at) if ledger_at is not None else MemoryLedger()
@@ -96,14 +126,21 @@ def solve(
         budget=budget,
         verifier=verifier,
         effort=level,
+        caps=caps_for(samples),
         ledger=ledger,
         account=account,
+        strategy=plan,
+        scorer=scorer,
+        worth=worth,
     ).compile()
     if account is not None:  # the default limits may be looser than the account's
         warnings.simplefilter("ignore", LimitWarning)
     view = SolveView(asked, model, budget)
     console = Console(stderr=True)
-    result, interrupted = _watch(graph, asked, view, None if quiet or as_json or not console.is_terminal else console)
+    seen = None if quiet or as_json or not console.is_terminal else console
+    result, interrupted = _watch(graph, asked, view, seen)
+    if seen is not None and view.totals.candidates > 1:  # the live view is gone
+        seen.print(view.tree())
     spend = read(result)["spend"]
     if spend:
         spend = ledger.reading(spend["account"])
@@ -112,8 +149,38 @@ def solve(
         ledger.close()
     if interrupted:
         result["stopped"] = "interrupted by the user"
-    _print(result, as_json=as_json, quiet=quiet)
+    said = f"{strategy} · {view.totals.counted(scorer.name if scorer is not None else 'scoring')}"
+    _print(result, said, ledger_at, as_json=as_json, quiet=quiet)
     raise typer.Exit(130 if interrupted else 0 if result.get("status") in ("solved", "answered") else 1)
+
+
+def named_strategy(name: str, samples: int | None) -> Strategy | str:
+    """A strategy by its name, with the most samples that it may draw.
+
+    Raises:
+        BadInput: there is no such strategy, or it takes no number of samples.
+    """
+    as_strategy(name)
+    if samples is None:
+        return name
+    option = _most_samples(name)
+    if option is None:
+        takers = ", ".join(each for each in STRATEGIES if _most_samples(each))
+        raise BadInput(f"--samples is for a strategy that takes it: --strategy {takers}; not {name}")
+    return STRATEGIES[name](**{option: samples})
+
+
+def _most_samples(strategy: str) -> str | None:
+    known = {each.name for each in fields(STRATEGIES[strategy])} if strategy in STRATEGIES else set()  # type: ignore[arg-type]  # all are dataclasses
+    return next((each for each in ("samples", "most_samples") if each in known), None)
+
+
+def caps_for(samples: int | None) -> Caps:
+    """The usual caps, raised so that this many samples fit, even one by one."""
+    usual = Caps()
+    if samples is None:
+        return usual
+    return Caps(max_samples=max(usual.max_samples, samples), max_rounds=max(usual.max_rounds, samples))
 
 
 def _question(question: str, file: Path | None) -> str:
@@ -180,9 +247,10 @@ def _watch(graph: Any, question: str, view: SolveView, console: Console | None) 
     return state, False
 
 
-def _print(result: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
-    keep = ("answer", "status", "stopped", "confidence", "difficulty", "plan", "round", "spend")
-    shown = {key: result.get(key) for key in keep}
+def _print(result: dict[str, Any], said: str, ledger_at: str | None, *, as_json: bool, quiet: bool) -> None:
+    keep = ("answer", "status", "stopped", "confidence", "difficulty", "plan", "round", "spend", "chosen")
+    shown: dict[str, Any] = {**{key: result.get(key) for key in keep}, "candidates": result.get("candidates") or []}
+    shown["run"] = read(result)["run"].get("account")
     if as_json:
         typer.echo(json.dumps(shown))
         return
@@ -195,9 +263,15 @@ def _print(result: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
     share = shown["confidence"]
     title = f"{shown['status']}, verified" if shown["status"] == "solved" else f"{shown['status']}"
     if shown["status"] == "answered":
-        title += ", not verified" if share is None else f", not verified: {share:.0%} of the votes"
+        scored = any(each["id"] == shown["chosen"] and each.get("score") is not None for each in shown["candidates"])
+        known = "" if share is None else f": score {share:.2f}" if scored else f": {share:.0%} of the votes"
+        title += f", not verified{known}"
     body = escape(str(answer)) if answer is not None else "[red]no answer[/]"
-    console.print(Panel(body, title=title, border_style="green" if shown["status"] == "solved" else "yellow"))
+    colour = "green" if shown["status"] == "solved" else "yellow"
+    console.print(Panel(body, title=title, subtitle=escape(said), border_style=colour))
     console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)
     if shown["spend"]:
         console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
+    if ledger_at is not None and shown["run"] is not None:
+        again = f"rheostat show {without_password(ledger_at)} {shown['run']}"
+        console.print(f"[dim]again:[/] {escape(again)}", highlight=False, soft_wrap=True)

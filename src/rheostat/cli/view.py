@@ -1,4 +1,4 @@
-"""The live view of a run: difficulty, plan, their reasons, samples, verdicts, spend."""
+"""The live view of a run: difficulty, plan, their reasons, the tree of candidates with verdicts and scores, spend."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from rheostat.cli.candidates import Row, Totals, tree
 from rheostat.cli.safe_text import escape
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Reading
-from rheostat.money.usage import usd
+from rheostat.money.usage import Spend, usd
 
 __all__ = ["SolveView", "bars", "spend_line"]
 
-_ROWS = 12
+_ROWS = 14
 
 
 def spend_line(reading: Reading) -> str:
@@ -45,7 +46,9 @@ class SolveView:
         self._question, self._model, self._budget = question, model, budget
         self._difficulty = ""
         self._plan = ""
-        self._rows: list[list[str]] = []
+        self._rows: dict[str, Row] = {}
+        self._chosen: str | None = None
+        self._ended = False
         self._decision = ""
         self._reading: Reading = {}
         self.doing = "estimating"
@@ -66,29 +69,27 @@ class SolveView:
                 )
                 self.doing = f"round {event['round']}: thinking"
             case "sample":
-                said = event["answer"] if event["error"] is None else event["error"]
-                if said is None and event["notes"]:  # such as a program that failed
-                    said = event["notes"][-1]
-                short = " ".join(str(said).split())
-                self._rows.append(
-                    [
-                        event["id"],
-                        event["way"],
-                        f"{event.get('thinking_tokens', 0)}",
-                        f"{event.get('output_tokens', 0)}",
-                        escape(short[:60]),
-                        "" if event["error"] is None else "[red]error[/]",
-                    ]
-                )
-            case "verdict":
-                mark = {True: "[green]passed[/]", False: "[red]refused[/]", None: "[dim]abstains[/]"}[event["passed"]]
-                reason = " ".join(event["reason"].split())
-                for row in self._rows:
-                    if row[0] == event["id"]:
-                        row[5] = f"{mark} [dim]{escape(reason[:50])}[/]"
+                self._rows[event["id"]] = Row.of(event)
+            case "verdict" if row := self._rows.get(event["id"]):
+                row.judged, row.passed, row.reason = True, event["passed"], event["reason"]
+                row.score = event.get("score", row.score)
+            case "score" if row := self._rows.get(event["id"]):
+                row.score, row.reason = event["score"], event["reason"]
+                row.scoring += Spend.from_dict(event.get("cost") or {})
             case "decision":
                 self._decision = f"[bold]{event['action']}[/]: {escape(event['why'])}"
+                self._chosen = event.get("chosen", event.get("id"))
+                self._ended = event["action"] in ("accept", "stop")
                 self.doing = "deciding"
+
+    @property
+    def totals(self) -> Totals:
+        """What the candidates so far come to."""
+        return Totals.of(self._rows.values())
+
+    def tree(self) -> Table:
+        """The candidates so far, under those that they were made from."""
+        return tree(list(self._rows.values()), chosen=self._chosen, ended=self._ended, most=_ROWS)
 
     def __rich__(self) -> RenderableType:
         head = Table.grid(padding=(0, 1))
@@ -100,10 +101,7 @@ class SolveView:
             head.add_row("[dim]plan[/]", self._plan)
         parts: list[RenderableType] = [head]
         if self._rows:
-            table = Table("sample", "way", "thinking", "output", "answer", "verdict", box=None, padding=(0, 1))
-            for row in self._rows[-_ROWS:]:
-                table.add_row(*row)
-            parts.append(table)
+            parts.append(self.tree())
         if self._decision:
             parts.append(Text.from_markup(f"[dim]decision[/] {self._decision}"))
         parts += bars(self._reading, self._budget)

@@ -10,11 +10,12 @@ Read them with `graph.stream(inputs, stream_mode="custom")`; they cost nothing i
 `call`          an agent's reply: its model, why it ended, and whether it ran out of its length cap
 `refused`       a call doesn't fit the budget: why; in an agent with the smallest plan that was tried, and its input
 `settle`        the cost of that call
-`sample`        one sample of the solver
+`sample`        one sample of the solver, done, failed or cancelled: the fields of a `Candidate`, its cost in `cost`
 `verdict`       a verifier's verdict
-`score`         a scorer's verdict: the score, the scores that it is made of, the reason, the cost
+`score`         a scorer's verdict: the score, the scores that it is made of, the reason, the cost; for an equal answer
+                that got it without being asked about, `scorer` is empty and the cost is nothing
 `tool`          a tool's result; `correction`: its failure, with the evidence that went back
-`decision`      the solver's decision: accept, correct, sample, escalate, stop
+`decision`      the solver's decision: accept, correct, sample, escalate, stop; `chosen` is the best candidate so far
 `wind_down`     the plan was wound down to fit the room: less thought, fewer samples, the last word, the end
 `spend`         the readings of the thread and of the run
 ==============  ==========================================================================================

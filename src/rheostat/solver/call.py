@@ -104,7 +104,11 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     if race is not None and race.cancel.is_set:
         for reservation in held:
             yield from solver.meter.void(reservation.id)
-        return {"candidates": [replace(draft, status="cancelled").to_dict() for draft in drafts]}
+        never_sent = [replace(draft, status="cancelled") for draft in drafts]
+        readings = yield from solver.readings(account)
+        for each in never_sent:
+            emit("sample", **readings, **told(each))
+        return {"candidates": [each.to_dict() for each in never_sent]}
     drawn = yield from sample(
         solver.meter,
         endpoint,

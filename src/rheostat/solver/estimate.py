@@ -15,7 +15,7 @@ from rheostat.money.ledger import latest_reading
 from rheostat.money.usage import Spend
 from rheostat.solver.choose import choose
 from rheostat.solver.samples import Asking
-from rheostat.solver.shared import Solver, Update
+from rheostat.solver.shared import Solver, Update, told
 from rheostat.solver.state import SolverState
 from rheostat.task import Difficulty, Effort, ThinkingPlan
 from rheostat.thinking.difficulty import Agreement, check_question, heuristic
@@ -36,6 +36,8 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         votes = Votes.count(each.key or each.id for each in samples if each.answer is not None)
         difficulty = solver.probe.read(difficulty, votes.share)
     readings = yield from solver.readings(account)
+    for each in samples:
+        emit("sample", **readings, **told(each))
     emit("difficulty", **difficulty.to_dict())
     begun: SolverState = {
         "question": question,

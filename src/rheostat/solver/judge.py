@@ -12,7 +12,9 @@ from rheostat.evidence.candidate import Candidate, merge_candidates, shared_scor
 from rheostat.evidence.expected import Expected
 from rheostat.flow import Effect, Flow
 from rheostat.graph.events import emit
+from rheostat.money.usage import Spend
 from rheostat.solver.choose import candidates_of, choose
+from rheostat.solver.record import record_decision
 from rheostat.solver.shared import Solver, Update
 from rheostat.solver.state import SolverState
 from rheostat.solver.verdicts import check, verdict_on
@@ -22,6 +24,7 @@ __all__ = ["decide", "verify"]
 
 _BROKEN = "the verifier failed"
 _TOLD = ("id", "round", "passed", "reason", "score")
+_SCORE = ("id", "round", "score", "scores", "reason")
 
 
 def verify(solver: Solver, state: SolverState) -> Flow[Update]:
@@ -54,8 +57,12 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
     state = {**state, "candidates": merge_candidates(state["candidates"], alike)}
     candidates = candidates_of(state)
     decision = _refused(solver, state, candidates) or (yield from choose(solver, state, account))
-    emit("decision", **decision)
     update = _outcome(solver, state, candidates, decision.get("id"))
+    for each in alike:  # they have the score of an equal answer
+        emit("score", cost=Spend().to_dict(), scorer="", **{name: each[name] for name in _SCORE})
+    emit("decision", **decision, chosen=update["chosen"])
+    changed = [each["id"] for each in alike]
+    yield from record_decision(solver, state, account, candidates, decision, update["chosen"], changed)
     if decision["action"] in ("accept", "stop"):
         broken = next((each.reason for each in candidates if each.reason.startswith(_BROKEN)), None)
         update["stopped"] = f"{decision['why']} ({broken})" if broken else decision["why"]

@@ -16,6 +16,7 @@ from rheostat.graph.state import KEY, read
 from rheostat.money.budget import Budget, Room
 from rheostat.money.usage import Spend
 from rheostat.solver.choose import candidates_of, draws_of
+from rheostat.solver.record import record_decision
 from rheostat.solver.samples import Asking
 from rheostat.solver.shared import Solver, Update
 from rheostat.solver.state import SolverState, WindDown
@@ -191,10 +192,13 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
     readings = yield from solver.readings(account)
     room = yield from solver.meter.room(account)
     emit("wind_down", stage="end", room=asdict(room))
-    emit("decision", action="stop", why=why)
+    chosen = state.get("chosen")
+    decision = {"action": "stop", "why": why, "draws": []}
+    emit("decision", **decision, chosen=chosen)
+    yield from record_decision(solver, state, account, candidates_of(state), decision, chosen)
     return {
         "calls": [],
-        "decision": {"action": "stop", "why": why, "draws": []},
+        "decision": decision,
         "stopped": why,
         "wind_down": "end",
         KEY: readings,

@@ -16,7 +16,7 @@ from rheostat.strategies.vote import Vote
 
 __all__ = [
     "STRATEGIES", "Accept", "Auto", "Available", "Beam", "BestOfN", "Decision", "Direct", "Draw", "Refine", "Stop",
-    "Strategy", "TreeSearch", "View", "Vote", "as_strategy", "best",
+    "Strategy", "TreeSearch", "View", "Vote", "as_strategy", "best", "name_of",
 ]  # fmt: skip
 
 STRATEGIES: dict[str, type[Strategy]] = {
@@ -40,3 +40,10 @@ def as_strategy(given: Strategy | str) -> Strategy | None:
     if isinstance(given, type) or not isinstance(given, Strategy):
         raise BadInput(f"a strategy is a name or an object with decide(task, history, view), not {given!r}")
     return given
+
+
+def name_of(strategy: Strategy | None) -> str:
+    """The name of a strategy as the command line takes it, `auto` for `None`; that of its class for one of your own."""
+    if strategy is None:
+        return "auto"
+    return next((name for name, each in STRATEGIES.items() if type(strategy) is each), type(strategy).__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 
 from rheostat.errors import BadInput
@@ -50,7 +49,7 @@ class MemoryLedger(FormerNames):
         self._book = Book()
         self._of: dict[str, set[str]] = {}
         """Account → the ids of its open reservations, if it has any."""
-        self._steps: deque[StepRecord] = deque(maxlen=max_accounts)
+        self._steps: dict[str, StepRecord] = {}
         self._uses: dict[UseKey, Use] = {}
         self._read: dict[str, int] = {}
         """Account → the version of its last reading; the least recently read account comes first."""
@@ -201,7 +200,9 @@ class MemoryLedger(FormerNames):
     def record(self, step: StepRecord) -> None:
         used = use_of(step)
         with self._lock:
-            self._steps.append(step)
+            self._steps[step.id] = step
+            while len(self._steps) > self._max_accounts:
+                del self._steps[next(iter(self._steps))]
             if used is not None:
                 self._uses.setdefault(used[0], Use()).count(used[1])
 
@@ -213,7 +214,8 @@ class MemoryLedger(FormerNames):
         return self.uses(model)
 
     def steps(self, account: str | None = None) -> list[StepRecord]:
-        return [step for step in list(self._steps) if account in (None, step.account)]
+        with self._lock:
+            return [step for step in self._steps.values() if account in (None, step.account)]
 
     async def arecord(self, step: StepRecord) -> None:
         self.record(step)

@@ -210,7 +210,10 @@ class Ledger(Protocol):
         """
 
     def record(self, step: StepRecord) -> None:
-        """Keep a step record, and count the tokens of its reply. A ledger may drop old records, but no counts."""
+        """Keep a step record, and count the tokens of its reply. A ledger may drop old records, but no counts.
+
+        A record with the same id replaces the one before.
+        """
 
     def uses(self, model: str | None = None) -> dict[UseKey, Use]:
         """The tokens that replies used, by (model, effort, purpose), over all steps ever recorded."""

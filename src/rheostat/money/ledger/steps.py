@@ -1,16 +1,23 @@
-"""Step records: the decision for each call and its cost, for reports, learning and replay. They contain no text."""
+"""Step records: the decision for each call and its cost, for reports, learning and replay. They contain no text.
+
+Beside its calls, the solver records each candidate (node `candidate`) and each decision (node `decision`), so that a
+run can be shown again: see `rheostat show`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-__all__ = ["StepRecord"]
+__all__ = ["CANDIDATE", "DECISION", "StepRecord"]
+
+CANDIDATE, DECISION = "candidate", "decision"
+"""The nodes of records that aren't of calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRecord:
-    """One planned call and its outcome."""
+    """One planned call and its outcome; or one candidate, or one decision, of the solver."""
 
     id: str
     """The id of the plan, its events and its reservations."""
@@ -48,6 +55,14 @@ class StepRecord:
     """The time of planning, in milliseconds since the epoch."""
     milliseconds: int = 0
     """The time from the first request to the reply."""
+    candidate: dict[str, Any] = field(default_factory=dict)
+    """For a call of the solver: the `id`, `parent` and `way` of the sample that it was made for. In the record of a
+    candidate also its verdict, scores and cost; in the record of a decision, what was decided. Else empty."""
+
+    @property
+    def of_call(self) -> bool:
+        """Whether this records a call: requests that left, and not a candidate or a decision."""
+        return self.node not in (CANDIDATE, DECISION)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain data."""
@@ -62,4 +77,4 @@ class StepRecord:
         )
 
 
-_NAMES = tuple(field.name for field in fields(StepRecord))
+_NAMES = tuple(each.name for each in fields(StepRecord))
