@@ -19,7 +19,7 @@ from rheostat import BadInput, Budget, Caps, MemoryLedger, NoPrice, Price, build
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.scorers import Decision, HttpRequest, Judge, Scorer
 from rheostat.evidence.verifiers import Verdict
-from rheostat.strategies import BestOfN, Direct, Draw, Refine, TreeSearch, View, Vote
+from rheostat.strategies import Accept, BestOfN, Direct, Draw, Refine, TreeSearch, View, Vote
 from rheostat.task import Task
 from rheostat.testing import Said, ScriptedModel, timeless
 
@@ -273,8 +273,6 @@ class AskTwice:
     """A strategy of one's own: two answers, and the longer one."""
 
     def decide(self, task: Task, history: Any, view: View) -> Any:
-        from rheostat.strategies import Accept
-
         if not history:
             return (Draw(why="first"), Draw(why="second"))
         longest = max((each for each in history if each.answer), key=lambda each: len(each.answer))
@@ -294,6 +292,60 @@ def test_a_strategy_of_ones_own_is_an_object_with_one_function(run: Runner) -> N
         {"question": QUESTION},
     )
     assert (result["answer"], result["stopped"]) == ("a longer line", "the longest")
+
+
+class Endless:
+    """Draws for ever, and more than any cap allows."""
+
+    def decide(self, task: Task, history: Any, view: View) -> Any:
+        return [Draw(why="more") for _ in range(50)]
+
+
+def test_the_operators_caps_bind_a_strategy_of_ones_own(run: Runner) -> None:
+    model = numbered()
+    graph = build_solver(
+        model, budget=ROOMY, strategy=Endless(), caps=Caps(max_samples=5, max_rounds=3), effort="none"
+    ).compile()
+    result = run(graph, {"question": QUESTION})
+    assert len(result["candidates"]) == 5
+    assert "operator" in result["stopped"]
+    assert result["answer"] == "line 0"
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"),
+    [
+        (lambda: None, "must return draws"),
+        (lambda: [1, 2], "must return draws"),
+        (lambda: (Draw(why="", model="no such model"),), "no such model"),
+        (lambda: (Draw(why="", parent="no such candidate"),), "no such candidate"),
+        (lambda: Accept("no such candidate", ""), "which has no answer"),
+    ],
+)
+def test_a_decision_that_cannot_be_carried_out_is_an_error_before_anything_is_spent(decision: Any, told: str) -> None:
+    class Broken:
+        def decide(self, task: Task, history: Any, view: View) -> Any:
+            return decision()
+
+    model = numbered()
+    graph = build_solver(model, budget=ROOMY, strategy=Broken()).compile()
+    with pytest.raises(BadInput, match=told):
+        graph.invoke({"question": QUESTION})
+    assert model.billed.calls == 0
+
+
+@pytest.mark.parametrize("verdict", [None, 0.5, "good"])
+def test_a_scorer_that_returns_no_verdict_cannot_tell(verdict: Any) -> None:
+    class Odd(Scorer):
+        name = "odd"
+
+        def read(self, task: Task, candidate: Candidate, reply: Any) -> Any:
+            return verdict
+
+    graph = build_solver(numbered(), budget=ROOMY, strategy=BestOfN(samples=1), scorer=Odd(), effort="none").compile()
+    result = graph.invoke({"question": QUESTION})
+    assert result["answer"] == "line 0"
+    assert "not a Verdict" in candidates(result)[0].reason
 
 
 def test_strategies_by_name_and_what_they_need() -> None:

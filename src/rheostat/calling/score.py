@@ -12,6 +12,7 @@ import httpx2
 from rheostat.calling.gate import close_call
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Attempt, Call, under
+from rheostat.errors import BadInput
 from rheostat.evidence.scorers import ChatRequest, DecisionRequest, HttpRequest, Request, Work
 from rheostat.flow import Effect, Flow
 from rheostat.money.pricing import FREE
@@ -22,6 +23,8 @@ from rheostat.task import Effort, ThinkingPlan
 __all__ = ["Sender"]
 
 T = TypeVar("T")
+_MOST_REQUESTS = 1_000
+"""The most requests of one scoring: a knockout of 400 takes 800."""
 
 
 class Sender:
@@ -50,13 +53,14 @@ class Sender:
         """
         try:
             request = next(scoring)
-            while True:
+            for _ in range(_MOST_REQUESTS):
                 try:
                     reply = yield from self._send(request)
                 except Exception as error:
                     request = scoring.throw(error)
                 else:
                     request = scoring.send(reply)
+            raise BadInput(f"the scorer asks for more than {_MOST_REQUESTS} requests")
         except StopIteration as stop:
             result: T = stop.value
             return result

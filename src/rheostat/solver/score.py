@@ -94,7 +94,10 @@ def _verdicts(
             found = yield from sender.run(scorer.rank(task, candidates))  # type: ignore[attr-defined]  # a Ranker
             return [(each, found.get(each.id, Verdict(None, "not compared"))) for each in candidates]
         [each] = candidates
-        return [(each, (yield from sender.run(scorer.score(task, each))))]
+        verdict: Any = yield from sender.run(scorer.score(task, each))
+        if not isinstance(verdict, Verdict):
+            verdict = Verdict(None, f"{scorer.name} failed: it returned {verdict!r}, not a Verdict")
+        return [(each, verdict)]
     except BudgetExceeded as refused:
         why = f"{scorer.name}: the budget doesn't allow it: {refused}"
     except Exception as error:  # a scorer that fails is no evidence about the answer
