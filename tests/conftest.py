@@ -16,6 +16,7 @@ import rheostat.sandbox
 from postgres_server import PostgresServer, installation
 from rheostat import Endpoint, resolve
 from rheostat.local import DEFAULT_MODEL
+from rheostat.money import pricing
 from rheostat.sandbox import kinds
 
 if os.environ.get(
@@ -80,6 +81,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", _loopback_only)
     for name in ("LANGSMITH_TRACING", "LANGCHAIN_TRACING_V2", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_prices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prices that a test declares are gone after it."""
+    monkeypatch.setattr(pricing, "_declared", dict(pricing._declared))
 
 
 @pytest.fixture(scope="session")

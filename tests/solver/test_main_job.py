@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from conftest import Runner, in_loop
+from conftest import Runner, by_astream, by_invoke, in_loop
 from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, PythonTests, build_solver, resolve
 from rheostat.bench.truth import server_tokens
 from rheostat.evidence.scorers import Confidence
@@ -166,6 +166,7 @@ def test_a_gguf_path_and_a_url_are_models_too(local: Endpoint, monkeypatch: pyte
 # --- search -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("run", [by_invoke, by_astream], ids=["invoke", "astream"])
 def test_samples_that_no_longer_matter_are_cancelled_and_charged_for_what_they_wrote(
     local: Endpoint, run: Runner
 ) -> None:
@@ -226,7 +227,7 @@ def test_several_samples_share_one_prefill_and_the_ledger_is_the_servers_count(l
 
 def test_a_beam_goes_on_from_the_best_beginnings(local: Endpoint) -> None:
     graph = build_solver(
-        local, budget=Budget(tokens=20_000, seconds=180), strategy=Beam(width=1, branches=2, steps=3),
+        local, budget=Budget(tokens=20_000, seconds=180), strategy=Beam(width=1, branches=2, steps=2),
         scorer=Confidence(), effort="none", seed=1,
     ).compile()  # fmt: skip
     result = graph.invoke({"question": QUESTION})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -15,6 +16,10 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from rheostat.calling.chunks import joined, piece
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
+
+_DRAINED_SECONDS = 0.01
+"""A chunk that takes longer wasn't waiting in a buffer. What is in the buffer was made, and is read before the stream
+is closed, so that it is counted."""
 
 __all__ = ["Cancel", "Cancelled", "several", "streamed"]
 
@@ -74,12 +79,14 @@ def streamed(chat: BaseChatModel, messages: Any, config: Any, kwargs: dict[str, 
         chunks: Iterator[Any] = chat.stream(messages, config, **kwargs)
         came: list[AIMessageChunk] = []
         try:
-            for chunk in chunks:
+            while True:
+                began = time.monotonic()
+                chunk = next(chunks, None)
+                if chunk is None:
+                    return _whole(came)
                 came.append(piece(chunk))
-                if cancel.is_set:
+                if cancel.is_set and time.monotonic() - began > _DRAINED_SECONDS:
                     break
-            else:
-                return _whole(came)
         finally:
             _close(chunks)
         raise Cancelled(joined(came))
@@ -96,6 +103,8 @@ def streamed(chat: BaseChatModel, messages: Any, config: Any, kwargs: dict[str, 
                 except BaseException:
                     following.cancel()
                     raise
+                if not following.done():
+                    await asyncio.wait({following}, timeout=_DRAINED_SECONDS)
                 if not following.done():
                     following.cancel()
                     with contextlib.suppress(asyncio.CancelledError):

@@ -41,6 +41,8 @@ _ENDED = {
 }
 MOMENT_SECONDS = 0.25
 """How long a server may go on after its client has gone."""
+_AFTER_SECONDS = 1.0
+"""How long a server that lists its tokens may go on: longer than others, since its speed is known, which is lower."""
 _PENDING = {"queued", "in_progress"}
 
 
@@ -205,13 +207,13 @@ class Body:
     def most_tokens(self) -> int | None:
         """The most tokens that can have been made until now, where the stream lists them; `None`: it doesn't.
 
-        After the last one, the server may have gone on for a moment at twice its speed.
+        After the last one, the server may have gone on for a second at twice its speed.
         """
         if not self.listed_tokens or self.listed_bytes < self.text_bytes:
             return None
         now = time.monotonic()
         speed = self.listed_tokens / max(self.listed_until - self.listed_from, 0.05)
-        return self.listed_tokens + 1 + math.ceil((now - self.listed_until + MOMENT_SECONDS) * 2 * speed)
+        return self.listed_tokens + 1 + math.ceil((now - self.listed_until + _AFTER_SECONDS) * 2 * speed)
 
     @property
     def model(self) -> str:
