@@ -11,7 +11,19 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 
 from conftest import RUNNERS, Runner
-from rheostat import AdaptiveThinking, BadInput, Beam, BestOfN, Budget, Judge, MemoryLedger, Refine, Vote, endpoint_for
+from rheostat import (
+    AdaptiveThinking,
+    BadInput,
+    Beam,
+    BestOfN,
+    Budget,
+    Draw,
+    Judge,
+    MemoryLedger,
+    Refine,
+    Vote,
+    endpoint_for,
+)
 from rheostat.agents.final import CANDIDATES, FinalAnswer
 from rheostat.evidence.candidate import Candidate
 from rheostat.testing import Said, ScriptedModel, free, timeless
@@ -117,3 +129,24 @@ def test_it_says_what_it_needs() -> None:
     alone = create_agent(free(ScriptedModel(script=["It is 42."])), [], middleware=[FinalAnswer("vote")])
     with pytest.raises(BadInput, match="AdaptiveThinking"):
         alone.invoke(ASK)
+
+
+def test_a_later_draw_that_fails_loses_no_answer(run: Runner) -> None:
+    def checked(answer: str) -> None:
+        return None
+
+    final = FinalAnswer(BestOfN(samples=3, at_once=1), verifier=checked)
+    graph, _, _ = agent(final, "It is 42.", Said(error=ValueError("gone")), "It is 42.")
+    result = run(graph, ASK)
+    assert result["messages"][-1].text == "It is 42."
+    assert [each.status for each in drawn(result)] == ["done", "failed", "done"]
+
+
+def test_a_strategy_of_ones_own_is_held_to_the_most_draws(run: Runner) -> None:
+    class Endless:
+        def decide(self, task: Any, history: Any, view: Any) -> Any:
+            return [Draw(why="more")] * 40
+
+    graph, model, _ = agent(FinalAnswer(Endless(), most_draws=3), "It is 42.")
+    run(graph, ASK)
+    assert model.billed.calls == 3

@@ -19,7 +19,7 @@ from rheostat import BadInput, Budget, Caps, MemoryLedger, NoPrice, Price, build
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.scorers import Decision, HttpRequest, Judge, Scorer
 from rheostat.evidence.verifiers import Verdict
-from rheostat.strategies import Accept, BestOfN, Direct, Draw, Refine, TreeSearch, View, Vote
+from rheostat.strategies import Accept, BestOfN, Direct, Draw, Refine, Stop, TreeSearch, View, Vote
 from rheostat.task import Task
 from rheostat.testing import Said, ScriptedModel, timeless
 
@@ -236,26 +236,27 @@ class Remote(Scorer):
 
     name = "remote"
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, path: str = "score") -> None:
+        self._url, self._path = url, path
 
     def request(self, task: Task, candidate: Candidate) -> HttpRequest:
         body = {"model": "reward", "text_1": task.question, "text_2": candidate.answer}
         price = Price(input_per_million=Decimal(10), output_per_million=Decimal(0))
-        return HttpRequest(url=f"{self._url}/score", body=body, price=price, by=self.name)
+        return HttpRequest(url=f"{self._url}/{self._path}", body=body, price=price, by=self.name)
 
     def read(self, task: Task, candidate: Candidate, reply: Any) -> Verdict:
         return Verdict(None, "", score=float(reply["data"][0]["score"]))
 
 
-def test_a_server_is_asked_under_the_gate(run: Runner) -> None:
+@pytest.mark.parametrize("path", ["score", "my/own/grader"])
+def test_a_server_is_asked_under_the_gate(run: Runner, path: str) -> None:
     from rheostat.testing import free
 
     ledger = MemoryLedger()
     with reward_server() as (url, asked):
         graph = build_solver(
             free(numbered()), budget=Budget(usd="0.10", tokens=100_000), ledger=ledger,
-            strategy=Refine(good_enough=0.2), scorer=Remote(url), effort="none",
+            strategy=Refine(good_enough=0.2), scorer=Remote(url, path), effort="none",
         ).compile()  # fmt: skip
         result = run(graph, {"question": QUESTION})
     assert result["answer"] == "line 2"
@@ -310,6 +311,17 @@ def test_the_operators_caps_bind_a_strategy_of_ones_own(run: Runner) -> None:
     assert len(result["candidates"]) == 5
     assert "operator" in result["stopped"]
     assert result["answer"] == "line 0"
+
+
+def test_a_strategy_that_says_the_room_is_short_buys_nothing_beyond_the_caps(run: Runner) -> None:
+    class Short:
+        def decide(self, task: Task, history: Any, view: View) -> Any:
+            return Stop("no room", short=True)
+
+    graph = build_solver(
+        numbered(), budget=ROOMY, strategy=Short(), caps=Caps(max_samples=3, max_rounds=2), effort="none"
+    ).compile()
+    assert len(run(graph, {"question": QUESTION})["candidates"]) <= 2
 
 
 @pytest.mark.parametrize(

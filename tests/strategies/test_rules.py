@@ -236,3 +236,12 @@ def test_a_thought_that_ended_early_is_prolonged_where_the_model_can() -> None:
     assert isinstance(extended.decide(TASK, cut, seen()), Accept)
     again = [*thought, replace(thought[0], id="c9", number=9, purpose="prolong")]
     assert isinstance(extended.decide(TASK, again, seen()), Accept)
+
+
+def test_a_scorer_that_cannot_tell_speaks_neither_for_nor_against_an_answer() -> None:
+    five = [*came("39", "39", "39", "39", "39"), *came("40")]
+    history = [replace(each, id=f"c{n}", number=n) for n, each in enumerate(five)]
+    history[-1] = replace(history[-1], score=0.0)
+    chosen = BestOfN(samples=6).decide(TASK, history, seen(scored=True))
+    assert isinstance(chosen, Accept)
+    assert chosen.id == "c0"

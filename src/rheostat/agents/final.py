@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.errors import GraphBubbleUp
 from langgraph.types import Command
 
 from rheostat.agents.middleware import reply_in
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Payer
 from rheostat.calling.score import Sender
-from rheostat.errors import BadInput, MissingExtra
+from rheostat.errors import BadInput, BudgetExceeded, MissingExtra
 from rheostat.evidence.asking import correction
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
@@ -35,6 +36,7 @@ from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint
 from rheostat.providers.adapter import model_of
 from rheostat.strategies import Accept, Available, Beam, Draw, Strategy, View, as_strategy, best
+from rheostat.strategies.base import checked
 from rheostat.task import Effort, Task
 from rheostat.thinking.difficulty import THOUGHT_WITH, heuristic
 from rheostat.thinking.model_facts import ModelFacts
@@ -134,15 +136,24 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
                 draws_left=self.most_draws - len(search.history),
                 rounds_left=_MOST_ROUNDS + 1 - round_,
             )
-            decision = self.strategy.decide(search.task, search.history, view)
-            if not isinstance(decision, tuple) or not decision:
+            decision = checked(
+                self.strategy, self.strategy.decide(search.task, search.history, view), search.history, view
+            )
+            if not isinstance(decision, tuple):
                 break
             for draw in decision:
                 emit("decision", action="correct" if draw.purpose == "correct" else "sample", why=draw.why)
                 before = yield from self._reading()
-                response = yield send(_asking(request, search, draw))
-                last = yield from self._came(search, response, draw, before, round_)
-                if last:
+                try:
+                    response = yield send(_asking(request, search, draw))
+                except GraphBubbleUp:
+                    raise
+                except Exception as failed:  # the answers that came are paid for, and count
+                    yield from self._failed(search, failed, draw, before, round_)
+                    if isinstance(failed, BudgetExceeded):
+                        return self._end(search, None)
+                    continue
+                if (yield from self._came(search, response, draw, before, round_)):
                     return self._end(search, None)
         return self._end(search, decision.id if isinstance(decision, Accept) else None)
 
@@ -201,6 +212,17 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
         plain = candidate.to_dict()
         emit("sample", **{name: value for name, value in plain.items() if name != "spend"}, cost=plain["spend"])
         return last
+
+    def _failed(self, search: _Search, failed: Exception, draw: Draw, before: Reading, round_: int) -> Flow[None]:
+        number = len(search.history)
+        cost = _between(before, (yield from self._reading()))
+        search.history.append(
+            Candidate(
+                id=f"a{number}", number=number, round=round_, parent=draw.parent, purpose=draw.purpose,
+                model=search.view.models[0].name, status="failed", spend=cost,
+                error=f"{type(failed).__name__}: {str(failed)[:500]}",
+            )
+        )  # fmt: skip
 
     def _scored(self, search: _Search, candidate: Candidate, scorer: Scorer) -> Flow[Candidate]:
         sender = Sender(search.meter, search.payer.account, self.judges)

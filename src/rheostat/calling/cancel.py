@@ -17,9 +17,9 @@ from rheostat.calling.chunks import joined, piece
 from rheostat.errors import BadInput
 from rheostat.flow import Effect
 
-_DRAINED_SECONDS = 0.01
-"""A chunk that takes longer wasn't waiting in a buffer. What is in the buffer was made, and is read before the stream
-is closed, so that it is counted."""
+_PAUSE_SECONDS, _DRAINING_SECONDS = 0.005, 0.25
+"""What waits in a buffer was made, and is read before the stream is closed, so that it is counted: until a chunk has to
+be waited for, and not for longer than this."""
 
 __all__ = ["Cancel", "Cancelled", "several", "streamed"]
 
@@ -75,53 +75,62 @@ def streamed(chat: BaseChatModel, messages: Any, config: Any, kwargs: dict[str, 
         Cancelled: it was cancelled; the stream is closed.
     """
 
-    def do() -> AIMessage:
-        chunks: Iterator[Any] = chat.stream(messages, config, **kwargs)
-        came: list[AIMessageChunk] = []
-        try:
-            while True:
-                began = time.monotonic()
-                chunk = next(chunks, None)
-                if chunk is None:
-                    return _whole(came)
-                came.append(piece(chunk))
-                if cancel.is_set and time.monotonic() - began > _DRAINED_SECONDS:
-                    break
-        finally:
-            _close(chunks)
-        raise Cancelled(joined(came))
+    return Effect(
+        lambda: _streamed(chat.stream(messages, config, **kwargs), cancel),
+        lambda: _astreamed(chat.astream(messages, config, **kwargs), cancel),
+    )
 
-    async def ado() -> AIMessage:
-        chunks: AsyncIterator[Any] = chat.astream(messages, config, **kwargs)
-        came: list[AIMessageChunk] = []
-        switched = asyncio.ensure_future(cancel.wait())
-        try:
-            while True:
-                following = asyncio.ensure_future(anext(chunks, None))
-                try:
-                    await asyncio.wait({following, switched}, return_when=asyncio.FIRST_COMPLETED)
-                except BaseException:
-                    following.cancel()
-                    raise
-                if not following.done():
-                    await asyncio.wait({following}, timeout=_DRAINED_SECONDS)
-                if not following.done():
-                    following.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await following
-                    break
-                chunk = following.result()
-                if chunk is None:
-                    return _whole(came)
-                came.append(piece(chunk))
-        finally:
-            switched.cancel()
-            closing = getattr(chunks, "aclose", None)
-            if closing is not None:
-                await closing()
-        raise Cancelled(joined(came))
 
-    return Effect(do, ado)
+def _streamed(chunks: Iterator[Any], cancel: Cancel) -> AIMessage:
+    came: list[AIMessageChunk] = []
+    ends: float | None = None
+    try:
+        while True:
+            began = time.monotonic()
+            chunk = next(chunks, None)
+            now = time.monotonic()
+            if chunk is None:
+                return _whole(came)
+            came.append(piece(chunk))
+            if cancel.is_set:
+                ends = ends or now + _DRAINING_SECONDS
+                if now - began > _PAUSE_SECONDS or now > ends:
+                    break
+    finally:
+        _close(chunks)
+    raise Cancelled(joined(came))
+
+
+async def _astreamed(chunks: AsyncIterator[Any], cancel: Cancel) -> AIMessage:
+    came: list[AIMessageChunk] = []
+    ends: float | None = None
+    switched = asyncio.ensure_future(cancel.wait())
+    try:
+        while ends is None or time.monotonic() < ends:
+            following = asyncio.ensure_future(anext(chunks, None))
+            try:
+                await asyncio.wait({following, switched}, return_when=asyncio.FIRST_COMPLETED)
+                if cancel.is_set:
+                    ends = ends or time.monotonic() + _DRAINING_SECONDS
+                    await asyncio.wait({following}, timeout=_PAUSE_SECONDS)
+            except BaseException:
+                following.cancel()
+                raise
+            if not following.done():
+                following.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await following
+                break
+            chunk = following.result()
+            if chunk is None:
+                return _whole(came)
+            came.append(piece(chunk))
+    finally:
+        switched.cancel()
+        closing = getattr(chunks, "aclose", None)
+        if closing is not None:
+            await closing()
+    raise Cancelled(joined(came))
 
 
 def several(chat: BaseChatModel, messages: Any, answers: int, *, quiet: bool, **kwargs: Any) -> Effect:

@@ -15,7 +15,7 @@ from tenacity import DoAttempt, DoSleep, RetryCallState, Retrying, retry_if_exce
 from tenacity.wait import wait_base, wait_random_exponential
 
 from rheostat.calling import instrument, unwired  # noqa: F401 - models without a wire are seen from here on
-from rheostat.calling.cancel import Cancel, several, streamed
+from rheostat.calling.cancel import Cancel, Cancelled, several, streamed
 from rheostat.calling.ceilings import Ceilings
 from rheostat.calling.gate import close_call
 from rheostat.calling.holds import OnContention
@@ -162,6 +162,8 @@ class Meter(Ceilings):
                         if attempts is not None:
                             attempts += planned.attempts
                 except Exception as error:
+                    if cancel is not None and cancel.is_set:
+                        raise Cancelled(None) from error
                     if failure(error) != "refused" and endpoint.revive is not None:
                         yield from self._revive(endpoint.revive)
                     state.set_exception(sys.exc_info())  # type: ignore[arg-type]  # inside an except

@@ -12,7 +12,7 @@ from typing import Any
 from rheostat.calling.cancel import Cancel, Cancelled
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Attempt
-from rheostat.errors import BudgetExceeded
+from rheostat.errors import BudgetExceeded, HoldExceeded
 from rheostat.evidence.answers import Answer
 from rheostat.evidence.asking import STEP_END, Way, finish
 from rheostat.evidence.candidate import Candidate, Status
@@ -161,6 +161,9 @@ def _failing(drawn: Sequence[_Drawn], attempts: list[Attempt]) -> Iterator[None]
     """Turn a failure into the error of these samples, and share the cost of the requests among them."""
     try:
         yield
+    except HoldExceeded as over:  # it was sent, and cost more than was held
+        for each in drawn:
+            each.status, each.error = "failed", f"{type(over).__name__}: {over}"
     except BudgetExceeded as refused:
         for each in drawn:
             each.status, each.error = "failed", f"budget: {refused}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, assert_never
@@ -15,14 +16,16 @@ from rheostat.calling.payer import Attempt, Call, under
 from rheostat.errors import BadInput
 from rheostat.evidence.scorers import ChatRequest, DecisionRequest, HttpRequest, Request, Work
 from rheostat.flow import Effect, Flow
-from rheostat.money.pricing import FREE
+from rheostat.money.pricing import FREE, Price
 from rheostat.money.usage import Spend
-from rheostat.providers import Endpoint, decisions
+from rheostat.providers import Endpoint, decisions, failure
 from rheostat.task import Effort, ThinkingPlan
 
 __all__ = ["Sender"]
 
 T = TypeVar("T")
+_ADDED_TOKENS = 256
+"""Tokens that a model server may add to a text. A guess."""
 _MOST_REQUESTS = 1_000
 """The most requests of one scoring: a knockout of 400 takes 800."""
 
@@ -74,41 +77,54 @@ class Sender:
             case DecisionRequest():
                 return (yield from self._decision(request))
             case HttpRequest():
-                name = str(request.body.get("model") or request.url)
-                call = Call(note=self._note(request, name), prices={name: request.price or FREE})
-                return (yield from self._paid(_posting(request), call))
+                return (yield from self._http(request))
             case _:
                 assert_never(request)
 
-    def _paid(self, work: Effect, call: Call) -> Flow[Any]:
+    def _http(self, request: HttpRequest) -> Flow[Any]:
+        """Post to a server. The gate knows the paths of model servers; on others, the usage in the reply counts."""
+        name, price = str(request.body.get("model") or request.url), request.price or FREE
+        amount = Spend(input_tokens=len(json.dumps(dict(request.body))) + _ADDED_TOKENS, calls=1)
+        amount = replace(amount, usd_nanos=price.bound(amount))
+        return (yield from self._paid(_posting(request), request, name, amount, price))
+
+    def _paid(self, work: Effect, request: Request, name: str, amount: Spend, price: Price | None) -> Flow[Any]:
+        """Do work that the gate may or may not see, under a hold of its own."""
+        ledger, note = self._meter.ledger, self._note(request, name)
+        [held] = yield from self._meter.hold(self._account, [amount], note)
+        call = Call(note=note, held=held, prices={name: price} if price else {}, account=self._account)
+        spend: Spend | None = None
+        means, reply = "unknown", None
         try:
-            return (yield under(self._meter.payer(self._account, call), work))
+            reply = yield under(self._meter.payer(self._account, call), work)
+            used = decisions.used(reply)
+            spend = amount if used is None else replace(used, usd_nanos=price.cost(used) if price else None)
+        except BaseException as error:
+            means = failure(error)
+            raise
         finally:
-            yield from close_call(call, self._meter.ledger)
+            unseen, call.held = call.held, None
+            if unseen is not None and spend is not None:
+                paid: Spend = spend
+                yield Effect(lambda: ledger.settle(unseen.id, paid), lambda: ledger.asettle(unseen.id, paid))
+                self._unseen.append(paid)
+            elif unseen is not None and means == "unknown":
+                yield Effect(lambda: ledger.mark_unknown(unseen.id), lambda: ledger.amark_unknown(unseen.id))
+                self._unseen.append(amount)
+            elif unseen is not None:
+                yield Effect(lambda: ledger.void(unseen.id), lambda: ledger.avoid(unseen.id))
+            yield from close_call(call, ledger)
             self._attempts += call.attempts
+        return reply
 
     def _decision(self, request: DecisionRequest) -> Flow[float | None]:
         """Ask a decision model. The gate sees what SDKs send; for a model without a wire, its own usage counts."""
-        model, ledger = request.model, self._meter.ledger
+        model = request.model
         amount, price = decisions.most(model, request.question, request.state)
-        note = self._note(request, str(getattr(model, "model", None) or type(model).__name__))
-        [held] = yield from self._meter.hold(self._account, [amount], note)
-        call = Call(note=note, held=held, account=self._account)
+        name = str(getattr(model, "model", None) or type(model).__name__)
         given = decisions.asked(model, request.question, request.state)
         work = Effect(lambda: model.invoke(given), lambda: model.ainvoke(given))
-        reply = None
-        try:
-            reply = yield under(self._meter.payer(self._account, call), work)
-        finally:
-            unseen, used = call.held, decisions.used(reply)
-            if unseen is not None and reply is not None:  # no request was seen: it isn't on the wire
-                call.held = None
-                spend = replace(used, usd_nanos=price.cost(used) if price else None) if used is not None else amount
-                yield Effect(lambda: ledger.settle(unseen.id, spend), lambda: ledger.asettle(unseen.id, spend))
-                self._unseen.append(spend)
-            yield from close_call(call, ledger)
-            self._attempts += call.attempts
-        return decisions.probability(reply)
+        return decisions.probability((yield from self._paid(work, request, name, amount, price)))
 
     def _chat(self, request: ChatRequest) -> Flow[str]:
         meter, endpoint = self._meter, self._judges[id(request.model)]

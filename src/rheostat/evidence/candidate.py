@@ -125,7 +125,7 @@ def merge_candidates(left: list[dict[str, Any]] | None, right: list[dict[str, An
 def shared_scores(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates that no scorer was asked about, with the score of an equal answer."""
     candidates = list(candidates)
-    by_key = {each.key: each for each in candidates if each.scored and each.key is not None}
+    by_key = {each.key: each for each in candidates if each.score is not None and each.scored and each.key is not None}
     return [
         replace(each, score=by_key[each.key].score, reason=by_key[each.key].reason, scored=True)
         for each in candidates

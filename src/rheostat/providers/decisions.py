@@ -54,12 +54,14 @@ def most(model: Any, question: str, state: Mapping[str, str]) -> tuple[Spend, Pr
 
 def used(reply: Any) -> Spend | None:
     """The tokens that a reply reports; `None`: it reports none."""
-    usage = getattr(reply, "usage", None)
+    usage = reply.get("usage") if isinstance(reply, Mapping) else getattr(reply, "usage", None)
     if not isinstance(usage, Mapping):
         return None
-    return Spend(
-        input_tokens=int(usage.get("input_tokens") or 0), output_tokens=int(usage.get("output_tokens") or 0), calls=1
-    )
+    counts = [
+        next((usage[name] for name in names if type(usage.get(name)) is int and usage[name] >= 0), None)
+        for names in (("input_tokens", "prompt_tokens", "total_tokens"), ("output_tokens", "completion_tokens"))
+    ]
+    return None if counts[0] is None else Spend(input_tokens=counts[0], output_tokens=counts[1] or 0, calls=1)
 
 
 def probability(reply: Any) -> float | None:

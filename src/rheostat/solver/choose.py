@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.flow import Flow
 from rheostat.money.usage import Spend
 from rheostat.solver.shared import Solver
 from rheostat.solver.state import SolverState
-from rheostat.strategies import Accept, Available, Decision, Draw, Stop, Strategy, View
-from rheostat.strategies.base import affordable
+from rheostat.strategies import Accept, Available, Draw, Stop, Strategy, View
+from rheostat.strategies.base import checked
 from rheostat.task import Difficulty, Effort, Task, ThinkingPlan
 
 __all__ = ["candidates_of", "choose", "draws_of", "strategy_of", "task_of", "view_of"]
@@ -45,11 +44,11 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     first = solver.first_plan(state)
     view = yield from view_of(solver, state, account, first)
     strategy = strategy_of(solver, first)
-    decision = _checked(strategy, strategy.decide(task_of(solver, state), history, view), history, view)
+    decision = checked(strategy, strategy.decide(task_of(solver, state), history, view), history, view)
     if isinstance(decision, Accept):
         return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id}
     if isinstance(decision, Stop):
-        if not decision.short:
+        if not decision.short or min(view.draws_left, view.rounds_left) <= 0:
             return {"action": "stop", "why": decision.why, "draws": []}
         decision = (Draw(why=decision.why),)  # the plan asks for what still fits, or ends the run
     return {
@@ -57,32 +56,6 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
         "why": decision[0].why,
         "draws": [each.to_dict() for each in decision],
     }
-
-
-def _checked(strategy: Strategy, decision: Any, history: list[Candidate], view: View) -> Decision:
-    """The decision, if it is one that can be carried out, with no more draws than the operator allows.
-
-    Raises:
-        BadInput: it isn't; names the strategy and what is wrong.
-    """
-    name = type(strategy).__name__
-    if isinstance(decision, Stop):
-        return decision
-    if isinstance(decision, Accept):
-        answered = [each.id for each in history if each.answer is not None]
-        if decision.id not in answered:
-            there = ", ".join(answered) or "none"
-            raise BadInput(f"{name} accepted {decision.id!r}, which has no answer; candidates with one: {there}")
-        return decision
-    if not isinstance(decision, list | tuple) or not all(isinstance(each, Draw) for each in decision):
-        raise BadInput(f"{name}.decide() must return draws, an Accept or a Stop, not {decision!r}")
-    models, ids = [each.name for each in view.models], {each.id for each in history}
-    for draw in decision:
-        if draw.model and draw.model not in models:
-            raise BadInput(f"{name} draws from {draw.model!r}; the models are {', '.join(models)}")
-        if draw.parent is not None and draw.parent not in ids:
-            raise BadInput(f"{name} draws on {draw.parent!r}, which is no candidate")
-    return affordable(decision, history, view) if decision else Stop(f"{name} draws nothing more")
 
 
 def strategy_of(solver: Solver, first: ThinkingPlan) -> Strategy:

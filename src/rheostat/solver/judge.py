@@ -75,9 +75,11 @@ def _refused(solver: Solver, state: SolverState, candidates: Sequence[Candidate]
     why = next((each.error for each in latest if each.error and each.error.startswith("budget: ")), None)
     if not latest:
         why = "budget: others took the room between plan and hold"
-    if why is None or any(each.answer is not None for each in latest) or state["round"] >= solver.caps.max_rounds:
+    left = solver.caps.max_samples - len(candidates)
+    drawn = any(each.answer is not None or each.spend.calls for each in latest)
+    if why is None or drawn or left <= 0 or state["round"] >= solver.caps.max_rounds:
         return None
-    return {"action": "sample", "why": why, "draws": state["decision"].get("draws", [])}
+    return {"action": "sample", "why": why, "draws": state["decision"].get("draws", [])[:left]}
 
 
 def _outcome(

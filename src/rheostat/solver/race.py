@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from rheostat.strategies import Accept, Decision
 
 __all__ = ["Race", "Races"]
 
+_REMEMBERED = 1_000
 Decide = Callable[[Sequence[Candidate]], Decision]
 
 
@@ -58,11 +60,13 @@ class Races:
     """The races of a solver's runs in this process. A run that is resumed elsewhere has none: nothing is cancelled."""
 
     def __init__(self) -> None:
-        self._races: dict[str, Race] = {}
+        self._races: OrderedDict[str, Race] = OrderedDict()
 
     def begin(self, account: str, race: Race) -> None:
         """Begin the race of an account's round."""
         self._races[account] = race
+        while len(self._races) > _REMEMBERED:  # runs that were cut, or never resumed
+            self._races.popitem(last=False)
 
     def of(self, account: str) -> Race | None:
         """The race of an account's round; `None`: there is none."""

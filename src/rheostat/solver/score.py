@@ -43,7 +43,7 @@ def _groups(solver: Solver, state: SolverState) -> list[list[Candidate]]:
     fresh = [each for each in open_ if not each.scored]
     if solver.ranks:
         return [open_] if fresh and len(open_) > 1 else []
-    known = {each.key for each in open_ if each.scored}
+    known = {each.key for each in open_ if each.score is not None}
     groups = []
     for each in fresh:
         if each.key is not None and each.key in known and solver.expected(state).votable and not scorer.free:

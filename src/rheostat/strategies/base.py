@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.evidence.votes import Votes
 from rheostat.money.budget import Budget, Room
@@ -19,7 +20,7 @@ from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = [
     "WAIT", "Accept", "Available", "Decision", "Draw", "Stop", "Strategy", "View", "acceptable", "affordable", "best",
-    "draw_again", "fitting", "in_flight", "opening", "price_of_draw", "spent",
+    "checked",    "draw_again", "fitting", "in_flight", "opening", "price_of_draw", "spent",
 ]  # fmt: skip
 
 
@@ -222,6 +223,32 @@ def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, 
     return Stop("the room allows no further sample", short=True)
 
 
+def checked(strategy: Strategy, decision: Any, history: Sequence[Candidate], view: View) -> Decision:
+    """The decision, if it is one that can be carried out, with no more draws than the operator allows.
+
+    Raises:
+        BadInput: it isn't; names the strategy and what is wrong.
+    """
+    name = type(strategy).__name__
+    if isinstance(decision, Stop):
+        return decision
+    if isinstance(decision, Accept):
+        answered = [each.id for each in history if each.answer is not None]
+        if decision.id not in answered:
+            there = ", ".join(answered) or "none"
+            raise BadInput(f"{name} accepted {decision.id!r}, which has no answer; candidates with one: {there}")
+        return decision
+    if not isinstance(decision, list | tuple) or not all(isinstance(each, Draw) for each in decision):
+        raise BadInput(f"{name}.decide() must return draws, an Accept or a Stop, not {decision!r}")
+    models, ids = [each.name for each in view.models], {each.id for each in history}
+    for draw in decision:
+        if draw.model and draw.model not in models:
+            raise BadInput(f"{name} draws from {draw.model!r}; the models are {', '.join(models)}")
+        if draw.parent is not None and draw.parent not in ids:
+            raise BadInput(f"{name} draws on {draw.parent!r}, which is no candidate")
+    return affordable(decision, history, view) if decision else Stop(f"{name} draws nothing more")
+
+
 def price_of_draw(history: Sequence[Candidate]) -> int | None:
     """The price of one more draw in nano-dollars, the mean of those so far; `None`: unknown."""
     known = [each.spend.usd_nanos for each in history if each.status == "done" and each.spend.usd_nanos is not None]
@@ -257,7 +284,8 @@ def acceptable(history: Sequence[Candidate]) -> Candidate | None:
 def best(history: Sequence[Candidate]) -> Candidate | None:
     """The best candidate: one that passed, else the highest score, else the vote's leader, else the last refused one.
 
-    Candidates without an answer never count, and neither does one that failed while another didn't.
+    Candidates without an answer never count, and neither does one that failed while another didn't. An answer without a
+    score counts as ½.
     """
     answered = [each for each in in_order(history) if each.answer is not None]
     passed = next((each for each in answered if each.passed), None)
@@ -266,8 +294,10 @@ def best(history: Sequence[Candidate]) -> Candidate | None:
     open_ = [each for each in answered if each.passed is None]
     if not open_:
         return answered[-1]
-    scored = [each for each in open_ if each.score is not None]
-    if scored:
-        return max(scored, key=lambda each: (each.score or 0.0, -each.number))
-    leader = Votes.count(each.key or each.id for each in open_).leader
-    return next(each for each in open_ if (each.key or each.id) == leader)
+    votes = dict(Votes.count(each.key or each.id for each in open_).ranked)
+    return max(open_, key=lambda each: (_known(each), votes[each.key or each.id], -each.number))
+
+
+def _known(candidate: Candidate) -> float:
+    """The score; ½ where the scorer can't tell, which speaks neither for nor against the answer."""
+    return 0.5 if candidate.score is None else candidate.score

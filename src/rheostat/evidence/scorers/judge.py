@@ -42,6 +42,9 @@ _PAIR_SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 _CHAMPION, _LOSER = 0.9, 0.1
+_POINTS_LINE = re.compile(r"""\W{0,4}points["'*:= ]{1,4}(10|\d)(?:\s*/\s*10)?["'*. ]{0,3}""", re.I)
+_BETTER_LINE = re.compile(r"""\W{0,4}better["'*:= ]{1,4}(first|second|equal)["'*. ]{0,3}""", re.I)
+_TAGS = re.compile(r"<(/?\s*(?:answer|first|second))\b", re.I)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,12 +157,13 @@ class Judge(Ranker):
             text = answer
         elif answer and answer not in text:  # such as the output of a program
             text = f"{text}\n\nResult: {answer}"
+        text = _TAGS.sub(r"‹\1", text)  # an answer must not close its own tag and go on as the rubric
         half = _SHOWN_CHARS // 2
         return text if len(text) <= _SHOWN_CHARS else f"{text[:half]}\n[…]\n{text[-half:]}"
 
 
 def _fields(reply: str) -> dict[str, Any]:
-    """The fields of a reply: its JSON object, else `points` or `better` from its text."""
+    """The fields of a reply: its JSON object, else `points` or `better` as its last line says."""
     start, end = reply.find("{"), reply.rfind("}")
     try:
         said = json.loads(reply[start : end + 1])
@@ -167,7 +171,9 @@ def _fields(reply: str) -> dict[str, Any]:
         said = None
     if isinstance(said, dict):
         return said
-    points = re.search(r"points\W{0,4}(\d{1,2})\b", reply)
-    better = re.search(r"better\W{0,4}(first|second|equal)\b", reply)
+    if start >= 0:  # JSON that was cut, or isn't any: what stands in it may be a quotation
+        return {}
+    last = reply.strip().rpartition("\n")[2]
+    points, better = _POINTS_LINE.fullmatch(last), _BETTER_LINE.fullmatch(last)
     found: dict[str, Any] = {"points": int(points[1])} if points else {}
     return {**found, "better": better[1]} if better else found

@@ -27,6 +27,9 @@ class Verdict:
     """The scores that the score is made of, by name."""
 
     def __post_init__(self) -> None:
+        reason: Any = self.reason
+        if not isinstance(reason, str):  # from a check of the user's own
+            object.__setattr__(self, "reason", "" if reason is None else str(reason))
         if self.score is not None and not 0.0 <= self.score <= 1.0:
             raise BadInput(f"a score lies from 0 to 1, not {self.score!r}")
 
