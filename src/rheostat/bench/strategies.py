@@ -8,8 +8,6 @@ Each task's ledger is compared with the model servers' own counts.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ from typing import Any, Literal
 
 from rheostat.bench.game24 import EXPRESSION, Puzzle, puzzles
 from rheostat.bench.problems import Problem, ask_problems
+from rheostat.bench.record import append, read_record
 from rheostat.bench.strategies_table import table, violations
 from rheostat.bench.truth import server_tokens, wait_until_idle
 from rheostat.evidence.candidate import Candidate, in_order
@@ -34,7 +33,7 @@ from rheostat.providers import Endpoint
 from rheostat.solver.build import build_solver
 from rheostat.strategies import BestOfN, Direct, Refine, Strategy, TreeSearch, Vote
 
-__all__ = ["CELLS", "Cell", "main", "read_record"]
+__all__ = ["CELLS", "Cell", "main"]
 
 SMALL, LARGE = "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"
 PRICES = {
@@ -151,8 +150,10 @@ def solve(models: Models, cell: Cell, problem: Problem) -> dict[str, Any]:
         caps=_CAPS,
     ).compile()
     before, began = models.counts(), time.monotonic()
-    result, wound_down = {}, False
-    for mode, said in graph.stream({"question": problem.question}, stream_mode=["updates", "values"]):
+    result: dict[str, Any] = {}
+    wound_down = False
+    streamed: Iterator[Any] = graph.stream({"question": problem.question}, stream_mode=["updates", "values"])
+    for mode, said in streamed:
         if mode == "values":
             result = said
         else:
@@ -214,29 +215,6 @@ def _shown(problem: Problem, each: Candidate) -> dict[str, Any]:
     }
 
 
-def read_record(path: Path) -> list[dict[str, Any]]:
-    """The rows recorded so far; a last line that was cut by a kill is left out."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            continue
-    return rows
-
-
-def _append(path: Path, row: dict[str, Any]) -> None:
-    """Append one row, whole and on the disk; a line that was cut before is closed first."""
-    with path.open("ab+") as file:
-        if file.seek(0, os.SEEK_END):
-            file.seek(-1, os.SEEK_END)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _todo(sets: Sequence[str], most: int, rows: list[dict[str, Any]]) -> Iterator[tuple[str, Problem, Cell]]:
     """What isn't recorded yet, task by task; `rows` grows while this runs."""
     for set_name in sets:
@@ -264,18 +242,17 @@ def main(arguments: list[str] | None = None) -> int:
             break
         row = {"set": set_name, "cell": cell.name, "id": problem.id, "model": cell.model}
         row |= solve(models, cell, problem)
-        _append(given.record, row)
+        append(given.record, row)
         rows.append(row)
         sys.stderr.write(
             f"{set_name} {problem.id} {cell.name}: {'right' if row['right'] else 'wrong'}, {row['samples']} samples, "
             f"{row['output_tokens']} tokens, {row['seconds']:.0f} s\n"
         )
-        for said in violations([row]):
-            sys.stderr.write(f"VIOLATION: {said}\n")
-    said = violations(rows)
+        sys.stderr.writelines(f"VIOLATION: {each}\n" for each in violations([row]))
+    broken = violations(rows)
     sys.stdout.write(table(rows, {name: [cell.name for cell in cells] for name, cells in CELLS.items()}) + "\n")
-    sys.stdout.write("".join(f"VIOLATION: {each}\n" for each in said))
-    return len(said)
+    sys.stdout.write("".join(f"VIOLATION: {each}\n" for each in broken))
+    return len(broken)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,9 @@ Row = Mapping[str, Any]
 def violations(rows: Sequence[Row]) -> list[str]:
     """Each task where the ledger and the server differ, and each whose budget was passed or wound down.
 
-    Where all calls were complete, both counts must be equal for each model. llama.cpp doesn't count what it generated
-    for a request that was closed, and may count its prompt; so where calls were cancelled, its count must lie between
-    what the ledger settled and that with what it charged for the cancelled calls.
+    Where all calls were complete, both counts must be equal for each model. Where calls were cancelled, the server's
+    count must lie between what the ledger settled and that with what it charged for the cancelled calls: the charge is
+    a high estimate, because a closed request reports nothing.
     """
     said = []
     for row in rows:
