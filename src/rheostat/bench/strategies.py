@@ -33,7 +33,7 @@ from rheostat.providers import Endpoint
 from rheostat.solver.build import build_solver
 from rheostat.strategies import BestOfN, Direct, Refine, Strategy, TreeSearch, Vote
 
-__all__ = ["CELLS", "Cell", "main"]
+__all__ = ["CELLS", "Cell", "main", "solve", "todo"]
 
 SMALL, LARGE = "qwen2.5-coder-0.5b", "qwen2.5-coder-1.5b"
 PRICES = {
@@ -215,7 +215,7 @@ def _shown(problem: Problem, each: Candidate) -> dict[str, Any]:
     }
 
 
-def _todo(sets: Sequence[str], most: int, rows: list[dict[str, Any]]) -> Iterator[tuple[str, Problem, Cell]]:
+def todo(sets: Sequence[str], most: int, rows: list[dict[str, Any]]) -> Iterator[tuple[str, Problem, Cell]]:
     """What isn't recorded yet, task by task; `rows` grows while this runs."""
     for set_name in sets:
         if set_name == "game24-1.5b" and any(row["right"] for row in rows if row["set"] == "game24"):
@@ -237,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     rows, models = read_record(given.record), Models()
     until = time.monotonic() + given.seconds if given.seconds else float("inf")
-    for set_name, problem, cell in () if given.table else _todo(given.set or _SETS, given.most, rows):
+    for set_name, problem, cell in () if given.table else todo(given.set or _SETS, given.most, rows):
         if time.monotonic() > until:
             break
         row = {"set": set_name, "cell": cell.name, "id": problem.id, "model": cell.model}
