@@ -14,8 +14,10 @@ from __future__ import annotations
 import ast
 import json
 import os
+import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,11 @@ from rheostat.bench.problems import Problem, ask_problems
 from rheostat.bench.record import append, read_record
 from rheostat.bench.truth import server_tokens, wait_until_idle
 from rheostat.evidence.answers import read_answer
-from rheostat.local import CATALOGUE, DEFAULT_MODEL, require_model, start_server
+from rheostat.local import CATALOGUE, DEFAULT_MODEL, require_model
+from rheostat.local.server import healthy
 from rheostat.models import served_endpoint
 
+MODEL = CATALOGUE[DEFAULT_MODEL]
 USERS = Path(__file__).parent / "users"
 PROGRAMS = {
     "ours_one": "Rheostat: one greedy answer",
@@ -39,6 +43,31 @@ PROGRAMS = {
     "ours_auto": "Rheostat: its defaults, the model by its name",
 }
 """The programs, in the order in which they answer each question."""
+
+
+class Server:
+    """The common server, which ends with this process."""
+
+    def __init__(self) -> None:
+        self.key = secrets.token_urlsafe(24)
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).parent / "server.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={"OMP_WAIT_POLICY": "passive", **os.environ},
+        )
+        assert self._process.stdin is not None  # noqa: S101 - a pipe
+        assert self._process.stdout is not None  # noqa: S101 - a pipe
+        self._process.stdin.write(json.dumps({"model": str(require_model(MODEL)), "key": self.key}) + "\n")
+        self._process.stdin.flush()
+        said = next((line for line in self._process.stdout if line.startswith('{"url"')), None)
+        if said is None:
+            raise SystemExit("the model server ended")
+        self.url: str = json.loads(said)["url"]
+        while not healthy(self.url, self.key):
+            time.sleep(0.1)
 
 
 class Program:
@@ -125,8 +154,8 @@ def main(python: str, record: Path, tasks: int = 10) -> None:
         if (name, problem.id) not in known
     ]
     if todo:
-        server = start_server(require_model(CATALOGUE[DEFAULT_MODEL]))
-        endpoint = served_endpoint(server.url, server.key, name=DEFAULT_MODEL, server=server, own_template=True)
+        server = Server()
+        endpoint = served_endpoint(server.url, server.key, name=DEFAULT_MODEL)
         programs = {
             name: Program(name, sys.executable if name.startswith("ours") else python, server.key)
             for name in dict.fromkeys(name for _, name in todo)

@@ -5,7 +5,7 @@ from rheostat.models import served_endpoint
 
 
 def answer(url: str, key: str, question: str) -> tuple[str | None, int | None]:
-    model = served_endpoint(url, key, name="qwen2.5-coder-0.5b", own_template=True)
+    model = served_endpoint(url, key, name="qwen2.5-coder-0.5b")
     solver = build_solver(model, budget=Budget(tokens=10_000), form="number").compile()
     result = solver.invoke({"question": question})
     spend = result["rheostat"]["spend"]
