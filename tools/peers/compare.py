@@ -119,13 +119,15 @@ def right(problem: Problem, reply: str | None) -> bool:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The Markdown table."""
+    """The Markdown table of the questions that all programs have answered."""
     lines = [
         "| | right | output tokens, by the server | counted by the library | prompt tokens processed | s | lines |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
+    answered = {name: {row["id"] for row in rows if row["program"] == name} for name in PROGRAMS}
+    shared = set.intersection(*answered.values())
     for name, shown in PROGRAMS.items():
-        own = [row for row in rows if row["program"] == name]
+        own = [row for row in rows if row["program"] == name and row["id"] in shared]
         if not own:
             continue
         count = len(own)

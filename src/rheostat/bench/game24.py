@@ -121,9 +121,9 @@ EXPRESSION = Form(
     "expression",
     read_expression,
     lambda a, b: a.replace(" ", "") == b.replace(" ", ""),
-    'Reply with one line: "Answer: " and the expression, such as "Answer: (1 + 2) * (3 + 5)".',
+    'Reply with one line: "Answer: " and the expression.',
 )
-"""The form of an answer: an arithmetic expression."""
+"""The form of an answer: an arithmetic expression. The line has no example: the 0.5B copied it in 61 of 85 replies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
