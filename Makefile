@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo check coverage test format hooks trip test-hostile bench-live bench-ask compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -87,6 +87,17 @@ bench-ask: $(VENV)/.demo ## what each way of asking is worth, on both embedded m
 	$(BIN)/rheostat models pull qwen2.5-coder-1.5b
 	$(BIN)/python -m rheostat.bench.ask --record docs/benchmarks/ask.jsonl
 
+bench-strategies: $(VENV)/.demo ## each strategy beside one greedy answer, on both embedded models; five hours, resumable
+	$(BIN)/rheostat models pull
+	$(BIN)/rheostat models pull qwen2.5-coder-1.5b
+	$(BIN)/python -m rheostat.bench.strategies --record docs/benchmarks/strategies.jsonl
+
+bench-peers: $(VENV)/.dev ## our strategies beside its-hub's and treequest's on one server (installs them beside); half an hour, resumable
+	$(BIN)/rheostat models pull
+	@test -x .venv-peers/bin/python || ($(PYTHON) -m venv .venv-peers && \
+		.venv-peers/bin/pip install --quiet "its_hub[lm]==1.2.0" treequest==0.3.3)
+	$(BIN)/python tools/peers/compare.py .venv-peers/bin/python docs/benchmarks/peers.jsonl
+
 compare-readers: $(VENV)/.dev ## our corpus of answers through other readers: the table of docs/answers.md
 	$(BIN)/python tests/readers.py
 
@@ -153,4 +164,4 @@ test-lowest: $(VENV)/.dev ## all tests on the lowest versions that pyproject.tom
 	$(BIN)/python tools/lock/drift.py lowest $(PYTHON)
 
 clean: ## remove what was made here (not the model)
-	rm -rf $(VENV) .venv-vllm .venv-latest .venv-lowest demo-out .mypy_cache .ruff_cache .coverage build dist
+	rm -rf $(VENV) .venv-vllm .venv-peers .venv-latest .venv-lowest demo-out .mypy_cache .ruff_cache .coverage build dist
