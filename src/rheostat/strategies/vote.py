@@ -87,7 +87,8 @@ class Vote:
         leader = next(each for each in voters if (each.key or each.id) == votes.leader)
         if self.most_samples == 1:
             return Accept(leader.id, "one sample was asked for")
-        if self.trusts_direct and len(voters) == 1 and leader.effort == Effort.none:
+        alone = len(voters) == 1 and not in_flight(history)  # another that was asked for may disagree
+        if self.trusts_direct and alone and leader.effort == Effort.none:
             return Accept(leader.id, "easy: one direct answer is enough")
         agreed = self._agreed(voters)
         if agreed is not None:
@@ -96,8 +97,8 @@ class Vote:
         state = f"lead {votes.lead:g} of {votes.total:g} votes, {max(wanted, 0):.2f} wanted"
         if votes.lead >= wanted:
             return Accept(leader.id, f"{state}: enough")
-        alone = len({each.key for each in voters}) == len(voters)
-        if self.gives_up and alone and len(voters) >= HOPELESS_VOTES:
+        differ = len({each.key for each in voters}) == len(voters)
+        if self.gives_up and differ and len(voters) >= HOPELESS_VOTES:
             return self._elsewhere(history, view, f"{state}; {len(voters)} answers, no two agree", leader)
         if in_flight(history):
             return WAIT
