@@ -192,7 +192,7 @@ def test_samples_that_no_longer_matter_are_cancelled_and_charged_for_what_they_w
 
 
 def slots_busy(at: Endpoint) -> int:
-    base, key = str(at.chat.openai_api_base).removesuffix("/v1"), at.chat.openai_api_key.get_secret_value()  # type: ignore[attr-defined]
+    base, key = str(at.chat.openai_api_base).removesuffix("/v1"), at.chat.openai_api_key.get_secret_value()
     request = urllib.request.Request(f"{base}/slots", headers={"Authorization": f"Bearer {key}"})
     with urllib.request.urlopen(request, timeout=10) as response:
         return sum(slot["is_processing"] for slot in json.load(response))

@@ -371,9 +371,9 @@ def test_strategies_by_name_and_what_they_need() -> None:
     with pytest.raises(BadInput, match="best-of-n"):
         build_solver(model, budget=ROOMY, strategy="bestofn")
     with pytest.raises(BadInput, match="decide"):
-        build_solver(model, budget=ROOMY, strategy=Vote)  # type: ignore[arg-type]  # the class, not an object
+        build_solver(model, budget=ROOMY, strategy=Vote)
     with pytest.raises(BadInput, match="scorer"):
-        build_solver(model, budget=ROOMY, scorer="judge")  # type: ignore[arg-type]
+        build_solver(model, budget=ROOMY, scorer="judge")
     with pytest.raises(BadInput, match="worth"):
         build_solver(model, budget=ROOMY, worth="a lot")
 

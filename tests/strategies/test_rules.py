@@ -45,19 +45,19 @@ def test_the_beginning_and_the_end_are_the_same_for_all(strategy: Any) -> None:
 
 def test_without_an_answer_it_thinks_more_tries_again_goes_elsewhere_or_stops() -> None:
     starved = came(None, cut=True)
-    assert Vote().decide(TASK, starved, seen(can_think_more=True))[0].more_thought  # type: ignore[index]
-    assert not Vote().decide(TASK, starved, seen())[0].more_thought  # type: ignore[index]
+    assert Vote().decide(TASK, starved, seen(can_think_more=True))[0].more_thought
+    assert not Vote().decide(TASK, starved, seen())[0].more_thought
     fixed = seen(can_think_more=True, fixed_effort=True)
-    assert not Vote().decide(TASK, starved, fixed)[0].more_thought  # type: ignore[index]
+    assert not Vote().decide(TASK, starved, fixed)[0].more_thought
     twice = came(None, None)
-    assert Vote().decide(TASK, twice, seen(models=TWO))[0].model == "large"  # type: ignore[index]
+    assert Vote().decide(TASK, twice, seen(models=TWO))[0].model == "large"
     assert Vote().decide(TASK, twice, seen()) == Stop("no answer came, twice")
 
 
 def test_a_cost_cap_of_its_own_ends_a_strategy_and_says_so() -> None:
     capped = Vote(lead=5, cap=Budget(usd="0.0000003"), gives_up=False)
     least = available(least=Spend(calls=1, usd_nanos=100))
-    assert len(capped.decide(TASK, [], seen(models=(least,)))) == 3  # type: ignore[arg-type]
+    assert len(capped.decide(TASK, [], seen(models=(least,)))) == 3
     stop = capped.decide(TASK, came("1", "2", "1"), seen(models=(least,)))
     assert isinstance(stop, Stop)
     assert not stop.short
@@ -87,9 +87,9 @@ def test_a_vote_ends_when_the_lead_is_enough() -> None:
 
 
 def test_the_first_round_draws_the_fewest_samples_that_could_be_enough() -> None:
-    assert len(Vote(lead=2).decide(TASK, [], seen())) == 2  # type: ignore[arg-type]
-    assert len(Vote(lead=3).decide(TASK, [], seen())) == 3  # type: ignore[arg-type]
-    assert len(Vote(lead=3).decide(TASK, [], seen(votable=False))) == 1  # type: ignore[arg-type]
+    assert len(Vote(lead=2).decide(TASK, [], seen())) == 2
+    assert len(Vote(lead=3).decide(TASK, [], seen())) == 3
+    assert len(Vote(lead=3).decide(TASK, [], seen(votable=False))) == 1
 
 
 def test_two_ways_that_agree_are_enough() -> None:
@@ -129,18 +129,18 @@ def test_a_refused_answer_is_corrected_while_that_is_worth_its_price() -> None:
     assert kinds == sorted(kinds)  # correct … correct, stop … stop
     assert kinds[-1] == "stop"
     first = Refine().decide(TASK, refused("no"), seen())
-    assert first[0].parent == "c0"  # type: ignore[index]
-    assert first[0].more_thought  # type: ignore[index]
+    assert first[0].parent == "c0"
+    assert first[0].more_thought
     assert isinstance(Refine(worth_calls=1).decide(TASK, refused("no"), seen()), Stop)
-    assert Refine(worth_calls=1).decide(TASK, refused("no"), seen(models=TWO))[0].model == "large"  # type: ignore[index]
+    assert Refine(worth_calls=1).decide(TASK, refused("no"), seen(models=TWO))[0].model == "large"
 
 
 def test_the_same_reason_twice_goes_from_depth_to_breadth() -> None:
     again = Refine().decide(TASK, refused("no", "no"), seen())
-    assert again[0].parent is None  # type: ignore[index]
-    assert again[0].purpose == "solve"  # type: ignore[index]
-    assert Refine(broadens=False).decide(TASK, refused("no", "no"), seen())[0].parent == "c1"  # type: ignore[index]
-    assert Refine().decide(TASK, refused("no", "not that either"), seen())[0].parent == "c1"  # type: ignore[index]
+    assert again[0].parent is None
+    assert again[0].purpose == "solve"
+    assert Refine(broadens=False).decide(TASK, refused("no", "no"), seen())[0].parent == "c1"
+    assert Refine().decide(TASK, refused("no", "not that either"), seen())[0].parent == "c1"
 
 
 def test_the_worth_of_an_answer_in_dollars_decides() -> None:
@@ -158,7 +158,7 @@ def test_nothing_is_drawn_that_costs_more_than_a_right_answer_is_worth() -> None
 
 def test_a_low_score_is_a_reason_to_refine() -> None:
     low = [replace(came("a")[0], score=0.3, reason="vague")]
-    assert Refine(good_enough=0.8).decide(TASK, low, seen(scored=True))[0].purpose == "correct"  # type: ignore[index]
+    assert Refine(good_enough=0.8).decide(TASK, low, seen(scored=True))[0].purpose == "correct"
     assert isinstance(Refine(good_enough=0.2).decide(TASK, low, seen(scored=True)), Accept)
 
 
@@ -171,8 +171,8 @@ def scored(*scores: float | None) -> list[Candidate]:
 
 def test_best_of_n_takes_the_best_score() -> None:
     three = BestOfN(samples=3, at_once=2)
-    assert len(three.decide(TASK, [], seen())) == 2  # type: ignore[arg-type]
-    assert len(three.decide(TASK, scored(0.2, 0.7), seen())) == 1  # type: ignore[arg-type]
+    assert len(three.decide(TASK, [], seen())) == 2
+    assert len(three.decide(TASK, scored(0.2, 0.7), seen())) == 1
     assert three.decide(TASK, scored(0.2, 0.7, 0.5), seen()) == Accept("c1", "best of 3: score 0.70")
     assert three.decide(TASK, scored(0.2, 0.96), seen()) == Accept("c1", "score 0.96: good enough")
     assert isinstance(three.decide(TASK, refused("no", "no", "no"), seen(verified=True)), Stop)
@@ -189,10 +189,10 @@ def test_one_more_sample_must_be_worth_its_price() -> None:
 def test_a_tree_goes_deeper_where_scores_are_good_and_spreads_side_by_side() -> None:
     history = scored(0.1, 0.8, 0.1, 0.1)
     tree = TreeSearch(samples=20, at_once=1, width=1, exploration=0.1)
-    [deeper] = tree.decide(TASK, history, seen())  # type: ignore[misc]
+    [deeper] = tree.decide(TASK, history, seen())
     assert deeper == Draw(why="deeper: correct c1 (score 0.80)", parent="c1", purpose="correct")
     wide = TreeSearch(samples=20, at_once=4, width=1, exploration=1.0).decide(TASK, history, seen())
-    assert len({draw.parent for draw in wide}) > 1  # type: ignore[union-attr]  # what is in flight is virtual loss
+    assert len({draw.parent for draw in wide}) > 1
 
 
 def test_the_tree_is_rebuilt_from_parents_in_any_order() -> None:
@@ -210,14 +210,14 @@ def test_a_tree_corrects_what_is_good_more_often_than_what_is_bad(algorithm: Any
         tree = TreeSearch(samples=30, at_once=1, algorithm=algorithm, width=1, exploration=0.3)
         decision = tree.decide(TASK, history, view)
         assert decision == tree.decide(TASK, history, view)
-        parents += [draw.parent for draw in decision]  # type: ignore[union-attr]
+        parents += [draw.parent for draw in decision]
     assert parents.count("c1") > parents.count("c0")
 
 
 def test_bad_settings_are_refused() -> None:
     for bad in (
         lambda: Vote(most_samples=0), lambda: Vote(lead=0), lambda: BestOfN(samples=0),
-        lambda: TreeSearch(algorithm="a*"), lambda: TreeSearch(at_once=0),  # type: ignore[arg-type]
+        lambda: TreeSearch(algorithm="a*"), lambda: TreeSearch(at_once=0),
     ):  # fmt: skip
         with pytest.raises(BadInput):
             bad()
@@ -234,7 +234,7 @@ def test_an_easy_question_needs_one_direct_answer() -> None:
 def test_a_thought_that_ended_early_is_prolonged_where_the_model_can() -> None:
     thought = came("a", thought="hm")
     extended = Direct(extensions=1)
-    assert extended.decide(TASK, thought, seen())[0].purpose == "prolong"  # type: ignore[index]
+    assert extended.decide(TASK, thought, seen())[0].purpose == "prolong"
     cut = came("a", thought="hm", cut=True)
     assert isinstance(extended.decide(TASK, cut, seen()), Accept)
     again = [*thought, replace(thought[0], id="c9", number=9, purpose="prolong")]

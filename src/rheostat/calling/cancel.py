@@ -74,7 +74,6 @@ def streamed(chat: BaseChatModel, messages: Any, config: Any, kwargs: dict[str, 
     Raises:
         Cancelled: it was cancelled; the stream is closed.
     """
-
     return Effect(
         lambda: _streamed(chat.stream(messages, config, **kwargs), cancel),
         lambda: _astreamed(chat.astream(messages, config, **kwargs), cancel),

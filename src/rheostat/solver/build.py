@@ -99,7 +99,8 @@ def build_solver(
             verifier can tell, else they vote, by the policy's numbers.
         scorer: Scores answers that no verifier can judge, for strategies that look at scores: `Judge`, `Decision`,
             `Confidence`, `OutcomeReward` … or several. It is asked only where its verdict can change something.
-        worth: The value of a correct answer in dollars, such as "0.05": nothing is drawn that isn't worth its price.
+        worth: The value of a correct answer in dollars, such as "0.05": once a sample has a price, no further one is
+            drawn that costs more, and corrections and best-of-N stop when the gain isn't worth the price.
         seed: Seeds the sampling, on models that take a seed (llama.cpp, vLLM, SGLang), and the choices of strategies.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 

@@ -60,7 +60,7 @@ def _only_one(solver: Solver, state: SolverState) -> bool:
 
 def _too_dear(solver: Solver, state: SolverState) -> bool:
     """Whether a score costs more than a right answer is worth, by those so far."""
-    costs = [each.scoring.usd_nanos or 0 for each in candidates_of(state) if each.scored]
+    costs = [each.scoring.usd_nanos or 0 for each in candidates_of(state) if each.scoring.calls]
     return solver.worth_usd_nanos is not None and bool(costs) and sum(costs) / len(costs) >= solver.worth_usd_nanos
 
 

@@ -20,7 +20,7 @@ from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = [
     "WAIT", "Accept", "Available", "Decision", "Draw", "Stop", "Strategy", "View", "acceptable", "affordable", "best",
-    "checked",    "draw_again", "fitting", "in_flight", "opening", "price_of_draw", "spent",
+    "checked", "draw_again", "fitting", "in_flight", "known_score", "opening", "price_of_draw", "spent",
 ]  # fmt: skip
 
 
@@ -295,9 +295,9 @@ def best(history: Sequence[Candidate]) -> Candidate | None:
     if not open_:
         return answered[-1]
     votes = dict(Votes.count(each.key or each.id for each in open_).ranked)
-    return max(open_, key=lambda each: (_known(each), votes[each.key or each.id], -each.number))
+    return max(open_, key=lambda each: (known_score(each), votes[each.key or each.id], -each.number))
 
 
-def _known(candidate: Candidate) -> float:
+def known_score(candidate: Candidate) -> float:
     """The score; ½ where the scorer can't tell, which speaks neither for nor against the answer."""
     return 0.5 if candidate.score is None else candidate.score

@@ -21,6 +21,7 @@ from rheostat.strategies.base import (
     draw_again,
     fitting,
     in_flight,
+    known_score,
     opening,
 )
 from rheostat.task import Task
@@ -49,7 +50,7 @@ class Beam:
     steps: int = 8
     """The most steps of an answer."""
     cap: Budget | None = None
-    """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
     needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -75,9 +76,11 @@ class Beam:
         ends = [each for each in history if each.answer is not None and each.passed is not False]
         last = max(each.round for each in history)
         begun = [each for each in in_order(history) if each.partial and each.round == last]
-        best = sorted(begun, key=lambda each: (-_score(each), each.number))[: self.width]
-        if finished is not None and (not best or len(ends) >= self.width or _score(finished) >= max(map(_score, best))):
-            return Accept(finished.id, f"the best of {len(ends)} finished: score {_score(finished):.2f}")
+        best = sorted(begun, key=lambda each: (-known_score(each), each.number))[: self.width]
+        if finished is not None and (
+            not best or len(ends) >= self.width or known_score(finished) >= max(map(known_score, best))
+        ):
+            return Accept(finished.id, f"the best of {len(ends)} finished: score {known_score(finished):.2f}")
         depth = len({each.round for each in history})
         if not best or depth >= self.steps:
             if finished is not None:
@@ -85,15 +88,10 @@ class Beam:
             return Stop(f"no answer was finished within {depth} steps")
         return tuple(
             Draw(
-                why=f"step {depth + 1}: go on from {each.id} (score {_score(each):.2f})",
+                why=f"step {depth + 1}: go on from {each.id} (score {known_score(each):.2f})",
                 parent=each.id,
                 purpose="continue",
             )
             for each in best
             for _ in range(self.branches)
         )
-
-
-def _score(candidate: Candidate) -> float:
-    """The score; ½ if nothing can tell."""
-    return 0.5 if candidate.score is None else candidate.score

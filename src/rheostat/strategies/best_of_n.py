@@ -45,7 +45,7 @@ class BestOfN:
     good_enough: float = 0.95
     """The score, from 0 to 1, that ends the draws."""
     cap: Budget | None = None
-    """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
     needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

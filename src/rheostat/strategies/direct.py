@@ -39,7 +39,7 @@ class Direct:
     extensions: int = 0
     """How often a thought is prolonged."""
     cap: Budget | None = None
-    """The most that this strategy may spend; `None`: the run's budget alone limits it."""
+    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
     uses_scores: ClassVar[bool] = False
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
