@@ -222,7 +222,7 @@ def ask(
 
     Args:
         schema: The JSON Schema of the answer, shown to the model.
-        refused: The last refused answers with the verifier's reasons, as evidence for a correction.
+        refused: The last refused replies with the verifier's reasons, as evidence for a correction.
         marks: Writes (thought, answer) in the model's own format, if its dial has marks for a thought.
         told: The caller's own line about the form of the answer, which replaces the way's line.
     """

@@ -43,8 +43,8 @@ class Asking:
 
     def ways(self, plan: ThinkingPlan) -> tuple[Way, ...]:
         """The ways of asking, in the order of the samples."""
-        facts, expected = self.endpoint.dial.facts, self.expected
-        return ways_for(
+        facts, expected, scorer = self.endpoint.dial.facts, self.expected, self.solver.scorer
+        ways = ways_for(
             expected.kind,
             expected.asked,
             thinks=facts.thinks,
@@ -52,6 +52,7 @@ class Asking:
             thinking=plan.thinking_tokens > 0,
             runs=embedded_python(),
         )
+        return ways[:1] if scorer is not None and scorer.same_way else ways
 
     def way(self, plan: ThinkingPlan, number: int = 0) -> Way:
         """The way of the round's sample with this number."""
@@ -61,6 +62,8 @@ class Asking:
             return WAYS[parent.way]  # type: ignore[index]  # the name of a way
         if draw.purpose == "begin":
             return WAYS["plain" if self.endpoint.dial.facts.thinks else "steps"]
+        if parent is not None and draw.purpose == "correct" and any(each.name == parent.way for each in ways):
+            return next(each for each in ways if each.name == parent.way)
         return ways[(self.before + number) % len(ways)]
 
     def temperature(self, plan: ThinkingPlan, number: int = 0) -> float | None:
@@ -85,18 +88,23 @@ class Asking:
         key = (way.name, draw.parent)
         if key not in self._messages:
             before = self.parents.get(draw.parent or "")
-            corrects = before is not None and draw.purpose == "correct"
             asked = ask(
                 self.expected.question,
                 self.expected.asked,
                 way,
                 schema=self.solver.schema,
-                refused=[(before.answer or before.text, before.reason)] if before is not None and corrects else [],
+                refused=[] if before is None or draw.purpose != "correct" else [self._refused(before)],
                 marks=self.endpoint.dial.example,
                 told=self.expected.told,
             )
             self._messages[key] = [*asked, *self._begun(number)]
         return self._messages[key]
+
+    def _refused(self, before: Candidate) -> tuple[str, str]:
+        """A refused answer as it is shown to the model: a value together with the steps or the program behind it."""
+        value = self.expected.asked not in ("code", "json")
+        text = f"{before.text.rstrip()}\n```" if before.text.count("```") % 2 else before.text
+        return (value and text) or before.answer or text, before.reason
 
     def prefix(self, number: int) -> str:
         """The text that the reply of this sample continues; empty: it begins anew."""

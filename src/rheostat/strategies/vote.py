@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -51,7 +52,8 @@ class Vote:
     """Two different ways of asking that agree are enough, if no other answer has two ways. On MultiArith and the 0.5B,
     such answers were right 96 to 100 % of the time; where the ways are weaker, it costs accuracy (docs/replay.md)."""
     weights: Literal["equal", "confidence"] = "equal"
-    """`confidence`: a vote weighs as much as the lowest log-probability window of its reply, where it is known."""
+    """`confidence`: a vote weighs as much as the lowest log-probability window of its reply, where it is known, in
+    proportion to the others that were asked for in the same way: programs look surer than calculations."""
     trusts_direct: bool = False
     """One answer that was drawn without thought is enough, as for an easy question."""
     gives_up: bool = False
@@ -139,5 +141,6 @@ class Vote:
         if self.weights == "equal" or any(each is None for each in known):
             return None
         raw = [math.exp(min(each or 0.0, 0.0)) for each in known]
-        mean = sum(raw) / len(raw)
-        return [each / mean for each in raw] if mean > 0 else None
+        ways = [(each.model, each.way) for each in voters]
+        means = {way: statistics.fmean(one for one, at in zip(raw, ways, strict=True) if at == way) for way in ways}
+        return [one / means[at] for one, at in zip(raw, ways, strict=True)] if all(means.values()) else None

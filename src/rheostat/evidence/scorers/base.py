@@ -81,6 +81,8 @@ class Scorer:
     """The name in records, events and the spend."""
     needs_logprobs: bool = False
     """The candidates' log-probabilities must be asked for."""
+    same_way: bool = False
+    """Its scores compare only answers that were asked for in the same way, so that all samples are."""
 
     @property
     def models(self) -> tuple[Any, ...]:

@@ -20,12 +20,14 @@ class Confidence(Scorer):
 
     `lowest`: the least probable 32 tokens in a row, which tell best where reasoning went wrong (DeepConf,
     arXiv:2508.15260; on the 0.5B and MultiArith, AUC .82 for right against wrong). `mean`: all tokens. The score is
-    `exp` of the mean log-probability; it orders the answers of one model and isn't the probability of being right.
+    `exp` of the mean log-probability; it orders the answers of one model to one way of asking (a short program looks
+    surer than a long calculation), and isn't the probability of being right.
     """
 
     window: Literal["lowest", "mean"] = "lowest"
     name: str = "confidence"
     needs_logprobs = True
+    same_way = True
 
     @property
     def free(self) -> bool:

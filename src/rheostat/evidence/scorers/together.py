@@ -26,7 +26,8 @@ class _Together(Scorer):
             raise BadInput(f"scorers must have different names, not {', '.join(names)}: name=…")
         object.__setattr__(self, "scorers", scorers)
         object.__setattr__(self, "name", name or f"{type(self).__name__}({', '.join(names)})")
-        object.__setattr__(self, "needs_logprobs", any(each.needs_logprobs for each in scorers))
+        for flag in ("needs_logprobs", "same_way"):
+            object.__setattr__(self, flag, any(getattr(each, flag) for each in scorers))
 
     @property
     def models(self) -> tuple[Any, ...]:
