@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from rheostat import (
     Budget,
     Caps,
     MemoryLedger,
+    NoPrice,
     PostgresLedger,
+    Price,
     SQLiteLedger,
     build_solver,
+    resolve,
 )
 from rheostat.cli.view import SolveView
 from rheostat.errors import LedgerError
@@ -26,10 +30,12 @@ from rheostat.evidence.scorers import Judge
 from rheostat.graph.events import listen
 from rheostat.money.ledger import StepRecord
 from rheostat.money.ledger.steps import CANDIDATE, DECISION
-from rheostat.strategies import BestOfN, Refine, TreeSearch, Vote
+from rheostat.strategies import BestOfN, Refine, Stop, TreeSearch, Vote
 from rheostat.testing import Said, ScriptedModel
 from rheostat.thinking.difficulty import Agreement
 from searched import CANARY, QUESTION, ROOMY, judging, numbered, racing, searching, shown
+
+PRICE = Price(input_per_million=Decimal(1), output_per_million=Decimal(10))
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -134,7 +140,7 @@ def test_the_best_so_far_is_recorded_even_if_the_budget_ends_the_run(run: Runner
 
 def test_the_probes_are_candidates_too() -> None:
     ledger, model = MemoryLedger(), ScriptedModel(script=["The answer is 4."])
-    graph = build_solver(model, budget=ROOMY, ledger=ledger, probe=Agreement(samples=2), effort="fast").compile()
+    graph = build_solver(model, budget=ROOMY, ledger=ledger, probe=Agreement(samples=2), effort="thorough").compile()
     events = list(graph.stream({"question": "What is 2 + 2?"}, stream_mode=["custom", "values"]))
     result = events[-1][1]
     told = {each["id"] for mode, each in events if mode == "custom" and each["type"] == "sample"}
@@ -142,6 +148,53 @@ def test_the_probes_are_candidates_too() -> None:
     assert {"probe0", "probe1"} < ids
     assert told == ids
     assert {step.candidate["id"] for step in ledger.steps() if step.node == CANDIDATE} == ids
+
+
+def test_probes_that_decide_end_the_run(run: Runner) -> None:
+    ledger, model = MemoryLedger(), ScriptedModel(script=["The answer is 4."])
+    graph = build_solver(model, budget=ROOMY, ledger=ledger, probe=Agreement(samples=3), effort="fast").compile()
+    result = run(graph, {"question": "What is 2 + 2?"})
+    assert (result["answer"], result["status"]) == ("4", "answered")
+    assert [each["id"] for each in result["candidates"]] == ["probe0", "probe1", "probe2"]
+    assert result["rheostat"]["run"]["calls"] == 3
+
+
+def test_a_probe_draws_no_more_than_the_operator_allows(run: Runner) -> None:
+    model = ScriptedModel(script=["The answer is 4.", "The answer is 5.", "The answer is 6."])
+    graph = build_solver(model, budget=ROOMY, probe=Agreement(samples=3), caps=Caps(max_samples=2)).compile()
+    result = run(graph, {"question": "What is 2 + 2?"})
+    assert len(result["candidates"]) == 2
+    assert "operator allows no more" in result["stopped"]
+
+
+def test_a_strategy_that_stops_at_once_sends_nothing(run: Runner) -> None:
+    class Never:
+        def decide(self, task: Any, history: Any, view: Any) -> Stop:
+            return Stop("not today")
+
+    result = run(build_solver(ScriptedModel(script=["4"]), budget=ROOMY, strategy=Never()).compile(), {"question": "?"})
+    assert (result["answer"], result["status"], result["stopped"]) == (None, "unsolved", "not today")
+    assert result["rheostat"]["run"]["calls"] == 0
+
+
+def test_a_strategys_own_cap_is_never_passed(run: Runner) -> None:
+    model, judge = resolve(numbered(), price=PRICE), resolve(judging(), price=PRICE)
+    for cap in (Budget(tokens=1_000), Budget(usd="0.004"), Budget(calls=3), Budget(output_tokens=300)):
+        graph = build_solver(
+            model, budget=Budget(tokens=1_000_000), strategy=BestOfN(samples=12, at_once=5, cap=cap),
+            scorer=Judge(model=judge), effort="none", caps=Caps(max_samples=30, max_rounds=30, answer_tokens=64),
+        ).compile()  # fmt: skip
+        result = run(graph, {"question": QUESTION})
+        spent = result["rheostat"]["run"]
+        assert "own cap" in " ".join([result["stopped"], *(each["reason"] for each in result["candidates"])])
+        assert spent["input_tokens"] + spent["output_tokens"] <= (cap.tokens or 10**9)
+        assert spent["usd_nanos"] <= (cap.usd_nanos or 10**15)
+        assert spent["calls"] <= (cap.calls or 10**9)
+
+
+def test_a_strategys_own_cap_in_dollars_needs_prices() -> None:
+    with pytest.raises(NoPrice):
+        build_solver(numbered(), budget=ROOMY, strategy=Vote(cap=Budget(usd="0.01")))
 
 
 def test_what_was_cancelled_is_recorded_and_on_the_stream() -> None:

@@ -139,7 +139,9 @@ def sample(
     try:
         with _failing(all_drawn, attempts):
             settings, replies = yield from ask(first, messages, len(drafts))
-            for drawn, reply in zip(all_drawn, replies, strict=True):
+            for drawn in all_drawn[len(replies) :]:
+                drawn.status, drawn.error = "failed", f"{len(replies)} answers came, of {len(drafts)} asked for"
+            for drawn, reply in zip(all_drawn, replies, strict=False):
                 whole = drawn.take(reply, settings, first, prefix)
                 if stepwise:
                     yield from _read_step(whole, prefix, expected, drawn)
@@ -189,7 +191,12 @@ def _share(spend: Spend, drawn: Sequence[_Drawn]) -> None:
         nanos = None if spend.usd_nanos is None else spend.usd_nanos * weight // sum(weights)
         thinking = None if spend.thinking_tokens is None else spend.thinking_tokens * weight // sum(weights)
         part = Spend(usd_nanos=nanos, output_tokens=output, thinking_tokens=thinking)
-        spend = spend.beyond(part)
+        left = spend.beyond(part)
+        spend = replace(  # what is unknown stays unknown
+            left,
+            usd_nanos=None if nanos is None else left.usd_nanos,
+            thinking_tokens=None if thinking is None else left.thinking_tokens,
+        )
         each.spend += part
     first.spend += spend
 

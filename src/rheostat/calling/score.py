@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
+import time
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, assert_never
@@ -13,21 +15,29 @@ import httpx2
 from rheostat.calling.gate import close_call
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Attempt, Call, under
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, RheostatError
 from rheostat.evidence.scorers import ChatRequest, DecisionRequest, HttpRequest, Request, Work
 from rheostat.flow import Effect, Flow
+from rheostat.money.budget import Room
+from rheostat.money.ledger import Reservation
 from rheostat.money.pricing import FREE, Price
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, decisions, failure
 from rheostat.task import Effort, ThinkingPlan
 
-__all__ = ["Sender"]
+__all__ = ["OwnCapReached", "Sender"]
 
 T = TypeVar("T")
 _ADDED_TOKENS = 256
 """Tokens that a model server may add to a text. A guess."""
+_MOST_BYTES = 16_000_000
+"""The most bytes of a reply: token-wise scores of 100,000 tokens take a tenth of it."""
 _MOST_REQUESTS = 1_000
 """The most requests of one scoring: a knockout of 400 takes 800."""
+
+
+class OwnCapReached(RheostatError):
+    """A score may cost more than its strategy may spend."""
 
 
 class Sender:
@@ -35,10 +45,11 @@ class Sender:
 
     Args:
         judges: The endpoints of the chat models that scorers name, by `id` of the model as it was given.
+        room: The room for this scoring, inside the account's; `None`: the account alone limits it.
     """
 
-    def __init__(self, meter: Meter, account: str, judges: Mapping[int, Endpoint]) -> None:
-        self._meter, self._account, self._judges = meter, account, judges
+    def __init__(self, meter: Meter, account: str, judges: Mapping[int, Endpoint], *, room: Room | None = None) -> None:
+        self._meter, self._account, self._judges, self._room = meter, account, judges, room
         self._attempts: list[Attempt] = []
         self._unseen: list[Spend] = []
 
@@ -91,7 +102,7 @@ class Sender:
     def _paid(self, work: Effect, request: Request, name: str, amount: Spend, price: Price | None) -> Flow[Any]:
         """Do work that the gate may or may not see, under a hold of its own."""
         ledger, note = self._meter.ledger, self._note(request, name)
-        [held] = yield from self._meter.hold(self._account, [amount], note)
+        held = yield from self._hold(amount, note)
         call = Call(note=note, held=held, prices={name: price} if price else {}, account=self._account)
         spend: Spend | None = None
         means, reply = "unknown", None
@@ -139,27 +150,71 @@ class Sender:
         settings = dial.encode(plan, "whole", temperature=temperature, schema=request.schema)
         tokens = yield from meter.input_bound(endpoint, request.messages, settings)
         note = self._note(request, endpoint.name)
-        [held] = yield from meter.hold(self._account, [meter.bound(endpoint, tokens, settings)], note)
+        held = yield from self._hold(meter.bound(endpoint, tokens, settings), note)
         reply = yield from meter.call(
             endpoint, self._account, held, request.messages, settings, "whole", note, attempts=self._attempts
         )
         return reply.text
+
+    def _hold(self, amount: Spend, note: dict[str, str]) -> Flow[Reservation]:
+        if self._room is not None and not self._room.minus(self.spend).fits(amount):
+            raise OwnCapReached(f"{note['node']} may cost more than is left of the strategy's own cap")
+        [held] = yield from self._meter.hold(self._account, [amount], note)
+        return held
 
     @staticmethod
     def _note(request: Request, model: str) -> dict[str, str]:
         return {"model": model, "node": request.by or "score"}
 
 
+@functools.cache
+def _tls() -> Any:
+    """Reading the certificates takes longer than a request to a local server."""
+    return httpx2.create_ssl_context()
+
+
 def _posting(request: HttpRequest) -> Effect:
-    """Post the JSON, and parse the reply."""
+    """Post the JSON, and parse the reply: whole within the time limit, and no larger than a score can be."""
     url, body, headers = request.url, dict(request.body), dict(request.headers)
+    until = functools.partial(_Collected, request)
 
     def do() -> Any:
-        with httpx2.Client(timeout=request.seconds) as client:
-            return client.post(url, json=body, headers=headers).raise_for_status().json()
+        collected = until()
+        with (
+            httpx2.Client(timeout=request.seconds, verify=_tls()) as client,
+            client.stream("POST", url, json=body, headers=headers) as reply,
+        ):
+            for piece in reply.iter_bytes():
+                collected.add(piece)
+            return collected.read(reply)
 
     async def ado() -> Any:
-        async with httpx2.AsyncClient(timeout=request.seconds) as client:
-            return (await client.post(url, json=body, headers=headers)).raise_for_status().json()
+        collected = until()
+        async with (
+            httpx2.AsyncClient(timeout=request.seconds, verify=_tls()) as client,
+            client.stream("POST", url, json=body, headers=headers) as reply,
+        ):
+            async for piece in reply.aiter_bytes():
+                collected.add(piece)
+            return collected.read(reply)
 
     return Effect(do, ado)
+
+
+class _Collected:
+    """The bytes of a reply, as far as they came."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request, self._bytes = request, bytearray()
+        self._until = time.monotonic() + request.seconds
+
+    def add(self, piece: bytes) -> None:
+        self._bytes += piece
+        if len(self._bytes) > _MOST_BYTES:
+            raise BadInput(f"{self._request.url} replied with more than {_MOST_BYTES:,} bytes, too much for scores")
+        if time.monotonic() > self._until:
+            raise httpx2.ReadTimeout(f"{self._request.url}: no whole reply within {self._request.seconds:g} s")
+
+    def read(self, reply: httpx2.Response) -> Any:
+        reply.raise_for_status()
+        return json.loads(self._bytes)

@@ -178,6 +178,20 @@ class Room:
         }
         return replace(self, **kept)
 
+    def within(self, other: Room | None) -> Room:
+        """The room that both allow."""
+        if other is None:
+            return self
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in (*_COUNTED, "seconds")}
+        return Room(
+            **{name: min((each for each in pair if each is not None), default=None) for name, pair in pairs.items()}
+        )
+
+    def shared(self, parts: int) -> Room:
+        """An equal part of the counted limits, and the same time."""
+        counted = {name: left // max(parts, 1) for name in _COUNTED if (left := getattr(self, name)) is not None}
+        return replace(self, **counted)
+
     def plus(self, amount: Spend) -> Room:
         """The room with `amount` given back."""
         return replace(self, **{name: left + asked for name, asked, left in self._each(amount)})

@@ -72,6 +72,8 @@ def build_solver(
 
     estimate → plan → hold → call → settle → verify → (score) → decide → (plan again | end)
 
+    A probe's samples go from `estimate` to `verify`, like those of a round.
+
     Args:
         model: A chat model; or a name: `qwen2.5-coder-0.5b`, a GGUF path, `openai:…`, `anthropic:…`, or the URL of
             an OpenAI-compatible server.
@@ -141,7 +143,7 @@ def build_solver(
     for flow in (estimate, plan, hold, call, settle, verify, decide):
         graph.add_node(flow.__name__, as_node(solver, flow))
     graph.add_edge(START, "estimate")
-    graph.add_edge("estimate", "plan")
+    graph.add_conditional_edges("estimate", _after_estimate, {"verify": "verify", "plan": "plan", "end": END})
     graph.add_conditional_edges("plan", _after_plan, {"hold": "hold", "end": END})
     graph.add_conditional_edges("hold", fan_out, ["call", "decide"])
     graph.add_edge("call", "settle")
@@ -166,6 +168,12 @@ def _worth(given: str | Decimal | None) -> int | None:
     if worth <= 0:
         raise BadInput(f"worth must be above zero, not {given!r}; leave it out if a correct answer has no price")
     return worth
+
+
+def _after_estimate(state: Any) -> str:
+    if state["candidates"]:
+        return "verify"
+    return "end" if state["decision"]["action"] == "stop" else "plan"
 
 
 def _after_plan(state: Any) -> str:

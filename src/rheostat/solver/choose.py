@@ -23,7 +23,7 @@ def candidates_of(state: SolverState) -> list[Candidate]:
 
 def draws_of(state: SolverState) -> list[Draw]:
     """The draws that were decided, and can be made in one round: those on the same model and at the same level."""
-    draws = [Draw.from_dict(each) for each in state["decision"].get("draws", ())] or [Draw(why="no answer yet")]
+    draws = [Draw.from_dict(each) for each in state["decision"]["draws"]]
     first = draws[0]
     same = (first.model, first.effort, first.more_thought)
     return [each for each in draws if (each.model, each.effort, each.more_thought) == same]

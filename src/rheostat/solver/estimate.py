@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from langgraph.types import Overwrite
 
 from rheostat.calling.sample import sample
@@ -14,6 +16,7 @@ from rheostat.graph.state import KEY, read
 from rheostat.money.ledger import latest_reading
 from rheostat.money.usage import Spend
 from rheostat.solver.choose import choose
+from rheostat.solver.record import record_decision
 from rheostat.solver.samples import Asking
 from rheostat.solver.shared import Solver, Update, told
 from rheostat.solver.state import SolverState
@@ -49,14 +52,21 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         "round": 0,
         "model": 0,
     }
+    decision: dict[str, Any] = {}
+    if not samples:
+        decision = yield from choose(solver, begun, account)
+    stops = decision.get("action") == "stop"
+    if stops:
+        emit("decision", **decision, chosen=None)
+        yield from record_decision(solver, begun, account, [], decision, None)
     return {
         **begun,
         "candidates": Overwrite(begun["candidates"]),
-        "decision": (yield from choose(solver, begun, account)),
+        "decision": decision,
         "answer": None,
         "chosen": None,
         "status": "unsolved",
-        "stopped": "",
+        "stopped": decision["why"] if stops else "",
         "wind_down": "",
         "confidence": None,
         "budget": solver.budget.to_dict(),
@@ -68,11 +78,12 @@ def _probe(
     solver: Solver, account: str, question: str, difficulty: Difficulty, probe: Agreement
 ) -> Flow[list[Candidate]]:
     """Draw a few samples at the lowest effort, which vote like all others; none if the room is too small."""
+    count = min(probe.samples, solver.caps.max_samples)
     endpoint = solver.models[0]
     expected = Expected.of(question, difficulty.kind, solver.verifier, solver.form)
     lowest = endpoint.dial.facts.nearest(Effort.none)
     plan = solver.policy.set_effort(
-        ThinkingPlan(effort=lowest, thinking_tokens=0, answer_tokens=solver.caps.answer_tokens, samples=probe.samples),
+        ThinkingPlan(effort=lowest, thinking_tokens=0, answer_tokens=solver.caps.answer_tokens, samples=count),
         lowest,
         solver.caps,
         endpoint.dial.facts,
@@ -84,7 +95,7 @@ def _probe(
     if not room.fits(needed):
         return []
     drawn = []
-    for number in range(probe.samples):
+    for number in range(count):
         note = {"model": endpoint.name, "node": "estimate"}
         held = yield from solver.meter.hold(account, asking.per_sample(plan, number), note)
         way = asking.way(plan, number)

@@ -64,7 +64,7 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
     changed = [each["id"] for each in alike]
     yield from record_decision(solver, state, account, candidates, decision, update["chosen"], changed)
     if decision["action"] in ("accept", "stop"):
-        broken = next((each.reason for each in candidates if each.reason.startswith(_BROKEN)), None)
+        broken = next((each.reason for each in candidates if not each.scored and each.reason.startswith(_BROKEN)), None)
         update["stopped"] = f"{decision['why']} ({broken})" if broken else decision["why"]
     return {**update, "candidates": alike, "decision": decision}
 

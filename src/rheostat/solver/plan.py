@@ -63,7 +63,8 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         draws=draws,
         parents={each.id: each for each in candidates},
     )
-    room = yield from solver.meter.room(account)
+    whole = yield from solver.meter.room(account)
+    room = whole.within(solver.own_room(candidates))
     answered = any(each.answer is not None for each in candidates)
     yield from asking.measure(wanted)
     plan = _fitting(solver, wanted, room, facts, asking, clamps, answered=answered)
@@ -73,6 +74,8 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
     if plan is None:
         least = _least(wanted, facts)  # the last word; with an answer, one sample instead
         needed = asking.bound(replace(least, purpose=wanted.purpose) if answered else least)
+        if room != whole and whole.fits(needed):
+            return (yield from _end(solver, state, solver.own_cap_reached))
         enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
         return (yield from _no_room(solver, state, account, needed, enough, wanted))
     smallest = asking.bound(_least(wanted, facts)).to_dict()

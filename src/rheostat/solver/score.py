@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from langgraph.types import Send
 
-from rheostat.calling.score import Sender
+from rheostat.calling.score import OwnCapReached, Sender
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.scorers import Scorer
@@ -15,6 +16,7 @@ from rheostat.evidence.verifiers import Verdict
 from rheostat.flow import Flow
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY
+from rheostat.money.budget import Room
 from rheostat.money.usage import Spend
 from rheostat.solver.choose import candidates_of, task_of
 from rheostat.solver.shared import Solver, Update
@@ -30,6 +32,8 @@ def to_score(solver: Solver, state: SolverState) -> list[Send] | str:
     """One branch for each answer to score; a ranker gets one for all. `decide` if there is nothing to score."""
     shared = {name: state[name] for name in _SHARED}  # type: ignore[literal-required]  # the names of channels, from a tuple
     asked = [[each.to_dict() for each in group] for group in _groups(solver, state)]
+    room = solver.own_room(candidates_of(state))
+    shared["own_room"] = None if room is None else asdict(room.shared(len(asked)))
     return [Send("score", {**shared, "asked": group}) for group in asked] or "decide"
 
 
@@ -60,7 +64,7 @@ def _only_one(solver: Solver, state: SolverState) -> bool:
 
 def _too_dear(solver: Solver, state: SolverState) -> bool:
     """Whether a score costs more than a right answer is worth, by those so far."""
-    costs = [each.scoring.usd_nanos or 0 for each in candidates_of(state) if each.scoring.calls]
+    costs = [each.scoring.usd_nanos for each in candidates_of(state) if each.scoring.usd_nanos]
     return solver.worth_usd_nanos is not None and bool(costs) and sum(costs) / len(costs) >= solver.worth_usd_nanos
 
 
@@ -70,7 +74,8 @@ def score(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     scorer = solver.scorer
     assert scorer is not None, "to_score() sends nothing without one"  # noqa: S101
     account = yield from solver.open(state)
-    sender = Sender(solver.meter, account, solver.judges)
+    room = branch.get("own_room")
+    sender = Sender(solver.meter, account, solver.judges, room=None if room is None else Room(**room))
     candidates = [Candidate.from_dict(each) for each in branch["asked"]]
     verdicts = yield from _verdicts(solver, scorer, sender, state, candidates)
     readings = yield from solver.readings(account)
@@ -98,6 +103,8 @@ def _verdicts(
         if not isinstance(verdict, Verdict):
             verdict = Verdict(None, f"{scorer.name} failed: it returned {verdict!r}, not a Verdict")
         return [(each, verdict)]
+    except OwnCapReached as refused:
+        why = f"{scorer.name}: {refused}"
     except BudgetExceeded as refused:
         why = f"{scorer.name}: the budget doesn't allow it: {refused}"
     except Exception as error:  # a scorer that fails is no evidence about the answer

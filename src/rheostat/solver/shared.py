@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -23,13 +23,14 @@ from rheostat.flow import Flow
 from rheostat.graph.accounts import open_run, readings_of, start_run
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import read
-from rheostat.money.budget import Budget
+from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
 from rheostat.providers.decisions import price_by
 from rheostat.solver.race import Races
 from rheostat.solver.state import SolverState
 from rheostat.strategies import Strategy
+from rheostat.strategies.base import left_of, own_cap_reached
 from rheostat.task import AskedEffort, Difficulty, ThinkingPlan, parse_effort
 from rheostat.thinking.difficulty import Agreement
 
@@ -91,6 +92,10 @@ class Solver(RunSettings):
                 f"{type(self.strategy).__name__} needs something that tells good answers from bad ones: give a "
                 "verifier, or a scorer such as scorer=Confidence() or Judge(model=…)"
             )
+        cap: Budget | None = getattr(self.strategy, "cap", None)
+        if cap is not None:
+            for endpoint in (*self.models, *self.judges.values()):
+                Meter.check_price(endpoint, cap)
         for endpoint in self.judges.values():
             Meter.check_price(endpoint, self.budget)
         for model in self.scorer.decision_models if self.scorer is not None and self.budget.usd is not None else ():
@@ -129,6 +134,15 @@ class Solver(RunSettings):
             )
         asked = context.get("effort") if isinstance(context, dict) else None
         return parse_effort(asked) if asked else self.effort
+
+    def own_room(self, candidates: Sequence[Candidate]) -> Room | None:
+        """The room that is left of the strategy's own cap; `None`: it has none."""
+        return left_of(getattr(self.strategy, "cap", None), candidates)
+
+    @property
+    def own_cap_reached(self) -> str:
+        """Why a run ends at the strategy's own cap."""
+        return own_cap_reached(getattr(self.strategy, "cap", None))
 
     @property
     def uses_scores(self) -> bool:

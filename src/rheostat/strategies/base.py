@@ -20,7 +20,8 @@ from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = [
     "WAIT", "Accept", "Available", "Decision", "Draw", "Stop", "Strategy", "View", "acceptable", "affordable", "best",
-    "checked", "draw_again", "fitting", "in_flight", "known_score", "opening", "price_of_draw", "spent",
+    "checked", "draw_again", "fitting", "in_flight", "known_score", "left_of", "opening", "own_cap_reached",
+    "price_of_draw", "spent",
 ]  # fmt: skip
 
 
@@ -204,7 +205,7 @@ def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, 
     if history and view.worth_usd_nanos is not None and price is not None and price > view.worth_usd_nanos:
         return Stop(f"one more sample costs {usd(price)}, and a right answer is worth {usd(view.worth_usd_nanos)}")
     room = view.room
-    own = _own_room(cap, history)
+    own = left_of(cap, history)
     allowed: list[Draw] = []
     for draw in draws[: max(view.draws_left, 0)]:
         model = next((each for each in view.models if each.name == draw.model), view.model(history))
@@ -219,7 +220,7 @@ def affordable(draws: Sequence[Draw], history: Sequence[Candidate], view: View, 
     if view.draws_left <= 0:
         return Stop(f"{len(history)} samples: the operator allows no more")
     if own is not None and room is view.room and room.fits(view.model(history).least):
-        return Stop(f"the strategy's own cap of {cap} allows no further sample")
+        return Stop(own_cap_reached(cap))
     return Stop("the room allows no further sample", short=True)
 
 
@@ -250,12 +251,19 @@ def checked(strategy: Strategy, decision: Any, history: Sequence[Candidate], vie
 
 
 def price_of_draw(history: Sequence[Candidate]) -> int | None:
-    """The price of one more draw in nano-dollars, the mean of those so far; `None`: unknown."""
-    known = [each.spend.usd_nanos for each in history if each.status == "done" and each.spend.usd_nanos is not None]
+    """The price of one more draw and its scores in nano-dollars, the mean of those so far; `None`: unknown."""
+    totals = [each.spend + each.scoring for each in history if each.status == "done"]
+    known = [each.usd_nanos for each in totals if each.usd_nanos is not None]
     return sum(known) // len(known) if known else None
 
 
-def _own_room(cap: Budget | None, history: Sequence[Candidate]) -> Room | None:
+def own_cap_reached(cap: Budget | None) -> str:
+    """Why a strategy ends at its own cap."""
+    return f"the strategy's own cap of {cap} allows no further sample"
+
+
+def left_of(cap: Budget | None, history: Sequence[Candidate]) -> Room | None:
+    """The room that is left of a strategy's own cap; `None`: it has none."""
     if cap is None:
         return None
     used = spent(history)

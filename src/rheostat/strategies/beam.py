@@ -50,7 +50,7 @@ class Beam:
     steps: int = 8
     """The most steps of an answer."""
     cap: Budget | None = None
-    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
+    """Its own limits; no draw is sent whose worst case is beyond them. `None`: the run's budget alone limits it."""
     needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

@@ -41,11 +41,11 @@ class BestOfN:
     samples: int = 8
     """The most answers to draw (N)."""
     at_once: int = 4
-    """Answers drawn side by side; 1 draws the fewest."""
+    """Answers drawn side by side; 1 draws the fewest. Where a verifier can tell, the first answer comes alone."""
     good_enough: float = 0.95
     """The score, from 0 to 1, that ends the draws."""
     cap: Budget | None = None
-    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
+    """Its own limits; no draw is sent whose worst case is beyond them. `None`: the run's budget alone limits it."""
     needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -56,7 +56,8 @@ class BestOfN:
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""
         if not history:
-            draws = draw_again(min(self.at_once, self.samples), f"best of {self.samples}")
+            count = 1 if view.verified else min(self.at_once, self.samples)
+            draws = draw_again(count, f"best of {self.samples}")
             return affordable(draws, history, view, self.cap)
         said = opening(history, view)
         if said is None:

@@ -39,7 +39,7 @@ class Direct:
     extensions: int = 0
     """How often a thought is prolonged."""
     cap: Budget | None = None
-    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
+    """Its own limits; no draw is sent whose worst case is beyond them. `None`: the run's budget alone limits it."""
     uses_scores: ClassVar[bool] = False
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:

@@ -46,7 +46,7 @@ class Refine:
     broadens: bool = True
     """Where the same reason came twice in a row, draw a fresh answer instead of a third correction."""
     cap: Budget | None = None
-    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
+    """Its own limits; no draw is sent whose worst case is beyond them. `None`: the run's budget alone limits it."""
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""

@@ -49,7 +49,7 @@ class TreeSearch:
     samples: int = 16
     """The most answers and corrections."""
     at_once: int = 4
-    """Drawn side by side."""
+    """Drawn side by side. Where a verifier can tell, the first answer comes alone."""
     algorithm: Algorithm = "uct"
     width: float = 2.0
     """`uct`: a node may have `width` · √visits children."""
@@ -60,7 +60,7 @@ class TreeSearch:
     good_enough: float = 0.95
     """The score, from 0 to 1, that ends the search."""
     cap: Budget | None = None
-    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
+    """Its own limits; no draw is sent whose worst case is beyond them. `None`: the run's budget alone limits it."""
     needs_evidence: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -77,7 +77,8 @@ class TreeSearch:
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""
         if not history:
-            draws = draw_again(min(self.at_once, self.samples), "the first answers of the tree")
+            count = 1 if view.verified else min(self.at_once, self.samples)
+            draws = draw_again(count, "the first answers of the tree")
             return affordable(draws, history, view, self.cap)
         said = opening(history, view)
         if said is None:

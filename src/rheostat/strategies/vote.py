@@ -59,7 +59,7 @@ class Vote:
     gives_up: bool = False
     """Stop when the first three answers all differ: cheaper, and less accurate on hard questions."""
     cap: Budget | None = None
-    """Nothing more is drawn once this is spent; the round in which it happens may go beyond. `None`: no such cap."""
+    """Its own limits; no draw is sent whose worst case is beyond them. `None`: the run's budget alone limits it."""
     uses_scores: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

@@ -57,7 +57,7 @@ class HttpRequest:
     price: Price | None = None
     """The price of its tokens; `None`: the server is yours, and free."""
     seconds: float = 60.0
-    """The time limit."""
+    """The time limit of the whole reply."""
     by: str = ""
 
 
