@@ -171,9 +171,10 @@ def test_samples_that_no_longer_matter_are_cancelled_and_charged_for_what_they_w
     local: Endpoint, run: Runner
 ) -> None:
     before = server_counts(local)
+    seen: list[str] = []  # the first answer, which comes alone, is refused
     graph = build_solver(
-        local, budget=Budget(tokens=20_000, seconds=180), strategy=BestOfN(samples=4, at_once=4), seed=1,
-        verifier=lambda answer: True, effort="none",
+        local, budget=Budget(tokens=20_000, seconds=180), strategy=BestOfN(samples=5, at_once=4), seed=1,
+        verifier=lambda answer: bool(seen) or bool(seen.append(answer)), effort="none",
     ).compile()  # fmt: skip
     result = run(graph, {"question": QUESTION})
     states = [each["status"] for each in result["candidates"]]

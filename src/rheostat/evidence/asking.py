@@ -169,6 +169,11 @@ def correction(reason: str) -> str:
     return f"That was checked and is not right: {reason}\nCorrect it."
 
 
+def refusal(answer: str, reason: str) -> str:
+    """The line about a refused answer, beside a question that is asked anew."""
+    return f"The answer {answer} was checked and is not right: {reason}"
+
+
 def begun(text: str) -> str:
     """The beginning of a reply, as it is sent back to be continued."""
     return f"{text.rstrip()}{STEP_END}"
@@ -217,12 +222,16 @@ def ask(
     refused: Sequence[tuple[str, str]] = (),
     marks: Callable[[str, str], str] | None = None,
     told: str = "",
+    anew: bool = False,
 ) -> list[dict[str, Any]]:
     """Build the messages of a call.
 
     Args:
         schema: The JSON Schema of the answer, shown to the model.
-        refused: The last refused replies with the verifier's reasons, as evidence for a correction.
+        refused: The last refused answers with the verifier's reasons, as evidence for a correction.
+        anew: The model has other ways of asking: name the refused answers beside the question, instead of going on from
+            them. Of the problems of MultiArith that the 0.5B failed at first, it then solved 10 of 10 in the next ways;
+            shown its own reply, at most 3 of 8, because it copies it.
         marks: Writes (thought, answer) in the model's own format, if its dial has marks for a thought.
         told: The caller's own line about the form of the answer, which replaces the way's line.
     """
@@ -233,6 +242,9 @@ def ask(
         said = marks(thought, answer) if marks is not None and marked else f"{thought}\n{answer}"
         messages += [{"role": "user", "content": shown}, {"role": "assistant", "content": said}]
     parts = [question.strip()]
+    if anew:
+        parts += [refusal(answer, reason) for answer, reason in refused]
+        refused = ()
     if schema is not None:
         parts.append(f"JSON Schema of the answer: {json.dumps(schema, separators=(',', ':'))}")
     line = told or ("" if examples else way.line(form))

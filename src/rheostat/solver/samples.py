@@ -62,8 +62,6 @@ class Asking:
             return WAYS[parent.way]  # type: ignore[index]  # the name of a way
         if draw.purpose == "begin":
             return WAYS["plain" if self.endpoint.dial.facts.thinks else "steps"]
-        if parent is not None and draw.purpose == "correct" and any(each.name == parent.way for each in ways):
-            return next(each for each in ways if each.name == parent.way)
         return ways[(self.before + number) % len(ways)]
 
     def temperature(self, plan: ThinkingPlan, number: int = 0) -> float | None:
@@ -88,23 +86,24 @@ class Asking:
         key = (way.name, draw.parent)
         if key not in self._messages:
             before = self.parents.get(draw.parent or "")
+            anew = len(self.ways(plan)) > 1
             asked = ask(
                 self.expected.question,
                 self.expected.asked,
                 way,
                 schema=self.solver.schema,
-                refused=[] if before is None or draw.purpose != "correct" else [self._refused(before)],
+                refused=[] if before is None or draw.purpose != "correct" else [self._refused(before, anew=anew)],
+                anew=anew,
                 marks=self.endpoint.dial.example,
                 told=self.expected.told,
             )
             self._messages[key] = [*asked, *self._begun(number)]
         return self._messages[key]
 
-    def _refused(self, before: Candidate) -> tuple[str, str]:
-        """A refused answer as it is shown to the model: a value together with the steps or the program behind it."""
-        value = self.expected.asked not in ("code", "json")
-        text = f"{before.text.rstrip()}\n```" if before.text.count("```") % 2 else before.text
-        return (value and text) or before.answer or text, before.reason
+    def _refused(self, before: Candidate, *, anew: bool) -> tuple[str, str]:
+        """A refused answer as it is shown to the model: a value together with the steps behind it, to go on from."""
+        steps = before.text if not anew and self.expected.asked not in ("code", "json") else ""
+        return steps or before.answer or before.text, before.reason
 
     def prefix(self, number: int) -> str:
         """The text that the reply of this sample continues; empty: it begins anew."""
