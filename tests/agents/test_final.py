@@ -20,6 +20,7 @@ from rheostat import (
     Draw,
     Judge,
     MemoryLedger,
+    NoPrice,
     Refine,
     Vote,
     endpoint_for,
@@ -116,6 +117,14 @@ def test_the_cap_ends_the_search_with_the_best_so_far(run: Runner) -> None:
     assert model.billed.calls <= 4
     assert result["messages"][-1].text in ("It is 36.", "It is 42.")
     assert not result["messages"][-1].text.startswith("I stopped")
+
+
+def test_a_judge_without_a_price_is_refused_before_anything_is_sent(run: Runner) -> None:
+    final = FinalAnswer("best-of-n", scorer=Judge(model=ScriptedModel(script=["7"], model="unpriced-judge")))
+    graph, model, _ = agent(final, "It is 42.", budget=Budget(usd="0.10"))
+    with pytest.raises(NoPrice, match="unpriced-judge"):
+        run(graph, ASK)
+    assert not model.calls
 
 
 def test_it_says_what_it_needs() -> None:

@@ -195,6 +195,11 @@ def test_a_model_that_cant_think_is_never_asked_maths_without_room_to_write(form
         assert not any(way.runs for way in without)
 
 
+def test_a_question_that_is_asked_anew_names_what_was_refused() -> None:
+    [message] = ask("2 + 2?", "number", WAYS["program"], refused=[("5", "it is odd")], anew=True)
+    assert message["content"].startswith("2 + 2?\nThe answer 5 was checked and is not right: it is odd\n")
+
+
 def test_the_reason_goes_back_to_the_model_with_room_to_write() -> None:
     messages = ask("2 + 2?", "number", WAYS["steps"], refused=[("5", "5 is not right")])
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]

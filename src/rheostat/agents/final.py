@@ -20,7 +20,7 @@ from rheostat.agents.middleware import reply_in
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Payer
 from rheostat.calling.score import Sender
-from rheostat.errors import BadInput, BudgetExceeded, MissingExtra
+from rheostat.errors import BadInput, BudgetExceeded, MissingExtra, NoPrice
 from rheostat.evidence.asking import correction
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
@@ -122,6 +122,7 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
         return await adrive(self._step(request, lambda changed: Effect(_unused_sync, lambda: handler(changed))))
 
     def _step(self, request: ModelRequest[Any], send: Send) -> Flow[Any]:
+        yield from self._check_prices()
         before = yield from self._reading()
         response = yield send(request)
         message = reply_in(response)
@@ -177,6 +178,19 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
         )
         task = Task(question=question, difficulty=difficulty, form=expected.asked)
         return _Search(task=task, expected=expected, view=view, payer=payer, meter=meter)
+
+    def _check_prices(self) -> Flow[None]:
+        """Before anything is sent: a judge without a price can't be bound by a limit in dollars."""
+        unknown = [each.name for each in self.judges.values() if each.price is None]
+        payer = beside()
+        if not unknown or payer is None:
+            return
+        room = yield from Meter(payer.ledger, quiet=True, gate=payer.gated).room(payer.account)
+        if room.usd_nanos is not None:
+            raise NoPrice(
+                f"no price is known for the judge {unknown[0]}, so a limit in dollars can't bind it: "
+                "Judge(model=resolve(model, price=Price(…))), or limit tokens, calls or seconds instead"
+            )
 
     def _reading(self) -> Flow[Reading]:
         payer = beside()
