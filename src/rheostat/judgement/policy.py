@@ -190,8 +190,13 @@ class Policy:
 
     # --- after a round --------------------------------------------------------------------------
 
-    def strategy(self, asked: AskedEffort, first: ThinkingPlan) -> Auto:
-        """The strategy `auto` for an effort asked for, after the plan of the first round."""
+    def strategy(self, asked: AskedEffort, first: ThinkingPlan, *, escalates: bool = False) -> Auto:
+        """The strategy `auto` for an effort asked for, after the plan of the first round.
+
+        Args:
+            escalates: There are further models: three answers that all differ are better spent on the next one. Without
+                one, giving up then costs 3 points on DATE and saves a tenth of the samples (docs/replay.md).
+        """
         fixed = isinstance(asked, Effort)
         preset = self.presets["balanced" if fixed else str(asked)]
         return Auto(
@@ -200,7 +205,7 @@ class Policy:
                 most_samples=1 if fixed else preset.samples,
                 first_samples=first.samples,
                 trusts_direct=asked != "thorough",
-                gives_up=True,
+                gives_up=escalates,
             ),
             refine=Refine(worth_calls=preset.worth, broadens=False),
             best_of_n=BestOfN(samples=preset.samples, at_once=min(4, preset.samples)),

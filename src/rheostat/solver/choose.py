@@ -60,7 +60,7 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
 
 def strategy_of(solver: Solver, first: ThinkingPlan) -> Strategy:
     """The strategy of a run: the user's, else the policy's, after the plan of the first round."""
-    return solver.strategy or solver.policy.strategy(solver.asked(), first)
+    return solver.strategy or solver.policy.strategy(solver.asked(), first, escalates=len(solver.models) > 1)
 
 
 def view_of(solver: Solver, state: SolverState, account: str, first: ThinkingPlan) -> Flow[View]:

@@ -1,0 +1,56 @@
+"""In which way a sample is asked for: corrections, and answers that a scorer compares."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from conftest import Runner
+from rheostat import Budget, build_solver, resolve
+from rheostat.evidence.scorers import Confidence
+from rheostat.strategies import BestOfN, Refine
+from rheostat.testing import Said, ScriptedModel
+
+ROOMY = Budget(tokens=200_000)
+
+
+def test_a_refused_value_is_asked_for_in_the_next_way(run: Runner) -> None:
+    model = ScriptedModel(script=["```python\nprint(5)\n```", "2 + 2 = 4.\nAnswer: 4"])
+    endpoint = resolve(model)
+    endpoint.dial.facts = replace(endpoint.dial.facts, ways={"maths": ("program", "steps")})
+    result = run(
+        build_solver(
+            endpoint, budget=ROOMY, form="number", effort="none", strategy=Refine(),
+            verifier=lambda answer: float(answer) == 4 or "too large",
+        ).compile(),
+        {"question": "What is 2 + 2?"},
+    )  # fmt: skip
+    assert [(each["way"], each["answer"]) for each in result["candidates"]] == [("program", "5"), ("steps", "4")]
+    [asked] = model.calls[1][0]
+    assert "The answer 5 was checked and is not right: too large" in asked.content
+    assert "step by step" in asked.content
+
+
+def test_a_model_with_one_way_sees_its_refused_reply(run: Runner) -> None:
+    model = ScriptedModel(script=["2 + 2 is 5.\nAnswer: 5", "Answer: 4"])
+    result = run(
+        build_solver(
+            model, budget=ROOMY, form="number", effort="none", strategy=Refine(),
+            verifier=lambda answer: float(answer) == 4 or "too large",
+        ).compile(),
+        {"question": "What is 2 + 2?"},
+    )  # fmt: skip
+    assert result["answer"] == "4"
+    _, shown, told = model.calls[1][0]
+    assert shown.content == "2 + 2 is 5.\nAnswer: 5"
+    assert "too large" in told.content
+
+
+def test_answers_are_compared_by_confidence_in_one_way_only(run: Runner) -> None:
+    model = ScriptedModel(script=[Said(text="Answer: 5"), Said(text="Answer: 4"), Said(text="Answer: 3")])
+    endpoint = resolve(model)
+    endpoint.dial.facts = replace(endpoint.dial.facts, ways={"maths": ("steps", "program")})
+    graph = build_solver(
+        endpoint, budget=ROOMY, form="number", effort="none", strategy=BestOfN(samples=3), scorer=Confidence()
+    )
+    result = run(graph.compile(), {"question": "What is 2 + 2?"})
+    assert {each["way"] for each in result["candidates"]} == {"steps"}
