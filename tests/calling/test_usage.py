@@ -61,6 +61,28 @@ def test_a_provider_bills_what_it_reports() -> None:
         posted(CHAT, {**PLAIN, "completion_tokens": 50_000})
 
 
+@pytest.mark.parametrize(
+    ("stop", "ends", "least"), [(None, ["", ""], 8), ("\n```\n", ["", "4"], 8 + 5), ("ab", ["4"], 8 + 2)]
+)
+def test_tokens_of_a_stop_sequence_that_a_server_doesnt_list_are_counted(
+    stop: str | None, ends: list[str], least: int
+) -> None:
+    wire, listed = Wire(None, tokens=10**6), 8 // len(ends)
+    choices = [
+        {
+            "index": number,
+            "finish_reason": "stop",
+            "message": {"content": "x = 4"},
+            "logprobs": {"content": [{"token": "x"}] * (listed - 1) + [{"token": end}]},
+        }
+        for number, end in enumerate(ends)
+    ]
+    said = {"choices": choices, "usage": {**PLAIN, "completion_tokens": listed}, "timings": {"predicted_n": listed}}
+    wire.reply = lambda request: httpx2.Response(200, json={"id": "r", "model": "m", **said})
+    wire.post(BOX, {**BODY, "n": 2, "logprobs": True, **({"stop": [stop]} if stop else {})})
+    assert wire.reading["output_tokens"] == least
+
+
 @pytest.mark.parametrize("last", ["with choices", "without"])
 def test_running_usage_is_the_last_and_not_the_sum(last: str) -> None:
     wire = Wire(None, tokens=10**6)

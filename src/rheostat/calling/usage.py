@@ -81,6 +81,8 @@ class Body:
     _finished: set[int] = field(default_factory=set)
     _heard: float = field(default_factory=time.monotonic)
     _events: bool | None = None
+    _stopped_by_word: int = 0
+    """Answers that ended at a stop sequence, whose tokens llama.cpp neither returns nor lists, but has made."""
     _counts_one: bool = False
     """The server reports the tokens of one answer only, where several were asked for (llama.cpp)."""
 
@@ -194,6 +196,8 @@ class Body:
                 self.listed_from = self.listed_from or self.listed_until
                 self.listed_tokens += len(listed)
                 self.listed_bytes += _length(choice.get("delta")) + _length(choice.get("message"))
+            if choice.get("finish_reason") == "stop" and not (listed and listed[-1].get("token") == ""):
+                self._stopped_by_word += 1  # at the model's own end, an empty token is listed
             if choice.get("finish_reason"):
                 self._finished.add(int(choice.get("index") or 0))
         for candidate in event.get("candidates") or ():
@@ -260,8 +264,12 @@ class Body:
         """The tokens of all answers, from a server that reports one: those listed, else the most that there can be."""
         answers, cap = self.request.answers, self.request.most_output_tokens
         if self.listed_tokens and self.listed_bytes >= self.text_bytes:
-            return self.listed_tokens + (answers if self.request.stream else 0)  # a stream doesn't list the last one
-        return self.text_bytes if cap is None else min(self.text_bytes, cap * answers)
+            stopped = answers if self.request.stream else self._stopped_by_word
+            most = self.listed_tokens + stopped * _stop_bytes(self.request.body)
+            most += answers if self.request.stream else 0  # a stream doesn't list the last one
+        else:
+            most = self.text_bytes + answers * (1 + _stop_bytes(self.request.body))
+        return most if cap is None else min(most, cap * answers)
 
     def _impossible(self, spend: Spend) -> bool:
         """Whether the counts exceed the length cap or the bytes that were sent, as added-up running totals do.
@@ -297,6 +305,13 @@ class Body:
             cache_write_1h_tokens=_count(_object(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
             web_searches=_count(server),
         )
+
+
+def _stop_bytes(body: dict[str, Any]) -> int:
+    """The bytes of the longest stop sequence, which has at most as many tokens."""
+    stops = body.get("stop")
+    listed = stops if isinstance(stops, list) else [stops]
+    return max((len(each.encode()) for each in listed if isinstance(each, str)), default=0)
 
 
 def _object(value: Any) -> dict[str, Any]:

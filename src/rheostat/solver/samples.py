@@ -176,7 +176,8 @@ class Asking:
         shared: dict[str, dict[str, Any]] = {}
         for number, call in enumerate(calls):
             draw = self.draw(number)
-            alone = str(number) if not call["temperature"] else ""
+            stops = self.way(plan, number).stops(self.expected.asked)  # llama.cpp doesn't count their tokens exactly
+            alone = str(number) if stops or not call["temperature"] else ""
             first = shared.setdefault(f"{call['way']} {draw.parent} {draw.purpose} {alone}", call)
             if first is not call:
                 whole, *others = (Spend.from_dict(each) for each in first["amounts"])
