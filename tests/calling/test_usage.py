@@ -77,7 +77,8 @@ def test_tokens_of_a_stop_sequence_that_a_server_doesnt_list_are_counted(
         }
         for number, end in enumerate(ends)
     ]
-    said = {"choices": choices, "usage": {**PLAIN, "completion_tokens": listed}, "timings": {"predicted_n": listed}}
+    usage = {"prompt_tokens": 20, "completion_tokens": listed}
+    said = {"choices": choices, "usage": usage, "timings": {"predicted_n": listed}}
     wire.reply = lambda request: httpx2.Response(200, json={"id": "r", "model": "m", **said})
     wire.post(BOX, {**BODY, "n": 2, "logprobs": True, **({"stop": [stop]} if stop else {})})
     assert wire.reading["output_tokens"] == least
