@@ -98,9 +98,11 @@ def served_endpoint(
     chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # the meter restarts a server that died
     if own_template:
         chat = chat.model_copy(update={"calls_by_schema": True})
+    ours = CATALOGUE.get(name)
+    measured = {"ways": ours.ways, "copies": ours.copies} if ours is not None else {}
     return Endpoint(
         chat=chat,
-        dial=LlamaCppDial(name, client=chat, thinks=thinks, ways=CATALOGUE[name].ways if name in CATALOGUE else None),
+        dial=LlamaCppDial(name, client=chat, thinks=thinks, **measured),  # type: ignore[arg-type]  # as the fields above
         price=price,
         context_tokens=server.context_tokens if server else context_tokens,
         takes_timeout=True,

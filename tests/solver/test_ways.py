@@ -54,3 +54,20 @@ def test_answers_are_compared_by_confidence_in_one_way_only(run: Runner) -> None
     )
     result = run(graph.compile(), {"question": "What is 2 + 2?"})
     assert {each["way"] for each in result["candidates"]} == {"steps"}
+
+
+def test_a_model_that_copies_never_sees_its_refused_code(run: Runner) -> None:
+    model = ScriptedModel(
+        script=["```python\ndef one():\n    return 2\n```", "```python\ndef one():\n    return 1\n```"]
+    )
+    endpoint = resolve(model)
+    endpoint.dial.facts = replace(endpoint.dial.facts, copies=True)
+    graph = build_solver(
+        endpoint, budget=ROOMY, form="code", effort="none", strategy=Refine(),
+        verifier=lambda answer: "return 1" in answer or "one() is 2",
+    )  # fmt: skip
+    result = run(graph.compile(), {"question": "Write a function `one` that returns 1."})
+    assert result["status"] == "solved"
+    [asked] = model.calls[1][0]
+    assert "An earlier answer was checked and is not right: one() is 2" in asked.content
+    assert "return 2" not in asked.content

@@ -169,9 +169,10 @@ def correction(reason: str) -> str:
     return f"That was checked and is not right: {reason}\nCorrect it."
 
 
-def refusal(answer: str, reason: str) -> str:
-    """The line about a refused answer, beside a question that is asked anew."""
-    return f"The answer {answer} was checked and is not right: {reason}"
+def refusal(answer: str, reason: str, form: AnswerForm) -> str:
+    """The line about a refused answer, beside a question asked anew; code would be copied, and isn't repeated."""
+    named = "An earlier answer" if form in ("code", "json") else f"The answer {answer}"
+    return f"{named} was checked and is not right: {reason}"
 
 
 def begun(text: str) -> str:
@@ -229,9 +230,9 @@ def ask(
     Args:
         schema: The JSON Schema of the answer, shown to the model.
         refused: The last refused answers with the verifier's reasons, as evidence for a correction.
-        anew: The model has other ways of asking: name the refused answers beside the question, instead of going on from
-            them. Of the problems of MultiArith that the 0.5B failed at first, it then solved 10 of 10 in the next ways;
-            shown its own reply, at most 3 of 8, because it copies it.
+        anew: The model has other ways of asking, or copies what it is shown: name the refused answers beside the
+            question, instead of going on from them. Of the problems of MultiArith that the 0.5B failed at first, it
+            then solved 10 of 10 in the next ways; shown its own reply, at most 3 of 8 (docs/strategies.md).
         marks: Writes (thought, answer) in the model's own format, if its dial has marks for a thought.
         told: The caller's own line about the form of the answer, which replaces the way's line.
     """
@@ -243,7 +244,7 @@ def ask(
         messages += [{"role": "user", "content": shown}, {"role": "assistant", "content": said}]
     parts = [question.strip()]
     if anew:
-        parts += [refusal(answer, reason) for answer, reason in refused]
+        parts += [refusal(answer, reason, form) for answer, reason in refused]
         refused = ()
     if schema is not None:
         parts.append(f"JSON Schema of the answer: {json.dumps(schema, separators=(',', ':'))}")

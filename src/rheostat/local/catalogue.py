@@ -30,6 +30,8 @@ class LocalModel:
     note: str
     ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
     """The best ways of asking by kind of task, as measured (docs/benchmarks.md)."""
+    copies: bool = False
+    """Shown a refused answer, it copies it, as measured (docs/benchmarks.md)."""
 
 
 def _wheels(package: str, parts: int, version: str) -> tuple[str, ...]:
@@ -50,6 +52,7 @@ CATALOGUE: dict[str, LocalModel] = {
             licence="Apache-2.0",
             note="default: small and quick, weak at sums",
             ways={"maths": ("program", "steps", "function"), "code": ("bare",)},
+            copies=True,
         ),
         LocalModel(
             name="qwen2.5-coder-1.5b",

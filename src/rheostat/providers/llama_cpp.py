@@ -107,6 +107,7 @@ class LlamaCppDial:
         client: ChatOpenAI | None = None,
         thinks: bool = False,
         ways: dict[Kind, tuple[WayName, ...]] | None = None,
+        copies: bool = False,
     ) -> None:
         self.facts = ModelFacts(
             name=name,
@@ -122,6 +123,7 @@ class LlamaCppDial:
             takes_seed=True,
             thinks=thinks,
             ways=ways or {},
+            copies=copies,
         )
         self._client = client
 

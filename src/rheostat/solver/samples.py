@@ -86,7 +86,7 @@ class Asking:
         key = (way.name, draw.parent)
         if key not in self._messages:
             before = self.parents.get(draw.parent or "")
-            anew = len(self.ways(plan)) > 1
+            anew = self.endpoint.dial.facts.copies or len(self.ways(plan)) > 1
             asked = ask(
                 self.expected.question,
                 self.expected.asked,

@@ -48,6 +48,8 @@ class ModelFacts:
     """The model thinks by itself, so that it gets the question as it is; else it needs room to write its steps."""
     ways: dict[Kind, tuple[WayName, ...]] = field(default_factory=dict)
     """The best ways of asking by kind of task, as measured; the first sample uses the first way."""
+    copies: bool = False
+    """Shown a refused answer, it copies it: it is asked anew, with the refusal beside the question."""
 
     def works_without_thought(self, kind: Kind) -> bool:
         """Whether the best measured way for this kind of task has no thought."""

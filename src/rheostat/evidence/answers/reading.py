@@ -35,6 +35,8 @@ __all__ = ["asked_form", "read_answer"]
 _MOST_CHARS = 200_000
 """Only the end of a longer reply is read, because the answer stands there."""
 _MOST_QUESTION = 4_000
+_HEAD_CHARS = 200
+"""The beginning of a line in which an option letter is looked for."""
 _TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b", re.I)
 _CHANCE = re.compile(r"\b(\d{1,9})\s+(?:in|out\s+of)\s+([1-9]\d{0,8})\b")
 _FOOTNOTE = re.compile(r"(?<=[\w.!?*)])\s?\[\^?\d{1,3}\](?!\()")
@@ -300,7 +302,8 @@ def _in_front(text: str, asked: _Asked) -> Answer | None:
             return judged
         line, _, rest = text.partition("\n")
         head = re.match(
-            r"^\W*(?:option\s+)?(?:\(?[A-Ja-j]\)?[).:](?=[\s*]|$)|\(?[A-J]\)?\**\s+[–—-]\s|\**[A-J]\*\*)", line
+            r"^\W*(?:option\s+)?(?:\(?[A-Ja-j]\)?[).:](?=[\s*]|$)|\(?[A-J]\)?\**\s+[–—-]\s|\**[A-J]\*\*)",
+            line[:_HEAD_CHARS],
         )
         clause = re.split(r"[,.]\s", line, maxsplit=1)[0].strip(" *")
         by_words = [

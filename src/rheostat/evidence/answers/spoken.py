@@ -112,7 +112,7 @@ _RUNS_ON = re.compile(
 _NEXT = re.compile(r"^\s{0,3}\#{1,6}\s*(?:\*\*)?(?:Problem|Exercise|Task)(?:\s+\d+)?\W*$", re.M)
 """A heading of a problem: after an answer it starts a next problem, before one it restates the question."""
 _ASKS = re.compile(
-    r"^[ \t>*_#-]*(?:\(?\d{1,3}[.)]\s+)?\**(?:How\s+(?:many|much|long|far|old)|What|Which|Who|When|Where|If"
+    r"^[ \t>*_#-]*+(?:\(?\d{1,3}[.)]\s+)?\**+(?:How\s+(?:many|much|long|far|old)|What|Which|Who|When|Where|If"
     r"|Find|Calculate)\b"
     r"[^\n]*\?[*_ \t]*$|^[ \t]*Which of the following\b[^\n]*$",
     re.M,
