@@ -176,10 +176,9 @@ def _tls() -> Any:
 def _posting(request: HttpRequest) -> Effect:
     """Post the JSON, and parse the reply: whole within the time limit, and no larger than a score can be."""
     url, body, headers = request.url, dict(request.body), dict(request.headers)
-    until = functools.partial(_Collected, request)
 
     def do() -> Any:
-        collected = until()
+        collected = _Collected(request)
         with (
             httpx2.Client(timeout=request.seconds, verify=_tls()) as client,
             client.stream("POST", url, json=body, headers=headers) as reply,
@@ -189,7 +188,7 @@ def _posting(request: HttpRequest) -> Effect:
             return collected.read(reply)
 
     async def ado() -> Any:
-        collected = until()
+        collected = _Collected(request)
         async with (
             httpx2.AsyncClient(timeout=request.seconds, verify=_tls()) as client,
             client.stream("POST", url, json=body, headers=headers) as reply,

@@ -98,11 +98,12 @@ class Solver(RunSettings):
                 Meter.check_price(endpoint, cap)
         for endpoint in self.judges.values():
             Meter.check_price(endpoint, self.budget)
-        for model in self.scorer.decision_models if self.scorer is not None and self.budget.usd is not None else ():
+        dollars = self.budget.usd if self.budget.usd is not None else cap.usd if cap is not None else None
+        for model in self.scorer.decision_models if self.scorer is not None and dollars is not None else ():
             if price_by(model) is None:
                 raise NoPrice(
                     f"no price is known for the decision model {getattr(model, 'model', model)}, so a limit of "
-                    f"${self.budget.usd} can't bind it: name a TOML file with it in RHEOSTAT_PRICES, or limit tokens"
+                    f"${dollars} can't bind it: name a TOML file with it in RHEOSTAT_PRICES, or limit tokens"
                 )
 
     def caller(self) -> Payer | None:
