@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from rheostat.cli.progress import stepping
+from rheostat.cli.replay_arms import arms
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
 from rheostat.money.usage import usd_nanos
@@ -205,6 +206,9 @@ def tree(
     _report("tree", strategy, recording, file, orders, seed, plot, as_json)
 
 
+app.command()(arms)
+
+
 def _choice(ways: str, models: str, sets: str, pooled: bool) -> Choice:
     parts = [tuple(each.strip() for each in text.split(",") if each.strip()) for text in (ways, models, sets)]
     return Choice(ways=parts[0], models=parts[1], sets=parts[2], pooled=pooled)
@@ -249,25 +253,12 @@ def _report(
 def _compared(
     kind: str, strategy: Strategy, recording: Recording, orders: int, seed: int, worth: int | None
 ) -> Comparison:
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("replaying"), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
-        disable=not console.is_terminal,
-    )  # fmt: skip
-    task = bar.add_task("", total=2 * len(recording.rows))
-    began = time.monotonic()
-
-    def on_row() -> None:
-        bar.advance(task)
-        if not bar.live.is_started and time.monotonic() - began > 2:  # a short replay shows no bar
-            bar.start()
-
-    try:
+    done = itertools.count(1)
+    with stepping("replaying") as on_step:
         return compare(
-            recording.rows, strategy, orders=orders, seed=seed, kind=kind, worth_usd_nanos=worth, on_row=on_row
-        )
-    finally:
-        bar.stop()
+            recording.rows, strategy, orders=orders, seed=seed, kind=kind, worth_usd_nanos=worth,
+            on_row=lambda: on_step(next(done), 2 * len(recording.rows)),
+        )  # fmt: skip
 
 
 def _nanos(worth: str | None) -> int | None:

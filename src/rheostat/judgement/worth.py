@@ -12,9 +12,9 @@ where nothing is better, so that by these rates it is never worse than the best 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from rheostat.judgement.belief import Belief, Play
 from rheostat.money.usage import usd
@@ -24,7 +24,7 @@ __all__ = ["TIMES", "Choice", "Option", "Unit", "Weigher", "amount", "reference"
 TIMES: Final = {"fast": 4.0, "balanced": 20.0, "thorough": 100.0}
 """The worth of a right answer for each preset, in multiples of the `reference` price."""
 _MOST_OPTIONS: Final = 5
-"""The arms that are looked at where answers can only be compared."""
+"""The arms that are looked at for each decision."""
 _MOST_NODES: Final = 1200
 _LONGEST: Final = 24
 
@@ -95,28 +95,46 @@ class Weigher:
     comparable: bool = True
     """Without a verifier: answers can be compared, so that agreement is evidence."""
     unit: Unit = "usd"
-    _known: dict[tuple[tuple[Play, ...], int], float] = field(default_factory=dict)
+    _known: dict[Any, float] = field(default_factory=dict)
+    _chosen: dict[Any, Choice] = field(default_factory=dict)
 
-    def choose(self, belief: Belief) -> Choice:
+    def choose(self, belief: Belief, *, can: Callable[[int], bool] = lambda arm: True) -> Choice:
         """The best arm to play next, or to stop.
 
         The first draw is always made, even where no arm is worth its price: a question deserves an answer.
+
+        Args:
+            can: Whether an arm can be played now.
         """
+        options = [option for option in self._open(belief) if can(option.arm)]
+        key = (belief.chances, tuple(sorted(belief.plays)), tuple(option.arm for option in options))
+        if key not in self._chosen:
+            self._chosen[key] = self._choose(belief, options)
+        return self._chosen[key]
+
+    def value_of(self, belief: Belief, arm: int) -> Choice:
+        """Playing this arm next, and going on in the best way."""
+        option = next(each for each in self.options if each.arm == arm)
+        [(value, _)] = self._valued(belief, [option]) or [(0.0, option)]
         now = self.worth * belief.leader[0]
-        options = self._open(belief)
-        if self.verified:
-            valued = [(self._ladder(belief, option), option) for option in options]
-        elif self.comparable or not belief.plays:
-            kept = self._kept(belief, options)
-            depth = _depth(len(kept), len(belief.right)) if self.comparable else 1
-            valued = [(self._ahead(belief, option, depth), option) for option in kept]
-        else:
-            valued = []
+        return Choice(arm, belief.chance(arm), option.cost, value, now, self.worth, self.unit)
+
+    def _choose(self, belief: Belief, options: Sequence[Option]) -> Choice:
+        now = self.worth * belief.leader[0]
+        valued = self._valued(belief, self._kept(belief, options))
         best = max(valued, key=lambda each: (each[0], -each[1].cost), default=None)
         if best is None or (best[0] <= now and belief.plays):
             return Choice(None, belief.leader[0], 0.0, now, now, self.worth, self.unit)
         value, option = best
         return Choice(option.arm, belief.chance(option.arm), option.cost, value, now, self.worth, self.unit)
+
+    def _valued(self, belief: Belief, options: Sequence[Option]) -> list[tuple[float, Option]]:
+        if self.verified:
+            return [(self._ladder(belief, option), option) for option in options]
+        if not self.comparable and belief.plays:
+            return []  # a second answer tells nothing about the first
+        depth = _depth(len(options), len(belief.right)) if self.comparable else 1
+        return [(self._ahead(belief, option, depth), option) for option in options]
 
     def _open(self, belief: Belief) -> list[Option]:
         """The arms that can be played: corrections where their arm was refused, and others unless they only repeat."""
@@ -168,7 +186,7 @@ class Weigher:
         return sum(weight * self._value(each, depth - 1) for weight, each in after) - option.cost
 
     def _value(self, belief: Belief, depth: int) -> float:
-        key = (tuple(sorted(belief.plays)), depth)
+        key = (belief.chances, tuple(sorted(belief.plays)), depth)
         if key not in self._known:
             leading, _ = belief.leader
             best = self.worth * leading

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from rheostat.errors import BadInput, MissingExtra
+from rheostat.replay.arms import ArmsReplay
 from rheostat.replay.compare import Comparison, Line
 
-__all__ = ["plot_png"]
+__all__ = ["plot_arms", "plot_png"]
 
 
 def plot_png(comparison: Comparison, path: Path, title: str) -> None:
@@ -17,13 +19,7 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
         MissingExtra: matplotlib isn't installed.
         BadInput: The file can't be written.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise MissingExtra("a plot", "plot") from None
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
+    pyplot = _pyplot()
     costs: dict[str, list[float]] = {"samples a question": [line.samples for line in comparison.lines]}
     if all(line.tokens is not None for line in comparison.lines):
         costs["tokens a question"] = [line.tokens or 0.0 for line in comparison.lines]
@@ -59,6 +55,60 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
         axes.grid(alpha=0.3)
     figure.suptitle(title, parse_math=False)
     figure.tight_layout()
+    _save(pyplot, figure, path)
+
+
+def plot_arms(replay: ArmsReplay, path: Path, title: str) -> None:
+    """Write accuracy against cost: the policy at its worths, every fixed arm, their best mix, and the oracle.
+
+    Raises:
+        MissingExtra: matplotlib isn't installed.
+        BadInput: The file can't be written.
+    """
+    pyplot = _pyplot()
+    unit = 1e9 if replay.unit == "usd" else 1.0
+    figure, axes = pyplot.subplots(figsize=(9, 6), dpi=120)
+    axes.plot(
+        [each.cost / unit for each in replay.policy], [100 * each.accuracy for each in replay.policy],
+        "*-", color="#c33", markersize=11, label="policy, by worth", zorder=3,
+    )  # fmt: skip
+    axes.scatter(
+        [each.cost / unit for each in replay.fixed], [100 * each.accuracy for each in replay.fixed],
+        color="#777", label="fixed arms", zorder=2,
+    )  # fmt: skip
+    for each in replay.fixed[:8]:
+        axes.annotate(each.name, (each.cost / unit, 100 * each.accuracy), xytext=(4, 4), fontsize=7,
+                      textcoords="offset points", color="#444")  # fmt: skip
+    least = min(each.cost for each in (*replay.policy, *replay.fixed))
+    most = max(each.cost for each in (*replay.policy, *replay.fixed))
+    steps = [least + (most - least) * number / 200 for number in range(201)]
+    axes.plot([each / unit for each in steps], [100 * replay.mix(each) for each in steps], "--", color="#999",
+              label="best random mix of fixed arms, in hindsight")  # fmt: skip
+    axes.plot([replay.oracle.cost / unit], [100 * replay.oracle.accuracy], "x", color="#333", label="oracle")
+    if least > 0:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("dollars a task" if replay.unit == "usd" else "output tokens a task")
+    axes.set_ylabel("accuracy, %")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    figure.suptitle(title, parse_math=False)
+    figure.tight_layout()
+    _save(pyplot, figure, path)
+
+
+def _pyplot() -> Any:
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise MissingExtra("a plot", "plot") from None
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(pyplot: Any, figure: Any, path: Path) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
