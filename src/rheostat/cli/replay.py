@@ -15,6 +15,7 @@ from rich.table import Table
 
 from rheostat.cli.progress import stepping
 from rheostat.cli.replay_arms import arms
+from rheostat.cli.replay_route import route
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
 from rheostat.money.usage import usd_nanos
@@ -207,6 +208,7 @@ def tree(
 
 
 app.command()(arms)
+app.command()(route)
 
 
 def _choice(ways: str, models: str, sets: str, pooled: bool) -> Choice:

@@ -22,7 +22,7 @@ from rheostat.replay.choice import Choice
 from rheostat.replay.keys import key_of, right
 from rheostat.replay.reading import MOST_BYTES, rows_of
 
-__all__ = ["COLUMNS", "Trials", "parse_columns", "read_trials"]
+__all__ = ["COLUMNS", "Trials", "parse_columns", "parsed", "read_trials"]
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "task": ("task", "instance", "question_id", "id"),
@@ -104,8 +104,7 @@ def read_trials(
     Raises:
         BadInput: It can't be read, or a line isn't a trial: names the line, and what is expected.
     """
-    text = read_text(path, "trials", most_bytes=MOST_BYTES, may_be_packed=True)
-    lines = _parsed(text, path)
+    lines = parsed(path, EXPECTED)
     if any("samples" in each or isinstance(each.get("models"), Mapping) for _, each in lines[:1]):
         trials = _of_samples(lines, path, choice or Choice(models=("*",), ways=("*",)))
     else:
@@ -132,7 +131,13 @@ def read_trials(
     return _priced(trials, prices or {}, path)
 
 
-def _parsed(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
+def parsed(path: Path, expected: str) -> list[tuple[int, dict[str, Any]]]:
+    """The lines of a file of JSON Lines, a JSON list, or CSV, with their numbers.
+
+    Raises:
+        BadInput: It is none of these.
+    """
+    text = read_text(path, "recording", most_bytes=MOST_BYTES, may_be_packed=True)
     if text.lstrip()[:1] in "{[":
         try:
             whole = json.loads(text) if text.lstrip().startswith("[") else None
@@ -142,15 +147,15 @@ def _parsed(text: str, path: Path) -> list[tuple[int, dict[str, Any]]]:
                 else [(number, json.loads(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
             )
         except (ValueError, RecursionError) as error:
-            raise BadInput(f"{path}: not JSON ({error}); expected {EXPECTED}") from None
+            raise BadInput(f"{path}: not JSON ({error}); expected {expected}") from None
         for number, each in lines:
             if not isinstance(each, dict):
-                raise BadInput(f"{path}, line {number}: a trial is {EXPECTED}, not {each!r}")
+                raise BadInput(f"{path}, line {number}: expected {expected}, not {each!r}")
         return lines
     try:
         return [(number, dict(each)) for number, each in enumerate(csv.DictReader(io.StringIO(text), strict=True), 2)]
     except csv.Error as error:
-        raise BadInput(f"{path} is neither JSON Lines nor CSV ({error}); expected {EXPECTED}") from None
+        raise BadInput(f"{path} is neither JSON Lines nor CSV ({error}); expected {expected}") from None
 
 
 def _trial(data: Mapping[str, Any], number: int, path: Path, columns: Mapping[str, Sequence[str]]) -> Trial:
