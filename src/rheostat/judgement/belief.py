@@ -17,7 +17,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 from typing import Final
 
@@ -59,7 +59,7 @@ class Chances:
     repeat: float = 0.5
     """P(a further sample of the same arm repeats an earlier one)."""
     follows: tuple[int, ...] = ()
-    """For each arm: the arm whose refused answer it corrects, so that its rate is among those tasks; -1: none."""
+    """For each arm: the arm that was wrong on the tasks on which its rate was measured; -1: it is of all tasks."""
     bands: tuple[tuple[tuple[float, float], ...], ...] = ()
     """For each arm: for each band of its score (P(band | right), P(band | wrong)); empty: no scores."""
 
@@ -71,7 +71,7 @@ class Chances:
         return curve(self.rates[arm], self.spread, tuple(1 - each for each in self.curve(before)))
 
     def corrects(self, arm: int) -> int:
-        """The arm whose refused answer it corrects; -1: none, it draws a fresh answer."""
+        """The arm that was wrong on the tasks on which this one's rate was measured; -1: its rate is of all tasks."""
         return self.follows[arm] if arm < len(self.follows) else -1
 
     def banded(self, arm: int) -> tuple[tuple[float, float], ...]:
@@ -79,7 +79,7 @@ class Chances:
         return self.bands[arm] if arm < len(self.bands) else ()
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Play:
     """One draw, and what came of it."""
 
@@ -102,16 +102,26 @@ class Belief:
     """For each group of equal answers: the weight, at each ease, of it being the right one."""
     unseen: _Weights = (1 / _POINTS,) * _POINTS
     """The weight, at each ease, of no answer so far being right."""
+    look: tuple[float, float] = (0.0, 0.0)
+    """How easy the task looked before the first draw, and how much that says."""
 
     @classmethod
-    def of(cls, chances: Chances, ease: float = 0.0) -> Belief:
+    def of(cls, chances: Chances, ease: float = 0.0, clue: float = 0.0) -> Belief:
         """What is believed before the first draw.
 
         Args:
             ease: How easy this task looks among those of its kind, in standard deviations.
+            clue: How much the look says: its correlation with the ease, from 0 (nothing) to below 1.
         """
-        weights = [math.exp(min(ease * each, 60.0)) for each in _EASE]
-        return cls(chances, unseen=tuple(each / sum(weights) for each in weights))
+        ease, clue = round(4 * ease) / 4, min(abs(clue), 0.95)  # few different beliefs, so that decisions are known
+        left = 1 - clue**2
+        weights = [math.exp(each**2 / 2 - (each - clue * ease) ** 2 / (2 * left)) for each in _EASE]
+        return cls(chances, unseen=tuple(each / sum(weights) for each in weights), look=(ease, clue))
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Equal beliefs have equal keys."""
+        return self.chances, self.look, tuple(sorted(self.plays, key=_order))
 
     @property
     def total(self) -> float:
@@ -157,7 +167,7 @@ class Belief:
             after[play.answer] = _times(self.unseen, [fresh * each * if_right for each in curve_])
         wrong = self._wrong(known, groups)
         unseen = _times(self.unseen, [(copied + fresh * (1 - each) * wrong) * if_wrong for each in curve_])
-        return self._judged(Belief(self.chances, (*self.plays, play), after, unseen), play)
+        return self._judged(replace(self, plays=(*self.plays, play), right=after, unseen=unseen), play)
 
     def _judged(self, made: Belief, play: Play) -> Belief:
         right = dict(made.right)
@@ -166,15 +176,15 @@ class Belief:
         elif play.passed:
             right = {group: each if group == play.answer else (0.0,) * _POINTS for group, each in right.items()}
         unseen = (0.0,) * _POINTS if play.passed else made.unseen
-        judged = Belief(self.chances, made.plays, right, unseen)
+        judged = replace(made, right=right, unseen=unseen)
         if judged.total <= 1e-300:  # the verifier contradicts itself, or an arm that is always right was refused
-            return Belief(self.chances, made.plays, self.right, self.unseen)
+            return replace(made, right=self.right, unseen=self.unseen)
         return judged
 
     def _without_answer(self, play: Play) -> Belief:
         miss = [1 - each for each in self.chances.curve(play.arm)]
         right = {group: _times(weights, miss) for group, weights in self.right.items()}
-        return Belief(self.chances, (*self.plays, play), right, _times(self.unseen, miss))
+        return replace(self, plays=(*self.plays, play), right=right, unseen=_times(self.unseen, miss))
 
     def _wrong(self, known: bool, groups: int) -> float:
         """P(this wrong answer | it is wrong, and so many other groups are wrong too)."""
@@ -207,3 +217,7 @@ class Belief:
 
 def _times(weights: Sequence[float], factors: Sequence[float]) -> _Weights:
     return tuple(weight * factor for weight, factor in zip(weights, factors, strict=True))
+
+
+def _order(play: Play) -> tuple[int, int, int, int]:
+    return play.arm, play.answer, play.band, -1 if play.passed is None else int(play.passed)

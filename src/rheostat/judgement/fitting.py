@@ -5,9 +5,10 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rheostat.judgement.belief import Belief, Chances, Play
@@ -16,6 +17,7 @@ from rheostat.judgement.profile import CORRECT, Arm, KindProfile, Measured, Prof
 __all__ = ["Trial", "band_of", "fitted"]
 
 _SPREADS: Final = (0.05, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+_CLUES: Final = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 _LEAST_SCORES: Final = 20
 _MOST_TASKS: Final = 600
 """The spread is fitted to so many tasks at most."""
@@ -41,6 +43,8 @@ class Trial:
     """What a verifier said that a user has too; `None`: it can't tell, or there is none."""
     prompt: str = ""
     """The text of the task, for routers that learn from it."""
+    difficulty: float | None = None
+    """How hard it looks (`rheostat.thinking.difficulty`); `None`: unknown."""
 
 
 def fitted(trials: Iterable[Trial], *, date: str = "", source: str = "") -> Profile:
@@ -60,11 +64,14 @@ def _fit(trials: Sequence[Trial], date: str, source: str) -> KindProfile:
     arms = {arm: _measured(each, date, source) for arm, each in by_arm.items()}
     tasks = [each for each in by_task.values() if len({one.arm for one in each}) > 1]
     if not tasks:
-        return KindProfile(arms=arms, **_repeats(by_task.values(), KindProfile()))
-    spread = _spread(tasks[:_MOST_TASKS], arms)
-    alike = _alike(tasks)
-    made = KindProfile(arms=arms, spread=spread, alike=alike, tasks=len(tasks))
-    return KindProfile(arms=arms, spread=spread, alike=alike, tasks=len(tasks), **_repeats(by_task.values(), made))
+        made = KindProfile(arms=arms)
+        return replace(made, repeat=_repeat(by_task.values(), made))
+    looks = [each[0].difficulty for each in tasks if each[0].difficulty is not None]
+    mean, deviation = (statistics.fmean(looks), statistics.pstdev(looks)) if looks else (0.0, 0.0)
+    made = KindProfile(arms=arms, difficulty=mean, difficulty_spread=deviation)
+    spread, clue = _likeliest(tasks[:_MOST_TASKS], made)
+    made = replace(made, spread=spread, clue=clue, alike=_alike(tasks), tasks=len(tasks))
+    return replace(made, repeat=_repeat(by_task.values(), made))
 
 
 def _measured(trials: Sequence[Trial], date: str, source: str) -> Measured:
@@ -110,31 +117,33 @@ def _bands(trials: Sequence[Trial]) -> tuple[tuple[float, ...], tuple[float, ...
     return cuts, tuple(counts[True]), tuple(counts[False])
 
 
-def _spread(tasks: Sequence[Sequence[Trial]], arms: dict[Arm, Measured]) -> float:
-    """The spread under which the pattern of right and wrong answers is likeliest (marginal maximum likelihood)."""
-    order = sorted(arm for arm in arms if arm.strategy != CORRECT)
+def _likeliest(tasks: Sequence[Sequence[Trial]], kind: KindProfile) -> tuple[float, float]:
+    """The spread and the clue under which the pattern of right and wrong answers is likeliest (marginal likelihood)."""
+    order = sorted(arm for arm in kind.arms if arm.strategy != CORRECT)
     numbers = {arm: number for number, arm in enumerate(order)}
-    rates = tuple((arms[arm].right + 0.5) / (arms[arm].tried + 1) for arm in order)
-    patterns: dict[tuple[tuple[int, bool], ...], int] = defaultdict(int)
+    rates = tuple((kind.arms[arm].right + 0.5) / (kind.arms[arm].tried + 1) for arm in order)
+    patterns: dict[tuple[float, tuple[tuple[int, bool], ...]], int] = defaultdict(int)
     for task in tasks:
         first: dict[int, bool] = {}
         for each in task:
             if each.arm in numbers:
                 first.setdefault(numbers[each.arm], each.right)
-        patterns[tuple(sorted(first.items()))] += 1
+        patterns[round(kind.ease(task[0].difficulty), 1), tuple(sorted(first.items()))] += 1
 
-    def likelihood(spread: float) -> float:
+    def likelihood(at: tuple[float, float]) -> float:
+        spread, clue = at
         chances = Chances(rates=rates, spread=spread)
         total = 0.0
-        for pattern, count in patterns.items():
-            weights = Belief.of(chances).unseen
+        for (ease, pattern), count in patterns.items():
+            weights = Belief.of(chances, ease, clue).unseen
             for arm, right in pattern:
                 curve = chances.curve(arm)
                 weights = tuple(w * (c if right else 1 - c) for w, c in zip(weights, curve, strict=True))
             total += count * math.log(max(sum(weights), 1e-300))
-        return total - spread**2 / 8  # a weak prior: few tasks say little
+        return total - spread**2 / 8 - 2 * clue**2  # a weak prior: few tasks say little
 
-    return max(_SPREADS, key=likelihood)
+    clues = _CLUES if kind.difficulty_spread else (0.0,)
+    return max(itertools.product(_SPREADS, clues), key=likelihood)
 
 
 def _alike(tasks: Iterable[Sequence[Trial]]) -> float:
@@ -151,7 +160,7 @@ def _alike(tasks: Iterable[Sequence[Trial]]) -> float:
     return (equal + 1) / (pairs + 10)
 
 
-def _repeats(tasks: Iterable[Sequence[Trial]], kind: KindProfile) -> dict[str, float]:
+def _repeat(tasks: Iterable[Sequence[Trial]], kind: KindProfile) -> float:
     """How often a further sample of an arm repeats an earlier one, beyond what chance explains."""
     arms = sorted(kind.arms)
     numbers = {arm: number for number, arm in enumerate(arms)}
@@ -170,8 +179,8 @@ def _repeats(tasks: Iterable[Sequence[Trial]], kind: KindProfile) -> dict[str, f
                 equal += one == two
                 expected += by_chance[arm]
     if not pairs or expected >= pairs:
-        return {}
-    return {"repeat": min(max((equal - expected) / (pairs - expected), 0.0), 0.95)}
+        return kind.repeat
+    return min(max((equal - expected) / (pairs - expected), 0.0), 0.95)
 
 
 def _agrees(chances: Chances, arm: int) -> float:

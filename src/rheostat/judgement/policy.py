@@ -6,12 +6,15 @@ Pure functions over plain data. They never see a gold answer: they know only wha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from rheostat.errors import BadInput
 from rheostat.evidence.votes import first_draw
+from rheostat.judgement.by_worth import ByWorth
+from rheostat.judgement.profile import Profile
+from rheostat.judgement.shipped import default_profile
 from rheostat.money.budget import Room
 from rheostat.money.usage import Spend
 from rheostat.strategies import Auto, BestOfN, Refine, Vote
@@ -95,6 +98,9 @@ class Policy:
     )
     """(upper limit of the difficulty score, effort), in ascending order."""
     presets: dict[str, _Preset] = field(default_factory=lambda: dict(_PRESETS))
+    profile: Profile = field(default_factory=default_profile)
+    """What was measured of arms; where it knows the models, it decides instead of the thresholds."""
+    _by_worth: dict[str, ByWorth] = field(default_factory=dict, compare=False, repr=False)
 
     # --- before a call --------------------------------------------------------------------------
 
@@ -190,8 +196,15 @@ class Policy:
 
     # --- after a round --------------------------------------------------------------------------
 
+    def by_worth(self, asked: AskedEffort, kind: str, models: Sequence[str]) -> ByWorth | None:
+        """The strategy that goes by the profile; `None`: it doesn't know all of these models, or the level is fixed."""
+        if isinstance(asked, Effort):
+            return None
+        strategy = self._by_worth.setdefault(str(asked), ByWorth(profile=self.profile, preset=str(asked)))
+        return strategy if models and all(strategy.knows(kind, each) for each in models) else None
+
     def strategy(self, asked: AskedEffort, first: ThinkingPlan, *, escalates: bool = False) -> Auto:
-        """The strategy `auto` for an effort asked for, after the plan of the first round.
+        """The strategy `auto` for models that the profile doesn't know, after the plan of the first round.
 
         Args:
             escalates: There are further models: three answers that all differ are better spent on the next one. Without

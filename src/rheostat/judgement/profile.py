@@ -16,9 +16,11 @@ from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.judgement.belief import Chances
 
-__all__ = ["CORRECT", "FORMAT", "Arm", "KindProfile", "Measured", "Profile"]
+__all__ = ["CORRECT", "FORMAT", "SAMPLE", "Arm", "KindProfile", "Measured", "Profile"]
 
 FORMAT: Final = "rheostat-profile-1"
+SAMPLE: Final = "sample"
+"""The strategy of an arm that draws a further sample, at a temperature, of a way that was drawn before."""
 CORRECT: Final = "correct"
 """The strategy of an arm that corrects a refused answer on the verifier's reason."""
 _SHRINK: Final = 5.0
@@ -36,7 +38,7 @@ class Arm:
     way: str = ""
     """The way of asking (docs/answers.md); empty: the question as it is."""
     strategy: str = ""
-    """Empty: a fresh answer; `correct`: a correction of this arm's refused answer."""
+    """Empty: a fresh answer; `sample`: a further one at a temperature; `correct`: a correction of a refused one."""
     clamp_tokens: int = 0
     """The most output tokens, where they are part of the arm; 0: the usual ones."""
 
@@ -129,8 +131,20 @@ class KindProfile:
     spread: float = 1.5
     alike: float = 0.1
     repeat: float = 0.5
+    clue: float = 0.0
+    """How much the difficulty score of a task (`rheostat.thinking.difficulty`) says about its ease: a correlation."""
+    difficulty: float = 0.0
+    """The mean difficulty score of the kind's tasks."""
+    difficulty_spread: float = 0.0
+    """Its standard deviation; 0: it wasn't measured."""
     tasks: float = 0.0
-    """The tasks that `spread`, `alike` and `repeat` were measured on; 0: they are assumed."""
+    """The tasks that these numbers were measured on; 0: they are assumed."""
+
+    def ease(self, difficulty: float | None) -> float:
+        """How easy a task of this difficulty score looks, in standard deviations from the mean."""
+        if difficulty is None or not self.difficulty_spread:
+            return 0.0
+        return max(min((self.difficulty - difficulty) / self.difficulty_spread, 3.0), -3.0)
 
     def merged(self, other: KindProfile) -> KindProfile:
         """Both together; the three numbers are weighed by the tasks behind them."""
@@ -143,10 +157,8 @@ class KindProfile:
         def mean(one: float, two: float) -> float:
             return one + (two - one) * share
 
-        return KindProfile(
-            arms=arms, spread=mean(self.spread, other.spread), alike=mean(self.alike, other.alike),
-            repeat=mean(self.repeat, other.repeat), tasks=tasks,
-        )  # fmt: skip
+        numbers = {name: mean(getattr(self, name), getattr(other, name)) for name in _NUMBERS}
+        return KindProfile(arms=arms, tasks=tasks, **numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,8 +166,6 @@ class Profile:
     """Arms by kind of task."""
 
     kinds: dict[str, KindProfile] = field(default_factory=dict)
-    weights: dict[str, Any] = field(default_factory=dict)
-    """Weights of text features, fitted by `rheostat learn`; empty: none."""
 
     # --- what it says -----------------------------------------------------------------------------
 
@@ -208,7 +218,7 @@ class Profile:
         """The rates of these arms on a kind of task, for a belief."""
         known = self.kinds.get(kind) or KindProfile()
         numbers = {arm: number for number, arm in enumerate(arms)}
-        follows = tuple(numbers.get(replace(arm, strategy=""), -1) if arm.strategy == CORRECT else -1 for arm in arms)
+        follows = tuple(numbers.get(replace(arm, strategy=""), -1) if arm.strategy else -1 for arm in arms)
         found = [self.measured(kind, arm) for arm in arms]
         return Chances(
             rates=tuple(self.rate(kind, arm, everywhere=everywhere) for arm in arms),
@@ -226,7 +236,7 @@ class Profile:
         kinds = dict(self.kinds)
         for name, each in other.kinds.items():
             kinds[name] = kinds[name].merged(each) if name in kinds else each
-        return Profile(kinds=kinds, weights=other.weights or self.weights)
+        return Profile(kinds=kinds)
 
     def keeping(self, models: Iterable[str]) -> Profile:
         """Only the arms of these models."""
@@ -235,19 +245,18 @@ class Profile:
             name: replace(each, arms={arm: one for arm, one in each.arms.items() if arm.model in wanted})
             for name, each in self.kinds.items()
         }
-        return replace(self, kinds={name: each for name, each in kinds.items() if each.arms})
+        return Profile(kinds={name: each for name, each in kinds.items() if each.arms})
 
     # --- as a file --------------------------------------------------------------------------------
 
     def to_text(self) -> str:
         """JSON with one line for each arm, sorted, so that two versions can be compared."""
         kinds = ",\n".join(self._kind_text(name, self.kinds[name]) for name in sorted(self.kinds))
-        weights = f',\n "weights": {json.dumps(self.weights, sort_keys=True)}' if self.weights else ""
-        return f'{{"format": "{FORMAT}",\n "kinds": {{\n{kinds}\n }}{weights}}}\n'
+        return f'{{"format": "{FORMAT}",\n "kinds": {{\n{kinds}\n }}}}\n'
 
     @staticmethod
     def _kind_text(name: str, kind: KindProfile) -> str:
-        head = {each: round(getattr(kind, each), 4) for each in ("spread", "alike", "repeat", "tasks")}
+        head = {each: round(getattr(kind, each), 4) for each in (*_NUMBERS, "tasks")}
         shown = ", ".join(f'"{key}": {json.dumps(value)}' for key, value in head.items())
         lines = ",\n".join(f"    {json.dumps(line, ensure_ascii=False)}" for line in _lines(kind))
         return f'  {json.dumps(name, ensure_ascii=False)}: {{{shown}, "arms": [\n{lines}\n  ]}}'
@@ -274,10 +283,7 @@ class Profile:
         kinds = data.get("kinds")
         if not isinstance(kinds, dict):
             raise BadInput(f'{name}: "kinds" is an object, one entry for each kind of task')
-        weights = data.get("weights") or {}
-        if not isinstance(weights, dict):
-            raise BadInput(f'{name}: "weights" is an object')
-        return cls(kinds={kind: _kind(each, f"{name}, {kind}") for kind, each in kinds.items()}, weights=weights)
+        return cls(kinds={kind: _kind(each, f"{name}, {kind}") for kind, each in kinds.items()})
 
 
 def _lines(kind: KindProfile) -> Iterator[dict[str, Any]]:
@@ -294,6 +300,7 @@ def _short(value: Any) -> Any:
     return [_short(each) for each in value] if isinstance(value, tuple) else value
 
 
+_NUMBERS: Final = ("spread", "alike", "repeat", "clue", "difficulty", "difficulty_spread")
 _ARM, _MEASURED = ({each.name for each in fields(kind)} for kind in (Arm, Measured))
 
 
@@ -317,12 +324,12 @@ def _kind(data: Any, where: str) -> KindProfile:
         except (TypeError, BadInput) as error:
             raise BadInput(f"{at}: {error}") from None
     numbers: dict[str, float] = {}
-    for key in ("spread", "alike", "repeat", "tasks"):
+    for key in (*_NUMBERS, "tasks"):
         value = data.get(key, getattr(KindProfile(), key))
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10**9:
             raise BadInput(f"{where}: {key} is a number of at least 0, not {value!r}")
         numbers[key] = value
-    for key in ("alike", "repeat"):
+    for key in ("alike", "repeat", "clue"):
         if numbers[key] > 1:
             raise BadInput(f"{where}: {key} is a probability, not {numbers[key]}")
     return KindProfile(arms=arms, **numbers)

@@ -107,7 +107,7 @@ class Weigher:
             can: Whether an arm can be played now.
         """
         options = [option for option in self._open(belief) if can(option.arm)]
-        key = (belief.chances, tuple(sorted(belief.plays)), tuple(option.arm for option in options))
+        key = (belief.key, tuple(option.arm for option in options))
         if key not in self._chosen:
             self._chosen[key] = self._choose(belief, options)
         return self._chosen[key]
@@ -186,7 +186,7 @@ class Weigher:
         return sum(weight * self._value(each, depth - 1) for weight, each in after) - option.cost
 
     def _value(self, belief: Belief, depth: int) -> float:
-        key = (belief.chances, tuple(sorted(belief.plays)), depth)
+        key = (belief.key, depth)
         if key not in self._known:
             leading, _ = belief.leader
             best = self.worth * leading

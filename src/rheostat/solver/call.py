@@ -57,7 +57,7 @@ def _race(solver: Solver, state: SolverState, account: str, calls: list[dict[str
         return
     first = solver.first_plan(state)
     view = yield from view_of(solver, state, account, first)
-    decide = functools.partial(_decide, strategy_of(solver, first), task_of(solver, state), view)
+    decide = functools.partial(_decide, strategy_of(solver, state, first), task_of(solver, state), view)
     drafts = [draft for call in calls for draft in _drafts(solver, state, call)]
     race = Race(candidates_of(state), drafts, decide)
     if race.can_end_early(verified=solver.verifier is not None):
@@ -122,7 +122,7 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         temperature=call["temperature"],
         schema=solver.schema,
         note=note,
-        logprobs=solver.wants_logprobs,
+        logprobs=solver.wants_logprobs(branch["difficulty"]["kind"], endpoint.name),
         cancel=race.cancel if race is not None and len(drafts) == 1 else None,
         prefix=call.get("prefix", ""),
         seed=None if solver.seed is None else solver.seed + drafts[0].number,

@@ -112,7 +112,7 @@ def _probe(
             temperature=asking.temperature(plan, number),
             schema=solver.schema,
             note=note,
-            logprobs=solver.wants_logprobs,
+            logprobs=solver.wants_logprobs(difficulty.kind, endpoint.name),
         )
         drawn.append(got)
     return drawn

@@ -132,8 +132,8 @@ def _wanted(solver: Solver, state: SolverState, draws: Sequence[Draw], facts: Mo
     named = draw.effort if not isinstance(asked, Effort) else None
     if not state["plan"]:
         plan = replace(solver.first_plan(state), samples=len(draws), purpose=draw.purpose)
-        if named is not None and named != plan.effort:
-            plan = solver.policy.set_effort(plan.because(draw.why), named, solver.caps, facts)
+        if named is not None:
+            plan = solver.policy.set_effort(replace(plan, reasons=(draw.why,)), named, solver.caps, facts)
         return plan
     before = ThinkingPlan.from_dict(state["plan"])
     plan = ThinkingPlan(

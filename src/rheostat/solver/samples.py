@@ -60,6 +60,8 @@ class Asking:
         parent = self.parents.get(draw.parent or "")
         if parent is not None and draw.purpose in ("prolong", "continue"):
             return WAYS[parent.way]  # type: ignore[index]  # the name of a way
+        if draw.way in {way.name for way in ways} or (draw.way in WAYS and not draw.parent):
+            return WAYS[draw.way]
         if draw.purpose == "begin":
             return WAYS["plain" if self.endpoint.dial.facts.thinks else "steps"]
         return ways[(self.before + number) % len(ways)]
@@ -68,7 +70,14 @@ class Asking:
         """The temperature: 0 for the first sample of each way, higher for repetitions, which must differ to vote."""
         if not self.endpoint.dial.facts.takes_temperature:
             return None
-        first = 1 if self.draw(number).purpose == "begin" else len(self.ways(plan))
+        draw = self.draw(number)
+        if draw.way and not draw.parent:
+            drawn = [
+                each for each in self.parents.values() if each.model == self.endpoint.name and each.way == draw.way
+            ]
+            earlier = any(one.way == draw.way for one in self.draws[:number])
+            return _SAMPLING_TEMPERATURE if drawn or earlier else 0.0
+        first = 1 if draw.purpose == "begin" else len(self.ways(plan))
         return 0.0 if self.before + number < first else _SAMPLING_TEMPERATURE
 
     def shaped(self, plan: ThinkingPlan, number: int = 0) -> ThinkingPlan:

@@ -23,6 +23,7 @@ from rheostat.flow import Flow
 from rheostat.graph.accounts import open_run, readings_of, start_run
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import read
+from rheostat.judgement.by_worth import ByWorth
 from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
@@ -150,11 +151,20 @@ class Solver(RunSettings):
         """Whether the strategy looks at scores."""
         return getattr(self.strategy, "uses_scores", True)
 
-    @property
-    def wants_logprobs(self) -> bool:
-        """Whether the strategy or the scorer looks at log-probabilities."""
-        weights = getattr(self.strategy, "weights", "")
-        return weights == "confidence" or (self.scorer is not None and self.scorer.needs_logprobs)
+    def wants_logprobs(self, kind: str, model: str) -> bool:
+        """Whether the strategy or the scorer looks at log-probabilities of a model's answers to this kind of task."""
+        if getattr(self.strategy, "weights", "") == "confidence":
+            return True
+        if self.scorer is not None:
+            return self.scorer.needs_logprobs
+        by_worth = self.by_worth(kind) if self.verifier is None else None
+        return by_worth is not None and by_worth.needs_logprobs(kind, model)
+
+    def by_worth(self, kind: str) -> ByWorth | None:
+        """The policy's strategy by its profile, if it applies to this run."""
+        if self.strategy is not None or self.scorer is not None:
+            return None
+        return self.policy.by_worth(self.asked(), kind, [each.name for each in self.models])
 
     @property
     def ranks(self) -> bool:

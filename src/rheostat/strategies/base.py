@@ -14,6 +14,7 @@ from rheostat.errors import BadInput
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.evidence.votes import Votes
 from rheostat.money.budget import Budget, Room
+from rheostat.money.pricing import Price
 from rheostat.money.usage import Spend, usd
 from rheostat.task import Effort, Purpose, Task
 from rheostat.thinking.model_facts import ModelFacts
@@ -39,12 +40,14 @@ class Draw:
     more_thought: bool = False
     """Think more than the last time, by the next level or a wider length cap."""
     purpose: Purpose = "solve"
+    way: str = ""
+    """The way of asking (docs/answers.md); empty: the next one of those that were measured to be best."""
 
     def to_dict(self) -> dict[str, Any]:
         """The draw as plain data for graph state."""
         effort = None if self.effort is None else self.effort.value
         return {
-            "why": self.why, "parent": self.parent, "model": self.model, "effort": effort,
+            "why": self.why, "parent": self.parent, "model": self.model, "effort": effort, "way": self.way,
             "more_thought": self.more_thought, "purpose": self.purpose,
         }  # fmt: skip
 
@@ -87,6 +90,13 @@ class Available:
     facts: ModelFacts
     least: Spend = field(default_factory=Spend)
     """The worst case of its smallest draw."""
+    price: Price | None = None
+    """Its price; `None`: unknown, or it costs nothing by the token."""
+
+    @property
+    def costs(self) -> bool:
+        """Whether it costs dollars by the token, so that its draws can be weighed in dollars."""
+        return self.price is not None and not self.price.free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
