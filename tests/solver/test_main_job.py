@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from conftest import Runner, by_astream, by_invoke, in_loop
-from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, PythonTests, build_solver, resolve
+from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, Policy, PythonTests, build_solver, resolve
 from rheostat.bench.truth import server_tokens
 from rheostat.evidence.scorers import Confidence
+from rheostat.judgement.profile import Profile
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
 from rheostat.money.pricing import FREE
@@ -114,7 +115,11 @@ def test_json_of_a_schema(local: Endpoint) -> None:
 
 def test_a_second_model_is_asked_when_the_first_fails_its_check(local: Endpoint) -> None:
     graph = build_solver(
-        local, escalate_to=[local], budget=Budget(tokens=20_000, calls=12), verifier=lambda answer: "not right"
+        local,
+        escalate_to=[local],
+        budget=Budget(tokens=20_000, calls=12),
+        verifier=lambda answer: "not right",
+        policy=Policy(profile=Profile()),
     ).compile()
     events = list(graph.stream({"question": QUESTION}, stream_mode="custom"))
     actions = [event["action"] for event in events if event["type"] == "decision"]

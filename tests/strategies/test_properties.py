@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from profiles import two_models
 from rheostat import Budget, Difficulty, Effort, Room, Spend
 from rheostat.evidence.candidate import Candidate
+from rheostat.judgement.by_worth import ByWorth
 from rheostat.strategies import (
     Accept,
     Auto,
@@ -47,6 +49,7 @@ STRATEGIES: dict[str, Strategy] = {
     "beam": Beam(steps=4),
     "auto": Auto(),
     "capped": Vote(cap=Budget(calls=3)),
+    "by worth": ByWorth(profile=two_models()),
 }
 each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=list(STRATEGIES))
 
@@ -189,6 +192,8 @@ def play(strategy: Strategy, view: View, outcomes: random.Random) -> Sequence[Ca
                     round=round_,
                     parent=draw.parent,
                     purpose=draw.purpose,
+                    way=draw.way or "steps",
+                    effort=draw.effort or Effort.none,
                     model=draw.model or view.model(history).name,
                     answer=answer,
                     key=answer,

@@ -6,7 +6,8 @@ the kind's `spread`, says how much one arm's success or failure tells about the 
 chances of every further draw, and two answers that agree raise the chance of both:
 
 - wrong answers of different arms are alike with probability `alike`, which is seldom, so that agreement is evidence;
-- a second sample of the same arm is a copy of an earlier one with probability `repeat`, so that it is less evidence;
+- a second sample of the same arm is a copy of the first with probability `repeat`, and later ones the more, as in
+  Pólya's urn: so it is less evidence, and the order of the samples has no meaning;
 - a score (confidence, a judge's points) falls into a band, which right and wrong answers reach at measured rates.
 
 Everything is a sum over fifteen equally likely eases; nothing is sampled.
@@ -131,18 +132,19 @@ class Belief:
     @property
     def leader(self) -> tuple[float, int]:
         """(the probability that it is right, the group) of the likeliest answer; (0, -1) without one."""
-        best = max(self.right.items(), key=lambda each: (sum(each[1]), -each[0]), default=None)
-        return (0.0, -1) if best is None else (sum(best[1]) / self.total, best[0])
+        total = self.total
+        best = max(self.right.items(), key=lambda each: (round(sum(each[1]) / total, 9), -each[0]), default=None)
+        return (0.0, -1) if best is None else (round(sum(best[1]) / self.total, 9), best[0])
 
     def chance(self, arm: int) -> float:
         """The probability that the next answer of an arm is right.
 
         A sample that repeats a refused answer is refused again.
         """
-        refused = any(each.arm == arm and each.passed is False for each in self.plays)
-        fresh = 1 - self.chances.repeat if refused else 1.0
+        refused = sum(each.arm == arm and each.passed is False for each in self.plays)
+        fresh = 1 - self._share(refused, refused)
         curve_ = self.chances.curve(arm)
-        return fresh * sum(weight * rate for weight, rate in zip(self._marginal(), curve_, strict=True))
+        return round(fresh * sum(weight * rate for weight, rate in zip(self._marginal(), curve_, strict=True)), 9)
 
     def _marginal(self) -> list[float]:
         total = self.total
@@ -152,7 +154,7 @@ class Belief:
         """What is believed after one more draw; a probability of zero leaves the belief as it was."""
         if play.answer < 0:
             return self._without_answer(play)
-        curve_, copied, fresh = self.chances.curve(play.arm), self._copied(play), 1.0 - self._repeats(play.arm)
+        curve_, (copied, fresh) = self.chances.curve(play.arm), self._copied(play)
         if_right, if_wrong = self._banded(play)
         known = play.answer in self.right
         groups = len(self.right)
@@ -190,12 +192,16 @@ class Belief:
         """P(this wrong answer | it is wrong, and so many other groups are wrong too)."""
         return self.chances.alike if known else max(1 - self.chances.alike * groups, _LEAST)
 
-    def _repeats(self, arm: int) -> float:
-        return self.chances.repeat if any(each.arm == arm and each.answer >= 0 for each in self.plays) else 0.0
-
-    def _copied(self, play: Play) -> float:
+    def _copied(self, play: Play) -> tuple[float, float]:
+        """(P(this answer, as a copy of an earlier one of this arm), P(it is no copy))."""
         before = [each.answer for each in self.plays if each.arm == play.arm and each.answer >= 0]
-        return self.chances.repeat * before.count(play.answer) / len(before) if before else 0.0
+        return self._share(before.count(play.answer), len(before)), 1 - self._share(len(before), len(before))
+
+    def _share(self, equal: int, drawn: int) -> float:
+        """P(a copy of one of so many equal draws), after so many in all."""
+        if not drawn or not self.chances.repeat:
+            return 0.0
+        return equal / (drawn + 1 / min(self.chances.repeat, 1 - _LEAST) - 1)
 
     def _banded(self, play: Play) -> tuple[float, float]:
         bands = self.chances.banded(play.arm)

@@ -45,6 +45,8 @@ class ByWorth:
     profile: Profile
     preset: str = "balanced"
     """Without a worth of the user's: the multiple of the price of a right answer from the most economical arm."""
+    most_draws: int = 24
+    """It ends after so many draws, even where the profile promises more."""
     uses_scores: ClassVar[bool] = False
     _known: dict[tuple[object, ...], Sure] = field(default_factory=dict, compare=False, repr=False)
 
@@ -78,7 +80,7 @@ class ByWorth:
         belief, groups = self._belief(sure, task, ordered)
         choice = sure.choose(belief, can=lambda arm: self._can(sure.arms[arm], ordered, view))
         leading = next((each for each in ordered if groups.get(each.id) == belief.leader[1] >= 0), None)
-        if choice.arm is None or self._silent(ordered):
+        if choice.arm is None or self._silent(ordered) or len(ordered) >= self.most_draws:
             return self._end(choice, leading, ordered, belief)
         draws = (self._draw(sure.arms[choice.arm], choice, ordered),)
         more = affordable(draws, history, view)
@@ -167,9 +169,13 @@ class ByWorth:
         numbers = {arm: number for number, arm in enumerate(sure.arms)}
         groups: dict[str, int] = {}
         of_key: dict[str, int] = {}
+        played: set[int] = set()
         for each in history:
-            arm = _arm_of(each, numbers, history)
-            if arm is None or each.status != "done":
+            arm = _arm_of(each, numbers, history, played)
+            if arm is None:
+                continue
+            played.add(arm)
+            if each.status != "done":
                 continue
             group = -1
             if each.answer is not None:
@@ -186,8 +192,11 @@ def _repeats(arm: Arm, model: Available) -> bool:
     return arm.strategy in (SAMPLE, CORRECT) or not model.facts.takes_temperature
 
 
-def _arm_of(candidate: Candidate, numbers: dict[Arm, int], history: Sequence[Candidate]) -> int | None:
-    """The arm that a candidate was drawn by; the nearest one that is known."""
+def _arm_of(
+    candidate: Candidate, numbers: dict[Arm, int], history: Sequence[Candidate], played: set[int]
+) -> int | None:
+    """The arm that a candidate was drawn by. Where it isn't known, the first of this model that wasn't played before:
+    so each draw uses up an arm, even if the model couldn't be asked in its way."""
     again = any(
         each.number < candidate.number and each.way == candidate.way and each.model == candidate.model
         for each in history
@@ -199,4 +208,4 @@ def _arm_of(candidate: Candidate, numbers: dict[Arm, int], history: Sequence[Can
             if arm in numbers:
                 return numbers[arm]
     alike = [number for arm, number in numbers.items() if arm.model == candidate.model]
-    return min(alike, default=None)
+    return min(alike, key=lambda number: (number in played, number), default=None)

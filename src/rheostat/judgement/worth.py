@@ -122,8 +122,8 @@ class Weigher:
     def _choose(self, belief: Belief, options: Sequence[Option]) -> Choice:
         now = self.worth * belief.leader[0]
         valued = self._valued(belief, self._kept(belief, options))
-        best = max(valued, key=lambda each: (each[0], -each[1].cost), default=None)
-        if best is None or (best[0] <= now and belief.plays):
+        best = max(valued, key=lambda each: (round(each[0] / self.worth, 9), -each[1].cost, -each[1].arm), default=None)
+        if best is None or (best[0] <= now + 1e-9 * self.worth and belief.plays):
             return Choice(None, belief.leader[0], 0.0, now, now, self.worth, self.unit)
         value, option = best
         return Choice(option.arm, belief.chance(option.arm), option.cost, value, now, self.worth, self.unit)
