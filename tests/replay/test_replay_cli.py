@@ -106,3 +106,38 @@ def test_help_teaches(capfd: pytest.CaptureFixture[str]) -> None:
         code, out, _ = rheostat(command, "--help", capfd=capfd)
         assert code == 0
         assert "Examples" in out
+
+
+def test_arms_as_a_table_as_json_and_as_a_picture(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"task": task, "arm": arm, "correct": int(task % 10 < most), "usd": usd}
+        for task in range(60)
+        for arm, most, usd in (("weak", 6, 0.01), ("strong", 9, 0.2))
+    ]
+    path = str(write(tmp_path / "t.jsonl", rows))
+    code, out, _ = rheostat("arms", path, "--plot", str(tmp_path / "p.png"), capfd=capfd)
+    assert code == 0
+    assert "as accurate as the best fixed arm, strong (90.00 %)" in " ".join(out.split())
+    assert (tmp_path / "p.png").stat().st_size > 1_000
+    code, out, _ = rheostat("arms", path, "--json", "--worth", "0.05,1", "--no-verifier", capfd=capfd)
+    made = json.loads(out)
+    assert code == 0
+    assert [each["worth"] for each in made["policy"]] == [0.05, 1]
+    assert [each["cost"] for each in made["policy"]] == pytest.approx([0.01, 0.2])
+    code, _, err = rheostat("arms", path, "--worth", "no", capfd=capfd)
+    assert code == 2
+    assert "--worth is dollars above zero, not 'no'" in " ".join(err.split())
+
+
+def test_route(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    rows = [
+        {"question": f"{'prove' if n % 2 else 'add'} {n}", "small": int(n % 2 == 0), "large": int(n % 7 > 0)}
+        for n in range(80)
+    ]
+    path = str(write(tmp_path / "t.jsonl", rows))
+    code, out, _ = rheostat("route", path, "--columns", "weak=small,strong=large", capfd=capfd)
+    assert code == 0
+    assert "P(strong)" in out
+    assert "APGR" in out
+    code, out, _ = rheostat("route", path, "--columns", "weak=small,strong=large", "--json", capfd=capfd)
+    assert {each["name"] for each in json.loads(out)["lines"]} >= {"length", "random", "oracle"}
