@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -39,6 +39,9 @@ $(VENV)/.dev: $(VENV)/.python pyproject.toml tools/lock/dev.txt tools/lock/torch
 	@touch $@ $(VENV)/.demo
 
 ##@ Every day
+
+profile: $(VENV)/.dev ## the shipped profile of the embedded models, from the committed records
+	$(BIN)/python -m rheostat.bench.profile
 
 demo: $(VENV)/.demo ## the main job: adaptive against fixed thinking on a real local model; 5 minutes
 	$(BIN)/rheostat models pull
