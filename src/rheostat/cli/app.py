@@ -30,6 +30,7 @@ _MODULES = {
     "ledger": "ledger",
     "bench": "bench",
     "replay": "replay",
+    "profile": "profile",
 }
 """The module of each command: it has a function of that name, or an `app` of subcommands."""
 
