@@ -31,6 +31,7 @@ _MODULES = {
     "bench": "bench",
     "replay": "replay",
     "profile": "profile",
+    "calibrate": "calibrate",
 }
 """The module of each command: it has a function of that name, or an `app` of subcommands."""
 

@@ -22,7 +22,7 @@ from rheostat.replay.choice import Choice
 from rheostat.replay.keys import key_of, right
 from rheostat.replay.reading import MOST_BYTES, rows_of
 
-__all__ = ["COLUMNS", "Trials", "parse_columns", "parsed", "read_trials"]
+__all__ = ["COLUMNS", "Trials", "parse_columns", "parsed", "read_trials", "trials_of"]
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "task": ("task", "instance", "question_id", "id"),
@@ -104,7 +104,25 @@ def read_trials(
     Raises:
         BadInput: It can't be read, or a line isn't a trial: names the line, and what is expected.
     """
-    lines = parsed(path, EXPECTED)
+    return trials_of(
+        parsed(path, EXPECTED), path, columns=columns, prices=prices, choice=choice, kinds=kinds, models=models,
+        complete=complete, one_kind=one_kind,
+    )  # fmt: skip
+
+
+def trials_of(
+    lines: Sequence[tuple[int, dict[str, Any]]],
+    path: Path,
+    *,
+    columns: Mapping[str, Sequence[str]] | None = None,
+    prices: Mapping[str, Price] | None = None,
+    choice: Choice | None = None,
+    kinds: Sequence[str] = (),
+    models: Sequence[str] = (),
+    complete: bool = False,
+    one_kind: bool = False,
+) -> Trials:
+    """The trials of parsed lines; see `read_trials`."""
     if any("samples" in each or isinstance(each.get("models"), Mapping) for _, each in lines[:1]):
         trials = _of_samples(lines, path, choice or Choice(models=("*",), ways=("*",)))
     else:
