@@ -21,6 +21,8 @@ from rheostat.solver.calibrate import read_tasks
 
 __all__ = ["calibrate"]
 
+_LEAST_TO_PLOT = 2
+
 
 def calibrate(
     tasks: Annotated[
@@ -56,6 +58,8 @@ def calibrate(
     if not budget_usd and budget_tokens is None:
         raise BadInput("give a hard cap: --budget-usd 2, or --budget-tokens 50000 for models without a price")
     listed = read_tasks(tasks)
+    if plot is not None and len(listed) < _LEAST_TO_PLOT:
+        raise BadInput(f"{tasks} has one task: a frontier needs more (leave out --plot)")
     names = [each.strip() for each in models.split(",") if each.strip()]
     for name in names:
         ensure_model(name)
@@ -78,12 +82,12 @@ def calibrate(
             ledger=open_ledger(ledger) if ledger else None,
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         )
-    if plot is not None:
-        _plot(rows, plot, tasks.name)
     if out is None:
         typer.echo(profile.to_text(), nl=False)
     else:
         out.write_text(profile.to_text(), encoding="utf-8")
+    if plot is not None:
+        _plot(rows, plot, tasks.name)
     console = Console(stderr=True)
     console.print(f"{len(rows)} trials; {why}", highlight=False)
     if out is not None:
