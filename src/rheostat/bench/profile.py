@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Write the profile."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--asked", type=Path, default=Path("docs/benchmarks/ask.jsonl"))
-    parser.add_argument("--strategies", type=Path, default=Path("docs/benchmarks/strategies-2.jsonl"))
+    parser.add_argument("--strategies", type=Path, default=Path("docs/benchmarks/strategies.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("src/rheostat/judgement/profiles/embedded.json"))
     given = parser.parse_args(arguments)
     rows = [[json.loads(line) for line in path.read_text().splitlines()] for path in (given.asked, given.strategies)]
