@@ -21,7 +21,7 @@ from rheostat.money.usage import usd
 
 __all__ = ["TIMES", "Choice", "Option", "Unit", "Weigher", "amount", "reference"]
 
-TIMES: Final = {"fast": 4.0, "balanced": 20.0, "thorough": 100.0}
+TIMES: Final = {"fast": 3.0, "balanced": 10.0, "thorough": 50.0}
 """The worth of a right answer for each preset, in multiples of the `reference` price."""
 _MOST_OPTIONS: Final = 5
 """The arms that are looked at for each decision."""
