@@ -19,6 +19,7 @@ from rheostat.bench.problems import Problem, ask_problems
 from rheostat.bench.ways import table
 from rheostat.calling.sample import shaped
 from rheostat.evidence.asking import WAYS, WayName, ask, finish
+from rheostat.evidence.confidence import logprobs_of, lowest_window
 from rheostat.models import resolve
 from rheostat.providers import Endpoint
 from rheostat.task import Effort, ThinkingPlan
@@ -59,7 +60,11 @@ def _say(endpoint: Endpoint, problem: Problem, way_name: WayName, temperature: f
         settings = dial.encode(plan, phase, temperature=temperature, schema=None)
         if (stops := way.stops(problem.form)) and phase != "think":
             settings.kwargs["stop"] = stops
+        if dial.facts.gives_logprobs:
+            settings.kwargs["logprobs"] = True
         message = endpoint.chat.invoke(messages, **settings.kwargs)
+        if dial.facts.gives_logprobs:
+            row["low_logprob"] = lowest_window(logprobs_of(message))
         reply = dial.decode(message, settings, phase)
         row["text"] = reply.text or reply.thought
         row["cut"] = reply.cut
