@@ -14,7 +14,7 @@ from rheostat import Budget, MemoryLedger, Price, SQLiteLedger, cli, resolve
 from rheostat.errors import BadInput
 from rheostat.judgement.profile import Profile
 from rheostat.solver.calibrate import CalibrationTask, calibrate, read_tasks
-from rheostat.testing import ScriptedModel
+from rheostat.testing import Said, ScriptedModel
 
 TASKS = [CalibrationTask(id=str(n), question=f"How much is {n} + {n}? Calculate.", gold=str(2 * n)) for n in range(20)]
 PRICE = Price(input_per_million=Decimal(1), output_per_million=Decimal(10))
@@ -56,6 +56,12 @@ def test_the_cap_is_hard_and_a_second_run_pays_only_for_what_is_missing() -> Non
     assert "every arm" in why
     assert len(more) == len(TASKS)
     assert len(again.chat.calls) == len(TASKS) - len(rows)
+
+
+def test_a_request_that_fails_is_no_wrong_answer() -> None:
+    broken = resolve(ScriptedModel(script=[Said(error=ValueError("down"))], model="broken"), price=PRICE)
+    _, rows, _ = calibrate(TASKS[:2], [broken, adds("weak", 2)], Budget(usd="1"), ways=["steps"], efforts=["none"])
+    assert {row["model"] for row in rows} == {"weak"}
 
 
 def test_arms_that_are_best_at_no_worth_are_dropped_early() -> None:

@@ -129,7 +129,7 @@ class ByWorth:
 
     @staticmethod
     def _allowed(arm: Arm, model: Available, view: View) -> bool:
-        """Within the operator's caps, and at the user's level if there is one."""
+        """A level that the model has, and the user's if one was fixed; the operator's caps are the plan's business."""
         level = Effort(arm.effort or "none")
         return level in model.facts.levels and (level == view.effort or not view.fixed_effort)
 

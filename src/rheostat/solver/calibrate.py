@@ -195,6 +195,8 @@ def calibrate(
                 row = _try(task, arm, endpoints[arm.model], ledger, account)
             except BudgetExceeded as refused:
                 return _fit(rows, date), rows, f"the budget is used up: {refused}"
+            if row is None:
+                continue
             rows.append(row)
             known.add((task.id, str(arm)))
             if on_trial is not None:
@@ -214,7 +216,8 @@ def _arms(
         yield from arms_of(endpoint, difficulty.kind, form, efforts, ways)
 
 
-def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, account: str) -> dict[str, Any]:
+def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, account: str) -> dict[str, Any] | None:
+    """A row; `None`: the request failed, which says nothing about the arm."""
     form: Any = task.form or ("code" if task.tests else None)
     graph = build_solver(
         endpoint,
@@ -231,7 +234,9 @@ def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, ac
     spend = read(result)["run"]
     drawn = [Candidate.from_dict(each) for each in result["candidates"]]
     difficulty = heuristic(task.question)
-    answer = drawn[0].answer if drawn else None
+    if not drawn or drawn[0].error:
+        return None
+    answer = drawn[0].answer
     dollars = spend["usd_nanos"] + spend["unknown_usd_nanos"]
     return {
         "task": task.id,
@@ -241,12 +246,12 @@ def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, ac
         "effort": arm.effort,
         "way": arm.way,
         "correct": task.right(answer),
-        "answer": drawn[0].key if drawn else None,
+        "answer": drawn[0].key,
         "usd": float(Decimal(dollars) / 10**9) if endpoint.price is not None and not endpoint.price.free else None,
         "input_tokens": spend["input_tokens"] + spend["unknown_input_tokens"],
         "output_tokens": spend["output_tokens"] + spend["unknown_output_tokens"],
         "seconds": round(spend["milliseconds"] / 1000, 3),
-        "score": drawn[0].low_logprob if drawn else None,
+        "score": drawn[0].low_logprob,
     }
 
 
