@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from past import TASK, came
 from profiles import two_models
 from rheostat import Effort, Price, Room, Spend
@@ -129,10 +127,3 @@ def test_it_draws_nothing_that_the_room_cannot_hold() -> None:
 def test_an_arm_beyond_a_fixed_level_is_not_played() -> None:
     draw = drawn(strategy().decide(TASK, [], view(model("large"), fixed_effort=True, effort=Effort.low)))
     assert (draw.model, draw.effort) == ("large", Effort.low)
-
-
-@pytest.mark.parametrize(
-    ("kind", "name", "known"), [("maths", "small", True), ("maths", "other", False), ("chat", "small", False)]
-)
-def test_what_it_knows(kind: str, name: str, known: bool) -> None:
-    assert strategy().knows(kind, name) is known

@@ -29,12 +29,10 @@ def bound(plan: ThinkingPlan) -> Spend:
     return Spend(input_tokens=20 * count, output_tokens=plan.max_output_tokens * count, calls=count)
 
 
-@given(scores, asked_efforts, efforts, st.booleans(), st.booleans())
-def test_the_operators_caps_bind_every_user(
-    score: float, asked: Any, cap: Effort, verified: bool, votable: bool
-) -> None:
+@given(scores, asked_efforts, efforts, st.booleans())
+def test_the_operators_caps_bind_every_user(score: float, asked: Any, cap: Effort, verified: bool) -> None:
     caps = Caps(max_effort=cap, max_samples=2)
-    plan = Policy().first(difficulty(score), asked, caps, MODEL, verified=verified, votable=votable)
+    plan = Policy().first(difficulty(score), asked, caps, MODEL, verified=verified)
     lowest = min(LEVELS, key=lambda level: level.rank)
     assert plan.effort <= cap or plan.effort == lowest
     assert plan.samples <= 2
@@ -46,16 +44,14 @@ def test_the_operators_caps_bind_every_user(
 
 @given(st.lists(scores, min_size=2, max_size=2), st.sampled_from(["fast", "balanced", "thorough"]))
 def test_harder_never_gets_less_thought(pair: list[float], asked: Any) -> None:
-    easy, hard = (
-        Policy().first(difficulty(score), asked, Caps(), MODEL, verified=False, votable=True) for score in sorted(pair)
-    )
+    easy, hard = (Policy().first(difficulty(score), asked, Caps(), MODEL, verified=False) for score in sorted(pair))
     assert easy.effort <= hard.effort
     assert easy.samples <= hard.samples
 
 
 @given(scores, asked_efforts, st.integers(0, 5000))
 def test_what_fits_really_fits_and_is_never_more_than_was_wanted(score: float, asked: Any, tokens: int) -> None:
-    wanted = Policy().first(difficulty(score), asked, Caps(), MODEL, verified=False, votable=True)
+    wanted = Policy().first(difficulty(score), asked, Caps(), MODEL, verified=False)
     room = Room(tokens=tokens)
     plan = Policy().fit(wanted, room, MODEL, bound)
     if plan is None:

@@ -18,7 +18,6 @@ from rheostat.evidence.candidate import Candidate
 from rheostat.judgement.by_worth import ByWorth
 from rheostat.strategies import (
     Accept,
-    Auto,
     Available,
     Beam,
     BestOfN,
@@ -47,7 +46,6 @@ STRATEGIES: dict[str, Strategy] = {
     "uct": TreeSearch(samples=10, at_once=3),
     "ab-mcts": TreeSearch(samples=10, at_once=3, algorithm="ab-mcts"),
     "beam": Beam(steps=4),
-    "auto": Auto(),
     "capped": Vote(cap=Budget(calls=3)),
     "by worth": ByWorth(profile=two_models()),
 }

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from past import TASK, available, came, seen
-from rheostat import BadInput, Budget, Effort, Room, Spend
+from rheostat import BadInput, Budget, Room, Spend
 from rheostat.evidence.candidate import Candidate
 from rheostat.strategies import Accept, BestOfN, Direct, Draw, Refine, Stop, TreeSearch, Vote
-from rheostat.strategies.base import WAIT
 from rheostat.strategies.nodes import tree_of
 
 TWO = (available(), available("large"))
@@ -221,14 +220,6 @@ def test_bad_settings_are_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(BadInput):
             bad()
-
-
-def test_an_easy_question_needs_one_direct_answer() -> None:
-    direct = came("a", effort=Effort.none)
-    assert isinstance(Vote(lead=2, trusts_direct=True).decide(TASK, direct, seen()), Accept)
-    flying = [*direct, Candidate(id="p", number=9, round=1, status="pending")]
-    assert Vote(lead=2, trusts_direct=True).decide(TASK, flying, seen()) == WAIT  # it was asked for, too
-    assert isinstance(Vote(lead=2).decide(TASK, direct, seen()), tuple)
 
 
 def test_a_thought_that_ended_early_is_prolonged_where_the_model_can() -> None:

@@ -11,7 +11,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypedDict
 
 from langgraph.graph import END, START, StateGraph
@@ -19,10 +18,11 @@ from langgraph.graph import END, START, StateGraph
 from rheostat.calling.meter import Meter
 from rheostat.evidence.verifiers import Verdict
 from rheostat.flow import drive
-from rheostat.judgement.policy import Caps, Policy
+from rheostat.judgement.policy import Caps
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, MemoryLedger
 from rheostat.solver.build import build_solver
+from rheostat.strategies import Refine
 from rheostat.task import Effort, ThinkingPlan
 from rheostat.testing import scripted
 
@@ -76,14 +76,14 @@ def _solver(rounds: int) -> Callable[[], Any]:
         seen += 1
         return Verdict(seen % rounds == 0, "again")
 
-    # a policy that never gives up, so that each run has exactly `rounds` rounds
-    stubborn = Policy(presets={name: replace(preset, worth=1e12) for name, preset in Policy().presets.items()})
+    # a strategy that never gives up, so that each run has exactly `rounds` rounds
+    stubborn = Refine(worth_calls=1e12)
     graph = build_solver(
         at,
         budget=Budget(tokens=10**9),
         verifier=check,
         effort="none",
-        policy=stubborn,
+        strategy=stubborn,
         caps=Caps(max_rounds=rounds, max_samples=rounds),
     ).compile()
     return lambda: graph.invoke({"question": "What is 2 + 2?"}, {"recursion_limit": 10 * rounds + 20})

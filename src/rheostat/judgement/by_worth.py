@@ -10,7 +10,8 @@ from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.judgement.belief import Belief, Play
 from rheostat.judgement.first import Sure
 from rheostat.judgement.fitting import band_of
-from rheostat.judgement.profile import CORRECT, SAMPLE, Arm, Measured, Profile
+from rheostat.judgement.priors import with_priors
+from rheostat.judgement.profile import CORRECT, SAMPLE, Arm, KindProfile, Measured, Profile
 from rheostat.judgement.worth import TIMES, Choice, Option, Unit, Weigher, reference
 from rheostat.money.usage import Spend
 from rheostat.strategies.base import (
@@ -49,19 +50,19 @@ class ByWorth:
     """It ends after so many draws, even where the profile promises more."""
     uses_scores: ClassVar[bool] = False
     _known: dict[tuple[object, ...], Sure] = field(default_factory=dict, compare=False, repr=False)
-
-    def knows(self, kind: str, model: str) -> bool:
-        """Whether the profile has a fresh arm of a model for this kind of task."""
-        return any(arm.model == model and not arm.strategy for arm in self._arms(kind))
+    _filled: dict[tuple[object, ...], Profile] = field(default_factory=dict, compare=False, repr=False)
 
     def needs_logprobs(self, kind: str, model: str) -> bool:
         """Whether confidence was measured to mean something for this model."""
-        found = (self.profile.measured(kind, arm) for arm in self._arms(kind) if arm.model == model)
-        return any(each is not None and each.cuts for each in found)
+        known = self.profile.kinds.get(kind) or KindProfile()
+        return any(each.cuts for arm, each in known.arms.items() if arm.model == model)
 
-    def _arms(self, kind: str) -> tuple[Arm, ...]:
-        known = self.profile.kinds.get(kind)
-        return tuple(sorted(known.arms)) if known is not None else ()
+    def first(self, task: Task, view: View) -> tuple[Arm, Choice]:
+        """The arm to begin with, and its sum."""
+        sure = self._sure(task, (), view)
+        choice = sure.choose(self._belief(sure, task, ())[0], can=lambda arm: not sure.arms[arm].strategy)
+        assert choice.arm is not None, "the first draw is always made"  # noqa: S101
+        return sure.arms[choice.arm], choice
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""
@@ -76,6 +77,9 @@ class ByWorth:
             return Stop("this was the last word that the reserve pays for")
         if in_flight(history):
             return WAIT
+        if ordered and self._starved(ordered[-1], view):
+            why = "the thought was cut before an answer: more thinking tokens"
+            return affordable((Draw(why=why, model=ordered[-1].model, more_thought=True),), history, view)
         sure = self._sure(task, ordered, view)
         belief, groups = self._belief(sure, task, ordered)
         choice = sure.choose(belief, can=lambda arm: self._can(sure.arms[arm], ordered, view))
@@ -87,6 +91,12 @@ class ByWorth:
         if isinstance(more, Stop) and leading is not None and leading.passed is None:
             return Accept(leading.id, f"P {belief.leader[0]:.2f}; {more.why}")
         return more
+
+    @staticmethod
+    def _starved(last: Candidate, view: View) -> bool:
+        thinks = any(each.name == last.model and each.facts.thinks for each in view.models)
+        cut = last.cut and last.answer is None
+        return cut and thinks and view.can_think_more and not view.fixed_effort
 
     @staticmethod
     def _silent(ordered: Sequence[Candidate]) -> bool:
@@ -107,24 +117,32 @@ class ByWorth:
         names = {each.facts.name: each for each in view.models}
         told = any(each.passed is not None for each in history)
         verified = view.verified and (told or not any(each.answer is not None for each in history))
+        facts = tuple(each.facts for each in view.models)
+        fixed = view.effort if view.fixed_effort else None
+        given = (task.kind, fixed, tuple((each.name, tuple(each.levels.items())) for each in facts))
+        if given not in self._filled:
+            self._filled[given] = with_priors(self.profile, task.kind, facts, fixed)
+        profile = self._filled[given]
         arms = tuple(
-            arm for arm in self._arms(task.kind) if arm.model in names and self._allowed(arm, names[arm.model], view)
+            arm for arm in profile.arms(task.kind) if arm.model in names and self._allowed(arm, names[arm.model], view)
         )
         unit = "usd" if all(each.costs for each in view.models) else "tokens"
         length = len(task.question) // _CHARS_PER_TOKEN
         prices = tuple((each.facts.name, each.price) for each in view.models)
-        key = (task.kind, arms, verified, view.votable, unit, view.worth_usd_nanos, length // 50, prices)
+        comparable = view.votable and not view.fixed_effort  # a level that the user fixed is asked for one answer
+        key = (task.kind, arms, verified, comparable, unit, view.worth_usd_nanos, length // 50, prices)
         if key not in self._known:
-            costs = [self._cost(arm, names[arm.model], task, unit, length) for arm in arms]
+            found = [profile.measured(task.kind, arm) or Measured(right=0, tried=0) for arm in arms]
+            costs = [_cost(each, names[arm.model], unit, length) for arm, each in zip(arms, found, strict=True)]
             options = tuple(
-                Option(number, cost, _repeats(arm, names[arm.model]))
-                for number, (arm, cost) in enumerate(zip(arms, costs, strict=True))
+                Option(number, cost, _repeats(arm, names[arm.model], each), profile.after(arm, arms))
+                for number, (arm, cost, each) in enumerate(zip(arms, costs, found, strict=True))
             )
-            rates = self.profile.chances(task.kind, arms).rates
-            given = view.worth_usd_nanos if unit == "usd" else None
-            worth = given or TIMES[self.preset] * reference(rates, costs) or 1.0
-            weigher = Weigher(options, worth, verified=verified, comparable=view.votable, unit=unit)
-            self._known[key] = Sure.of(self.profile, task.kind, arms, weigher)
+            rates = profile.chances(task.kind, arms).rates
+            told_worth = view.worth_usd_nanos if unit == "usd" else None
+            worth = told_worth or TIMES[self.preset] * reference(rates, costs) or 1.0
+            weigher = Weigher(options, worth, verified=verified, comparable=comparable, unit=unit)
+            self._known[key] = Sure.of(profile, task.kind, arms, weigher)
         return self._known[key]
 
     @staticmethod
@@ -133,23 +151,16 @@ class ByWorth:
         level = Effort(arm.effort or "none")
         return level in model.facts.levels and (level == view.effort or not view.fixed_effort)
 
-    def _cost(self, arm: Arm, model: Available, task: Task, unit: Unit, length: int) -> float:
-        found = self.profile.measured(task.kind, arm) or Measured(right=0, tried=0)
-        if unit == "tokens" or model.price is None:
-            return found.output_tokens if unit == "tokens" else 0.0
-        spend = Spend(input_tokens=round(found.input_tokens) or length, output_tokens=round(found.output_tokens))
-        return float(model.price.cost(spend))
-
     def _can(self, arm: Arm, history: Sequence[Candidate], view: View) -> bool:
         """A correction needs an answer that was refused; the first draw must be an answer of its own."""
         if arm.strategy == CORRECT:
-            return view.verified and any(each.passed is False and each.answer is not None for each in history)
+            return view.verified and any(_is_refused(each) and each.model == arm.model for each in history)
         return arm.strategy != SAMPLE or any(each.way == arm.way for each in history)
 
     @staticmethod
     def _draw(arm: Arm, choice: Choice, history: Sequence[Candidate]) -> Draw:
-        refused = [each.id for each in history if each.passed is False and each.answer is not None]
         correct = arm.strategy == CORRECT
+        refused = [each.id for each in history if _is_refused(each) and each.model == arm.model]
         return Draw(
             why=f"{arm}: {choice.sum}" + (f" ({choice.gain})" if history else ""),
             model=arm.model,
@@ -163,9 +174,8 @@ class ByWorth:
 
     def _belief(self, sure: Sure, task: Task, history: Sequence[Candidate]) -> tuple[Belief, dict[str, int]]:
         """The belief after this history, and the group of each answer."""
-        kind = self.profile.kinds.get(task.kind)
-        ease = 0.0 if kind is None else kind.ease(task.difficulty.score)
-        belief = Belief.of(sure.chances, ease, 0.0 if kind is None else kind.clue)
+        kind = sure.profile.kinds[task.kind]
+        belief = Belief.of(sure.chances, kind.ease(task.difficulty.score), kind.clue)
         numbers = {arm: number for number, arm in enumerate(sure.arms)}
         groups: dict[str, int] = {}
         of_key: dict[str, int] = {}
@@ -181,15 +191,26 @@ class ByWorth:
             if each.answer is not None:
                 group = of_key.setdefault(each.key or each.id, belief.new_group)
                 groups[each.id] = group
-            found = self.profile.measured(task.kind, sure.arms[arm])
+            found = sure.profile.measured(task.kind, sure.arms[arm])
             band = band_of(each.low_logprob, found.cuts if found is not None else ())
             belief = belief.after(Play(arm, group, band, each.passed))
         return belief, groups
 
 
-def _repeats(arm: Arm, model: Available) -> bool:
-    """Whether its samples differ: not where the first answer is drawn at temperature 0."""
-    return arm.strategy in (SAMPLE, CORRECT) or not model.facts.takes_temperature
+def _cost(found: Measured, model: Available, unit: Unit, length: int) -> float:
+    if unit == "tokens" or model.price is None:
+        return found.output_tokens if unit == "tokens" else 0.0
+    spend = Spend(input_tokens=round(found.input_tokens) or length, output_tokens=round(found.output_tokens))
+    return float(model.price.cost(spend))
+
+
+def _is_refused(candidate: Candidate) -> bool:
+    return candidate.passed is False and candidate.answer is not None
+
+
+def _repeats(arm: Arm, model: Available, found: Measured) -> bool:
+    """Whether its samples differ: not those that were measured at temperature 0."""
+    return found.prior or arm.strategy in (SAMPLE, CORRECT) or not model.facts.takes_temperature
 
 
 def _arm_of(
@@ -204,8 +225,8 @@ def _arm_of(
     strategies = (CORRECT,) if candidate.purpose == "correct" else (SAMPLE, "") if again else ("",)
     wanted = Arm(model=candidate.model, effort=candidate.effort.value, way=candidate.way)
     for strategy in strategies:
-        for arm in (replace(wanted, strategy=strategy), replace(wanted, strategy=strategy, effort="")):
-            if arm in numbers:
-                return numbers[arm]
+        for arm in (wanted, replace(wanted, effort=""), replace(wanted, way="")):
+            if (one := replace(arm, strategy=strategy)) in numbers:
+                return numbers[one]
     alike = [number for arm, number in numbers.items() if arm.model == candidate.model]
     return min(alike, key=lambda number: (number in played, number), default=None)

@@ -21,6 +21,8 @@ _SURE: Final = 1.0
 class Sure:
     """Chooses arms for one kind of task, and is never worse than the best fixed arm where it isn't sure."""
 
+    profile: Profile
+    kind: str
     arms: tuple[Arm, ...]
     chances: Chances
     """By this kind's own counts."""
@@ -34,13 +36,13 @@ class Sure:
     def of(cls, profile: Profile, kind: str, arms: Sequence[Arm], weigher: Weigher) -> Sure:
         """A chooser over these arms; `weigher` has an option for each."""
         own = profile.chances(kind, arms)
-        several = len(profile.kinds) > 1 and kind in profile.kinds
+        several = any(arm in each.arms for name, each in profile.kinds.items() if name != kind for arm in arms)
         everywhere = profile.chances(kind, arms, everywhere=True) if several else None
         errors = tuple(
             math.sqrt(rate * (1 - rate) / (profile.tried(kind, arm) + 2))
             for rate, arm in zip(own.rates, arms, strict=True)
         )
-        return cls(tuple(arms), own, weigher, everywhere, errors)
+        return cls(profile, kind, tuple(arms), own, weigher, everywhere, errors)
 
     def choose(self, belief: Belief, *, can: Callable[[int], bool] = lambda arm: True) -> Choice:
         """The best arm to play next, or to stop.

@@ -6,19 +6,19 @@ Pure functions over plain data. They never see a gold answer: they know only wha
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from rheostat.errors import BadInput
-from rheostat.evidence.votes import first_draw
 from rheostat.judgement.by_worth import ByWorth
 from rheostat.judgement.profile import Profile
 from rheostat.judgement.shipped import default_profile
 from rheostat.money.budget import Room
+from rheostat.money.pricing import Price
 from rheostat.money.usage import Spend
-from rheostat.strategies import Auto, BestOfN, Refine, Vote
-from rheostat.task import AskedEffort, Difficulty, Effort, ThinkingPlan
+from rheostat.strategies import Available, BestOfN, Strategy, View
+from rheostat.task import AskedEffort, Difficulty, Effort, Task, ThinkingPlan, parse_effort
 from rheostat.thinking.clamps import Clamps
 from rheostat.thinking.model_facts import ModelFacts
 
@@ -46,19 +46,8 @@ class Caps:
                 raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Preset:
-    step: int
-    base: float
-    worth: float
-    samples: int
-
-
-_PRESETS: dict[str, _Preset] = {
-    "fast": _Preset(step=-1, base=1.0, worth=4.0, samples=1),
-    "balanced": _Preset(step=0, base=2.0, worth=6.0, samples=5),
-    "thorough": _Preset(step=1, base=3.0, worth=20.0, samples=12),
-}
+_SCORED_SAMPLES: dict[str, int] = {"fast": 2, "balanced": 5, "thorough": 12}
+"""The most answers of best-of-N, where a scorer tells them apart."""
 
 
 def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> Iterator[ThinkingPlan]:
@@ -84,22 +73,10 @@ Bound: TypeAlias = Callable[[ThinkingPlan], Spend]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules of the solver; the numbers that you may change are fields.
+    """What is decided by the profile: the level of a first answer, and the strategy `auto` that goes on from it."""
 
-    They set the level of the first round and the numbers of the strategy `auto`: the lead and the most samples of its
-    vote, and the worth of its corrections, by the preset.
-    """
-
-    thresholds: tuple[tuple[float, Effort], ...] = (
-        (0.16, Effort.none),
-        (0.35, Effort.low),
-        (0.65, Effort.medium),
-        (1.01, Effort.high),
-    )
-    """(upper limit of the difficulty score, effort), in ascending order."""
-    presets: dict[str, _Preset] = field(default_factory=lambda: dict(_PRESETS))
     profile: Profile = field(default_factory=default_profile)
-    """What was measured of arms; where it knows the models, it decides instead of the thresholds."""
+    """What was measured of arms; for other models its weak prior stands in."""
     _by_worth: dict[str, ByWorth] = field(default_factory=dict, compare=False, repr=False)
 
     # --- before a call --------------------------------------------------------------------------
@@ -112,41 +89,46 @@ class Policy:
         model: ModelFacts,
         *,
         verified: bool,
-        votable: bool,
+        price: Price | None = None,
+        worth_usd_nanos: int | None = None,
     ) -> ThinkingPlan:
-        """The plan of the first round, before it is fitted to the room."""
+        """The plan of a first answer, before it is fitted to the room.
+
+        Args:
+            verified: A verifier judges the answer, so that a refused one can be followed by another.
+            price: The model's price; `None`: unknown, so that arms are weighed in tokens.
+            worth_usd_nanos: The value of a right answer; `None`: as the preset says.
+        """
+        plan = ThinkingPlan(effort=Effort.none, thinking_tokens=0, answer_tokens=caps.answer_tokens, samples=1)
         if isinstance(asked, Effort):
-            effort, by = asked, "user"
-            reasons = [f"{asked.value}: asked for by the user"]
-            base = 1.0
-        else:
-            preset = self.presets[asked]
-            effort = next(level for below, level in self.thresholds if difficulty.score < below)
-            reasons = [f"difficulty {difficulty.score:.2f} ({difficulty.kind}) → {effort.value}"]
-            by = "policy"
-            easy = effort == Effort.none and asked != "thorough"
-            base = 1.0 if easy else preset.base
-            if verified and effort > model.evidence_effort:
-                effort = model.evidence_effort
-                reasons.append(f"a verifier can tell: start at {effort.value}, think more on evidence")
-            if preset.step and not verified:
-                effort = effort.step(preset.step)
-                reasons.append(f"{asked} → {effort.value}")
-            if effort > Effort.none and model.works_without_thought(difficulty.kind):
-                effort = Effort.none
-                reasons.append(
-                    f"{model.name} does {difficulty.kind} best by {model.ways[difficulty.kind][0]}, without thought"
-                )
-        samples = first_draw(base) if votable and not verified else 1
-        plan = ThinkingPlan(
-            effort=effort,
-            thinking_tokens=0,
-            answer_tokens=caps.answer_tokens,
-            samples=min(samples, caps.max_samples),
-            decided_by=by,  # type: ignore[arg-type]  # one of two texts above
-            reasons=tuple(reasons),
+            reason = f"{asked.value}: asked for by the user"
+            return self.set_effort(replace(plan, decided_by="user", reasons=(reason,)), asked, caps, model)
+        effort, why = self.level(
+            difficulty, asked, model, verified=verified, price=price, worth_usd_nanos=worth_usd_nanos
         )
-        return self.set_effort(plan, effort, caps, model)
+        return self.set_effort(replace(plan, reasons=(why,)), effort, caps, model)
+
+    def level(
+        self,
+        difficulty: Difficulty,
+        asked: str,
+        model: ModelFacts,
+        *,
+        verified: bool = False,
+        price: Price | None = None,
+        worth_usd_nanos: int | None = None,
+    ) -> tuple[Effort, str]:
+        """The level whose answer is worth most beyond its price, and the sum that says so."""
+        view = View(
+            models=(Available(name=model.name, facts=model, price=price),),
+            room=Room(),
+            verified=verified,
+            votable=False,
+            worth_usd_nanos=worth_usd_nanos,
+        )
+        arm, choice = self.by_worth(parse_effort(asked)).first(Task(question="", difficulty=difficulty), view)
+        effort = Effort(arm.effort or "none")
+        return effort, f"difficulty {difficulty.score:.2f} ({difficulty.kind}) → {effort.value}: {choice.sum}"
 
     def set_effort(self, plan: ThinkingPlan, effort: Effort, caps: Caps, model: ModelFacts) -> ThinkingPlan:
         """The plan at a level, within the operator's cap and the model's levels; its reasons name the changes.
@@ -196,30 +178,14 @@ class Policy:
 
     # --- after a round --------------------------------------------------------------------------
 
-    def by_worth(self, asked: AskedEffort, kind: str, models: Sequence[str]) -> ByWorth | None:
-        """The strategy that goes by the profile; `None`: it doesn't know all of these models, or the level is fixed."""
-        if isinstance(asked, Effort):
-            return None
-        strategy = self._by_worth.setdefault(str(asked), ByWorth(profile=self.profile, preset=str(asked)))
-        return strategy if models and all(strategy.knows(kind, each) for each in models) else None
+    def by_worth(self, asked: AskedEffort) -> ByWorth:
+        """The strategy that goes by the profile; at a level that the user fixed, by the worth of `balanced`."""
+        preset = "balanced" if isinstance(asked, Effort) else str(asked)
+        return self._by_worth.setdefault(preset, ByWorth(profile=self.profile, preset=preset))
 
-    def strategy(self, asked: AskedEffort, first: ThinkingPlan, *, escalates: bool = False) -> Auto:
-        """The strategy `auto` for models that the profile doesn't know, after the plan of the first round.
-
-        Args:
-            escalates: There are further models: three answers that all differ are better spent on the next one. Without
-                one, giving up then costs 3 points on DATE and saves a tenth of the samples (docs/replay.md).
-        """
-        fixed = isinstance(asked, Effort)
-        preset = self.presets["balanced" if fixed else str(asked)]
-        return Auto(
-            vote=Vote(
-                lead=preset.base,
-                most_samples=1 if fixed else preset.samples,
-                first_samples=first.samples,
-                trusts_direct=asked != "thorough",
-                gives_up=escalates,
-            ),
-            refine=Refine(worth_calls=preset.worth, broadens=False),
-            best_of_n=BestOfN(samples=preset.samples, at_once=min(4, preset.samples)),
-        )
+    def strategy(self, asked: AskedEffort, *, scored: bool = False) -> Strategy:
+        """The strategy `auto`: by worth, or the best of a few answers where only a scorer tells them apart."""
+        if not scored:
+            return self.by_worth(asked)
+        samples = _SCORED_SAMPLES["balanced" if isinstance(asked, Effort) else str(asked)]
+        return BestOfN(samples=samples, at_once=min(4, samples))

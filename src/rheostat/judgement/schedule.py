@@ -65,7 +65,7 @@ class Pacing:
             return policy.set_effort(replace(plan, decided_by="user"), asked, caps, model)
         if at.before is not None and not at.boundary and self.sticky:
             return self._kept(at, at.before, policy, caps, model)
-        wanted, why = self._wanted(at, policy, asked, model)
+        wanted, why = self._wanted(at, policy, asked, model, price)
         if tools and not at.loop and wanted < model.loop_floor:
             wanted = model.loop_floor
             why.append(f"{wanted.value}: a tool loop that begins without thinking can't begin to think later")
@@ -97,14 +97,11 @@ class Pacing:
         return policy.set_effort(_plan(before, caps, *reasons), before, caps, model)
 
     @staticmethod
-    def _wanted(at: Trajectory, policy: Policy, asked: AskedEffort, model: ModelFacts) -> tuple[Effort, list[str]]:
-        hard = at.difficulty
-        effort = next(level for below, level in policy.thresholds if hard.score < below)
-        why = [f"difficulty {hard.score:.2f} ({hard.kind}) → {effort.value}"]
-        step = policy.presets[str(asked)].step
-        if step:
-            effort = effort.step(step)
-            why.append(f"{asked} → {effort.value}")
+    def _wanted(
+        at: Trajectory, policy: Policy, asked: AskedEffort, model: ModelFacts, price: Price | None
+    ) -> tuple[Effort, list[str]]:
+        effort, why_first = policy.level(at.difficulty, str(asked), model, price=price)
+        why = [why_first]
         if at.boundary == "failure" and at.before is not None and effort <= at.before:
             higher = model.above(at.before, Effort.max) or at.before
             why.append(f"{at.failures} failures, {at.repeats} repeats: {higher.value}")

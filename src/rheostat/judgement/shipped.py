@@ -13,12 +13,12 @@ from rheostat.judgement.profile import Profile
 __all__ = ["OWN", "default_profile", "own_path", "shipped"]
 
 OWN: Final = "RHEOSTAT_PROFILE"
-"""Names the file of your own profile; `none` switches the shipped one off too."""
+"""Names the file of your own profile; `none`: go by the weak prior alone."""
 
 
 @functools.cache
 def shipped() -> Profile:
-    """The profiles in the package: the embedded models, as measured (docs/profiles.md)."""
+    """The profiles in the package: the embedded models, as measured, and the weak prior for all others."""
     made = Profile()
     for each in sorted(files("rheostat.judgement.profiles").iterdir(), key=lambda one: one.name):
         if each.name.endswith(".json"):

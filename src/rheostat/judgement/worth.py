@@ -47,6 +47,8 @@ class Option:
     """Its expected cost: nano-dollars, or tokens."""
     again: bool = True
     """It can be played more than once: its samples differ."""
+    after: tuple[int, ...] = ()
+    """The arms of which one must have been refused before it; empty: it can be played at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class Weigher:
     def _valued(self, belief: Belief, options: Sequence[Option]) -> list[tuple[float, Option]]:
         if self.verified:
             return [(self._ladder(belief, option), option) for option in options]
-        if not self.comparable and belief.plays:
+        if not self.comparable and belief.leader[1] >= 0:
             return []  # a second answer tells nothing about the first
         depth = _depth(len(options), len(belief.right)) if self.comparable else 1
         return [(self._ahead(belief, option, depth), option) for option in options]
@@ -143,8 +145,7 @@ class Weigher:
         return [
             option
             for option in self.options
-            if (option.again or option.arm not in played)
-            and ((before := belief.chances.corrects(option.arm)) < 0 or before in refused)
+            if (option.again or option.arm not in played) and (not option.after or refused.intersection(option.after))
         ]
 
     # --- with a verifier --------------------------------------------------------------------------

@@ -70,8 +70,7 @@ class HostedDial:
     _most_output_tokens: int | None
 
     def __init__(self, name: str, levels: dict[Effort, int], *, strict: bool, clamped: bool = True) -> None:
-        lowest = min(levels, key=lambda level: level.rank)
-        self.facts = ModelFacts(name=name, levels=levels, evidence_effort=lowest, strict=strict, clamped=clamped)
+        self.facts = ModelFacts(name=name, levels=levels, strict=strict, clamped=clamped)
 
     @property
     def example(self) -> Callable[[str, str], str] | None:

@@ -57,7 +57,7 @@ def _race(solver: Solver, state: SolverState, account: str, calls: list[dict[str
         return
     first = solver.first_plan(state)
     view = yield from view_of(solver, state, account, first)
-    decide = functools.partial(_decide, strategy_of(solver, state, first), task_of(solver, state), view)
+    decide = functools.partial(_decide, strategy_of(solver), task_of(solver, state), view)
     drafts = [draft for call in calls for draft in _drafts(solver, state, call)]
     race = Race(candidates_of(state), drafts, decide)
     if race.can_end_early(verified=solver.verifier is not None):

@@ -43,7 +43,7 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     history = candidates_of(state)
     first = solver.first_plan(state)
     view = yield from view_of(solver, state, account, first)
-    strategy = strategy_of(solver, state, first)
+    strategy = strategy_of(solver)
     decision = checked(strategy, strategy.decide(task_of(solver, state), history, view), history, view)
     if isinstance(decision, Accept):
         return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id}
@@ -58,12 +58,10 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     }
 
 
-def strategy_of(solver: Solver, state: SolverState, first: ThinkingPlan) -> Strategy:
-    """The strategy of a run: the user's, else the policy's: by its profile, or after the plan of the first round."""
-    if solver.strategy is not None:
-        return solver.strategy
-    by_worth = solver.by_worth(state["difficulty"]["kind"])
-    return by_worth or solver.policy.strategy(solver.asked(), first, escalates=len(solver.models) > 1)
+def strategy_of(solver: Solver) -> Strategy:
+    """The strategy of a run: the user's, else the policy's."""
+    scored = solver.scorer is not None and solver.verifier is None
+    return solver.strategy or solver.policy.strategy(solver.asked(), scored=scored)
 
 
 def view_of(solver: Solver, state: SolverState, account: str, first: ThinkingPlan) -> Flow[View]:

@@ -23,7 +23,6 @@ from rheostat.flow import Flow
 from rheostat.graph.accounts import open_run, readings_of, start_run
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import read
-from rheostat.judgement.by_worth import ByWorth
 from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger import Reading
 from rheostat.providers import Endpoint
@@ -157,14 +156,9 @@ class Solver(RunSettings):
             return True
         if self.scorer is not None:
             return self.scorer.needs_logprobs
-        by_worth = self.by_worth(kind) if self.verifier is None else None
-        return by_worth is not None and by_worth.needs_logprobs(kind, model)
-
-    def by_worth(self, kind: str) -> ByWorth | None:
-        """The policy's strategy by its profile, if it applies to this run."""
-        if self.strategy is not None or self.scorer is not None:
-            return None
-        return self.policy.by_worth(self.asked(), kind, [each.name for each in self.models])
+        if self.strategy is not None or self.verifier is not None:
+            return False
+        return self.policy.by_worth(self.asked()).needs_logprobs(kind, model)
 
     @property
     def ranks(self) -> bool:
@@ -190,7 +184,8 @@ class Solver(RunSettings):
             self.caps,
             self.models[0].dial.facts,
             verified=self.verifier is not None,
-            votable=self.expected(state).votable,
+            price=self.models[0].price,
+            worth_usd_nanos=self.worth_usd_nanos,
         )
 
     def endpoint(self, state: SolverState) -> Endpoint:

@@ -5,7 +5,6 @@ strategy is a pure function of these: it sends nothing, keeps nothing, and can b
 """
 
 from rheostat.errors import BadInput
-from rheostat.strategies.auto import Auto
 from rheostat.strategies.base import Accept, Available, Decision, Draw, Stop, Strategy, View, best
 from rheostat.strategies.beam import Beam
 from rheostat.strategies.best_of_n import BestOfN
@@ -15,7 +14,7 @@ from rheostat.strategies.tree import TreeSearch
 from rheostat.strategies.vote import Vote
 
 __all__ = [
-    "STRATEGIES", "Accept", "Auto", "Available", "Beam", "BestOfN", "Decision", "Direct", "Draw", "Refine", "Stop",
+    "STRATEGIES", "Accept", "Available", "Beam", "BestOfN", "Decision", "Direct", "Draw", "Refine", "Stop",
     "Strategy", "TreeSearch", "View", "Vote", "as_strategy", "best", "name_of",
 ]  # fmt: skip
 

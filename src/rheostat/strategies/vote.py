@@ -25,7 +25,7 @@ from rheostat.strategies.base import (
     in_flight,
     opening,
 )
-from rheostat.task import Effort, Task
+from rheostat.task import Task
 
 __all__ = ["Vote"]
 
@@ -54,8 +54,6 @@ class Vote:
     weights: Literal["equal", "confidence"] = "equal"
     """`confidence`: a vote weighs as much as the lowest log-probability window of its reply, where it is known, in
     proportion to the others that were asked for in the same way: programs look surer than calculations."""
-    trusts_direct: bool = False
-    """One answer that was drawn without thought is enough, as for an easy question."""
     gives_up: bool = False
     """Stop when the first three answers all differ: cheaper, and less accurate on hard questions."""
     cap: Budget | None = None
@@ -89,9 +87,6 @@ class Vote:
         leader = next(each for each in voters if (each.key or each.id) == votes.leader)
         if self.most_samples == 1:
             return Accept(leader.id, "one sample was asked for")
-        alone = len(voters) == 1 and not in_flight(history)  # another that was asked for may disagree
-        if self.trusts_direct and alone and leader.effort == Effort.none:
-            return Accept(leader.id, "easy: one direct answer is enough")
         agreed = self._agreed(voters)
         if agreed is not None:
             return Accept(agreed.id, "two ways of asking agree")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rheostat.evidence.asking import WAYS, WayName
+from rheostat.evidence.asking import WayName
 from rheostat.task import Effort, Kind
 
 __all__ = ["ModelFacts"]
@@ -19,9 +19,6 @@ class ModelFacts:
     """The effort levels of the model, each with its thinking tokens."""
     least_useful_thinking_tokens: int = 0
     """A thought cut shorter than this is no better than none (measured on small models), and costs more."""
-    evidence_effort: Effort = Effort.none
-    """The level to start at when a verifier can tell good from bad, because evidence is cheaper than thought."""
-
     takes_temperature: bool = False
     """The model accepts a temperature."""
     takes_stop: bool = False
@@ -50,11 +47,6 @@ class ModelFacts:
     """The best ways of asking by kind of task, as measured; the first sample uses the first way."""
     copies: bool = False
     """Shown a refused answer, it copies it: it is asked anew, with the refusal beside the question."""
-
-    def works_without_thought(self, kind: Kind) -> bool:
-        """Whether the best measured way for this kind of task has no thought."""
-        ways = self.ways.get(kind, ())
-        return not self.thinks and any(WAYS[name].thought == "none" for name in ways[:1])
 
     def above(self, effort: Effort, cap: Effort) -> Effort | None:
         """The next useful level above `effort`, within `cap`; `None` at the top."""
