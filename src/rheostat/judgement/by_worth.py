@@ -135,7 +135,7 @@ class ByWorth:
             found = [profile.measured(task.kind, arm) or Measured(right=0, tried=0) for arm in arms]
             costs = [_cost(each, names[arm.model], unit, length) for arm, each in zip(arms, found, strict=True)]
             options = tuple(
-                Option(number, cost, _repeats(arm, names[arm.model], each), profile.after(arm, arms))
+                Option(number, cost, _repeats(arm, names[arm.model], each, verified))
                 for number, (arm, cost, each) in enumerate(zip(arms, costs, found, strict=True))
             )
             rates = profile.chances(task.kind, arms).rates
@@ -159,14 +159,15 @@ class ByWorth:
 
     @staticmethod
     def _draw(arm: Arm, choice: Choice, history: Sequence[Candidate]) -> Draw:
-        correct = arm.strategy == CORRECT
-        refused = [each.id for each in history if _is_refused(each) and each.model == arm.model]
+        refused = [each for each in history if _is_refused(each) and each.model == arm.model]
+        deeper = bool(refused) and arm.way in ("", refused[-1].way) and not arm.strategy
+        correct = arm.strategy == CORRECT or deeper  # at another level, the refusal is evidence too
         return Draw(
             why=f"{arm}: {choice.sum}" + (f" ({choice.gain})" if history else ""),
             model=arm.model,
             effort=Effort(arm.effort or "none"),
             way="" if correct else arm.way,
-            parent=refused[-1] if correct else None,
+            parent=refused[-1].id if correct else None,
             purpose="correct" if correct else "solve",
         )
 
@@ -208,9 +209,12 @@ def _is_refused(candidate: Candidate) -> bool:
     return candidate.passed is False and candidate.answer is not None
 
 
-def _repeats(arm: Arm, model: Available, found: Measured) -> bool:
-    """Whether its samples differ: not those that were measured at temperature 0."""
-    return found.prior or arm.strategy in (SAMPLE, CORRECT) or not model.facts.takes_temperature
+def _repeats(arm: Arm, model: Available, found: Measured, verified: bool) -> bool:
+    """Whether its samples differ: not those that were measured at temperature 0. With a verifier, the prior knows
+    what comes after a refusal: a correction."""
+    if found.prior and not arm.strategy:
+        return not verified
+    return arm.strategy in (SAMPLE, CORRECT) or not model.facts.takes_temperature
 
 
 def _arm_of(
@@ -218,11 +222,13 @@ def _arm_of(
 ) -> int | None:
     """The arm that a candidate was drawn by. Where it isn't known, the first of this model that wasn't played before:
     so each draw uses up an arm, even if the model couldn't be asked in its way."""
-    again = any(
-        each.number < candidate.number and each.way == candidate.way and each.model == candidate.model
-        for each in history
-    )
-    strategies = (CORRECT,) if candidate.purpose == "correct" else (SAMPLE, "") if again else ("",)
+    before = [each for each in history if each.number < candidate.number and each.model == candidate.model]
+    again = [each.effort for each in before if each.way == candidate.way]
+    strategies: tuple[str, ...]
+    if candidate.purpose == "correct":
+        strategies = (CORRECT, "") if candidate.effort in again else ("", CORRECT)
+    else:
+        strategies = (SAMPLE, "") if again else ("",)
     wanted = Arm(model=candidate.model, effort=candidate.effort.value, way=candidate.way)
     for strategy in strategies:
         for arm in (wanted, replace(wanted, effort=""), replace(wanted, way="")):

@@ -229,14 +229,6 @@ class Profile:
             bands=tuple(() if each is None else each.bands for each in found),
         )
 
-    @staticmethod
-    def after(arm: Arm, arms: Sequence[Arm]) -> tuple[int, ...]:
-        """The numbers of the arms of which one must have been refused before this one: what a correction corrects."""
-        if not arm.strategy:
-            return ()
-        alike = [number for number, each in enumerate(arms) if (each.model, each.way) == (arm.model, arm.way)]
-        return tuple(number for number in alike if arm.strategy == CORRECT or arms[number].effort == arm.effort)
-
     # --- together ---------------------------------------------------------------------------------
 
     def merged(self, other: Profile) -> Profile:

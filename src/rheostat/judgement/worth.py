@@ -47,8 +47,6 @@ class Option:
     """Its expected cost: nano-dollars, or tokens."""
     again: bool = True
     """It can be played more than once: its samples differ."""
-    after: tuple[int, ...] = ()
-    """The arms of which one must have been refused before it; empty: it can be played at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +143,8 @@ class Weigher:
         return [
             option
             for option in self.options
-            if (option.again or option.arm not in played) and (not option.after or refused.intersection(option.after))
+            if (option.again or option.arm not in played)
+            and ((before := belief.chances.corrects(option.arm)) < 0 or before in refused)
         ]
 
     # --- with a verifier --------------------------------------------------------------------------
