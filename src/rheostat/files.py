@@ -1,17 +1,19 @@
-"""Read files that a user names: regular text files of limited size. A pipe or a device would block or never end."""
+"""Files that a user names: regular text files of limited size, because a pipe would block or never end; and locks."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
 import stat
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from rheostat.errors import BadInput
 
-__all__ = ["read_text"]
+__all__ = ["locked", "read_text"]
 
 _MOST_BYTES = 1 << 20
 
@@ -68,3 +70,20 @@ def _bytes_of(path: Path, what: str, most_bytes: int) -> bytes:
         size = max(facts.st_size, len(data))
         raise BadInput(f"{what} file {path} has {size:,} bytes; the most is {most_bytes:,}")
     return data
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock beside a file, so that one process at a time changes it; the others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such lock: of two writers the later one wins
+            pass
+        else:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(file)

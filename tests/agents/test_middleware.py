@@ -369,7 +369,7 @@ def test_on_gpt_6_a_change_of_effort_keeps_the_cache() -> None:
             result = agent.invoke({"messages": [HumanMessage(question)]}, config)
         efforts = [line.effort for line in server.bill.lines]
         assert efforts[0] == efforts[3] == "none"
-        assert efforts[1] == efforts[2] == "high"
+        assert efforts[1] == efforts[2] == "medium"
         assert {body["reasoning"]["effort"] for body in server.bill.bodies} == {"none"}
         assert all(line.cached_input_tokens > 1500 for line in server.bill.lines[1:])
         case.agrees(result)

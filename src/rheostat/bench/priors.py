@@ -7,7 +7,8 @@
   answer is right after a correction on what the tests say, from models that were run at several efforts.
 - RouteLLM's answers (Ong et al., arXiv:2406.18665) to GSM8K and MMLU: how much the look of a task says of its ease.
 
-They are of few models of one year: the counts are set so low that two dozen tasks of your own outweigh them.
+They are of few models of one year: the counts are set so low that two dozen tasks of your own outweigh them. Small talk
+has no published record; there it is assumed that thought adds nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import yaml  # type: ignore[import-untyped]
 
 from rheostat.judgement.fitting import Trial, fitted
 from rheostat.judgement.priors import ANY
-from rheostat.judgement.profile import CORRECT, Arm, Measured, Profile
+from rheostat.judgement.profile import CORRECT, Arm, KindProfile, Measured, Profile
 from rheostat.thinking.difficulty import heuristic
 
 __all__ = ["main", "prior_of"]
@@ -75,7 +76,12 @@ def prior_of(lcb: Sequence[Mapping[str, str]], aider: Sequence[Mapping[str, Any]
         kind, arms=arms, clue=looked.clue, difficulty=looked.difficulty, difficulty_spread=looked.difficulty_spread,
         tasks=0.0,
     )  # fmt: skip
-    return Profile(kinds={ANY: made})
+    talk = {
+        arm: replace(each, right=_WEIGHT * 0.95, source="assumed")
+        for arm, each in arms.items()
+        if not arm.strategy
+    }  # fmt: skip
+    return Profile(kinds={ANY: made, "chat": KindProfile(arms=talk)})
 
 
 def _lcb_trials(rows: Sequence[Mapping[str, str]]) -> Iterator[Trial]:

@@ -32,6 +32,7 @@ _MODULES = {
     "replay": "replay",
     "profile": "profile",
     "calibrate": "calibrate",
+    "learn": "learn",
 }
 """The module of each command: it has a function of that name, or an `app` of subcommands."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from rich.table import Table
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
 from rheostat.judgement.profile import Arm, KindProfile, Measured, Profile
-from rheostat.judgement.shipped import default_profile, own_path, shipped
+from rheostat.judgement.shipped import changing, default_profile, own_path, shipped
 
 app = typer.Typer(
     add_completion=False,
@@ -55,6 +54,11 @@ def show(
     console = Console()
     if not profile.kinds:
         console.print("the profile is empty")
+    show_profile(profile, console, kind)
+
+
+def show_profile(profile: Profile, console: Console, kind: str = "") -> None:
+    """Print a profile, or one kind of it, as tables."""
     for name, each in sorted(profile.kinds.items()):
         if not kind or name == kind:
             console.print(_table(name, each, profile))
@@ -73,7 +77,7 @@ def _table(name: str, kind: KindProfile, profile: Profile) -> Table:
         table.add_row(
             escape(str(arm)), f"{each.right:.4g} of {each.tried:.4g}", f"{rate:.2f}", f"{each.output_tokens:,.0f}",
             f"${price:.4g}" if dollars else f"{price:,.0f} tokens",
-            escape(" ".join(part for part in (each.date, "prior" if each.prior else "") if part)),
+            escape(f"{each.date}{' prior' if each.prior else ' learned' if each.learned else ''}".strip()),
         )  # fmt: skip
     return table
 
@@ -156,27 +160,20 @@ def merge(
         rheostat profile merge a.json b.json --out both.json
     """
     target = out or own_path()
-    made = _together([*([target] if out is None and target.exists() else []), *files])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.new")
-    beside.write_text(made.to_text(), encoding="utf-8")
-    beside.replace(target)
+    with changing(target) as file:
+        made = file.read() if out is None else Profile()
+        for path in files:
+            made = made.merged(Profile.read(path))
+        file.write(made)
     arms = sum(len(each.arms) for each in made.kinds.values())
     typer.echo(f"{target}: {arms} arms on {len(made.kinds)} kinds of tasks")
-
-
-def _together(files: Sequence[Path]) -> Profile:
-    made = Profile()
-    for path in files:
-        made = made.merged(Profile.read(path))
-    return made
 
 
 @app.command()
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
 ) -> None:
-    """Delete your own profile, so that only the shipped one counts."""
+    """Delete your own profile. What was learned from your runs stays: `rheostat learn --forget`."""
     path = own_path()
     if not path.exists():
         typer.echo(f"there is no profile of your own ({path}); the shipped one knows {len(shipped().kinds)} kinds")

@@ -1,15 +1,17 @@
 """Where nothing was measured of a model, the weak prior stands in for it: what published results say of any model.
 
-The prior is a kind of task named `*` with arms of a model named `*`, in the shipped profile (`make priors`).
+The prior is a kind of task named `*` with arms of a model named `*`, in the shipped profile (`make priors`). Arms of a
+model named `*` in another kind are the prior for that kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
-from rheostat.judgement.profile import Arm, KindProfile, Measured, Profile
+from rheostat.judgement.profile import SHRINK, Arm, KindProfile, Measured, Profile
 from rheostat.judgement.shipped import shipped
 from rheostat.task import Effort
 from rheostat.thinking.model_facts import ModelFacts
@@ -26,15 +28,49 @@ def with_priors(profile: Profile, kind: str, models: Sequence[ModelFacts], fixed
     Args:
         fixed: The level that the user asked for; `None`: the policy chooses it.
     """
-    prior = profile.kinds.get(ANY) or shipped().kinds[ANY]
-    measured = {name: each for name, each in profile.kinds.items() if name != ANY}
+    prior = _prior(profile, kind) or _prior(shipped(), kind) or _prior(profile, ANY) or shipped().kinds[ANY]
+    measured = Profile(kinds={name: each for name, each in profile.kinds.items() if name != ANY}).without(ANY).kinds
     known = measured.get(kind) or replace(prior, arms={})
     arms = dict(known.arms)
     for facts in models:
         levels = {fixed} if fixed is not None else set(facts.levels)
-        if not any(arm.model == facts.name and not arm.strategy and _level(arm) in levels for arm in known.arms):
-            arms |= _arms_of(facts, prior, levels)
+        own = {arm: each for arm, each in known.arms.items() if arm.model == facts.name and _level(arm) in levels}
+        fresh = {arm: each for arm, each in own.items() if not arm.strategy}
+        if not all(each.learned for each in fresh.values()):
+            continue  # calibrated: it is known what it can do
+        arms |= _together(own, _arms_of(facts, prior, levels))
     return Profile(kinds={**measured, kind: replace(known, arms=arms)})
+
+
+def _together(own: Mapping[Arm, Measured], prior: Mapping[Arm, Measured]) -> dict[Arm, Measured]:
+    """What was learned, drawn towards the prior; and the prior's other arms, moved by how this model does."""
+    at = {(each.effort, each.strategy): each for each in own}
+    shared = [(own[at[key]], prior[each]) for each in prior if (key := (each.effort, each.strategy)) in at]
+    tried = sum(mine.tried for mine, _ in shared)
+    better = 0.0
+    if tried:
+        rates = [sum(mine.right for mine, _ in shared), sum(mine.tried * its.rate for mine, its in shared)]
+        better = (_logit(rates[0], tried) - _logit(rates[1], tried)) * tried / (tried + SHRINK)
+    made: dict[Arm, Measured] = {}
+    for arm, each in prior.items():
+        mine = own.get(at.get((arm.effort, arm.strategy), arm))
+        if mine is None:
+            rate = 1 / (1 + math.exp(-_logit(each.right, each.tried) - better))
+            made[arm] = replace(each, right=rate * each.tried) if better else each
+        else:
+            right, tried = mine.right + SHRINK * each.rate, mine.tried + SHRINK
+            made[at[arm.effort, arm.strategy]] = replace(mine, right=right, tried=tried)
+    return made
+
+
+def _logit(right: float, tried: float) -> float:
+    return math.log((right + 0.5) / (tried - right + 0.5))
+
+
+def _prior(profile: Profile, kind: str) -> KindProfile | None:
+    known = profile.kinds.get(kind) or KindProfile()
+    arms = {arm: each for arm, each in known.arms.items() if arm.model == ANY}
+    return replace(known, arms=arms) if arms else None
 
 
 def _level(arm: Arm) -> Effort:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +16,14 @@ from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.judgement.belief import Chances
 
-__all__ = ["CORRECT", "FORMAT", "SAMPLE", "Arm", "KindProfile", "Measured", "Profile"]
+__all__ = ["CORRECT", "FORMAT", "SAMPLE", "SHRINK", "Arm", "KindProfile", "Measured", "Profile"]
 
 FORMAT: Final = "rheostat-profile-1"
 SAMPLE: Final = "sample"
 """The strategy of an arm that draws a further sample, at a temperature, of a way that was drawn before."""
 CORRECT: Final = "correct"
 """The strategy of an arm that corrects a refused answer on the verifier's reason."""
-_SHRINK: Final = 5.0
+SHRINK: Final = 5.0
 """A kind's own counts weigh against the arm's rate on other kinds as if that had been seen on so many tasks."""
 _MOST_BYTES: Final = 64 << 20
 
@@ -71,6 +71,8 @@ class Measured:
     source: str = ""
     prior: bool = False
     """A weak prior from published results, not measured on your tasks."""
+    learned: bool = False
+    """From the verdicts of your runs, so only of arms that were played: the prior stands in for the others."""
 
     def __post_init__(self) -> None:
         for name in ("right", "tried", "input_tokens", "output_tokens"):
@@ -108,9 +110,15 @@ class Measured:
             output_tokens=mean(self.output_tokens, other.output_tokens) or 0.0,
             usd=mean(self.usd, other.usd),
             seconds=mean(self.seconds, other.seconds),
+            learned=self.learned and other.learned,
             score_right=_plus(self.score_right, other.score_right) if same else newest.score_right,
             score_wrong=_plus(self.score_wrong, other.score_wrong) if same else newest.score_wrong,
         )
+
+    @property
+    def rate(self) -> float:
+        """The share of right answers."""
+        return (self.right + 0.5) / (self.tried + 1)
 
     @property
     def bands(self) -> tuple[tuple[float, float], ...]:
@@ -196,7 +204,7 @@ class Profile:
             there = (one.arms[each] for one in self.kinds.values() for each in shared if each in one.arms)
             harder = _logit(_rate(here[each] for each in shared)) - _logit(_rate(there))
             expected = _expit(_logit(expected) + harder)
-        return expected if everywhere else (right + _SHRINK * expected) / (tried + _SHRINK)
+        return expected if everywhere else (right + SHRINK * expected) / (tried + SHRINK)
 
     def tried(self, kind: str, arm: Arm) -> float:
         """The tasks of this kind that an arm was tried on."""
@@ -246,6 +254,16 @@ class Profile:
             for name, each in self.kinds.items()
         }
         return Profile(kinds={name: each for name, each in kinds.items() if each.arms})
+
+    def dropping(self, kind: str, arms: Collection[Arm]) -> Profile:
+        """Without these arms of a kind."""
+        left = {arm: one for arm, one in self.kinds[kind].arms.items() if arm not in arms}
+        kinds = {**self.kinds, kind: replace(self.kinds[kind], arms=left)}
+        return Profile(kinds={name: each for name, each in kinds.items() if each.arms})
+
+    def without(self, model: str) -> Profile:
+        """Without the arms of this model."""
+        return self.keeping({arm.model for each in self.kinds.values() for arm in each.arms} - {model})
 
     # --- as a file --------------------------------------------------------------------------------
 

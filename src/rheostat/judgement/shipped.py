@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from rheostat.files import locked
 from rheostat.judgement.profile import Profile
 
-__all__ = ["OWN", "default_profile", "own_path", "shipped"]
+__all__ = ["OWN", "Changing", "calibrated", "changing", "default_profile", "learned_path", "own_path", "shipped"]
 
 OWN: Final = "RHEOSTAT_PROFILE"
 """Names the file of your own profile; `none`: go by the weak prior alone."""
@@ -35,17 +38,55 @@ def own_path() -> Path:
     return Path(base) / "rheostat" / "profile.json"
 
 
+def learned_path() -> Path:
+    """Where `rheostat learn` puts what your runs have taught."""
+    return own_path().with_name("learned.json")
+
+
+def calibrated() -> Profile:
+    """The shipped profile, with yours over it, without what was learned."""
+    return _together(())
+
+
 def default_profile() -> Profile:
-    """The shipped profile, with yours over it."""
+    """The shipped profile, with yours over it, and what was learned from your runs."""
+    return _together((learned_path(),))
+
+
+def _together(more: tuple[Path, ...]) -> Profile:
     if os.environ.get(OWN) == "none":
         return Profile()
-    path = own_path()
-    if not path.exists():
-        return shipped()
-    changed = path.stat().st_mtime_ns
-    return _with_own(path, changed)
+    found = tuple((path, path.stat().st_mtime_ns) for path in (own_path(), *more) if path.exists())
+    return _with(found)
 
 
 @functools.lru_cache(maxsize=4)
-def _with_own(path: Path, changed_ns: int) -> Profile:
-    return shipped().merged(Profile.read(path))
+def _with(paths: tuple[tuple[Path, int], ...]) -> Profile:
+    made = shipped()
+    for path, _ in paths:
+        made = made.merged(Profile.read(path))
+    return made
+
+
+class Changing:
+    """A profile's file that no other process changes meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> Profile:
+        """The profile; empty if there is none."""
+        return Profile.read(self.path) if self.path.exists() else Profile()
+
+    def write(self, profile: Profile) -> None:
+        """Replace it as a whole: a reader sees the old one or the new one."""
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        beside.write_text(profile.to_text(), encoding="utf-8")
+        beside.replace(self.path)
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[Changing]:
+    """Read and write a profile's file, one process at a time."""
+    with locked(path):
+        yield Changing(path)

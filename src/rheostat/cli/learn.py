@@ -1,0 +1,99 @@
+"""`rheostat learn`: the verdicts of past runs as counts of arms, for the policy."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rheostat.cli.profile import show_profile
+from rheostat.cli.safe_text import escape
+from rheostat.errors import BadInput
+from rheostat.judgement.learning import Outcome, learned, outcomes
+from rheostat.judgement.profile import KindProfile, Profile
+from rheostat.judgement.shipped import calibrated, changing, learned_path
+from rheostat.money.ledger.address import open_ledger
+
+__all__ = ["learn"]
+
+
+def learn(
+    ledgers: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[LEDGER]...", help="SQLite files, or postgresql://USER@HOST/DATABASE."),
+    ] = None,
+    half_life_days: Annotated[float, typer.Option(min=0.01, help="A verdict counts half after so many days.")] = 60.0,
+    account: Annotated[str, typer.Option(help="Only runs of accounts that begin so.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be learned, and write nothing.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="Show what has been learned.")] = False,
+    forget: Annotated[bool, typer.Option("--forget", help="Delete what has been learned.")] = False,
+    kind: Annotated[str, typer.Option(help="With --list and --forget: only this kind of task.")] = "",
+    model: Annotated[str, typer.Option(help="With --list and --forget: only this model.")] = "",
+) -> None:
+    """Learn from the verdicts of past runs how often each arm is right.
+
+    Reads the records of candidates that a verifier judged. They hold no text: only kinds, difficulties, arms, verdicts
+    and tokens. What is learned replaces what was learned before, so name all your ledgers. It counts beside the shipped
+    profile and your own. The records stay in their ledgers until `rheostat ledger prune`.
+
+    Examples:
+
+        rheostat learn spend.db
+
+        rheostat learn --list
+
+        rheostat learn --forget --model gpt-5-mini
+    """
+    chosen = [bool(ledgers), listed, forget]
+    if sum(chosen) != 1:
+        raise BadInput("give ledgers to learn from, or --list, or --forget")
+    console = Console()
+    if not ledgers:
+        _kept(console, kind=kind, model=model, forget=forget)
+        return
+    if kind or model:
+        raise BadInput("--kind and --model go with --list and --forget; to learn from some runs only, use --account")
+    found = [each for ledger in ledgers for each in _read(ledger, account)]
+    made = learned(found, calibrated(), now_ms=int(1000 * time.time()), half_life_days=half_life_days)
+    if not made.verdicts:
+        console.print("no verdicts: only runs with a verifier (tests, a schema, a number to match) teach anything")
+        return
+    show_profile(made.profile, console)
+    for drift in made.drifts:
+        console.print(f"drift: {escape(str(drift))}", style="yellow", highlight=False)
+    since = datetime.datetime.fromtimestamp(found[0].at_ms / 1000, datetime.UTC).date()
+    console.print(f"{made.verdicts:,} verdicts of {made.runs:,} runs since {since}", highlight=False)
+    if not dry_run:
+        with changing(learned_path()) as file:
+            file.write(made.profile)
+        console.print(f"written to {escape(str(learned_path()))}", highlight=False)
+
+
+def _read(address: str, account: str) -> list[Outcome]:
+    ledger = open_ledger(address, must_exist=True)
+    try:
+        return outcomes(step for step in ledger.steps() if step.account.startswith(account))
+    finally:
+        ledger.close()
+
+
+def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
+    with changing(learned_path()) as file:
+        kept = file.read()
+        wanted, others = Profile(), kept
+        for name, each in kept.kinds.items():
+            of = {arm: one for arm, one in each.arms.items() if kind in ("", name) and model in ("", arm.model)}
+            if of:
+                wanted = wanted.merged(Profile(kinds={name: KindProfile(arms=of)}))
+                others = others.dropping(name, of)
+        if not wanted.kinds:
+            console.print(f"nothing has been learned ({escape(str(learned_path()))})", highlight=False)
+        elif forget:
+            file.write(others)
+            count = sum(len(each.arms) for each in wanted.kinds.values())
+            console.print(f"forgotten: {count} arms. Their records stay in the ledgers until `rheostat ledger prune`")
+        else:
+            show_profile(wanted, console)
