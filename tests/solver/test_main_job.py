@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 
 from conftest import Runner, by_astream, by_invoke, in_loop
-from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, Policy, PythonTests, build_solver, resolve
+from rheostat import Budget, BudgetExceeded, Caps, Endpoint, JsonSchema, PythonTests, build_solver, resolve
 from rheostat.bench.truth import server_tokens
 from rheostat.evidence.scorers import Confidence
-from rheostat.judgement.profile import Profile
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, require_model
 from rheostat.models import served_endpoint
 from rheostat.money.pricing import FREE
-from rheostat.strategies import Beam, BestOfN, Direct
+from rheostat.strategies import Beam, BestOfN, Direct, Refine
 from rheostat.task import Effort, ThinkingPlan
 
 pytestmark = pytest.mark.model
@@ -119,7 +118,7 @@ def test_a_second_model_is_asked_when_the_first_fails_its_check(local: Endpoint)
         escalate_to=[local],
         budget=Budget(tokens=20_000, calls=12),
         verifier=lambda answer: "not right",
-        policy=Policy(profile=Profile()),
+        strategy=Refine(),
     ).compile()
     events = list(graph.stream({"question": QUESTION}, stream_mode="custom"))
     actions = [event["action"] for event in events if event["type"] == "decision"]

@@ -22,6 +22,7 @@ from rheostat import (
     MemoryLedger,
     Meter,
     PythonTests,
+    Vote,
     build_solver,
 )
 from rheostat.testing import Said, ScriptedModel, scripted, timeless
@@ -68,7 +69,8 @@ def test_agreeing_samples_are_accepted_and_disagreeing_ones_bring_more(run: Runn
             return Said(text=f"The answer is {next(answers)}")
 
     model = ScriptedModel(script=script)
-    result = run(build_solver(model, budget=ROOMY).compile(), {"question": QUESTION})
+    graph = build_solver(model, budget=ROOMY, effort="low", strategy=Vote(lead=2.0)).compile()
+    result = run(graph, {"question": QUESTION})
     assert result["answer"] == "29"
     assert result["status"] == "answered"
     assert result["confidence"] == pytest.approx(0.75)  # 29, 31, 29, 29: a lead of two is enough
@@ -107,7 +109,7 @@ def test_an_error_is_never_a_vote(run: Runner) -> None:
     result = run(build_solver(at, budget=ROOMY, meter=quick_meter()).compile(), {"question": QUESTION})
     assert result["answer"] is None
     assert result["status"] == "unsolved"
-    assert "no answer came" in result["stopped"]
+    assert "brought no answer" in result["stopped"]
     assert model.billed.tokens == 0
 
 
@@ -146,8 +148,9 @@ def test_at_the_cap_the_best_answer_so_far_comes_with_the_reason(run: Runner) ->
             return f"The answer is {next(answers)}"
 
     model = ScriptedModel(script=script)
-    result = run(build_solver(model, budget=Budget(calls=6), effort="thorough").compile(), {"question": QUESTION})
-    assert result["answer"] == "29"  # three votes to two: not enough for thorough, but the budget is spent
+    graph = build_solver(model, budget=Budget(calls=6), effort="none", strategy=Vote(lead=3.0)).compile()
+    result = run(graph, {"question": QUESTION})
+    assert result["answer"] == "29"  # three votes to two: not enough, but the budget is spent
     assert result["stopped"].startswith("budget: ")
     assert result["confidence"] == pytest.approx(0.6)
     assert result["rheostat"]["spend"]["calls"] == len(model.calls) == 5

@@ -26,6 +26,7 @@ from rheostat import (
     MemoryLedger,
     Reading,
     SQLiteLedger,
+    Vote,
     build_solver,
 )
 from rheostat.graph import RheostatState, merge
@@ -351,7 +352,7 @@ def disagreeing() -> ScriptedModel:
 
 def test_winding_down_is_seen_in_state_and_stream() -> None:
     stages, in_state = [], []
-    graph = build_solver(disagreeing(), budget=Budget(calls=5), effort="thorough").compile()
+    graph = build_solver(disagreeing(), budget=Budget(calls=5), strategy=Vote(lead=3.0)).compile()
     for mode, event in graph.stream({"question": QUESTION}, stream_mode=["custom", "updates"]):
         if mode == "custom" and event["type"] == "wind_down":
             stages.append(event["stage"])
@@ -363,7 +364,7 @@ def test_winding_down_is_seen_in_state_and_stream() -> None:
 
 
 def test_on_limit_raise(run: Runner) -> None:
-    graph = build_solver(disagreeing(), budget=Budget(calls=5), effort="thorough", on_limit="raise").compile()
+    graph = build_solver(disagreeing(), budget=Budget(calls=5), strategy=Vote(lead=3.0), on_limit="raise").compile()
     with pytest.raises(BudgetExceeded, match="calls: asked 2, left 1 of 5"):
         run(graph, {"question": QUESTION})
 
@@ -371,7 +372,7 @@ def test_on_limit_raise(run: Runner) -> None:
 def test_on_limit_interrupt_asks_for_more_or_finishes(run: Runner) -> None:
     asked = disagreeing()
     graph = build_solver(
-        asked, budget=Budget(calls=5), effort="thorough", on_limit="interrupt", caps=Caps(max_samples=7)
+        asked, budget=Budget(calls=5), strategy=Vote(lead=3.0), on_limit="interrupt", caps=Caps(max_samples=7)
     ).compile(checkpointer=InMemorySaver())
     config: Any = {"configurable": {"thread_id": "t"}}
     run(graph, {"question": QUESTION}, config=config)
@@ -401,7 +402,7 @@ def test_more_budget_survives_a_restart() -> None:
 
     def graph(**kwargs: Any) -> Any:
         made = build_solver(
-            asked, budget=Budget(calls=5), effort="thorough", on_limit="interrupt", caps=Caps(max_samples=12)
+            asked, budget=Budget(calls=5), strategy=Vote(lead=3.0), on_limit="interrupt", caps=Caps(max_samples=12)
         )
         return made.compile(checkpointer=saver, **kwargs)
 

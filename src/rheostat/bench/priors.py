@@ -55,7 +55,7 @@ _SOURCE: Final = "LiveCodeBench, Aider polyglot, RouteLLM (docs/judgement.md)"
 
 
 def prior_of(lcb: Sequence[Mapping[str, str]], aider: Sequence[Mapping[str, Any]], looks: Sequence[Trial]) -> Profile:
-    """The prior: one kind and one model, both named `*`, with an arm for each effort and one for its corrections."""
+    """The prior: any kind and any model, both named `*`, with an arm for each effort and one for its corrections."""
     kind = next(iter(fitted(_lcb_trials(lcb)).kinds.values()))
     looked = next(iter(fitted(looks).kinds.values()))
     arms: dict[Arm, Measured] = {}
@@ -72,16 +72,14 @@ def prior_of(lcb: Sequence[Mapping[str, str]], aider: Sequence[Mapping[str, Any]
                 source=_SOURCE,
                 prior=True,
             )
-    made = replace(
-        kind, arms=arms, clue=looked.clue, difficulty=looked.difficulty, difficulty_spread=looked.difficulty_spread,
-        tasks=0.0,
-    )  # fmt: skip
+    made = replace(looked, arms=arms, tasks=0.0)
+    code = replace(made, spread=kind.spread)
     talk = {
         arm: replace(each, right=_WEIGHT * 0.95, source="assumed")
         for arm, each in arms.items()
         if not arm.strategy
     }  # fmt: skip
-    return Profile(kinds={ANY: made, "chat": KindProfile(arms=talk)})
+    return Profile(kinds={ANY: made, "chat": KindProfile(arms=talk), "code": code})
 
 
 def _lcb_trials(rows: Sequence[Mapping[str, str]]) -> Iterator[Trial]:

@@ -18,6 +18,7 @@ __all__ = ["Trial", "band_of", "fitted"]
 
 _SPREADS: Final = (0.05, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 _CLUES: Final = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
+_USUAL_SPREAD: Final = KindProfile().spread
 _LEAST_SCORES: Final = 20
 _MOST_TASKS: Final = 600
 """The spread is fitted to so many tasks at most."""
@@ -140,7 +141,7 @@ def _likeliest(tasks: Sequence[Sequence[Trial]], kind: KindProfile) -> tuple[flo
                 curve = chances.curve(arm)
                 weights = tuple(w * (c if right else 1 - c) for w, c in zip(weights, curve, strict=True))
             total += count * math.log(max(sum(weights), 1e-300))
-        return total - spread**2 / 8 - 2 * clue**2  # a weak prior: few tasks say little
+        return total - (spread - _USUAL_SPREAD) ** 2 / 2 - 2 * clue**2  # a weak prior: few tasks say little
 
     clues = _CLUES if kind.difficulty_spread else (0.0,)
     return max(itertools.product(_SPREADS, clues), key=likelihood)

@@ -33,13 +33,15 @@ def with_priors(profile: Profile, kind: str, models: Sequence[ModelFacts], fixed
     known = measured.get(kind) or replace(prior, arms={})
     arms = dict(known.arms)
     for facts in models:
-        levels = {fixed} if fixed is not None else set(facts.levels)
+        levels = {fixed} if fixed is not None else _useful(facts)
         own = {arm: each for arm, each in known.arms.items() if arm.model == facts.name and _level(arm) in levels}
         fresh = {arm: each for arm, each in own.items() if not arm.strategy}
         if not all(each.learned for each in fresh.values()):
             continue  # calibrated: it is known what it can do
         arms |= _together(own, _arms_of(facts, prior, levels))
-    return Profile(kinds={**measured, kind: replace(known, arms=arms)})
+    names = {each.name for each in models}
+    numbers = known if any(arm.model in names for arm in known.arms) else prior
+    return Profile(kinds={**measured, kind: replace(numbers, arms=arms)})
 
 
 def _together(own: Mapping[Arm, Measured], prior: Mapping[Arm, Measured]) -> dict[Arm, Measured]:
@@ -75,6 +77,12 @@ def _prior(profile: Profile, kind: str) -> KindProfile | None:
 
 def _level(arm: Arm) -> Effort:
     return Effort(arm.effort or "none")
+
+
+def _useful(facts: ModelFacts) -> set[Effort]:
+    """The levels worth a try unmeasured: a model that doesn't think by itself gains nothing from room for a thought
+    (measured on the embedded models, docs/benchmarks.md)."""
+    return set(facts.levels) if facts.thinks else {facts.nearest(Effort.none)}
 
 
 def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort]) -> dict[Arm, Measured]:
