@@ -33,6 +33,7 @@ _MODULES = {
     "profile": "profile",
     "calibrate": "calibrate",
     "learn": "learn",
+    "worth": "worth",
 }
 """The module of each command: it has a function of that name, or an `app` of subcommands."""
 

@@ -37,7 +37,8 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")
 
 
 @contextlib.contextmanager
-def _opened(address: str) -> Iterator[DurableLedger]:
+def opened_ledger(address: str) -> Iterator[DurableLedger]:
+    """An existing ledger, closed at the end."""
     ledger = open_ledger(address, must_exist=True)
     try:
         yield ledger
@@ -45,7 +46,7 @@ def _opened(address: str) -> Iterator[DurableLedger]:
         ledger.close()
 
 
-def _put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
+def put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
     """Machine-readable output, if requested."""
     if as_json and as_csv:
         raise BadInput("give --json or --csv, not both")
@@ -95,7 +96,7 @@ def show(
     kinds: tuple[By, ...] = ("account", "model", "node", "day", "status")
     if by and by not in kinds:
         raise BadInput(f"--by {by}: choose {', '.join(kinds)}")
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         journal = _beneath(opened, account)
     asked = [kind for kind in kinds if kind == by] or ["model", "day"]
     rows = [
@@ -104,7 +105,7 @@ def show(
         for kind in asked
         for name, parts in totals(journal, kind).items()
     ]
-    if _put(rows, as_json=as_json, as_csv=as_csv):
+    if put(rows, as_json=as_json, as_csv=as_csv):
         return
     console = Console()
     for kind in asked:
@@ -167,7 +168,7 @@ def accounts(
     in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
     stay charged at the hold or an estimate. Amounts are money / tokens.
     """
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         found = opened.accounts()
         left = {account.id: opened.room(account.id) for account, _ in found}
     rows = [
@@ -177,7 +178,7 @@ def accounts(
            if not isinstance(value, dict) and key not in ("account", "parent")}
         for account, reading in found
     ]  # fmt: skip
-    if _put(rows, as_json=as_json, as_csv=as_csv):
+    if put(rows, as_json=as_json, as_csv=as_csv):
         return
     made = [account.id for account, _ in found if account.id.startswith(("thread/", "run/"))]
     if not every and len(made) < len(found):
@@ -254,12 +255,12 @@ def usage(
 
     A step's length cap, and with it its hold, is 1.5 times the 99th percentile once 200 calls are counted.
     """
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         rows = [
             {"model": name, "effort": effort, "purpose": purpose, **use.to_dict()}
             for (name, effort, purpose), use in opened.uses(model).items()
         ]
-    if _put(rows, as_json=as_json, as_csv=as_csv):
+    if put(rows, as_json=as_json, as_csv=as_csv):
         return
     table = Table(*(rows[0] if rows else ("no reply was counted yet",)), box=None)
     for row in rows:
@@ -281,13 +282,13 @@ def unknown(
     as_csv: Csv = False,
 ) -> None:
     """List calls that are in flight, and calls charged at a hold or an estimate because their cost is unknown."""
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         if expire is not None:
             if expire < 0:
                 raise BadInput(f"--expire {expire}: give seconds, zero or more")
             typer.echo(f"{opened.expire(expire)} expired", err=True)
         lines = opened.journal(open_only=True)
-    if _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv):
+    if put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv):
         return
     if not lines:
         typer.echo("nothing is unknown or in flight")
@@ -316,7 +317,7 @@ def reconcile(
     if not export_file.is_file():
         raise BadInput(f"no file {export_file}")
     export_rows = read_export(export_file)
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         found = match(opened.journal(), export_rows, within_seconds=within)
         if apply:
             for one in found.news:
@@ -362,7 +363,7 @@ def void(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
 ) -> None:
     """Give a charge back; only if you know that the provider never got the request."""
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         lines = [line for line in opened.journal(open_only=True) if line.id == reservation]
         if not lines:
             raise BadInput(f"no reservation {reservation!r} is held, sent or unknown: rheostat ledger unknown {ledger}")
@@ -379,7 +380,7 @@ def prune(
     days: Annotated[float, typer.Option(help="Keep the lines of this many days.", min=0)] = 90.0,
 ) -> None:
     """Delete old journal lines that are settled or given back. Accounts and totals stay unchanged."""
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         typer.echo(f"{opened.prune(days * 86_400):,} lines deleted")
 
 
@@ -391,6 +392,6 @@ def export(
     as_csv: Csv = False,
 ) -> None:
     """Print the whole journal, one line per reservation: CSV, or JSON with --json."""
-    with _opened(ledger) as opened:
+    with opened_ledger(ledger) as opened:
         lines = _beneath(opened, account)
-    _put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv or not as_json)
+    put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv or not as_json)

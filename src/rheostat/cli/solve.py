@@ -26,6 +26,7 @@ from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer,
 from rheostat.files import read_text
 from rheostat.graph.state import KEY, read
 from rheostat.judgement.policy import Caps
+from rheostat.judgement.worth import amount
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
 from rheostat.money.budget import Budget
@@ -247,8 +248,18 @@ def _watch(graph: Any, question: str, view: SolveView, console: Console | None) 
     return state, False
 
 
+def _beside(baseline: dict[str, Any], candidates: list[dict[str, Any]]) -> str:
+    """What a fixed arm would have cost, and how much less or more this run did."""
+    unit, cost = baseline["unit"], baseline["cost"]
+    name = "usd_nanos" if unit == "usd" else "output_tokens"
+    spent = sum((each[part] or {}).get(name) or 0 for each in candidates for part in ("spend", "scoring"))
+    share = f"{abs(1 - spent / cost):.0%} {'less' if spent < cost else 'more'}" if cost else "nothing to compare"
+    said = f"{baseline['name']} ({baseline['arm']}): P {baseline['chance']:.2f} for about {amount(cost, unit)}"
+    return f"{said}; this run took {amount(spent, unit)}, {share}"
+
+
 def _print(result: dict[str, Any], said: str, ledger_at: str | None, *, as_json: bool, quiet: bool) -> None:
-    keep = ("answer", "status", "stopped", "confidence", "difficulty", "plan", "round", "spend", "chosen")
+    keep = ("answer", "status", "stopped", "confidence", "difficulty", "plan", "round", "spend", "chosen", "baselines")
     shown: dict[str, Any] = {**{key: result.get(key) for key in keep}, "candidates": result.get("candidates") or []}
     shown["run"] = read(result)["run"].get("account")
     if as_json:
@@ -272,6 +283,8 @@ def _print(result: dict[str, Any], said: str, ledger_at: str | None, *, as_json:
     console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)
     if shown["spend"]:
         console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
+    for each in shown["baselines"] or ():
+        console.print(f"[dim]beside:[/] {escape(_beside(each, shown['candidates']))}", highlight=False)
     if ledger_at is not None and shown["run"] is not None:
         again = f"rheostat show {without_password(ledger_at)} {shown['run']}"
         console.print(f"[dim]again:[/] {escape(again)}", highlight=False, soft_wrap=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 from rheostat.evidence.candidate import Candidate, in_order
+from rheostat.judgement.baselines import BEST_FIXED, STRONG_ALWAYS, Baseline
 from rheostat.judgement.belief import Belief, Play
 from rheostat.judgement.first import Sure
 from rheostat.judgement.fitting import band_of
@@ -63,6 +64,21 @@ class ByWorth:
         choice = sure.choose(self._belief(sure, task, ())[0], can=lambda arm: not sure.arms[arm].strategy)
         assert choice.arm is not None, "the first draw is always made"  # noqa: S101
         return sure.arms[choice.arm], choice
+
+    def baselines(self, task: Task, view: View) -> tuple[Baseline, ...]:
+        """What one answer from a fixed arm would have been worth: the best one, and the strongest one."""
+        sure = self._sure(task, (), replace(view, fixed_effort=False))
+        belief, _ = self._belief(sure, task, ())
+        costs = {each.arm: each.cost for each in sure.weigher.options}
+        single = [number for number, arm in enumerate(sure.arms) if not arm.strategy]
+        best = max(single, key=lambda arm: (belief.chance(arm) * sure.weigher.worth - costs[arm], -arm))
+        strong = max(single, key=lambda arm: (belief.chance(arm), -costs[arm]))
+        return tuple(
+            Baseline(
+                name=name, arm=str(sure.arms[arm]), chance=belief.chance(arm), cost=costs[arm], unit=sure.weigher.unit
+            )
+            for name, arm in ((BEST_FIXED, best), (STRONG_ALWAYS, strong))
+        )
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""

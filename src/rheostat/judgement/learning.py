@@ -123,7 +123,7 @@ def learned(found: Sequence[Outcome], base: Profile, *, now_ms: int, half_life_d
         by_kind[each.kind].append(each)
     kinds = {}
     for kind, ours in by_kind.items():
-        like = with_priors(base, kind, []).kinds[kind]
+        like = base.kinds.get(kind) or with_priors(base, kind, []).kinds[kind]
         weights = [0.5 ** (max(now_ms - one.at_ms, 0) / _DAY_MS / half_life_days) for one in ours]
         kinds[kind] = replace(like, arms=_arms(ours, weights, like), tasks=0.0)
     drifts = tuple(drift for kind, ours in sorted(by_kind.items()) for drift in _drifts(kind, ours))

@@ -13,7 +13,7 @@ from rheostat.strategies import Accept, Available, Draw, Stop, Strategy, View
 from rheostat.strategies.base import checked
 from rheostat.task import Difficulty, Effort, Task, ThinkingPlan
 
-__all__ = ["candidates_of", "choose", "draws_of", "strategy_of", "task_of", "view_of"]
+__all__ = ["baselines_of", "candidates_of", "choose", "draws_of", "strategy_of", "task_of", "view_of"]
 
 
 def candidates_of(state: SolverState) -> list[Candidate]:
@@ -56,6 +56,12 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
         "why": decision[0].why,
         "draws": [each.to_dict() for each in decision],
     }
+
+
+def baselines_of(solver: Solver, state: SolverState, account: str) -> Flow[list[dict[str, Any]]]:
+    """What fixed arms would have brought on this task, by the profile."""
+    view = yield from view_of(solver, state, account, solver.first_plan(state))
+    return [each.to_dict() for each in solver.policy.by_worth(solver.asked()).baselines(task_of(solver, state), view)]
 
 
 def strategy_of(solver: Solver) -> Strategy:

@@ -13,7 +13,7 @@ from rheostat.evidence.expected import Expected
 from rheostat.flow import Effect, Flow
 from rheostat.graph.events import emit
 from rheostat.money.usage import Spend
-from rheostat.solver.choose import candidates_of, choose
+from rheostat.solver.choose import baselines_of, candidates_of, choose
 from rheostat.solver.record import record_decision
 from rheostat.solver.shared import Solver, Update
 from rheostat.solver.state import SolverState
@@ -62,8 +62,12 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
         emit("score", cost=Spend().to_dict(), scorer="", **{name: each[name] for name in _SCORE})
     emit("decision", **decision, chosen=update["chosen"])
     changed = [each["id"] for each in alike]
-    yield from record_decision(solver, state, account, candidates, decision, update["chosen"], changed)
-    if decision["action"] in ("accept", "stop"):
+    ended = decision["action"] in ("accept", "stop")
+    if ended:
+        update["baselines"] = yield from baselines_of(solver, state, account)
+    recorded = {**decision, "baselines": update.get("baselines")}
+    yield from record_decision(solver, state, account, candidates, recorded, update["chosen"], changed)
+    if ended:
         broken = next((each.reason for each in candidates if not each.scored and each.reason.startswith(_BROKEN)), None)
         update["stopped"] = f"{decision['why']} ({broken})" if broken else decision["why"]
     return {**update, "candidates": alike, "decision": decision}

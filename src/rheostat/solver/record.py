@@ -117,6 +117,7 @@ def _decision(
             "chosen": chosen,
             "strategy": name_of(solver.strategy),
             "scorer": solver.scorer.name if solver.scorer is not None else None,
+            "baselines": decision.get("baselines"),
         },
         at_ms=now,
     )

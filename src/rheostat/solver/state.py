@@ -35,6 +35,9 @@ class SolverOutput(TypedDict, total=False):
     """Every sample with its parent, verdict, score and cost, as `Candidate.to_dict` gives it."""
     chosen: str | None
     """The id of the candidate whose answer this is."""
+    baselines: list[dict[str, Any]]
+    """What fixed arms would have cost on this task, and brought, by the profile: `name` (`best fixed`, `strong
+    always`), `arm`, `chance`, `cost` and its `unit` (nano-dollars for `usd`)."""
     rheostat: RheostatState
     """`spend` (the thread's reading, with all its runs so far) and `run` (this run's): see `rheostat.read`."""
 
@@ -64,6 +67,7 @@ class SolverState(TypedDict, total=False):
     status: str
     stopped: str
     confidence: float | None
+    baselines: list[dict[str, Any]]
     rheostat: Annotated[RheostatState, merge]
     """`spend` and `run`: see `rheostat.read`."""
     spend: Any

@@ -1,0 +1,70 @@
+"""`rheostat worth`: what right answers cost, beside fixed arms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from rheostat.cli.ledger import Csv, Json, Where, opened_ledger, put
+from rheostat.cli.safe_text import escape
+from rheostat.errors import BadInput
+from rheostat.judgement.baselines import Compared, compared
+from rheostat.judgement.worth import amount
+
+__all__ = ["worth"]
+
+
+def worth(
+    ledger: Where,
+    by: Annotated[str, typer.Option(help="Sum up by kind (of task), account (the thread) or model.")] = "",
+    account: Annotated[str, typer.Option(help="Only runs of accounts that begin so.")] = "",
+    as_json: Json = False,
+    as_csv: Csv = False,
+) -> None:
+    """Show what right answers cost, and what fixed arms would have cost on the same tasks.
+
+    best fixed: the one arm that brings most beyond its price. strong always: the arm that is right most often. Both are
+    expectations by the profile at the time of the run; what was spent is counted. A right answer is one that a
+    verifier passed.
+
+    Example:
+
+        rheostat worth spend.db --by kind
+    """
+    if by not in ("", "kind", "account", "model"):
+        raise BadInput(f"--by {by}: choose kind, account or model")
+    with opened_ledger(ledger) as opened:
+        found = compared((step for step in opened.steps() if step.account.startswith(account)), by)
+    rows = [row for name, each in found.items() for row in _worth_rows(name, each)]
+    if put(rows, as_json=as_json, as_csv=as_csv):
+        return
+    if not rows:
+        typer.echo("no finished run of a solver is recorded here")
+        return
+    table = Table(by or "runs", "", "right", "spent", "a right answer", "saved", box=None)
+    for row in rows:
+        cells = [row["name"], row["beside"], row["right"], row["spent"], row["a_right_answer"], row["saved"]]
+        table.add_row(*(escape(str(each)) for each in cells))
+    Console().print(table)
+
+
+def _worth_rows(name: str, each: Compared) -> list[dict[str, Any]]:
+    unit = "usd" if each.usd_nanos else "tokens"
+    price = each.cost_per_right(unit)
+    rows: list[dict[str, Any]] = [{
+        "name": name, "beside": f"{each.runs} runs", "right": f"{each.solved} of {each.judged} judged",
+        "spent": amount(each.usd_nanos if unit == "usd" else each.output_tokens, unit),
+        "a_right_answer": "-" if price is None else amount(price, unit), "saved": "",
+    }]  # fmt: skip
+    for beside, one in each.expected.items():
+        cost = one[unit]
+        if cost:
+            rows.append({
+                "name": "", "beside": beside, "right": f"{one['right']:.1f} of {one['runs']:.0f} expected",
+                "spent": amount(cost, unit), "a_right_answer": amount(cost / max(one["right"], 1e-9), unit),
+                "saved": f"{amount(cost - one['spent'], unit)} ({1 - one['spent'] / cost:+.0%})",
+            })  # fmt: skip
+    return rows

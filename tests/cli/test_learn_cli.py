@@ -1,0 +1,119 @@
+"""`rheostat learn` and `rheostat worth` over a real ledger."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rheostat import BadInput, Budget, Policy, SQLiteLedger, build_solver, resolve
+from rheostat.cli.app import app
+from rheostat.judgement.profile import Profile
+from rheostat.judgement.shipped import OWN, default_profile, learned_path
+from rheostat.testing import ScriptedModel
+
+QUESTION = "How many apples are 3 and 4 apples? Calculate."
+
+
+@pytest.fixture(autouse=True)
+def _own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(OWN, str(tmp_path / "config" / "profile.json"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def said(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(app, list(arguments))
+    assert isinstance(result.exception, BadInput)
+    return str(result.exception)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Path:
+    path = tmp_path / "spend.db"
+    kept = SQLiteLedger(path)
+    for answer in ("7", "8", "7"):
+        at = resolve(ScriptedModel(script=[f"Answer: {answer}"] * 20, model="mine"))
+        at.dial.facts = replace(at.dial.facts, name="mine")
+        build_solver(
+            at, budget=Budget(tokens=5000), ledger=kept, policy=Policy(), verifier=lambda given: given == "7"
+        ).compile().invoke({"question": QUESTION})
+    kept.close()
+    return path
+
+
+def test_learning_writes_what_the_policy_reads(ledger: Path) -> None:
+    assert "mine" in said("learn", str(ledger), "--dry-run")
+    assert not learned_path().exists()
+    shown = said("learn", str(ledger))
+    assert "of 3 runs" in shown
+    arms = default_profile().kinds["maths"].arms
+    mine = [each for arm, each in arms.items() if arm.model == "mine" and not arm.strategy]
+    assert [each.learned for each in mine] == [True]
+    assert mine[0].tried == pytest.approx(3, abs=0.01)
+    before = learned_path().read_text()
+    said("learn", str(ledger))
+    assert json.loads(learned_path().read_text()).keys() == json.loads(before).keys(), "learned again, not twice"
+    assert default_profile().kinds["maths"].arms.keys() == arms.keys()
+
+
+def test_what_was_learned_can_be_listed_and_forgotten(ledger: Path) -> None:
+    assert "nothing has been learned" in said("learn", "--list")
+    said("learn", str(ledger))
+    assert "mine" in said("learn", "--list")
+    assert "nothing" in said("learn", "--list", "--model", "other")
+    assert "forgotten" in said("learn", "--forget", "--model", "mine")
+    assert "nothing has been learned" in said("learn", "--list")
+    assert all(arm.model != "mine" for arm in default_profile().kinds["maths"].arms)
+
+
+def test_no_text_is_learned(ledger: Path) -> None:
+    said("learn", str(ledger))
+    assert "apples" not in learned_path().read_text()
+
+
+def test_bad_input_says_what_to_do(ledger: Path, tmp_path: Path) -> None:
+    assert "give ledgers to learn from" in refused("learn")
+    assert "give ledgers to learn from" in refused("learn", str(ledger), "--list")
+    assert "--account" in refused("learn", str(ledger), "--kind", "maths")
+    assert "no file" in refused("learn", str(tmp_path / "none.db"))
+    assert "choose kind" in refused("worth", str(ledger), "--by", "day")
+
+
+def test_worth_shows_the_price_of_a_right_answer_beside_fixed_arms(ledger: Path) -> None:
+    shown = said("worth", str(ledger), "--by", "kind")
+    assert "3 runs" in shown
+    assert "2 of 3 judged" in shown
+    assert "best fixed" in shown
+    assert "strong always" in shown
+    [ours, *beside] = json.loads(said("worth", str(ledger), "--json"))
+    assert ours["right"] == "2 of 3 judged"
+    assert [each["beside"] for each in beside] == ["best fixed", "strong always"]
+
+
+ADD = """
+import sys
+from pathlib import Path
+from rheostat.judgement.profile import Arm, KindProfile, Measured, Profile
+from rheostat.judgement.shipped import changing
+one = Profile(kinds={"maths": KindProfile(arms={Arm(model=sys.argv[2]): Measured(right=1, tried=1)})})
+with changing(Path(sys.argv[1])) as file:
+    file.write(file.read().merged(one))
+"""
+
+
+def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    path, names = tmp_path / "shared.json", [f"m{number}" for number in range(6)]
+    running = [subprocess.Popen([sys.executable, "-c", ADD, str(path), name]) for name in names]
+    assert [each.wait() for each in running] == [0] * len(names)
+    assert {arm.model for arm in Profile.read(path).kinds["maths"].arms} == set(names)
