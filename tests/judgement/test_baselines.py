@@ -23,9 +23,7 @@ def solver(*says: str, **changes: Any) -> tuple[Any, MemoryLedger]:
     for name, said in zip(("small", "large"), says, strict=False):
         at = resolve(
             ScriptedModel(script=[said] * 20, model=name),
-            price=Price(input_per_million=Decimal(1), output_per_million=Decimal(10 if price else 0))
-            if price
-            else None,
+            price=Price(input_per_million=Decimal(1), output_per_million=Decimal(10)),
         )
         at.dial.facts = replace(at.dial.facts, name=name, takes_temperature=True, thinks=False)
         models.append(at)
