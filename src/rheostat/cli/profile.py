@@ -89,8 +89,8 @@ def _price(rate: float, each: Measured) -> float:
 def _numbers(kind: KindProfile) -> str:
     known = f"measured on {kind.tasks:g} tasks" if kind.tasks else "assumed"
     return (
-        f"spread {kind.spread:.2g}, alike {kind.alike:.2g}, repeat {kind.repeat:.2g}, clue {kind.clue:.2g}: {known} "
-        "(docs/judgement.md)"
+        f"spread {kind.spread:.2g}, alike {kind.alike:.2g} (lure {kind.lure:.2g}), repeat {kind.repeat:.2g}, "
+        f"clue {kind.clue:.2g}: {known} (docs/judgement.md)"
     )
 
 

@@ -5,7 +5,8 @@ that rises with it (the Rasch model of test theory). Its mean over all tasks is 
 the kind's `spread`, says how much one arm's success or failure tells about the others. So a refused answer lowers the
 chances of every further draw, and two answers that agree raise the chance of both:
 
-- wrong answers of different arms are alike with probability `alike`, which is seldom, so that agreement is evidence;
+- wrong answers of different arms are alike with probability `alike`, which is seldom, so that agreement is evidence; on
+  hard tasks, where one wrong answer lures all, they are so more often (`lure`);
 - a second sample of the same arm is a copy of the first with probability `repeat`, and later ones the more, as in
   Pólya's urn: so it is less evidence, and the order of the samples has no meaning;
 - a score (confidence, a judge's points) falls into a band, which right and wrong answers reach at measured rates.
@@ -43,6 +44,13 @@ def curve(rate: float, spread: float, among: _Weights = (1 / _POINTS,) * _POINTS
     return tuple(_logistic(spread * ease + low) for ease in _EASE)
 
 
+@functools.lru_cache(maxsize=256)
+def lured(alike: float, lure: float) -> _Weights:
+    """P(two wrong answers are equal) at each ease, when it is `alike` at the mean ease."""
+    odds = math.log(max(alike, 1e-9) / max(1 - alike, 1e-9))
+    return tuple(_logistic(odds - lure * ease) for ease in _EASE)
+
+
 def _logistic(value: float) -> float:
     return 1 / (1 + math.exp(-max(min(value, 60.0), -60.0)))
 
@@ -57,12 +65,19 @@ class Chances:
     """How differently hard the tasks are: 0 means that arms succeed independently of one another."""
     alike: float = 0.1
     """P(a wrong answer of one arm equals a wrong one of another)."""
+    lure: float = 0.0
+    """How much likelier equal wrong answers are on hard tasks: the fall of `alike`'s log-odds with the ease."""
     repeat: float = 0.5
     """P(a further sample of the same arm repeats an earlier one)."""
     follows: tuple[int, ...] = ()
     """For each arm: the arm that was wrong on the tasks on which its rate was measured; -1: it is of all tasks."""
     bands: tuple[tuple[tuple[float, float], ...], ...] = ()
     """For each arm: for each band of its score (P(band | right), P(band | wrong)); empty: no scores."""
+
+    @property
+    def alikes(self) -> _Weights:
+        """`alike` at each ease."""
+        return lured(self.alike, self.lure)
 
     def curve(self, arm: int) -> _Weights:
         """P(right) of an arm at each ease."""
@@ -163,12 +178,12 @@ class Belief:
             if group == play.answer:
                 after[group] = _times(weights, [(copied + fresh * each) * if_right for each in curve_])
             else:
-                wrong = self._wrong(known, groups - 1)
-                after[group] = _times(weights, [(copied + fresh * (1 - each) * wrong) * if_wrong for each in curve_])
+                missed = self._missed(curve_, known, groups - 1)
+                after[group] = _times(weights, [(copied + fresh * each) * if_wrong for each in missed])
         if not known:
             after[play.answer] = _times(self.unseen, [fresh * each * if_right for each in curve_])
-        wrong = self._wrong(known, groups)
-        unseen = _times(self.unseen, [(copied + fresh * (1 - each) * wrong) * if_wrong for each in curve_])
+        missed = self._missed(curve_, known, groups)
+        unseen = _times(self.unseen, [(copied + fresh * each) * if_wrong for each in missed])
         return self._judged(replace(self, plays=(*self.plays, play), right=after, unseen=unseen), play)
 
     def _judged(self, made: Belief, play: Play) -> Belief:
@@ -188,9 +203,12 @@ class Belief:
         right = {group: _times(weights, miss) for group, weights in self.right.items()}
         return replace(self, plays=(*self.plays, play), right=right, unseen=_times(self.unseen, miss))
 
-    def _wrong(self, known: bool, groups: int) -> float:
-        """P(this wrong answer | it is wrong, and so many other groups are wrong too)."""
-        return self.chances.alike if known else max(1 - self.chances.alike * groups, _LEAST)
+    def _missed(self, curve_: _Weights, known: bool, groups: int) -> _Weights:
+        """P(wrong, and this wrong answer | so many other groups are wrong too) at each ease."""
+        alikes = self.chances.alikes
+        if known:
+            return _times(alikes, [1 - each for each in curve_])
+        return tuple((1 - c) * max(1 - a * groups, _LEAST) for c, a in zip(curve_, alikes, strict=True))
 
     def _copied(self, play: Play) -> tuple[float, float]:
         """(P(this answer, as a copy of an earlier one of this arm), P(it is no copy))."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rheostat.judgement.belief import Belief, Chances, Play
+from rheostat.judgement.belief import Belief, Chances, Play, lured
 from rheostat.judgement.profile import CORRECT, Arm, KindProfile, Measured, Profile
 
 __all__ = ["Trial", "band_of", "fitted"]
@@ -19,6 +19,8 @@ __all__ = ["Trial", "band_of", "fitted"]
 _SPREADS: Final = (0.05, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 _CLUES: Final = (0.0, 0.2, 0.4, 0.6, 0.75, 0.9)
 _USUAL_SPREAD: Final = KindProfile().spread
+_ALIKES: Final = (0.01, 0.02, 0.035, 0.05, 0.075, *(step / 20 for step in range(2, 20)))
+_LURES: Final = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0)
 _LEAST_SCORES: Final = 20
 _MOST_TASKS: Final = 600
 """The spread is fitted to so many tasks at most."""
@@ -71,7 +73,9 @@ def _fit(trials: Sequence[Trial], date: str, source: str) -> KindProfile:
     mean, deviation = (statistics.fmean(looks), statistics.pstdev(looks)) if looks else (0.0, 0.0)
     made = KindProfile(arms=arms, difficulty=mean, difficulty_spread=deviation)
     spread, clue = _likeliest(tasks[:_MOST_TASKS], made)
-    made = replace(made, spread=spread, clue=clue, alike=_alike(tasks), tasks=len(tasks))
+    made = replace(made, spread=spread, clue=clue, tasks=len(tasks))
+    alike, lure = _alike(tasks, made)
+    made = replace(made, alike=alike, lure=lure)
     return replace(made, repeat=_repeat(by_task.values(), made))
 
 
@@ -147,18 +151,35 @@ def _likeliest(tasks: Sequence[Sequence[Trial]], kind: KindProfile) -> tuple[flo
     return max(itertools.product(_SPREADS, clues), key=likelihood)
 
 
-def _alike(tasks: Iterable[Sequence[Trial]]) -> float:
-    """How often two wrong answers of different arms are equal."""
-    equal = pairs = 0
+def _alike(tasks: Iterable[Sequence[Trial]], kind: KindProfile) -> tuple[float, float]:
+    """How often two wrong answers of different arms are equal at the mean ease, and how that falls with the ease."""
+    order = sorted(kind.arms)
+    numbers = {arm: number for number, arm in enumerate(order)}
+    rates = tuple((kind.arms[arm].right + 0.5) / (kind.arms[arm].tried + 1) for arm in order)
+    chances = Chances(rates=rates, spread=kind.spread)
+    pairs: dict[tuple[tuple[float, ...], bool], int] = defaultdict(int)
     for task in tasks:
-        first: dict[Arm, str] = {}
+        first: dict[Arm, Trial] = {}
         for each in task:
-            if not each.right and each.answer is not None:
-                first.setdefault(each.arm, each.answer)
-        for one, two in itertools.combinations(first.values(), 2):
-            pairs += 1
-            equal += one == two
-    return (equal + 1) / (pairs + 10)
+            first.setdefault(each.arm, each)
+        at = Belief.of(chances, kind.ease(task[0].difficulty), kind.clue).unseen
+        for arm, each in first.items():
+            curve = chances.curve(numbers[arm])
+            at = tuple(w * (c if each.right else 1 - c) for w, c in zip(at, curve, strict=True))
+        weights = tuple(round(w / max(sum(at), 1e-300), 3) for w in at)
+        wrong = [each.answer for each in first.values() if not each.right and each.answer is not None]
+        for one, two in itertools.combinations(wrong, 2):
+            pairs[weights, one == two] += 1
+
+    def likelihood(at: tuple[float, float]) -> float:
+        alike = lured(*at)
+        total = math.log(at[0] * (1 - at[0]) ** 9) - at[1] ** 2 / 2  # as if one pair of ten were equal
+        for (weights, equal), count in pairs.items():
+            share = sum(w * a for w, a in zip(weights, alike, strict=True)) / sum(weights)
+            total += count * math.log(max(share if equal else 1 - share, 1e-12))
+        return total
+
+    return max(itertools.product(_ALIKES, _LURES if len(pairs) > 1 else (0.0,)), key=likelihood)
 
 
 def _repeat(tasks: Iterable[Sequence[Trial]], kind: KindProfile) -> float:
@@ -166,7 +187,7 @@ def _repeat(tasks: Iterable[Sequence[Trial]], kind: KindProfile) -> float:
     arms = sorted(kind.arms)
     numbers = {arm: number for number, arm in enumerate(arms)}
     rates = tuple((kind.arms[arm].right + 0.5) / (kind.arms[arm].tried + 1) for arm in arms)
-    chances = Chances(rates=rates, spread=kind.spread, alike=kind.alike, repeat=0.0)
+    chances = Chances(rates=rates, spread=kind.spread, alike=kind.alike, lure=kind.lure, repeat=0.0)
     by_chance = {arm: _agrees(chances, number) for arm, number in numbers.items()}
     pairs = equal = expected = 0.0
     for task in tasks:

@@ -138,6 +138,7 @@ class KindProfile:
     arms: dict[Arm, Measured] = field(default_factory=dict)
     spread: float = 1.5
     alike: float = 0.1
+    lure: float = 0.0
     repeat: float = 0.5
     clue: float = 0.0
     """How much the difficulty score of a task (`rheostat.thinking.difficulty`) says about its ease: a correlation."""
@@ -232,6 +233,7 @@ class Profile:
             rates=tuple(self.rate(kind, arm, everywhere=everywhere) for arm in arms),
             spread=known.spread,
             alike=known.alike,
+            lure=known.lure,
             repeat=known.repeat,
             follows=follows,
             bands=tuple(() if each is None else each.bands for each in found),
@@ -318,7 +320,7 @@ def _short(value: Any) -> Any:
     return [_short(each) for each in value] if isinstance(value, tuple) else value
 
 
-_NUMBERS: Final = ("spread", "alike", "repeat", "clue", "difficulty", "difficulty_spread")
+_NUMBERS: Final = ("spread", "alike", "lure", "repeat", "clue", "difficulty", "difficulty_spread")
 _ARM, _MEASURED = ({each.name for each in fields(kind)} for kind in (Arm, Measured))
 
 
