@@ -140,7 +140,9 @@ def test_the_best_so_far_is_recorded_even_if_the_budget_ends_the_run(run: Runner
 
 def test_the_probes_are_candidates_too() -> None:
     ledger, model = MemoryLedger(), ScriptedModel(script=["The answer is 4."])
-    graph = build_solver(model, budget=ROOMY, ledger=ledger, probe=Agreement(samples=2), effort="thorough").compile()
+    graph = build_solver(
+        model, budget=ROOMY, ledger=ledger, probe=Agreement(samples=2), strategy=Vote(lead=4.0)
+    ).compile()
     events = list(graph.stream({"question": "What is 2 + 2?"}, stream_mode=["custom", "values"]))
     result = events[-1][1]
     told = {each["id"] for mode, each in events if mode == "custom" and each["type"] == "sample"}
@@ -161,7 +163,9 @@ def test_probes_that_decide_end_the_run(run: Runner) -> None:
 
 def test_a_probe_draws_no_more_than_the_operator_allows(run: Runner) -> None:
     model = ScriptedModel(script=["The answer is 4.", "The answer is 5.", "The answer is 6."])
-    graph = build_solver(model, budget=ROOMY, probe=Agreement(samples=3), caps=Caps(max_samples=2)).compile()
+    graph = build_solver(
+        model, budget=ROOMY, probe=Agreement(samples=3), strategy=Vote(), caps=Caps(max_samples=2)
+    ).compile()
     result = run(graph, {"question": "What is 2 + 2?"})
     assert len(result["candidates"]) == 2
     assert "operator allows no more" in result["stopped"]
