@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -94,6 +94,12 @@ bench-strategies: $(VENV)/.demo ## each strategy beside one greedy answer, on bo
 	$(BIN)/rheostat models pull
 	$(BIN)/rheostat models pull qwen2.5-coder-1.5b
 	$(BIN)/python -m rheostat.bench.strategies --record docs/benchmarks/strategies.jsonl
+
+bench-arms: $(VENV)/.demo ## the policy beside every fixed arm, on MultiArith with both embedded models; an hour, resumable
+	$(BIN)/rheostat models pull
+	$(BIN)/rheostat models pull qwen2.5-coder-1.5b
+	$(BIN)/python -m rheostat.bench.arms --record docs/benchmarks/arms.jsonl --set multiarith
+	$(BIN)/python -m rheostat.bench.arms --record docs/benchmarks/arms.jsonl --set multiarith --models qwen2.5-coder-0.5b,qwen2.5-coder-1.5b
 
 bench-peers: $(VENV)/.dev ## our strategies beside its-hub's and treequest's on one server (installs them beside); half an hour, resumable
 	$(BIN)/rheostat models pull

@@ -22,7 +22,7 @@ from rheostat.judgement.worth import Option, Weigher, reference
 from rheostat.replay.intervals import intervals
 from rheostat.replay.trials import Trials
 
-__all__ = ["ArmsReplay", "Point", "replay_arms"]
+__all__ = ["ArmsReplay", "Point", "frontier", "mixed", "replay_arms"]
 
 _FOLDS: Final = 5
 LADDER: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 300.0, 1000.0)
@@ -71,7 +71,7 @@ class ArmsReplay:
 
     def mix(self, cost: float) -> float:
         """The accuracy of the best random mix of fixed arms, chosen in hindsight, at a mean cost."""
-        return _mix(_frontier(self.fixed), cost)
+        return mixed(frontier(self.fixed), cost)
 
     @property
     def as_good_as_best(self) -> Point | None:
@@ -275,7 +275,7 @@ def _fixed(
     return points, per_task
 
 
-def _frontier(points: Iterable[Point]) -> list[tuple[float, float]]:
+def frontier(points: Iterable[Point]) -> list[tuple[float, float]]:
     """The upper hull of (cost, accuracy), from spending nothing."""
     hull: list[tuple[float, float]] = []
     for at in sorted([(0.0, 0.0), *((each.cost, each.accuracy) for each in points)]):
@@ -289,7 +289,8 @@ def _turns_up(one: tuple[float, float], two: tuple[float, float], three: tuple[f
     return (two[1] - one[1]) * (three[0] - one[0]) <= (three[1] - one[1]) * (two[0] - one[0])
 
 
-def _mix(hull: Sequence[tuple[float, float]], cost: float) -> float:
+def mixed(hull: Sequence[tuple[float, float]], cost: float) -> float:
+    """The accuracy of a random mix of points on the hull, at a mean cost."""
     best = 0.0
     for (x0, y0), (x1, y1) in itertools.pairwise(hull):
         if y1 < y0:
@@ -312,9 +313,9 @@ def _point(
     count = len(names)
     accuracy = sum(played[name].right for name in names) / count
     cost = sum(played[name].cost for name in names) / count
-    hull = _frontier(fixed)
-    level = _mix(hull, cost)
-    slope = (_mix(hull, cost * 1.001) - level) / max(cost * 0.001, 1e-12)
+    hull = frontier(fixed)
+    level = mixed(hull, cost)
+    slope = (mixed(hull, cost * 1.001) - level) / max(cost * 0.001, 1e-12)
     values = [(played[name].right - rival[name][0]) - (played[name].cost - rival[name][1]) / worth for name in names]
     above = [played[name].right - level - slope * (played[name].cost - cost) for name in names]
     (value_low, value_high), (low, high) = intervals([values, above], seed=seed, resamples=2_000)
