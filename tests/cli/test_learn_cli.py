@@ -11,11 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from rheostat import BadInput, Budget, Policy, SQLiteLedger, build_solver, resolve
+from rheostat import BadInput, Budget, Caps, Effort, Policy, Room, SQLiteLedger, build_solver, heuristic, resolve
 from rheostat.cli.app import app
 from rheostat.judgement.profile import Profile
-from rheostat.judgement.shipped import OWN, default_profile, learned_path
+from rheostat.judgement.shipped import OWN, default_profile, default_router, learned_path, router_path
+from rheostat.strategies import Available, View
+from rheostat.task import Task
 from rheostat.testing import ScriptedModel
+from rheostat.thinking.model_facts import ModelFacts
 
 QUESTION = "How many apples are 3 and 4 apples? Calculate."
 
@@ -117,3 +120,33 @@ def test_writers_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     running = [subprocess.Popen([sys.executable, "-c", ADD, str(path), name]) for name in names]
     assert [each.wait() for each in running] == [0] * len(names)
     assert {arm.model for arm in Profile.read(path).kinds["maths"].arms} == set(names)
+
+
+def test_texts_are_kept_and_learned_only_if_asked(tmp_path: Path) -> None:
+    path = tmp_path / "texts.db"
+    kept = SQLiteLedger(path)
+    for number in range(40):
+        hard = number % 2
+        at = resolve(ScriptedModel(script=["Answer: 7"] * 20, model="mine"))
+        at.dial.facts = replace(at.dial.facts, name="mine")
+        graph = build_solver(
+            at, budget=Budget(tokens=50_000), ledger=kept, keep_text=number != 0,
+            verifier=lambda given, hard=hard: not hard, caps=Caps(max_samples=1),
+        )  # fmt: skip
+        graph.compile().invoke({"question": f"{'Prove the theorem' if hard else 'Add the numbers'} {number}."})
+    asked = [step.candidate.get("question") for step in kept.steps()]
+    kept.close()
+    assert sum(each is not None for each in asked) == 39
+    assert "39 questions" in said("learn", str(path), "--text")
+    router = default_router()
+    assert router is not None
+    assert router.harder("Add the numbers 3.", "mine") > 0.5 > -0.5 > router.harder("Prove the theorem 3.", "mine")
+    assert "theorem" not in router_path().read_text()
+    view = View(models=(Available(name="mine", facts=ModelFacts(name="mine", levels={Effort.none: 0})),), room=Room())
+    easy, hard = (
+        Policy().by_worth("balanced").first(Task(question=text, difficulty=heuristic("Hi")), view)[1].chance
+        for text in ("Add the numbers 3.", "Prove the theorem 3.")
+    )
+    assert easy > hard
+    said("learn", "--forget")
+    assert default_router() is None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -12,9 +14,11 @@ from rich.console import Console
 from rheostat.cli.profile import show_profile
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
-from rheostat.judgement.learning import Outcome, learned, outcomes
+from rheostat.judgement.learning import learned, outcomes, texts
 from rheostat.judgement.profile import KindProfile, Profile
-from rheostat.judgement.shipped import calibrated, changing, learned_path
+from rheostat.judgement.router import Router, fit_router
+from rheostat.judgement.shipped import calibrated, changing, learned_path, router_path
+from rheostat.money.ledger import StepRecord
 from rheostat.money.ledger.address import open_ledger
 
 __all__ = ["learn"]
@@ -27,6 +31,13 @@ def learn(
     ] = None,
     half_life_days: Annotated[float, typer.Option(min=0.01, help="A verdict counts half after so many days.")] = 60.0,
     account: Annotated[str, typer.Option(help="Only runs of accounts that begin so.")] = "",
+    text: Annotated[
+        bool,
+        typer.Option(
+            "--text",
+            help="Learn from the questions too, of runs that kept them (`keep_text=True`); needs the extra `learn`.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be learned, and write nothing.")] = False,
     listed: Annotated[bool, typer.Option("--list", help="Show what has been learned.")] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Delete what has been learned.")] = False,
@@ -56,8 +67,11 @@ def learn(
         return
     if kind or model:
         raise BadInput("--kind and --model go with --list and --forget; to learn from some runs only, use --account")
-    found = [each for ledger in ledgers for each in _read(ledger, account)]
+    steps = [step for ledger in ledgers for step in _read(ledger, account)]
+    found = outcomes(steps)
     made = learned(found, calibrated(), now_ms=int(1000 * time.time()), half_life_days=half_life_days)
+    if text:
+        _learn_text(steps, console, dry_run=dry_run)
     if not made.verdicts:
         console.print("no verdicts: only runs with a verifier (tests, a schema, a number to match) teach anything")
         return
@@ -72,12 +86,24 @@ def learn(
         console.print(f"written to {escape(str(learned_path()))}", highlight=False)
 
 
-def _read(address: str, account: str) -> list[Outcome]:
+def _read(address: str, account: str) -> list[StepRecord]:
     ledger = open_ledger(address, must_exist=True)
     try:
-        return outcomes(step for step in ledger.steps() if step.account.startswith(account))
+        return [step for step in ledger.steps() if step.account.startswith(account)]
     finally:
         ledger.close()
+
+
+def _learn_text(steps: list[StepRecord], console: Console, *, dry_run: bool) -> None:
+    asked, right = texts(steps)
+    router = fit_router(asked, right)
+    console.print(f"learned which of {len(asked):,} questions are hard for {escape(', '.join(right))}", highlight=False)
+    if not dry_run:
+        router_path().parent.mkdir(parents=True, exist_ok=True)
+        beside = router_path().with_name(f".{router_path().name}.{os.getpid()}")
+        beside.write_text(router.to_text(), encoding="utf-8")
+        beside.replace(router_path())
+        console.print(f"written to {escape(str(router_path()))}: weights of hashed words, no text", highlight=False)
 
 
 def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
@@ -89,6 +115,9 @@ def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
             if of:
                 wanted = wanted.merged(Profile(kinds={name: KindProfile(arms=of)}))
                 others = others.dropping(name, of)
+        if forget and not kind and router_path().exists():
+            _forget_text(model)
+            console.print("forgotten: what was learned from texts")
         if not wanted.kinds:
             console.print(f"nothing has been learned ({escape(str(learned_path()))})", highlight=False)
         elif forget:
@@ -97,3 +126,13 @@ def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
             console.print(f"forgotten: {count} arms. Their records stay in the ledgers until `rheostat ledger prune`")
         else:
             show_profile(wanted, console)
+
+
+def _forget_text(model: str) -> None:
+    router = Router.read(router_path())
+    left = {name: each for name, each in router.arms.items() if model not in ("", name)}
+    if not left:
+        router_path().unlink()
+        return
+    usual = {name: router.usual[name] for name in left if name in router.usual}
+    router_path().write_text(replace(router, arms=left, usual=usual).to_text(), encoding="utf-8")

@@ -13,6 +13,7 @@ from rheostat.judgement.first import Sure
 from rheostat.judgement.fitting import band_of
 from rheostat.judgement.priors import with_priors
 from rheostat.judgement.profile import CORRECT, SAMPLE, Arm, KindProfile, Measured, Profile
+from rheostat.judgement.router import Router
 from rheostat.judgement.worth import TIMES, Choice, Option, Unit, Weigher, reference
 from rheostat.money.usage import Spend
 from rheostat.strategies.base import (
@@ -45,6 +46,8 @@ class ByWorth:
     """
 
     profile: Profile
+    router: Router | None = None
+    """Moves the rates of a model's arms by the text of the task."""
     preset: str = "balanced"
     """Without a worth of the user's: the multiple of the price of a right answer from the most economical arm."""
     most_draws: int = 24
@@ -146,7 +149,8 @@ class ByWorth:
         length = len(task.question) // _CHARS_PER_TOKEN
         prices = tuple((each.facts.name, each.price) for each in view.models)
         comparable = view.votable and not view.fixed_effort  # a level that the user fixed is asked for one answer
-        key = (task.kind, arms, verified, comparable, unit, view.worth_usd_nanos, length // 50, prices)
+        moved = self._moved(task.question, tuple(names))
+        key = (task.kind, arms, moved, verified, comparable, unit, view.worth_usd_nanos, length // 50, prices)
         if key not in self._known:
             found = [profile.measured(task.kind, arm) or Measured(right=0, tried=0) for arm in arms]
             costs = [_cost(each, names[arm.model], unit, length) for arm, each in zip(arms, found, strict=True)]
@@ -158,8 +162,15 @@ class ByWorth:
             told_worth = view.worth_usd_nanos if unit == "usd" else None
             worth = told_worth or TIMES[self.preset] * reference(rates, costs) or 1.0
             weigher = Weigher(options, worth, verified=verified, comparable=comparable, unit=unit)
-            self._known[key] = Sure.of(profile, task.kind, arms, weigher)
+            self._known[key] = Sure.of(profile, task.kind, arms, weigher, dict(moved))
         return self._known[key]
+
+    def _moved(self, text: str, models: tuple[str, ...]) -> tuple[tuple[str, float], ...]:
+        """How much better or worse each model does on such a text, in log-odds; in steps, so that sums are known."""
+        if self.router is None or not text:
+            return ()
+        router = self.router
+        return tuple((name, max(min(round(2 * router.harder(text, name)) / 2, 3.0), -3.0)) for name in models)
 
     @staticmethod
     def _allowed(arm: Arm, model: Available, view: View) -> bool:

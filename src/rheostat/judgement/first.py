@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from rheostat.judgement.belief import Belief, Chances
@@ -33,9 +33,23 @@ class Sure:
     """The standard error of each arm's rate."""
 
     @classmethod
-    def of(cls, profile: Profile, kind: str, arms: Sequence[Arm], weigher: Weigher) -> Sure:
-        """A chooser over these arms; `weigher` has an option for each."""
+    def of(
+        cls,
+        profile: Profile,
+        kind: str,
+        arms: Sequence[Arm],
+        weigher: Weigher,
+        moved: Mapping[str, float] | None = None,
+    ) -> Sure:
+        """A chooser over these arms; `weigher` has an option for each.
+
+        Args:
+            moved: By model: how much better it does on this task than usual, in log-odds.
+        """
         own = profile.chances(kind, arms)
+        if moved:
+            rates = [_moved(rate, moved.get(arm.model, 0.0)) for rate, arm in zip(own.rates, arms, strict=True)]
+            own = replace(own, rates=tuple(rates))
         several = any(arm in each.arms for name, each in profile.kinds.items() if name != kind for arm in arms)
         everywhere = profile.chances(kind, arms, everywhere=True) if several else None
         errors = tuple(
@@ -59,3 +73,7 @@ class Sure:
         instead = self.weigher.value_of(belief, safe)
         error = self.weigher.worth * math.hypot(self.errors[choice.arm], self.errors[safe])
         return choice if choice.value - instead.value >= _SURE * error else instead
+
+
+def _moved(rate: float, log_odds: float) -> float:
+    return 1 / (1 + math.exp(-math.log(rate / (1 - rate)) - log_odds)) if log_odds else rate

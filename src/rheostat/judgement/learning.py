@@ -19,9 +19,9 @@ from rheostat.judgement.belief import Belief, Chances, curve
 from rheostat.judgement.priors import with_priors
 from rheostat.judgement.profile import CORRECT, SAMPLE, Arm, KindProfile, Measured, Profile
 from rheostat.money.ledger import StepRecord
-from rheostat.money.ledger.steps import CANDIDATE
+from rheostat.money.ledger.steps import CANDIDATE, DECISION
 
-__all__ = ["Drift", "Learned", "Outcome", "learned", "outcomes"]
+__all__ = ["Drift", "Learned", "Outcome", "learned", "outcomes", "texts"]
 
 _DAY_MS: Final = 86_400_000
 _ROUNDS: Final = 12
@@ -110,6 +110,20 @@ def _of_run(steps: Sequence[StepRecord]) -> Iterator[Outcome]:
             output_tokens=int(cost.get("output_tokens") or 0),
             seconds=step.milliseconds / 1000,
         )
+
+
+def texts(steps: Iterable[StepRecord]) -> tuple[list[str], dict[str, list[bool | None]]]:
+    """The questions of runs that kept them, and whether each model's first judged answer passed; `None`: none was."""
+    asked: dict[str, str] = {}
+    passed: dict[str, dict[str, bool]] = defaultdict(dict)
+    listed = list(steps)
+    for step in listed:
+        if step.node == DECISION and step.candidate.get("question"):
+            asked[step.account] = str(step.candidate["question"])
+    for each in outcomes(listed):
+        if each.run in asked:
+            passed[each.arm.model].setdefault(each.run, each.passed)
+    return list(asked.values()), {model: [each.get(run) for run in asked] for model, each in sorted(passed.items())}
 
 
 def learned(found: Sequence[Outcome], base: Profile, *, now_ms: int, half_life_days: float = 60.0) -> Learned:

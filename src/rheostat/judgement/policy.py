@@ -13,7 +13,8 @@ from typing import TypeAlias
 from rheostat.errors import BadInput
 from rheostat.judgement.by_worth import ByWorth
 from rheostat.judgement.profile import Profile
-from rheostat.judgement.shipped import default_profile
+from rheostat.judgement.router import Router
+from rheostat.judgement.shipped import default_profile, default_router
 from rheostat.money.budget import Room
 from rheostat.money.pricing import Price
 from rheostat.money.usage import Spend
@@ -77,6 +78,8 @@ class Policy:
 
     profile: Profile = field(default_factory=default_profile)
     """What was measured of arms; for other models its weak prior stands in."""
+    router: Router | None = field(default_factory=default_router)
+    """What was learned from texts: which tasks are hard for which model."""
     _by_worth: dict[str, ByWorth] = field(default_factory=dict, compare=False, repr=False)
 
     # --- before a call --------------------------------------------------------------------------
@@ -181,7 +184,7 @@ class Policy:
     def by_worth(self, asked: AskedEffort) -> ByWorth:
         """The strategy that goes by the profile; at a level that the user fixed, by the worth of `balanced`."""
         preset = "balanced" if isinstance(asked, Effort) else str(asked)
-        return self._by_worth.setdefault(preset, ByWorth(profile=self.profile, preset=preset))
+        return self._by_worth.setdefault(preset, ByWorth(profile=self.profile, router=self.router, preset=preset))
 
     def strategy(self, asked: AskedEffort, *, scored: bool = False) -> Strategy:
         """The strategy `auto`: by worth, or the best of a few answers where only a scorer tells them apart."""

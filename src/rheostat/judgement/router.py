@@ -44,6 +44,8 @@ class Router:
     means: tuple[float, ...] = ()
     spreads: tuple[float, ...] = ()
     """Mean and standard deviation of each count."""
+    usual: dict[str, float] = field(default_factory=dict)
+    """The mean log-odds of each arm over the tasks that it was learned from."""
     embedding: int = 0
     """The length of the embedding; 0: it needs none."""
     tasks: int = 0
@@ -67,6 +69,13 @@ class Router:
         vector = self.vector(text, embedded)
         return {name: _expit(start + _dot(weights, vector)) for name, (start, weights) in self.arms.items()}
 
+    def harder(self, text: str, arm: str) -> float:
+        """How much an arm's log-odds on this text are above its usual ones; 0 for an arm that wasn't learned."""
+        if arm not in self.usual or self.embedding:
+            return 0.0
+        start, weights = self.arms[arm]
+        return start + _dot(weights, self.vector(text)) - self.usual[arm]
+
     def gain(self, text: str, weak: str, strong: str, embedded: Sequence[float] = ()) -> float:
         """P(strong right) − P(weak right)."""
         chances = self.chances(text, embedded)
@@ -76,6 +85,7 @@ class Router:
         """The router as JSON, one line for each arm."""
         head = {
             "format": FORMAT, "tasks": self.tasks, "date": self.date, "embedding": self.embedding,
+            "usual": {name: _short(each) for name, each in sorted(self.usual.items())},
             "means": list(map(_short, self.means)), "spreads": list(map(_short, self.spreads)),
             "rarity": {str(key): _short(each) for key, each in sorted(self.rarity.items())},
         }  # fmt: skip
@@ -102,6 +112,7 @@ class Router:
                 rarity=_numbers(data["rarity"]),
                 means=tuple(map(float, data["means"])),
                 spreads=tuple(map(float, data["spreads"])),
+                usual={str(name): float(each) for name, each in data.get("usual", {}).items()},
                 embedding=int(data["embedding"]),
                 tasks=int(data["tasks"]),
                 date=str(data["date"]),
@@ -162,19 +173,22 @@ def fit_router(
     width = len(COUNTS) + BUCKETS + base.embedding
     matrix = csr_matrix((values, (rows, columns)), shape=(len(texts), width))
     arms: dict[str, tuple[float, dict[int, float]]] = {}
+    usual: dict[str, float] = {}
     for name, outcomes in right.items():
         tried = [at for at, each in enumerate(outcomes) if each is not None]
         truth = np.array([bool(outcomes[at]) for at in tried])
         if min(truth.sum(), (~truth).sum()) < 3:  # nothing to tell apart
             rate = (truth.sum() + 0.5) / (len(truth) + 1)
             arms[name] = (math.log(rate / (1 - rate)), {})
+            usual[name] = arms[name][0]
             continue
         best = LogisticRegression(C=strength, max_iter=500).fit(matrix[tried], truth)
         weights = {int(at): float(each) for at, each in enumerate(best.coef_[0]) if abs(each) > 1e-6}
         arms[name] = (float(best.intercept_[0]), weights)
+        usual[name] = float(best.decision_function(matrix).mean())
     return Router(
         arms=arms, rarity=base.rarity, means=base.means, spreads=base.spreads, embedding=base.embedding,
-        tasks=base.tasks, date=date,
+        usual=usual, tasks=base.tasks, date=date,
     )  # fmt: skip
 
 

@@ -12,8 +12,12 @@ from typing import Final
 
 from rheostat.files import locked
 from rheostat.judgement.profile import Profile
+from rheostat.judgement.router import Router
 
-__all__ = ["OWN", "Changing", "calibrated", "changing", "default_profile", "learned_path", "own_path", "shipped"]
+__all__ = [
+    "OWN", "Changing", "calibrated", "changing", "default_profile", "default_router", "learned_path", "own_path",
+    "router_path", "shipped",
+]  # fmt: skip
 
 OWN: Final = "RHEOSTAT_PROFILE"
 """Names the file of your own profile; `none`: go by the weak prior alone."""
@@ -41,6 +45,24 @@ def own_path() -> Path:
 def learned_path() -> Path:
     """Where `rheostat learn` puts what your runs have taught."""
     return own_path().with_name("learned.json")
+
+
+def router_path() -> Path:
+    """Where `rheostat learn --text` puts what the texts of your tasks have taught."""
+    return own_path().with_name("router.json")
+
+
+def default_router() -> Router | None:
+    """What was learned from the texts of your tasks; `None`: nothing."""
+    path = router_path()
+    if os.environ.get(OWN) == "none" or not path.exists():
+        return None
+    return _router(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _router(path: Path, changed_ns: int) -> Router:
+    return Router.read(path)
 
 
 def calibrated() -> Profile:

@@ -66,6 +66,7 @@ def build_solver(
     scorer: Scorer | None = None,
     worth: str | Decimal | None = None,
     seed: int | None = None,
+    keep_text: bool = False,
     meter: Meter | None = None,
 ) -> StateGraph[SolverState, SolverContext, SolverInput, SolverOutput]:
     """Build a graph that answers one question, with effort set by its difficulty, under a hard budget.
@@ -97,13 +98,15 @@ def build_solver(
         on_contention: Where room is only held by requests in flight: `wait` for it, or `refuse`.
         last_word: The reserve for a final answer, until there is one; by default the worst case of the smallest call.
         strategy: Decides what to draw and when to stop: a name (`direct`, `vote`, `refine`, `best-of-n`, `tree`), an
-            object such as `Vote(lead=2)`, or your own (docs/strategies.md). `auto`: answers are refined where a
-            verifier can tell, else they vote, by the policy's numbers.
+            object such as `Vote(lead=2)`, or your own (docs/strategies.md). `auto`: what each draw is worth by the
+            profile (docs/judgement.md).
         scorer: Scores answers that no verifier can judge, for strategies that look at scores: `Judge`, `Decision`,
             `Confidence`, `OutcomeReward` … or several. It is asked only where its verdict can change something.
         worth: The value of a correct answer in dollars, such as "0.05": once a sample has a price, no further one is
             drawn that costs more, and corrections and best-of-N stop when the gain isn't worth the price.
         seed: Seeds the sampling, on models that take a seed (llama.cpp, vLLM, SGLang), and the choices of strategies.
+        keep_text: Keep the question in the run's records, so that `rheostat learn --text` can learn from it which tasks
+            are hard for which model. By default records hold no text.
         meter: A meter of your own (attempts, waits); it brings its ledger.
 
     Returns:
@@ -133,6 +136,7 @@ def build_solver(
         scorer=scorer,
         worth_usd_nanos=_worth(worth),
         seed=seed,
+        keep_text=keep_text,
     )
     if scorer is not None:
         solver = replace(solver, judges={id(each): resolve(each) for each in scorer.models})

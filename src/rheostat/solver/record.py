@@ -1,4 +1,6 @@
-"""The records of candidates and decisions, written beside those of the calls. They hold no text."""
+"""The records of candidates and decisions, written beside those of the calls. They hold no text, unless the user says
+`keep_text=True`.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,8 @@ from rheostat.strategies import name_of
 __all__ = ["groups_of", "record_decision"]
 
 _KEPT = ("id", "number", "parent", "round", "way", "purpose", "status", "passed", "score")
+_MOST_CHARS = 20_000
+"""Of a question that is kept; routers look at no more."""
 _COST = ("usd_nanos", "input_tokens", "output_tokens", "thinking_tokens", "calls")
 
 
@@ -118,6 +122,7 @@ def _decision(
             "strategy": name_of(solver.strategy),
             "scorer": solver.scorer.name if solver.scorer is not None else None,
             "baselines": decision.get("baselines"),
+            **({"question": state["question"][:_MOST_CHARS]} if solver.keep_text and name == "end" else {}),
         },
         at_ms=now,
     )

@@ -79,6 +79,8 @@ class Solver(RunSettings):
     """The value of a correct answer."""
     seed: int | None = None
     """Seeds the sampling, on models that take a seed, and the choices of strategies."""
+    keep_text: bool = False
+    """Keep the question in the record of a run's end."""
     races: Races = field(default_factory=Races)
 
     def __post_init__(self) -> None:
