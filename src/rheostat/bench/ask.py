@@ -29,9 +29,12 @@ __all__ = ["main"]
 _THINKING_TOKENS, _ANSWER_TOKENS = 320, 320
 _CELLS: dict[str, tuple[tuple[WayName, float], ...]] = {
     "multiarith": (
-        ("function", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0), ("steps", 0.7),
+        ("function", 0), ("variables", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0),
+        ("steps", 0.7),
     ),
-    "gsm8k": (("function", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0)),
+    "gsm8k": (
+        ("function", 0), ("variables", 0), ("program", 0), ("steps", 0), ("bare", 0), ("few-shot", 0), ("marked", 0),
+    ),
     "mbpp": (("bare", 0), ("steps", 0), ("few-shot", 0), ("marked", 0)),
     "chat": (("bare", 0), ("steps", 0)),
 }  # fmt: skip

@@ -23,7 +23,7 @@ from rheostat.thinking.difficulty import heuristic
 __all__ = ["main", "profile_of"]
 
 _MATHS = ("multiarith", "gsm8k")
-_WAYS = ("function", "program", "steps")
+_WAYS = ("function", "program", "steps", "variables")
 
 
 def profile_of(asked: list[dict[str, Any]], strategies: list[dict[str, Any]]) -> Profile:

@@ -16,7 +16,7 @@ from rheostat.task import Kind
 
 __all__ = ["STEP_END", "WAYS", "Way", "WayName", "ask", "begun", "correction", "finish", "next_step", "ways_for"]
 
-WayName: TypeAlias = Literal["plain", "bare", "steps", "marked", "few-shot", "program", "function"]
+WayName: TypeAlias = Literal["plain", "bare", "steps", "marked", "few-shot", "program", "function", "variables"]
 _LIKE: dict[AnswerForm, AnswerForm] = {"quantity": "number", "choice": "text", "date": "text"}
 _ENDS: dict[AnswerForm, str] = {
     "choice": 'End with a line "Answer: " and the letter.',
@@ -112,6 +112,15 @@ WAYS: dict[WayName, Way] = {
         Way(
             name="function",
             told={"number": f"Write a Python function `solution()` that returns the answer. {_CODE}"},
+            runs="function",
+            room_tokens=(256, 160),
+        ),
+        Way(
+            name="variables",
+            told={
+                "number": "Write a Python function `solution()` that returns the answer, with a named variable for "
+                f"each quantity in the problem. {_CODE}"
+            },
             runs="function",
             room_tokens=(256, 160),
         ),

