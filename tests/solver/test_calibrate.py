@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from decimal import Decimal
@@ -114,3 +115,32 @@ def test_on_the_command_line_with_the_real_model(tmp_path: Path, capfd: pytest.C
     assert arm.output_tokens > 0
     assert len(record.read_text().splitlines()) == 2
     assert (tmp_path / "p.png").stat().st_size > 1_000
+
+
+def test_a_judge_says_what_is_right_where_nothing_else_is_known(tmp_path: Path) -> None:
+    def points(messages: Any, _: Any) -> str:
+        number = int(re.search(r"How much is (\d+)", str(messages))[1])  # type: ignore[index]  # it is there
+        if number == 6:
+            return "I can't tell."
+        return json.dumps({"reason": "as it is", "points": 9 if number % 2 else 2})
+
+    judge = resolve(ScriptedModel(script=points, model="judge"), price=PRICE)
+    tasks = [CalibrationTask(id=each.id, question=each.question) for each in TASKS]
+    model, ledger = adds("weak", 2), SQLiteLedger(str(tmp_path / "spend.db"))
+    profile, rows, _ = calibrate(
+        tasks, [model], Budget(usd="1"), ways=["steps"], efforts=["none"], ledger=ledger, judge=judge
+    )
+    [measured] = profile.kinds["maths"].arms.values()
+    assert (measured.right, measured.tried) == (10, 19), "what the judge can't tell says nothing"
+    assert all(row["judged"] for row in rows)
+    assert sum(row["output_tokens"] for row in rows) < model.chat.billed.output_tokens + 1
+    [reading] = [reading for account, reading in ledger.accounts() if account.id.startswith("calibrate-")]
+    assert reading["output_tokens"] == model.chat.billed.output_tokens + judge.chat.billed.output_tokens
+
+
+def test_tasks_without_an_answer_need_a_judge(tmp_path: Path) -> None:
+    path = tmp_path / "tasks.jsonl"
+    path.write_text('{"question": "Write a limerick about rheostats."}\n')
+    with pytest.raises(BadInput, match="or name a judge"):
+        read_tasks(path)
+    assert read_tasks(path, judged=True)[0].gold is None

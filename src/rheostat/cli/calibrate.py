@@ -42,6 +42,9 @@ def calibrate(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write the profile; without it it is printed.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the frontier of the arms.")] = None,
+    judge: Annotated[
+        str, typer.Option(metavar="MODEL", help="Judges answers to tasks without gold or tests, from the same budget.")
+    ] = "",
     ledger: Annotated[str, typer.Option(help="Count the spend in this ledger too (a file or URL).")] = "",
 ) -> None:
     """Measure arms on your own tasks under a hard cap, and write a profile.
@@ -57,11 +60,11 @@ def calibrate(
     """
     if not budget_usd and budget_tokens is None:
         raise BadInput("give a hard cap: --budget-usd 2, or --budget-tokens 50000 for models without a price")
-    listed = read_tasks(tasks)
+    listed = read_tasks(tasks, judged=bool(judge))
     if plot is not None and len(listed) < _LEAST_TO_PLOT:
         raise BadInput(f"{tasks} has one task: a frontier needs more (leave out --plot)")
     names = [each.strip() for each in models.split(",") if each.strip()]
-    for name in names:
+    for name in [*names, *([judge] if judge else [])]:
         ensure_model(name)
     budget = Budget(usd=budget_usd or None, tokens=budget_tokens)
     with stepping("measuring") as on_step:
@@ -79,6 +82,7 @@ def calibrate(
             ways=[each for each in ways.split(",") if each],
             recorded=read_record(record) if record is not None else [],
             on_trial=on_trial,
+            judge=judge or None,
             ledger=open_ledger(ledger) if ledger else None,
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         )

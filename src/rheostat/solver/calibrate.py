@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from rheostat.calling.meter import Meter
 from rheostat.errors import BadInput, BudgetExceeded
@@ -23,6 +23,7 @@ from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.evidence.equality import compatible
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import AnswerForm
+from rheostat.evidence.scorers import Judge
 from rheostat.evidence.verifiers import PythonTests
 from rheostat.files import read_text
 from rheostat.graph.state import read
@@ -77,7 +78,8 @@ class OneArm:
     """One answer by one arm."""
 
     arm: Arm
-    uses_scores: ClassVar[bool] = False
+    uses_scores: bool = False
+    """A judge says whether it is right."""
 
     def decide(self, task: Task, history: Sequence[Candidate], view: View) -> Decision:
         """See `Strategy.decide`."""
@@ -90,8 +92,11 @@ class OneArm:
         return Accept(answered[0].id, "one answer was asked for") if answered else Stop("it brought no answer")
 
 
-def read_tasks(path: Path) -> list[CalibrationTask]:
+def read_tasks(path: Path, *, judged: bool = False) -> list[CalibrationTask]:
     """Read tasks from JSON Lines.
+
+    Args:
+        judged: A judge says what is right, where a task has no known answer.
 
     Raises:
         BadInput: A line isn't a task with a known answer.
@@ -107,8 +112,11 @@ def read_tasks(path: Path) -> list[CalibrationTask]:
             raise BadInput(f"{where}: not JSON ({error}); expected {EXPECTED}") from None
         if not isinstance(data, dict) or not isinstance(data.get("question"), str) or not data["question"].strip():
             raise BadInput(f"{where}: it has no question; expected {EXPECTED}")
-        if data.get("gold") is None and not data.get("tests"):
-            raise BadInput(f'{where}: neither "gold" nor "tests", so that no answer can be judged; expected {EXPECTED}')
+        if data.get("gold") is None and not data.get("tests") and not judged:
+            raise BadInput(
+                f'{where}: neither "gold" nor "tests", so that no answer can be judged; expected {EXPECTED}, or name a '
+                "judge"
+            )
         tasks.append(
             CalibrationTask(
                 id=str(data.get("id", number)),
@@ -160,6 +168,7 @@ def calibrate(
     recorded: Sequence[Mapping[str, Any]] = (),
     on_trial: Callable[[dict[str, Any], int, int], None] | None = None,
     ledger: Ledger | None = None,
+    judge: str | Endpoint | None = None,
     seed: int = 0,
     date: str = "",
 ) -> tuple[Profile, list[dict[str, Any]], str]:
@@ -168,12 +177,14 @@ def calibrate(
     Args:
         budget: The hard cap of everything together.
         recorded: Rows of an earlier run, which aren't paid for again.
+        judge: The model that judges answers to tasks without a known answer; paid from the same budget.
         on_trial: Called with each new row, and the trials done and planned in this rung.
 
     Returns:
         The profile, all rows, and why it ended.
     """
     endpoints = {(made := resolve(each)).name: made for each in models}
+    judging = None if judge is None else Judge(model=resolve(judge))
     ledger = ledger or MemoryLedger()
     account = f"calibrate-{uuid.uuid4().hex[:12]}"
     ledger.open(Account(account, budget))
@@ -192,7 +203,7 @@ def calibrate(
         ]
         for number, (task, arm) in enumerate(todo, 1):
             try:
-                row = _try(task, arm, endpoints[arm.model], ledger, account)
+                row = _try(task, arm, endpoints[arm.model], ledger, account, judging)
             except BudgetExceeded as refused:
                 return _fit(rows, date), rows, f"the budget is used up: {refused}"
             if row is None:
@@ -216,15 +227,19 @@ def _arms(
         yield from arms_of(endpoint, difficulty.kind, form, efforts, ways)
 
 
-def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, account: str) -> dict[str, Any] | None:
-    """A row; `None`: the request failed, which says nothing about the arm."""
+def _try(
+    task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, account: str, judge: Judge | None
+) -> dict[str, Any] | None:
+    """A row; `None`: the request failed or the judge abstained, which says nothing about the arm."""
+    judged = task.gold is None and not task.tests
     form: Any = task.form or ("code" if task.tests else None)
     graph = build_solver(
         endpoint,
-        budget=Budget(calls=4),
+        budget=Budget(calls=8 if judged else 4),
         form=form,
-        strategy=OneArm(arm),
-        caps=Caps(max_samples=1, max_rounds=1),
+        strategy=OneArm(arm, uses_scores=judged),
+        scorer=judge if judged else None,
+        caps=Caps(max_samples=1 + judged, max_rounds=1 + judged),  # a score is asked for where more could be drawn
         policy=Policy(profile=Profile()),
         meter=Meter(ledger),
         account=account,
@@ -234,10 +249,11 @@ def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, ac
     spend = read(result)["run"]
     drawn = [Candidate.from_dict(each) for each in result["candidates"]]
     difficulty = heuristic(task.question)
-    if not drawn or drawn[0].error:
+    if not drawn or drawn[0].error or (judged and drawn[0].answer is not None and drawn[0].score is None):
         return None
-    answer = drawn[0].answer
-    dollars = spend["usd_nanos"] + spend["unknown_usd_nanos"]
+    answer, right = drawn[0].answer, (drawn[0].score or 0.0) >= 0.5 if judged else task.right(drawn[0].answer)
+    judging = spend["by_node"].get("judge", {})
+    dollars = spend["usd_nanos"] + spend["unknown_usd_nanos"] - judging.get("usd_nanos", 0)
     return {
         "task": task.id,
         "kind": task.kind or difficulty.kind,
@@ -245,11 +261,12 @@ def _try(task: CalibrationTask, arm: Arm, endpoint: Endpoint, ledger: Ledger, ac
         "model": arm.model,
         "effort": arm.effort,
         "way": arm.way,
-        "correct": task.right(answer),
-        "answer": drawn[0].key,
+        "correct": right,
+        "judged": judged,
+        "answer": drawn[0].key if answer is not None else None,
         "usd": float(Decimal(dollars) / 10**9) if endpoint.price is not None and not endpoint.price.free else None,
-        "input_tokens": spend["input_tokens"] + spend["unknown_input_tokens"],
-        "output_tokens": spend["output_tokens"] + spend["unknown_output_tokens"],
+        "input_tokens": spend["input_tokens"] + spend["unknown_input_tokens"] - judging.get("input_tokens", 0),
+        "output_tokens": spend["output_tokens"] + spend["unknown_output_tokens"] - judging.get("output_tokens", 0),
         "seconds": round(spend["milliseconds"] / 1000, 3),
         "score": drawn[0].low_logprob,
     }
