@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -15,6 +16,8 @@ from rheostat import BadInput, Budget, Caps, Effort, Policy, Room, SQLiteLedger,
 from rheostat.cli.app import app
 from rheostat.judgement.profile import Profile
 from rheostat.judgement.shipped import OWN, default_profile, default_router, learned_path, router_path
+from rheostat.money.ledger import StepRecord
+from rheostat.money.ledger.steps import CANDIDATE, DECISION
 from rheostat.strategies import Available, View
 from rheostat.task import Task
 from rheostat.testing import ScriptedModel
@@ -150,3 +153,36 @@ def test_texts_are_kept_and_learned_only_if_asked(tmp_path: Path) -> None:
     assert easy > hard
     said("learn", "--forget")
     assert default_router() is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", '{"format": "rheostat-profile-9"}', '{"format": "rheostat-profile-1", "kinds": 3}']
+)
+def test_a_damaged_file_of_what_was_learned_stops_no_run(text: str) -> None:
+    learned_path().parent.mkdir(parents=True)
+    learned_path().write_text(text)
+    router_path().write_text(text)
+    with pytest.warns(RuntimeWarning, match="what was learned isn't used"):
+        assert Policy().profile.kinds
+    assert "forgotten" in said("learn", "--forget")
+    assert not learned_path().exists()
+    assert not router_path().exists()
+
+
+def test_records_of_other_versions_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "odd.db"
+    kept = SQLiteLedger(path)
+    good = {"number": 0, "status": "done", "passed": True, "way": "plain", "cost": {"output_tokens": 5}}
+    odd: list[Any] = [
+        {**good, "number": None}, {**good, "number": "two", "cost": []}, {**good, "cost": {"output_tokens": "many"}},
+    ]  # fmt: skip
+    for number, candidate in enumerate([good, *odd]):
+        kept.record(StepRecord(
+            id=f"r{number}", account=f"run/{number}", node=CANDIDATE, model="m" if number < 3 else "", kind="maths",
+            effort_planned="low", candidate=candidate, at_ms=1000 * number,
+        ))  # fmt: skip
+    kept.record(StepRecord(id="e", account="run/0", node=DECISION, candidate={"action": "stop", "baselines": [3, {}]}))
+    kept.close()
+    assert "3 verdicts" in said("learn", str(path), "--half-life-days", "100000")
+    said("learn", str(path), "--half-life-days", "0.01", "--dry-run")  # all of it is forgotten
+    assert "1 runs" in said("worth", str(path))

@@ -62,7 +62,7 @@ def test_runs_are_summed_up_from_their_records() -> None:
     assert (total.runs, total.judged, total.solved) == (3, 3, 2)
     assert total.usd_nanos == total.judged_usd_nanos == spent
     assert total.cost_per_right("usd") == spent / 2
-    fixed = total.expected[BEST_FIXED]
+    fixed = total.expected[BEST_FIXED, "usd"]
     assert fixed["runs"] == 3
     assert fixed["spent"] == spent
     assert 0 < fixed["right"] < 3

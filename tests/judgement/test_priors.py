@@ -39,7 +39,7 @@ def test_levels_that_the_prior_lacks_take_the_nearest_ones_numbers(level: Effort
     only = ModelFacts(name="only", levels={level: 500})
     made = with_priors(Profile(), "maths", [only]).kinds["maths"].arms
     assert {arm.effort for arm in made} == {level.value}
-    fixed = with_priors(Profile(), "maths", [replace(NEW, levels={**LEVELS, level: 500})], level)
+    fixed = with_priors(Profile(), "maths", [replace(NEW, levels={**LEVELS, level: 500})], {"new": level})
     assert {arm.effort for arm in fixed.kinds["maths"].arms} == {level.value}
 
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from rheostat.cli.profile import show_profile
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
+from rheostat.files import locked
 from rheostat.judgement.learning import learned, outcomes, texts
 from rheostat.judgement.profile import KindProfile, Profile
 from rheostat.judgement.router import Router, fit_router
@@ -99,14 +100,18 @@ def _learn_text(steps: list[StepRecord], console: Console, *, dry_run: bool) -> 
     router = fit_router(asked, right)
     console.print(f"learned which of {len(asked):,} questions are hard for {escape(', '.join(right))}", highlight=False)
     if not dry_run:
-        router_path().parent.mkdir(parents=True, exist_ok=True)
-        beside = router_path().with_name(f".{router_path().name}.{os.getpid()}")
-        beside.write_text(router.to_text(), encoding="utf-8")
-        beside.replace(router_path())
+        with locked(router_path()):
+            _write_router(router)
         console.print(f"written to {escape(str(router_path()))}: weights of hashed words, no text", highlight=False)
 
 
 def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
+    if forget and not kind and not model:
+        found = [path for path in (learned_path(), router_path()) if path.exists()]
+        for path in found:
+            path.unlink()
+        console.print(f"forgotten: {', '.join(path.name for path in found) or 'nothing, for nothing was learned'}")
+        return
     with changing(learned_path()) as file:
         kept = file.read()
         wanted, others = Profile(), kept
@@ -129,10 +134,17 @@ def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
 
 
 def _forget_text(model: str) -> None:
-    router = Router.read(router_path())
-    left = {name: each for name, each in router.arms.items() if model not in ("", name)}
-    if not left:
-        router_path().unlink()
-        return
-    usual = {name: router.usual[name] for name in left if name in router.usual}
-    router_path().write_text(replace(router, arms=left, usual=usual).to_text(), encoding="utf-8")
+    with locked(router_path()):
+        router = Router.read(router_path())
+        left = {name: each for name, each in router.arms.items() if name != model}
+        if not left:
+            router_path().unlink()
+            return
+        usual = {name: router.usual[name] for name in left if name in router.usual}
+        _write_router(replace(router, arms=left, usual=usual))
+
+
+def _write_router(router: Router) -> None:
+    beside = router_path().with_name(f".{router_path().name}.{os.getpid()}")
+    beside.write_text(router.to_text(), encoding="utf-8")
+    beside.replace(router_path())

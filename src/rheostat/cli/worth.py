@@ -59,12 +59,12 @@ def _worth_rows(name: str, each: Compared) -> list[dict[str, Any]]:
         "spent": amount(each.usd_nanos if unit == "usd" else each.output_tokens, unit),
         "a_right_answer": "-" if price is None else amount(price, unit), "saved": "",
     }]  # fmt: skip
-    for beside, one in each.expected.items():
-        cost = one[unit]
+    for (beside, of), one in each.expected.items():
+        cost = one["cost"]
         if cost:
             rows.append({
                 "name": "", "beside": beside, "right": f"{one['right']:.1f} of {one['runs']:.0f} expected",
-                "spent": amount(cost, unit), "a_right_answer": amount(cost / max(one["right"], 1e-9), unit),
-                "saved": f"{amount(cost - one['spent'], unit)} ({1 - one['spent'] / cost:+.0%})",
+                "spent": amount(cost, of), "a_right_answer": amount(cost / max(one["right"], 1e-9), of),
+                "saved": f"{amount(cost - one['spent'], of)} ({1 - one['spent'] / cost:+.0%})",
             })  # fmt: skip
     return rows

@@ -14,7 +14,7 @@ from rheostat.judgement.worth import Unit
 from rheostat.money.ledger import StepRecord
 from rheostat.money.ledger.steps import CANDIDATE, DECISION
 
-__all__ = ["BEST_FIXED", "STRONG_ALWAYS", "Baseline", "Compared", "compared"]
+__all__ = ["BEST_FIXED", "STRONG_ALWAYS", "Baseline", "Compared", "compared", "counted"]
 
 BEST_FIXED: Final = "best fixed"
 """The one arm that brings most beyond its price on tasks that look like this one."""
@@ -51,9 +51,9 @@ class Compared:
     output_tokens: int = 0
     judged_usd_nanos: int = 0
     judged_output_tokens: int = 0
-    expected: dict[str, dict[str, float]] = field(default_factory=dict)
-    """For each baseline: `runs` that it is known for, `right` ones to be expected of it, and its `usd` (nano-dollars)
-    or `tokens`; and `spent` on the same runs, in the same unit."""
+    expected: dict[tuple[str, Unit], dict[str, float]] = field(default_factory=dict)
+    """For each baseline and unit: `runs` that it is known for, `right` ones to be expected of it, its `cost`
+    (nano-dollars or output tokens); and `spent` on the same runs."""
 
     def cost_per_right(self, unit: Unit) -> float | None:
         """The cost of a right answer over the judged runs; `None` without one."""
@@ -67,6 +67,8 @@ class _Run:
     usd_nanos: int = 0
     output_tokens: int = 0
     passed: bool | None = None
+    silent: bool = False
+    """A verifier was there, and a draw brought no answer."""
     models: set[str] = field(default_factory=set)
     baselines: list[dict[str, Any]] = field(default_factory=list)
 
@@ -81,14 +83,20 @@ def compared(steps: Iterable[StepRecord], by: str = "") -> dict[str, Compared]:
             run.kind = step.kind
             run.models.add(step.model)
             for part in ("cost", "scoring"):
-                cost = step.candidate.get(part) or {}
-                run.usd_nanos += cost.get("usd_nanos") or 0
-                run.output_tokens += cost.get("output_tokens") or 0
+                cost = step.candidate.get(part)
+                cost = cost if isinstance(cost, dict) else {}
+                run.usd_nanos += counted(cost.get("usd_nanos"))
+                run.output_tokens += counted(cost.get("output_tokens"))
             if step.candidate.get("chosen") and isinstance(step.candidate.get("passed"), bool):
                 run.passed = step.candidate["passed"]
+            elif step.candidate.get("verified") and step.candidate.get("group") is None:
+                run.silent = True
         elif step.node == DECISION and step.candidate.get("action") in ("accept", "stop"):
             ended.add(step.account)
-            run.baselines = step.candidate.get("baselines") or []
+            listed = step.candidate.get("baselines")
+            run.baselines = [each for each in listed if _whole(each)] if isinstance(listed, list) else []
+            if step.candidate.get("chosen") is None and run.silent:
+                run.passed = False
     made: dict[str, Compared] = defaultdict(Compared)
     for account, run in sorted(runs.items()):
         if account in ended:
@@ -112,10 +120,23 @@ def _add(total: Compared, run: _Run) -> None:
         total.judged_usd_nanos += run.usd_nanos
         total.judged_output_tokens += run.output_tokens
     for each in run.baselines:
-        one = total.expected.setdefault(
-            each["name"], {"runs": 0, "right": 0.0, "usd": 0.0, "tokens": 0.0, "spent": 0.0}
-        )
+        key = each["name"], each["unit"]
+        one = total.expected.setdefault(key, dict.fromkeys(("runs", "right", "cost", "spent"), 0.0))
         one["runs"] += 1
         one["right"] += each["chance"]
-        one[each["unit"]] += each["cost"]
+        one["cost"] += each["cost"]
         one["spent"] += run.usd_nanos if each["unit"] == "usd" else run.output_tokens
+
+
+def counted(given: Any) -> int:
+    """A count of a record, which another version may have written; 0 for anything that is none."""
+    return int(given) if isinstance(given, int | float) and not isinstance(given, bool) and abs(given) < 1e18 else 0
+
+
+def _whole(given: Any) -> bool:
+    return (
+        isinstance(given, dict)
+        and isinstance(given.get("name"), str)
+        and given.get("unit") in ("usd", "tokens")
+        and all(isinstance(given.get(key), int | float) for key in ("chance", "cost"))
+    )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from rheostat.evidence.asking import WAYS
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.judgement.baselines import BEST_FIXED, STRONG_ALWAYS, Baseline
 from rheostat.judgement.belief import Belief, Play
@@ -14,7 +16,8 @@ from rheostat.judgement.fitting import band_of
 from rheostat.judgement.priors import with_priors
 from rheostat.judgement.profile import CORRECT, SAMPLE, Arm, KindProfile, Measured, Profile
 from rheostat.judgement.router import Router
-from rheostat.judgement.worth import TIMES, Choice, Option, Unit, Weigher, reference
+from rheostat.judgement.worth import TIMES, Choice, Option, Weigher, reference
+from rheostat.money.pricing import Price
 from rheostat.money.usage import Spend
 from rheostat.strategies.base import (
     WAIT,
@@ -29,12 +32,13 @@ from rheostat.strategies.base import (
     in_flight,
 )
 from rheostat.task import Effort, Task
+from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["ByWorth"]
 
 _CHARS_PER_TOKEN = 4
-_MOST_FAILURES = 3
-"""Draws in a row that bring no answer at all, after which the run ends."""
+_MOST_FAILED, _MOST_SILENT = 2, 3
+"""Requests of a model in a row that fail, or bring no answer, after which it isn't asked again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +105,10 @@ class ByWorth:
             return affordable((Draw(why=why, model=ordered[-1].model, more_thought=True),), history, view)
         sure = self._sure(task, ordered, view)
         belief, groups = self._belief(sure, task, ordered)
-        choice = sure.choose(belief, can=lambda arm: self._can(sure.arms[arm], ordered, view))
+        down = {each.name for each in view.models if _down(each.name, ordered)}
+        choice = sure.choose(belief, can=lambda arm: self._can(sure, arm, ordered, view, down))
         leading = next((each for each in ordered if groups.get(each.id) == belief.leader[1] >= 0), None)
-        if choice.arm is None or self._silent(ordered) or len(ordered) >= self.most_draws:
+        if choice.arm is None or len(ordered) >= self.most_draws:
             return self._end(choice, leading, ordered, belief)
         draws = (self._draw(sure.arms[choice.arm], choice, ordered),)
         more = affordable(draws, history, view)
@@ -118,11 +123,6 @@ class ByWorth:
         return cut and thinks and view.can_think_more and not view.fixed_effort
 
     @staticmethod
-    def _silent(ordered: Sequence[Candidate]) -> bool:
-        last = ordered[-_MOST_FAILURES:]
-        return len(last) == _MOST_FAILURES and all(each.answer is None for each in last)
-
-    @staticmethod
     def _end(choice: Choice, leading: Candidate | None, ordered: Sequence[Candidate], belief: Belief) -> Decision:
         if leading is not None and leading.passed is None:
             return Accept(leading.id, f"P {belief.leader[0]:.2f}: no further draw is worth its price")
@@ -133,27 +133,29 @@ class ByWorth:
     # --- arms -------------------------------------------------------------------------------------
 
     def _sure(self, task: Task, history: Sequence[Candidate], view: View) -> Sure:
-        names = {each.facts.name: each for each in view.models}
+        names = {each.name: each for each in view.models}
         told = any(each.passed is not None for each in history)
         verified = view.verified and (told or not any(each.answer is not None for each in history))
-        facts = tuple(each.facts for each in view.models)
-        fixed = view.effort if view.fixed_effort else None
-        given = (task.kind, fixed, tuple((each.name, tuple(each.levels.items())) for each in facts))
+        facts = tuple(replace(each.facts, name=each.name) for each in view.models)
+        fixed = {each.name: _fixed(each, view) for each in facts} if view.fixed_effort else None
+        of = tuple((each.name, each.thinks, tuple(each.levels.items())) for each in facts)
+        given = (task.kind, tuple(fixed.items()) if fixed else (), of)
         if given not in self._filled:
             self._filled[given] = with_priors(self.profile, task.kind, facts, fixed)
         profile = self._filled[given]
-        arms = tuple(
-            arm for arm in profile.arms(task.kind) if arm.model in names and self._allowed(arm, names[arm.model], view)
-        )
-        unit = "usd" if all(each.costs for each in view.models) else "tokens"
+        place = {name: number for number, name in enumerate(names)}  # among equals, in the user's order
+        known = sorted(profile.arms(task.kind), key=lambda arm: (place.get(arm.model, 0), arm))
+        arms = tuple(arm for arm in known if arm.model in names and self._allowed(arm, names[arm.model], view))
+        unit = "usd" if any(each.costs for each in view.models) else "tokens"
         length = len(task.question) // _CHARS_PER_TOKEN
-        prices = tuple((each.facts.name, each.price) for each in view.models)
+        prices = tuple((each.name, each.price) for each in view.models)
+        cheapest = min((each.price for each in view.models if each.costs and each.price), key=_of_output, default=None)
         comparable = view.votable and not view.fixed_effort  # a level that the user fixed is asked for one answer
         moved = self._moved(task.question, tuple(names))
         key = (task.kind, arms, moved, verified, comparable, unit, view.worth_usd_nanos, length // 50, prices)
         if key not in self._known:
             found = [profile.measured(task.kind, arm) or Measured(right=0, tried=0) for arm in arms]
-            costs = [_cost(each, names[arm.model], unit, length) for arm, each in zip(arms, found, strict=True)]
+            costs = [_cost(each, names[arm.model], cheapest, length) for arm, each in zip(arms, found, strict=True)]
             options = tuple(
                 Option(number, cost, _repeats(arm, names[arm.model], each, verified))
                 for number, (arm, cost, each) in enumerate(zip(arms, costs, found, strict=True))
@@ -174,15 +176,39 @@ class ByWorth:
 
     @staticmethod
     def _allowed(arm: Arm, model: Available, view: View) -> bool:
-        """A level that the model has, and the user's if one was fixed; the operator's caps are the plan's business."""
-        level = Effort(arm.effort or "none")
-        return level in model.facts.levels and (level == view.effort or not view.fixed_effort)
+        """Whether a draw can be sent as the arm says: at a level within the operator's, or at the one that is fixed."""
+        lowest = model.facts.nearest(Effort.none)
+        level = Effort(arm.effort) if arm.effort else lowest
+        if arm.clamp_tokens or (arm.way and arm.way not in WAYS) or level not in model.facts.levels:
+            return False
+        if view.fixed_effort:
+            return level == _fixed(model.facts, view)
+        return level <= view.max_effort or level == lowest
 
-    def _can(self, arm: Arm, history: Sequence[Candidate], view: View) -> bool:
-        """A correction needs an answer that was refused; the first draw must be an answer of its own."""
+    def _can(self, sure: Sure, number: int, history: Sequence[Candidate], view: View, down: Set[str]) -> bool:
+        """A correction needs an answer that was refused; the first draw must be an answer of its own. What is expected
+        to need more than the room would be planned as another arm."""
+        arm, found = sure.arms[number], sure.profile.measured(sure.kind, sure.arms[number])
+        if arm.model in down or (
+            found is not None and found.prior and self._early(sure, arm.model, history, view, down)
+        ):
+            return False
+        expected = Spend(output_tokens=round(found.output_tokens) if found is not None else 0)
+        lowest = next(each.facts.nearest(Effort.none) for each in view.models if each.name == arm.model)
+        if not view.room.fits(expected) and Effort(arm.effort or lowest) > lowest:
+            return False
         if arm.strategy == CORRECT:
             return view.verified and any(_is_refused(each) and each.model == arm.model for each in history)
         return arm.strategy != SAMPLE or any(each.way == arm.way for each in history)
+
+    @staticmethod
+    def _early(sure: Sure, model: str, history: Sequence[Candidate], view: View, down: Set[str]) -> bool:
+        """Whether a model that the user named before this one wasn't asked yet. Where nothing was measured of either,
+        the user's order holds."""
+        guessed = {arm.model for arm in sure.arms if _is_prior(sure, arm)}
+        before = itertools.takewhile(lambda name: name != model, (each.name for each in view.models))
+        drawn = {each.model for each in history} | down
+        return any(name in guessed and name not in drawn for name in before)
 
     @staticmethod
     def _draw(arm: Arm, choice: Choice, history: Sequence[Candidate]) -> Draw:
@@ -225,11 +251,37 @@ class ByWorth:
         return belief, groups
 
 
-def _cost(found: Measured, model: Available, unit: Unit, length: int) -> float:
-    if unit == "tokens" or model.price is None:
-        return found.output_tokens if unit == "tokens" else 0.0
+def _down(model: str, history: Sequence[Candidate]) -> bool:
+    """Whether this model's last draws brought nothing at all; probes are few tokens, and say little."""
+    own = [each for each in history if each.model == model and not each.id.startswith("probe")]
+    failed = [each.status == "failed" for each in own[-_MOST_FAILED:]]
+    silent = [each.answer is None for each in own[-_MOST_SILENT:]]
+    return (len(failed) == _MOST_FAILED and all(failed)) or (len(silent) == _MOST_SILENT and all(silent))
+
+
+def _of_output(price: Price) -> float:
+    return float(price.cost(Spend(output_tokens=1_000_000)))
+
+
+def _cost(found: Measured, model: Available, cheapest: Price | None, length: int) -> float:
+    """In nano-dollars, or in tokens where no model has a price. Beside models with prices, a free one's tokens count as
+    a twentieth of the cheapest one's: they take time."""
+    if cheapest is None:
+        return found.output_tokens
     spend = Spend(input_tokens=round(found.input_tokens) or length, output_tokens=round(found.output_tokens))
-    return float(model.price.cost(spend))
+    if model.costs and model.price is not None:
+        return float(model.price.cost(spend))
+    return float(cheapest.cost(spend)) / 20
+
+
+def _fixed(facts: ModelFacts, view: View) -> Effort:
+    """The level of a model that is nearest to the one that the user fixed."""
+    return facts.nearest(min(view.effort, view.max_effort, key=lambda level: level.rank))
+
+
+def _is_prior(sure: Sure, arm: Arm) -> bool:
+    found = sure.profile.measured(sure.kind, arm)
+    return found is not None and found.prior
 
 
 def _is_refused(candidate: Candidate) -> bool:

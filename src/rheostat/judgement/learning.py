@@ -11,19 +11,23 @@ from __future__ import annotations
 import datetime
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from rheostat.judgement.baselines import counted
 from rheostat.judgement.belief import Belief, Chances, curve
 from rheostat.judgement.priors import with_priors
 from rheostat.judgement.profile import CORRECT, SAMPLE, Arm, KindProfile, Measured, Profile
 from rheostat.money.ledger import StepRecord
 from rheostat.money.ledger.steps import CANDIDATE, DECISION
+from rheostat.task import Effort
 
 __all__ = ["Drift", "Learned", "Outcome", "learned", "outcomes", "texts"]
 
 _DAY_MS: Final = 86_400_000
+_FORGOTTEN: Final = 1e-6
+"""A verdict of a smaller weight says nothing any more."""
 _ROUNDS: Final = 12
 """Of EM; the rates have settled to a percent long before."""
 _RECENT: Final = 30
@@ -84,7 +88,7 @@ def outcomes(steps: Iterable[StepRecord]) -> list[Outcome]:
             by_run[step.account].append(step)
     found: list[Outcome] = []
     for each in by_run.values():
-        found += _of_run(sorted(each, key=lambda step: int(step.candidate.get("number", 0))))
+        found += _of_run(sorted(each, key=lambda step: counted(step.candidate.get("number"))))
     return sorted(found, key=lambda one: one.at_ms)
 
 
@@ -95,20 +99,24 @@ def _of_run(steps: Sequence[StepRecord]) -> Iterator[Outcome]:
         again = at in drawn
         drawn.add(at)
         passed = step.candidate.get("passed")
-        if not isinstance(passed, bool):
+        if passed is None and step.candidate.get("verified") and step.candidate.get("group") is None:
+            passed = False  # it brought no answer
+        if not isinstance(passed, bool) or not step.model or step.effort_planned not in ("", *Effort.__members__):
             continue
         strategy = (CORRECT if step.purpose == "correct" else SAMPLE) if again else ""
-        cost: Mapping[str, int | None] = step.candidate.get("cost") or {}
+        cost = step.candidate.get("cost")
+        cost = cost if isinstance(cost, dict) else {}
+        difficulty = step.difficulty if isinstance(step.difficulty, int | float) else None
         yield Outcome(
             run=step.account,
             kind=step.kind,
-            difficulty=step.difficulty,
+            difficulty=difficulty,
             arm=Arm(model=at[0], effort=at[1], way=at[2], strategy=strategy),
             passed=passed,
             at_ms=step.at_ms,
-            input_tokens=int(cost.get("input_tokens") or 0),
-            output_tokens=int(cost.get("output_tokens") or 0),
-            seconds=step.milliseconds / 1000,
+            input_tokens=counted(cost.get("input_tokens")),
+            output_tokens=counted(cost.get("output_tokens")),
+            seconds=counted(step.milliseconds) / 1000,
         )
 
 
@@ -138,8 +146,11 @@ def learned(found: Sequence[Outcome], base: Profile, *, now_ms: int, half_life_d
     kinds = {}
     for kind, ours in by_kind.items():
         like = base.kinds.get(kind) or with_priors(base, kind, []).kinds[kind]
-        weights = [0.5 ** (max(now_ms - one.at_ms, 0) / _DAY_MS / half_life_days) for one in ours]
-        kinds[kind] = replace(like, arms=_arms(ours, weights, like), tasks=0.0)
+        weights = [0.5 ** min(max(now_ms - one.at_ms, 0) / _DAY_MS / half_life_days, 100.0) for one in ours]
+        recent = [(one, weight) for one, weight in zip(ours, weights, strict=True) if weight > _FORGOTTEN]
+        if recent:
+            arms = _arms([one for one, _ in recent], [weight for _, weight in recent], like)
+            kinds[kind] = replace(like, arms=arms, tasks=0.0)
     drifts = tuple(drift for kind, ours in sorted(by_kind.items()) for drift in _drifts(kind, ours))
     return Learned(Profile(kinds=kinds), drifts, len({each.run for each in found}), len(found))
 

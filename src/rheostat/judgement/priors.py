@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from rheostat.judgement.profile import SHRINK, Arm, KindProfile, Measured, Profile
-from rheostat.judgement.shipped import shipped
+from rheostat.judgement.shipped import prior
 from rheostat.task import Effort
 from rheostat.thinking.model_facts import ModelFacts
 
@@ -20,49 +20,70 @@ __all__ = ["ANY", "with_priors"]
 
 ANY: Final = "*"
 """Any model, or any kind of task."""
+_STRONGER: Final = 1.0
+"""How much better the next model in the user's order is taken to be, in log-odds; assumed."""
 
 
-def with_priors(profile: Profile, kind: str, models: Sequence[ModelFacts], fixed: Effort | None = None) -> Profile:
+def with_priors(
+    profile: Profile, kind: str, models: Sequence[ModelFacts], levels: Mapping[str, Effort] | None = None
+) -> Profile:
     """The profile with arms for each of these models, those of the prior where it has none for this kind of task.
 
     Args:
-        fixed: The level that the user asked for; `None`: the policy chooses it.
+        models: In the order in which the user named them. Of two that nothing was measured of, the later one is taken
+            for the stronger one: that is why it was named.
+        levels: The level of each model, where the user fixed it; `None`: the policy chooses it.
     """
-    prior = _prior(profile, kind) or _prior(shipped(), kind) or _prior(profile, ANY) or shipped().kinds[ANY]
+    numbers = prior().kinds.get(kind) or _prior(profile, ANY) or prior().kinds[ANY]
+    arms_of_any = _prior(profile, kind) or _prior(profile, ANY) or numbers
     measured = Profile(kinds={name: each for name, each in profile.kinds.items() if name != ANY}).without(ANY).kinds
-    known = measured.get(kind) or replace(prior, arms={})
-    arms = dict(known.arms)
+    known = measured.get(kind) or replace(numbers, arms={})
+    arms, place, mine = dict(known.arms), 0, False
     for facts in models:
-        levels = {fixed} if fixed is not None else _useful(facts)
-        own = {arm: each for arm, each in known.arms.items() if arm.model == facts.name and _level(arm) in levels}
-        fresh = {arm: each for arm, each in own.items() if not arm.strategy}
-        if not all(each.learned for each in fresh.values()):
-            continue  # calibrated: it is known what it can do
-        arms |= _together(own, _arms_of(facts, prior, levels))
-    names = {each.name for each in models}
-    numbers = known if any(arm.model in names for arm in known.arms) else prior
-    return Profile(kinds={**measured, kind: replace(numbers, arms=arms)})
+        wanted = _useful(facts) if levels is None else {levels[facts.name]}
+        own = {arm: each for arm, each in _named(known.arms, facts.name).items() if _level(arm, facts) in wanted}
+        mine |= bool(own)
+        if all(each.learned for arm, each in own.items() if not arm.strategy):  # else: it is known what it can do
+            own = _together(own, _arms_of(facts, arms_of_any, wanted, place))
+            place += 1
+        arms |= own
+    return Profile(kinds={**measured, kind: replace(known if mine else numbers, arms=arms)})
+
+
+def _named(arms: Mapping[Arm, Measured], name: str) -> dict[Arm, Measured]:
+    """A model's arms; those of the same model for its second endpoint (`m#2`)."""
+    of = name if any(arm.model == name for arm in arms) else name.partition("#")[0]
+    return {replace(arm, model=name): each for arm, each in arms.items() if arm.model == of}
 
 
 def _together(own: Mapping[Arm, Measured], prior: Mapping[Arm, Measured]) -> dict[Arm, Measured]:
     """What was learned, drawn towards the prior; and the prior's other arms, moved by how this model does."""
-    at = {(each.effort, each.strategy): each for each in own}
-    shared = [(own[at[key]], prior[each]) for each in prior if (key := (each.effort, each.strategy)) in at]
+    at: dict[tuple[str, str], list[Arm]] = {}
+    for arm in own:
+        at.setdefault((arm.effort, arm.strategy), []).append(arm)
+    shared = [(own[arm], its) for each, its in prior.items() for arm in at.get((each.effort, each.strategy), ())]
     tried = sum(mine.tried for mine, _ in shared)
     better = 0.0
     if tried:
         rates = [sum(mine.right for mine, _ in shared), sum(mine.tried * its.rate for mine, its in shared)]
         better = (_logit(rates[0], tried) - _logit(rates[1], tried)) * tried / (tried + SHRINK)
-    made: dict[Arm, Measured] = {}
+    made = dict(own)
     for arm, each in prior.items():
-        mine = own.get(at.get((arm.effort, arm.strategy), arm))
+        mine = at.get((arm.effort, arm.strategy))
+        for known in mine or ():
+            right, weight = own[known].right + SHRINK * each.rate, own[known].tried + SHRINK
+            made[known] = replace(own[known], right=right, tried=weight)
         if mine is None:
-            rate = 1 / (1 + math.exp(-_logit(each.right, each.tried) - better))
-            made[arm] = replace(each, right=rate * each.tried) if better else each
-        else:
-            right, tried = mine.right + SHRINK * each.rate, mine.tried + SHRINK
-            made[at[arm.effort, arm.strategy]] = replace(mine, right=right, tried=tried)
+            ways = {one.way for one in at.get((arm.effort, ""), ())} or {arm.way}  # corrections of what was learned
+            made |= {replace(arm, way=way): _better(each, better) for way in ways}
     return made
+
+
+def _better(measured: Measured, log_odds: float) -> Measured:
+    if not log_odds:
+        return measured
+    rate = 1 / (1 + math.exp(-_logit(measured.right, measured.tried) - log_odds))
+    return replace(measured, right=rate * measured.tried)
 
 
 def _logit(right: float, tried: float) -> float:
@@ -72,11 +93,12 @@ def _logit(right: float, tried: float) -> float:
 def _prior(profile: Profile, kind: str) -> KindProfile | None:
     known = profile.kinds.get(kind) or KindProfile()
     arms = {arm: each for arm, each in known.arms.items() if arm.model == ANY}
-    return replace(known, arms=arms) if arms else None
+    return replace(known, arms=arms) if any(not arm.strategy for arm in arms) else None
 
 
-def _level(arm: Arm) -> Effort:
-    return Effort(arm.effort or "none")
+def _level(arm: Arm, facts: ModelFacts | None = None) -> Effort:
+    lowest = Effort.none if facts is None else facts.nearest(Effort.none)
+    return Effort(arm.effort) if arm.effort else lowest
 
 
 def _useful(facts: ModelFacts) -> set[Effort]:
@@ -85,7 +107,7 @@ def _useful(facts: ModelFacts) -> set[Effort]:
     return set(facts.levels) if facts.thinks else {facts.nearest(Effort.none)}
 
 
-def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort]) -> dict[Arm, Measured]:
+def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort], place: int) -> dict[Arm, Measured]:
     """The prior's arms as arms of this model, at the levels that both know; else at the model's own."""
     of_level = {_level(arm): arm for arm in prior.arms if not arm.strategy}
     both = [each for each in levels if each in of_level and facts.nearest(each) == each]
@@ -94,7 +116,8 @@ def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort]) 
         near = min(of_level, key=lambda known, at=level: (abs(known.rank - at.rank), known.rank))  # type: ignore[misc]
         for arm, measured in prior.arms.items():
             if _level(arm) == near:
-                made[replace(arm, model=facts.name, effort=level.value)] = _at(measured, facts, level, prior)
+                ours = _better(_at(measured, facts, level, prior), _STRONGER * place)
+                made[replace(arm, model=facts.name, effort=level.value)] = ours
     return made
 
 

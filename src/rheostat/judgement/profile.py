@@ -15,6 +15,7 @@ from typing import Any, Final
 from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.judgement.belief import Chances
+from rheostat.task import Effort
 
 __all__ = ["CORRECT", "FORMAT", "SAMPLE", "SHRINK", "Arm", "KindProfile", "Measured", "Profile"]
 
@@ -321,6 +322,7 @@ def _short(value: Any) -> Any:
 
 
 _NUMBERS: Final = ("spread", "alike", "lure", "repeat", "clue", "difficulty", "difficulty_spread")
+_STRATEGIES: Final = ("", SAMPLE, CORRECT)
 _ARM, _MEASURED = ({each.name for each in fields(kind)} for kind in (Arm, Measured))
 
 
@@ -335,6 +337,9 @@ def _kind(data: Any, where: str) -> KindProfile:
         unknown = line.keys() - _ARM - _MEASURED
         if unknown:
             raise BadInput(f"{at}: unknown {', '.join(sorted(unknown))}; known: {', '.join(sorted(_ARM | _MEASURED))}")
+        if line.get("effort", "") not in ("", *Effort.__members__) or line.get("strategy", "") not in _STRATEGIES:
+            levels, strategies = ", ".join(Effort.__members__), ", ".join(filter(None, _STRATEGIES))
+            raise BadInput(f"{at}: effort is one of {levels}, and strategy one of {strategies} or none, not {line!r}")
         try:
             arm = Arm(**{key: value for key, value in line.items() if key in _ARM})
             lists: dict[str, Any] = {

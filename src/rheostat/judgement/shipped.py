@@ -5,22 +5,31 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import warnings
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
+from rheostat.errors import BadInput
 from rheostat.files import locked
 from rheostat.judgement.profile import Profile
 from rheostat.judgement.router import Router
 
 __all__ = [
     "OWN", "Changing", "calibrated", "changing", "default_profile", "default_router", "learned_path", "own_path",
-    "router_path", "shipped",
+    "prior", "router_path", "shipped",
 ]  # fmt: skip
 
 OWN: Final = "RHEOSTAT_PROFILE"
 """Names the file of your own profile; `none`: go by the weak prior alone."""
+
+
+@functools.cache
+def prior() -> Profile:
+    """The weak prior in the package, alone."""
+    text = (files("rheostat.judgement.profiles") / "prior.json").read_text(encoding="utf-8")
+    return Profile.from_text(text, "prior.json")
 
 
 @functools.cache
@@ -61,8 +70,12 @@ def default_router() -> Router | None:
 
 
 @functools.lru_cache(maxsize=2)
-def _router(path: Path, changed_ns: int) -> Router:
-    return Router.read(path)
+def _router(path: Path, changed_ns: int) -> Router | None:
+    try:
+        return Router.read(path)
+    except BadInput as error:
+        _left_out(error)
+        return None
 
 
 def calibrated() -> Profile:
@@ -78,16 +91,28 @@ def default_profile() -> Profile:
 def _together(more: tuple[Path, ...]) -> Profile:
     if os.environ.get(OWN) == "none":
         return Profile()
-    found = tuple((path, path.stat().st_mtime_ns) for path in (own_path(), *more) if path.exists())
-    return _with(found)
+    found = tuple((path, path.stat().st_mtime_ns) for path in (own_path(),) if path.exists())
+    learned = tuple((path, path.stat().st_mtime_ns) for path in more if path.exists())
+    return _with(found, learned)
 
 
 @functools.lru_cache(maxsize=4)
-def _with(paths: tuple[tuple[Path, int], ...]) -> Profile:
+def _with(own: tuple[tuple[Path, int], ...], learned: tuple[tuple[Path, int], ...]) -> Profile:
     made = shipped()
-    for path, _ in paths:
+    for path, _ in own:
         made = made.merged(Profile.read(path))
+    for path, _ in learned:
+        try:
+            made = made.merged(Profile.read(path))
+        except BadInput as error:
+            _left_out(error)
     return made
+
+
+def _left_out(error: BadInput) -> None:
+    """What was learned by itself doesn't stop a run, unlike a profile that someone wrote."""
+    said = f"what was learned isn't used: {error}. Learn it again, or delete it: rheostat learn --forget"
+    warnings.warn(said, RuntimeWarning, stacklevel=2)
 
 
 class Changing:

@@ -80,7 +80,7 @@ class Choice:
 
 def reference(rates: Sequence[float], costs: Sequence[float]) -> float:
     """The price of a right answer from the arm that gives the most of them for its price; 0 without a price."""
-    return min((cost / max(rate, 1e-3) for rate, cost in zip(rates, costs, strict=True)), default=0.0)
+    return min((cost / max(rate, 1e-3) for rate, cost in zip(rates, costs, strict=True) if cost), default=0.0)
 
 
 @dataclass(slots=True)

@@ -73,11 +73,13 @@ def strategy_of(solver: Solver) -> Strategy:
 def view_of(solver: Solver, state: SolverState, account: str, first: ThinkingPlan) -> Flow[View]:
     """What the strategy may know besides the history."""
     room = yield from solver.meter.room(account)
+    asked = solver.asked()
     return View(
         models=tuple(_available(solver, state, first)),
         room=room,
-        effort=first.effort,
-        fixed_effort=isinstance(solver.asked(), Effort),
+        effort=asked if isinstance(asked, Effort) else first.effort,
+        max_effort=solver.caps.max_effort,
+        fixed_effort=isinstance(asked, Effort),
         answer_tokens=solver.caps.answer_tokens,
         draws_left=solver.caps.max_samples - len(state["candidates"]),
         rounds_left=solver.caps.max_rounds - state["round"],

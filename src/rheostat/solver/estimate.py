@@ -69,6 +69,7 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         "stopped": decision["why"] if stops else "",
         "wind_down": "",
         "confidence": None,
+        "baselines": [],
         "budget": solver.budget.to_dict(),
         KEY: Overwrite({"spend": latest_reading(before if own else None, readings["spend"]), "run": readings["run"]}),
     }

@@ -15,7 +15,7 @@ from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
 from rheostat.money.budget import Budget, Room
 from rheostat.money.usage import Spend
-from rheostat.solver.choose import candidates_of, draws_of
+from rheostat.solver.choose import baselines_of, candidates_of, draws_of
 from rheostat.solver.record import record_decision
 from rheostat.solver.samples import Asking
 from rheostat.solver.shared import Solver, Update
@@ -146,7 +146,7 @@ def _wanted(solver: Solver, state: SolverState, draws: Sequence[Draw], facts: Mo
         purpose=draw.purpose,
         reasons=(draw.why,),
     )
-    effort = named or before.effort
+    effort = facts.nearest(asked) if isinstance(asked, Effort) else named or before.effort
     if draw.more_thought and draw.purpose != "correct" and facts.clamped and not before.widened:  # first the length cap
         return solver.policy.set_effort(replace(plan, widened=True), effort, solver.caps, facts)
     if draw.more_thought and not isinstance(asked, Effort):
@@ -198,10 +198,13 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
     chosen = state.get("chosen")
     decision = {"action": "stop", "why": why, "draws": []}
     emit("decision", **decision, chosen=chosen)
-    yield from record_decision(solver, state, account, candidates_of(state), decision, chosen)
+    beside = yield from baselines_of(solver, state, account)
+    recorded = {**decision, "baselines": beside}
+    yield from record_decision(solver, state, account, candidates_of(state), recorded, chosen)
     return {
         "calls": [],
         "decision": decision,
+        "baselines": beside,
         "stopped": why,
         "wind_down": "end",
         KEY: readings,

@@ -49,8 +49,9 @@ def record_decision(
     if solver.ranks:  # a ranker compares all answers in every round
         again |= {each.id for each in candidates if each.scored}
     groups, now = groups_of(candidates), int(1000 * time.time())
+    verified = solver.verifier is not None
     steps = [
-        _candidate(state, account, each, groups.get(each.id), now, chosen=each.id == chosen)
+        _candidate(state, account, each, groups.get(each.id), now, chosen=each.id == chosen, verified=verified)
         for each in candidates
         if each.round == state["round"] or each.id in again or state["round"] <= 1  # the probes precede round 1
     ]
@@ -77,7 +78,7 @@ def groups_of(candidates: Sequence[Candidate]) -> dict[str, int]:
 
 
 def _candidate(
-    state: SolverState, account: str, each: Candidate, group: int | None, now: int, *, chosen: bool
+    state: SolverState, account: str, each: Candidate, group: int | None, now: int, *, chosen: bool, verified: bool
 ) -> StepRecord:
     return StepRecord(
         id=f"{account}#{each.id}",
@@ -93,6 +94,7 @@ def _candidate(
             **{name: getattr(each, name) for name in _KEPT},
             "scores": dict(each.scores),
             "chosen": chosen,
+            "verified": verified,
             "group": group,
             "cost": _cost(each.spend),
             "scoring": _cost(each.scoring),

@@ -108,7 +108,9 @@ class View:
     room: Room
     """What is left for draws, after the reserve for the last word."""
     effort: Effort = Effort.none
-    """The level at which the run begins."""
+    """The level at which the run begins; the one that the user fixed, even where a model has only one near it."""
+    max_effort: Effort = Effort.max
+    """The operator's highest level."""
     fixed_effort: bool = False
     """The user fixed the level: a strategy must not change it."""
     answer_tokens: int = 512
