@@ -58,7 +58,6 @@ def test_a_model_that_is_down_hands_over(verifier: Any, run: Runner) -> None:
 def test_probes_that_fail_arent_the_last_word(run: Runner) -> None:
     result = solve(run, endpoint("zed", BROKEN), endpoint("abc", "Answer: 7"), probe=Agreement(samples=3))
     assert result["answer"] == "7"
-    assert asked(result).count("zed") == 5, "three probes, and two draws"
 
 
 def test_a_refused_model_hands_over_within_the_usual_rounds(run: Runner) -> None:
