@@ -87,7 +87,7 @@ def test_show_as_json_has_a_stable_shape(finished: tuple[str, dict[str, Any]]) -
     }  # fmt: skip
     assert set(run["candidates"][0]) == {
         "id", "number", "parent", "round", "way", "purpose", "status", "passed", "score", "scores", "chosen", "group",
-        "cost", "scoring", "model", "effort", "error",
+        "cost", "scoring", "model", "effort", "error", "verified",
     }  # fmt: skip
     assert set(run["candidates"][0]["cost"]) == {
         "usd_nanos", "input_tokens", "output_tokens", "thinking_tokens", "calls"
