@@ -85,8 +85,8 @@ def build_solver(
             (docs/answers.md).
         effort: A preset (`fast`, `balanced`, `thorough`), or a fixed level (`none` … `max`) that switches adaptation
             off.
-        escalate_to: Other models, cheapest first; each is asked where that is worth its price after those before it, and
-            when those are down. Where nothing was measured, a later one is taken for the stronger one.
+        escalate_to: Other models, cheapest first; each is asked after those before it where that is worth its price,
+            and when those are down. Where nothing was measured, a later one is taken for the stronger one.
         caps: The operator's caps.
         policy: The rules and their numbers.
         probe: Draw cheap samples first, and let their agreement adjust the difficulty.
