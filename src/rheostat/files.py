@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rheostat.errors import BadInput
 
-__all__ = ["locked", "read_text"]
+__all__ = ["locked", "read_text", "write_whole"]
 
 _MOST_BYTES = 1 << 20
 
@@ -87,3 +87,10 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file as a whole: a reader sees the old text or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

@@ -1,4 +1,4 @@
-"""`make priors`: the weak prior for models that nothing was measured of, from two published records.
+"""`python -m rheostat.bench.priors`: the weak prior for unmeasured models, from three published records.
 
 - LiveCodeBench (Jain et al., arXiv:2403.07974; its table by question): which questions o3-mini and o4-mini answered
   rightly at each effort, and for `none` three models of the same year that don't think. How one success tells of
@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import yaml  # type: ignore[import-untyped]
+import yaml  # type: ignore[import-untyped]  # it brings no types
 
 from rheostat.judgement.fitting import Trial, fitted
 from rheostat.judgement.priors import ANY
@@ -113,7 +113,7 @@ def _looks(paths: Sequence[Path]) -> list[Trial]:
     chosen: list[Trial] = []
     for each in trials.values():
         pairs = list(zip(each[::2], each[1::2], strict=True))
-        random.Random(0).shuffle(pairs)  # noqa: S311
+        random.Random(0).shuffle(pairs)  # noqa: S311 - an order, repeatable
         chosen += [one for pair in pairs[:300] for one in pair]
     return chosen
 

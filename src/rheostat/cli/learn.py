@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import time
 from dataclasses import replace
 from typing import Annotated
@@ -14,7 +13,7 @@ from rich.console import Console
 from rheostat.cli.profile import show_profile
 from rheostat.cli.safe_text import escape
 from rheostat.errors import BadInput
-from rheostat.files import locked
+from rheostat.files import locked, write_whole
 from rheostat.judgement.learning import learned, outcomes, texts
 from rheostat.judgement.profile import KindProfile, Profile
 from rheostat.judgement.router import Router, fit_router
@@ -101,7 +100,7 @@ def _learn_text(steps: list[StepRecord], console: Console, *, dry_run: bool) -> 
     console.print(f"learned which of {len(asked):,} questions are hard for {escape(', '.join(right))}", highlight=False)
     if not dry_run:
         with locked(router_path()):
-            _write_router(router)
+            write_whole(router_path(), router.to_text())
         console.print(f"written to {escape(str(router_path()))}: weights of hashed words, no text", highlight=False)
 
 
@@ -141,10 +140,4 @@ def _forget_text(model: str) -> None:
             router_path().unlink()
             return
         usual = {name: router.usual[name] for name in left if name in router.usual}
-        _write_router(replace(router, arms=left, usual=usual))
-
-
-def _write_router(router: Router) -> None:
-    beside = router_path().with_name(f".{router_path().name}.{os.getpid()}")
-    beside.write_text(router.to_text(), encoding="utf-8")
-    beside.replace(router_path())
+        write_whole(router_path(), replace(router, arms=left, usual=usual).to_text())

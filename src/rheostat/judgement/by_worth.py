@@ -189,9 +189,7 @@ class ByWorth:
         """A correction needs an answer that was refused; the first draw must be an answer of its own. What is expected
         to need more than the room would be planned as another arm."""
         arm, found = sure.arms[number], sure.profile.measured(sure.kind, sure.arms[number])
-        if arm.model in down or (
-            found is not None and found.prior and self._early(sure, arm.model, history, view, down)
-        ):
+        if arm.model in down or (_is_prior(sure, arm) and self._early(sure, arm.model, history, view, down)):
             return False
         expected = Spend(output_tokens=round(found.output_tokens) if found is not None else 0)
         lowest = next(each.facts.nearest(Effort.none) for each in view.models if each.name == arm.model)

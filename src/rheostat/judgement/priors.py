@@ -1,11 +1,12 @@
 """Where nothing was measured of a model, the weak prior stands in for it: what published results say of any model.
 
-The prior is a kind of task named `*` with arms of a model named `*`, in the shipped profile (`make priors`). Arms of a
-model named `*` in another kind are the prior for that kind.
+The prior is a kind of task named `*` with arms of a model named `*`, in the shipped profile (made by
+`rheostat.bench.priors`). Arms of a model named `*` in another kind are the prior for that kind.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -113,12 +114,16 @@ def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort], 
     both = [each for each in levels if each in of_level and facts.nearest(each) == each]
     made: dict[Arm, Measured] = {}
     for level in both or levels:
-        near = min(of_level, key=lambda known, at=level: (abs(known.rank - at.rank), known.rank))  # type: ignore[misc]
+        near = min(of_level, key=functools.partial(_far, level))
         for arm, measured in prior.arms.items():
             if _level(arm) == near:
                 ours = _better(_at(measured, facts, level, prior), _STRONGER * place)
                 made[replace(arm, model=facts.name, effort=level.value)] = ours
     return made
+
+
+def _far(level: Effort, other: Effort) -> tuple[int, int]:
+    return abs(other.rank - level.rank), other.rank
 
 
 def _at(measured: Measured, facts: ModelFacts, level: Effort, prior: KindProfile) -> Measured:

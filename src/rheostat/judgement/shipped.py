@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from rheostat.errors import BadInput
-from rheostat.files import locked
+from rheostat.files import locked, write_whole
 from rheostat.judgement.profile import Profile
 from rheostat.judgement.router import Router
 
@@ -91,20 +91,18 @@ def default_profile() -> Profile:
 def _together(more: tuple[Path, ...]) -> Profile:
     if os.environ.get(OWN) == "none":
         return Profile()
-    found = tuple((path, path.stat().st_mtime_ns) for path in (own_path(),) if path.exists())
-    learned = tuple((path, path.stat().st_mtime_ns) for path in more if path.exists())
-    return _with(found, learned)
+    return _with(tuple((path, path.stat().st_mtime_ns) for path in (own_path(), *more) if path.exists()))
 
 
 @functools.lru_cache(maxsize=4)
-def _with(own: tuple[tuple[Path, int], ...], learned: tuple[tuple[Path, int], ...]) -> Profile:
+def _with(paths: tuple[tuple[Path, int], ...]) -> Profile:
     made = shipped()
-    for path, _ in own:
-        made = made.merged(Profile.read(path))
-    for path, _ in learned:
+    for path, _ in paths:
         try:
             made = made.merged(Profile.read(path))
         except BadInput as error:
+            if path != learned_path():
+                raise
             _left_out(error)
     return made
 
@@ -127,9 +125,7 @@ class Changing:
 
     def write(self, profile: Profile) -> None:
         """Replace it as a whole: a reader sees the old one or the new one."""
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}")
-        beside.write_text(profile.to_text(), encoding="utf-8")
-        beside.replace(self.path)
+        write_whole(self.path, profile.to_text())
 
 
 @contextlib.contextmanager
