@@ -33,6 +33,7 @@ from rheostat.models import models_of, resolve
 from rheostat.money.ledger import Account, Ledger, Reading, Reservation
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
+from rheostat.providers.failures import noted
 from rheostat.providers.generic import accepted
 from rheostat.thinking.difficulty import THOUGHT_WITH
 
@@ -214,6 +215,7 @@ class ThinkingChatModel(BaseChatModel):
         meter, refusal = self._stepper().meter, refusal_in(error)
         if refusal is not None or not isinstance(error, Exception):
             raise refusal or error
+        noted(error, ready.endpoint.chat)
         seconds = meter.again_after_seconds(error, attempt)
         left = yield from meter.room(self.account_id)
         if seconds is None or (left.seconds is not None and seconds >= left.seconds):

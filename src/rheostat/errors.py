@@ -12,6 +12,7 @@
     ├── BudgetExceeded (ModelError)      a hold doesn't fit: the request never left
     │   └── HoldExceeded                 a reply cost more than its hold: posted in full, then raised
     ├── NoPrice                          a money limit on a model without a price
+    ├── ProviderFailed                   no model of a run could be asked: its key, name or credit; says what to do
     ├── LedgerError                      an account unknown to the ledger, a damaged reading or file
     │   └── LedgerUnavailable            the ledger's database can't be reached: nothing was sent
     └── LocalModelError                  a failure of the embedded model
@@ -44,6 +45,7 @@ __all__ = [
     "ModelFileCorrupt",
     "ModelUnknown",
     "NoPrice",
+    "ProviderFailed",
     "PullFailed",
     "RheostatError",
     "SandboxMissing",
@@ -172,6 +174,14 @@ class HoldExceeded(BudgetExceeded):
 
 class NoPrice(BadInput):
     """A money limit can't bind a model without a known price."""
+
+
+class ProviderFailed(RheostatError):
+    """No model of a run could be asked: the provider refuses the key, knows no such model, or wants money first.
+
+    The message has a line for each model: what to do, the provider's own words, and what is charged. An agent's own
+    model raises the exceptions of its provider's client instead, with the same line as a note.
+    """
 
 
 class LedgerError(RheostatError):

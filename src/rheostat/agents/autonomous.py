@@ -26,6 +26,7 @@ from rheostat.chat_model import instead_of
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.graph.accounts import readings_of
+from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
 from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, read
@@ -48,6 +49,9 @@ _LIMITS = {
     "thinking_tokens": "thinking_tokens",
     "calls": "calls",
 }
+
+
+_ENDS: dict[str, EndedBy] = {"done": "answer", "cap": "budget", "stopped": "user"}
 
 
 class Outline(BaseModel):
@@ -209,7 +213,8 @@ class _Plan:
         unfinished = state["steps"] or not all(each["finished"] for each in state["done"])
         status = state["status"] or ("cap" if unfinished else "done")
         emit("report", status=status, text=text)
-        return {"report": text, "status": status, "messages": [AIMessage(text)], KEY: readings}
+        end = ended(_ENDS.get(status, "answer"), f"{len(state['done'])} steps were worked on: {status}")
+        return {"report": text, "status": status, "messages": [AIMessage(text)], KEY: {**readings, "end": end}}
 
     def after_check_in(self, state: AutonomousState) -> Literal["work", "outline", "report"]:
         """Go on to the next step, or outline again if the last one wasn't finished or a human gave instructions."""

@@ -24,8 +24,9 @@ from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, No
 from rheostat.errors import BadInput
 from rheostat.evidence.forms import Form
 from rheostat.evidence.verifiers import as_verifier
+from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
-from rheostat.graph.state import read
+from rheostat.graph.state import KEY, read
 from rheostat.judgement.policy import Caps
 from rheostat.models import resolve
 from rheostat.money.budget import Budget
@@ -152,7 +153,10 @@ def build_coder(
         status = _PASSING[passed] if done else "cap" if over else "stuck"
         text = _report(state, status, said, desk.workspace.changed)
         emit("report", status=status, text=text)
-        return {"status": status, "report": text, "diff": desk.workspace.diff()}
+        by: EndedBy = "answer" if status in ("green", "unproven") else "budget" if status == "cap" else "stop"
+        before = read(state)["end"]  # it names the limit
+        end = before if by == before.get("by") == "budget" else {**ended(by, text.partition("\n")[0])}
+        return {"status": status, "report": text, "diff": desk.workspace.diff(), KEY: {"end": end}}
 
     graph = BudgetedGraph(CoderState, input_schema=CoderInput)
     graph.add_node("look", look)

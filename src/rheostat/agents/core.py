@@ -30,6 +30,7 @@ from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
 from rheostat.flow import Effect, Flow
 from rheostat.graph.accounts import open_run, readings_of, start_run
+from rheostat.graph.ending import end_of_step, ended
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
 from rheostat.graph.unplanned import around, beside, unwatch, watch
@@ -147,7 +148,7 @@ class AgentCore(RunSettings):
         own = not before or before.get("account") == thread
         now = yield from readings_of(meter, run)
         spend = latest_reading(before if own else None, now["spend"])
-        return {KEY: Overwrite({"spend": spend, "run": now["run"], "thinking": {}})}
+        return {KEY: Overwrite({"spend": spend, "run": now["run"], "thinking": {}, "end": {}})}
 
     def _watch(self, payer: Payer) -> None:
         if self.beside and PAYER.get() is None:  # inside another agent's tool, that agent pays for unplanned calls
@@ -216,6 +217,7 @@ class AgentCore(RunSettings):
         payer = meter.payer(account, budget=self.budget, prices=_prices(stepper), run=True)
         self._watch(payer)  # again: others may retry a failed step
         before: list[BaseMessage] = []
+        end: Any = {}
         try:
             for more in reversed(range(_MALFORMED_TRIES)):
                 result, message = yield from guided_step(
@@ -229,6 +231,7 @@ class AgentCore(RunSettings):
                     emit("correction", name=str(each.name), args={}, text=each.text[:200])
             if message is None or not message.tool_calls:  # an answer: if the run goes on, its next step reserves anew
                 yield from meter.keep(account, Spend(), {})
+            end = end_of_step(message)
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             yield from meter.ends(account)
@@ -241,9 +244,11 @@ class AgentCore(RunSettings):
                 "effort": "none", "thinking_tokens": 0, "decided_by": "budget", "reasons": [why], "stopped": why,
                 "last_word": True,
             }  # fmt: skip
+            limit = error.limit if isinstance(error, BudgetExceeded) else "seconds"
+            end = ended("budget", why, limit=limit, account=getattr(error, "account", account))
         now = yield from readings_of(meter, account)
         emit("spend", **now)
-        return result, now, before
+        return result, {**now, "end": end}, before
 
     def _effort_asked(self) -> AskedEffort:
         asked = _context().get("effort")

@@ -24,6 +24,7 @@ from rheostat.errors import BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.providers import Reply, failure
 from rheostat.providers.dial import Phase
+from rheostat.providers.failures import noted
 from rheostat.providers.generic import accepted
 from rheostat.providers.registry import adapter_of
 from rheostat.task import AskedEffort
@@ -150,6 +151,7 @@ def _sent(
             refusal = refusal_in(error)
             if refusal is not None and refusal is not error:
                 raise refusal from None
+            noted(error, model)
             raise
         message = reply_of(result)
         if message is None or not call.attempts:  # another middleware answered, or a cache did

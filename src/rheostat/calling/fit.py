@@ -189,6 +189,9 @@ class Planned:
     messages: Sequence[BaseMessage]
     last_word: bool = False
     why: str = ""
+    """Why it is the last word."""
+    gave_up: bool = False
+    """It is the last word because tools kept failing."""
     enough: Spend = field(default_factory=Spend)
     """What the smallest useful step at the wanted level needs."""
     with_tools: Spend | None = None

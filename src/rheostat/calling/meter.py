@@ -29,7 +29,7 @@ from rheostat.money.ledger import Ledger, Reservation
 from rheostat.providers import Endpoint, Reply, Settings, failure
 from rheostat.providers.adapter import model_of
 from rheostat.providers.dial import Messages
-from rheostat.providers.failures import retryable
+from rheostat.providers.failures import noted, retryable
 from rheostat.providers.generic import accepted
 
 __all__ = ["Meter"]
@@ -251,6 +251,7 @@ class Meter(Ceilings):
             refusal = refusal_in(error)
             if refusal is not None and refusal is not error:
                 raise refusal from None
+            noted(error, endpoint.chat)
             raise
         if answers == 1:
             return [(yield from self.read(endpoint, call, said, messages, settings, phase))]

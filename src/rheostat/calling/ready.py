@@ -33,6 +33,9 @@ class ReadyStep:
     held: list[Reservation]
     note: dict[str, str]
     last_word: bool
+    last_word_why: str
+    gave_up: bool
+    """It is the last word because tools kept failing, not because of the budget."""
     effort_asked: str
     id: str
     """The plan's id, carried by its events, step record, span and message."""

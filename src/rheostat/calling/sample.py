@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
+
 from rheostat.calling.cancel import Cancel, Cancelled
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Attempt
@@ -26,11 +28,11 @@ from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Reply, Settings
 from rheostat.providers.bounds import input_bound
 from rheostat.providers.dial import Messages, Phase
-from rheostat.providers.failures import read_failure
+from rheostat.providers.failures import read_failure, told
 from rheostat.task import ThinkingPlan, plan_of
 from rheostat.thinking.model_facts import ModelFacts
 
-__all__ = ["bounds", "sample", "shaped"]
+__all__ = ["DECLINED", "bounds", "sample", "shaped"]
 
 _THOUGHT_OVERHEAD = 32
 """Tokens that a template adds around a thought that is sent back."""
@@ -137,7 +139,7 @@ def sample(
 
     first, *others = dial.phases(plan, schema=schema is not None)
     try:
-        with _failing(all_drawn, attempts):
+        with _failing(all_drawn, attempts, endpoint.chat):
             settings, replies = yield from ask(first, messages, len(drafts))
             for drawn in all_drawn[len(replies) :]:
                 drawn.status, drawn.error = "failed", f"{len(replies)} answers came, of {len(drafts)} asked for"
@@ -150,7 +152,7 @@ def sample(
         for drawn in all_drawn:
             for phase in [] if stepwise else others:
                 if drawn.status == "done" and drawn.answer is None:
-                    with _failing([drawn], attempts):
+                    with _failing([drawn], attempts, endpoint.chat):
                         yield from further(drawn, phase)
     finally:
         for reservation in waiting:
@@ -158,8 +160,16 @@ def sample(
     return [drawn.fill(draft, way) for drawn, draft in zip(all_drawn, drafts, strict=True)]
 
 
+DECLINED = "declined: "
+_DECLINED = {
+    "refusal": f"{DECLINED}the model refused to answer",
+    "filter": f"{DECLINED}the provider's content filter stopped the reply",
+}
+"""Replies that are no answers, whatever text they have."""
+
+
 @contextlib.contextmanager
-def _failing(drawn: Sequence[_Drawn], attempts: list[Attempt]) -> Iterator[None]:
+def _failing(drawn: Sequence[_Drawn], attempts: list[Attempt], chat: BaseChatModel) -> Iterator[None]:
     """Turn a failure into the error of these samples, and share the cost of the requests among them."""
     try:
         yield
@@ -176,7 +186,8 @@ def _failing(drawn: Sequence[_Drawn], attempts: list[Attempt]) -> Iterator[None]
     except Exception as failed:
         for each in drawn:
             each.status = "failed"
-            each.error = f"{read_failure(failed)}: {type(failed).__name__}: {str(failed)[:500]}"
+            why = read_failure(failed)
+            each.error, each.unavailable = told(why, chat), why.unavailable
     finally:
         _share(sum((each.spend or each.charged or Spend() for each in attempts), Spend()), drawn)
         attempts.clear()
@@ -214,6 +225,7 @@ class _Drawn:
     logprobs: list[float] = field(default_factory=list)
     status: Status = "done"
     error: str | None = None
+    unavailable: bool = False
     spend: Spend = field(default_factory=Spend)
 
     def fill(self, draft: Candidate, way: Way) -> Candidate:
@@ -229,6 +241,7 @@ class _Drawn:
             partial=self.partial,
             cut=self.cut,
             error=self.error,
+            unavailable=self.unavailable,
             notes=tuple(self.notes),
             logprob=mean(self.logprobs),
             low_logprob=lowest_window(self.logprobs),
@@ -244,6 +257,8 @@ class _Drawn:
         parts = [self.text, reply.text] if phase == "answer" else [reply.text or self.text]
         self.text = "\n\n".join(part for part in parts if part)
         self.thought = reply.thought or self.thought
+        if reply.stop in _DECLINED:
+            self.status, self.error = "failed", _DECLINED[reply.stop]
         if phase != "answer":
             thinking_tokens = (reply.spend and reply.spend.thinking_tokens) or 0
             used_up = 0 < settings.max_thinking_tokens <= thinking_tokens

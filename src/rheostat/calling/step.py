@@ -155,6 +155,8 @@ class Stepper(RunSettings):
             held=held,
             note=named,
             last_word=made.last_word,
+            last_word_why=made.why if made.last_word else "",
+            gave_up=made.gave_up,
             id=id_,
             again=again,
             effort_asked=asked.value if isinstance(asked, Effort) else asked,
@@ -207,8 +209,9 @@ class Stepper(RunSettings):
         sent: Sequence[BaseMessage] = [*messages, HumanMessage(said)]
         sent, fitted, inputs = yield from self._last_word(without, wanted, account, sent, room, beside_tokens)
         return Planned(
-            without, wanted, fitted, inputs, sent, last_word=True, why=why, enough=enough, with_tools=with_tools
-        )
+            without, wanted, fitted, inputs, sent, last_word=True, why=why, gave_up=giving_up, enough=enough,
+            with_tools=with_tools,
+        )  # fmt: skip
 
     @staticmethod
     def _last_word(
@@ -385,4 +388,7 @@ class Stepper(RunSettings):
             "starved": reply.ran_out,
             "widened": plan.widened,
             "last_word": ready.last_word,
+            "last_word_why": ready.last_word_why,
+            "gave_up": ready.gave_up,
+            "stop": reply.stop,
         }

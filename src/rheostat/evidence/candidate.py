@@ -61,6 +61,8 @@ class Candidate:
     """The reply or its thought reached its length cap."""
     error: str | None = None
     """Why the request failed, or was refused by the budget (`budget: …`)."""
+    unavailable: bool = False
+    """Its model can't be asked at all, until the user changes the key, the name or the account."""
     notes: tuple[str, ...] = ()
     """What was changed on the way, such as a setting that the model doesn't have."""
     spend: Spend = field(default_factory=Spend)

@@ -18,6 +18,8 @@ Read them with `graph.stream(inputs, stream_mode="custom")`; they cost nothing i
 `decision`      the solver's decision: accept, correct, sample, escalate, stop; `chosen` is the best candidate so far
 `wind_down`     the plan was wound down to fit the room: less thought, fewer samples, the last word, the end
 `spend`         the readings of the thread and of the run
+`end`           how the run ended: `by`, `why`, and for a budget its `limit` and `account`; an answer that a verifier
+                then sends back is followed by another one
 ==============  ==========================================================================================
 """
 
@@ -50,6 +52,7 @@ EventType: TypeAlias = Literal[
     "spend",
     "step",
     "report",
+    "end",
 ]
 EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 

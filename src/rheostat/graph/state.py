@@ -26,6 +26,8 @@ class RheostatState(TypedDict, total=False):
     thinking: dict[str, Any]
     """The decisions of the last step: `effort`, `decided_by`, `reasons`, `boundary` …; at the cap also `stopped`;
     `last_word` if it was the last one that the budget allowed."""
+    end: dict[str, Any]
+    """How the run ended: see `rheostat.graph.ending.End`; empty while it goes on."""
 
 
 def merge(left: RheostatState | None, right: RheostatState | None) -> RheostatState:
@@ -52,8 +54,11 @@ def read(state: Any) -> RheostatState:
             Checkpoints that precede the key `rheostat` are read too.
 
     Returns:
-        `spend`, `run` and `thinking`; each is empty if nothing is known yet.
+        `spend`, `run`, `thinking` and `end`; each is empty if nothing is known yet.
     """
     values: Mapping[str, Any] = state if isinstance(state, Mapping) else vars(state)
     found = values.get(KEY) or {**legacy(values), "thinking": values.get("thinking")}
-    return {"spend": found.get("spend") or {}, "run": found.get("run") or {}, "thinking": found.get("thinking") or {}}
+    return {
+        "spend": found.get("spend") or {}, "run": found.get("run") or {}, "thinking": found.get("thinking") or {},
+        "end": found.get("end") or {},
+    }  # fmt: skip

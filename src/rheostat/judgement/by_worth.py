@@ -113,7 +113,7 @@ class ByWorth:
         draws = (self._draw(sure.arms[choice.arm], choice, ordered),)
         more = affordable(draws, history, view)
         if isinstance(more, Stop) and leading is not None and leading.passed is None:
-            return Accept(leading.id, f"P {belief.leader[0]:.2f}; {more.why}")
+            return Accept(leading.id, f"P {belief.leader[0]:.2f}; {more.why}", short=more.short)
         return more
 
     @staticmethod
@@ -252,6 +252,8 @@ class ByWorth:
 def _down(model: str, history: Sequence[Candidate]) -> bool:
     """Whether this model's last draws brought nothing at all; probes are few tokens, and say little."""
     own = [each for each in history if each.model == model and not each.id.startswith("probe")]
+    if any(each.unavailable for each in own):
+        return True
     failed = [each.status == "failed" for each in own[-_MOST_FAILED:]]
     silent = [each.answer is None for each in own[-_MOST_SILENT:]]
     return (len(failed) == _MOST_FAILED and all(failed)) or (len(silent) == _MOST_SILENT and all(silent))

@@ -60,8 +60,9 @@ class Adapter:
             strict: Raise an error for a level that the model doesn't have.
             live: Ask the provider what the model can do.
         """
-        # a fake answers from a script, request by request: no request of its own for a thought
-        return GenericDial(name, levels=DIRECT if "fake" in chat._llm_type else LEVELS)
+        # a fake answers from a script, request by request, and some models think by themselves: no request for a thought
+        thinks = bool((chat.profile or {}).get("reasoning_output"))
+        return GenericDial(name, levels=DIRECT if thinks or "fake" in chat._llm_type else LEVELS, profile=chat.profile)
 
     def price_list(self, chat: BaseChatModel) -> str | None:
         """The provider in genai-prices whose list prices apply; `None`: there is none."""

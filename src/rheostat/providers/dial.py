@@ -205,6 +205,13 @@ def _detail(details: Any, name: str) -> int | None:
     return None
 
 
+def _refuses(message: AIMessage) -> bool:
+    """Whether the model refused in OpenAI's way, which doesn't show in the stop reason."""
+    blocks = message.content if isinstance(message.content, list) else []
+    refusals = [each for each in blocks if isinstance(each, dict) and each.get("type") == "refusal"]
+    return bool(refusals or message.additional_kwargs.get("refusal"))
+
+
 def reply_from(
     message: AIMessage, settings: Settings, *, thought: str = "", thinking_tokens: int | None = None
 ) -> Reply:
@@ -218,6 +225,8 @@ def reply_from(
     incomplete = metadata.get("incomplete_details") or {}
     named = incomplete.get("reason") or metadata.get("finish_reason") or metadata.get("stop_reason")
     stop = STOPS.get(str(named or metadata.get("status") or "stop"), "end")
+    if _refuses(message):
+        stop = "refusal"
     usage = message.usage_metadata
     spend = None
     # every request has input: zero means that the client (such as langchain-anthropic) or the server has no usage

@@ -1,13 +1,17 @@
-"""Classify failed requests by their cost: never left, refused, or unknown."""
+"""Classify failed requests by their cost (never left, refused, or unknown), and say what to do about them."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["CallFailure", "Failure", "failure", "read_failure", "retry_after_seconds", "retryable"]
+from rheostat.addresses import without_password
+
+__all__ = [
+    "CallFailure", "Failure", "Reason", "failure", "noted", "read_failure", "retry_after_seconds", "retryable", "told",
+]  # fmt: skip
 
 Failure: TypeAlias = Literal["never left", "refused", "unknown"]
 
@@ -18,8 +22,10 @@ _REFUSED = {400, 401, 402, 403, 404, 405, 409, 413, 422, 429}
 
 
 Reason: TypeAlias = Literal[
-    "rate limit", "overloaded", "authentication", "not found", "bad request", "server", "timeout", "connection", "other"
-]
+    "rate limit", "overloaded", "authentication", "forbidden", "not found", "quota", "context", "bad request", "server",
+    "timeout", "connection", "other",
+]  # fmt: skip
+"""Why a request failed. `quota`: the account has no credit left, as opposed to a rate that will be allowed again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +42,13 @@ class CallFailure:
     """The HTTP status, if the server answered."""
     request_id: str
     """The provider's id of the request, for its support; empty if it gave none."""
+    said: str = ""
+    """The provider's own words, in one line."""
+
+    @property
+    def unavailable(self) -> bool:
+        """The model can't be asked at all until the user changes something: the key, its name, the account's credit."""
+        return self.reason in ("authentication", "forbidden", "not found", "quota")
 
     def __str__(self) -> str:
         status = f" (HTTP {self.status})" if self.status else ""
@@ -43,9 +56,33 @@ class CallFailure:
 
 
 _REASONS: dict[int, Reason] = {
-    401: "authentication", 402: "authentication", 403: "authentication", 404: "not found", 408: "timeout",
+    401: "authentication", 402: "quota", 403: "forbidden", 404: "not found", 408: "timeout", 413: "context",
     429: "rate limit", 503: "overloaded", 529: "overloaded",
 }  # fmt: skip
+_QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit balance is too low")
+"""The codes and words of an empty account: OpenAI sends them with status 429, Anthropic with 400."""
+_CONTEXT = ("context_length_exceeded", "prompt is too long", "maximum context length", "exceed context limit")
+"""The codes and words of a conversation that is too long: OpenAI, Anthropic, vLLM and SGLang."""
+_TO_DO: dict[Reason, str] = {
+    "authentication": "the API key was refused: set {key} to a valid key",
+    "forbidden": "this key may not use {model}: check its rights at the provider, or choose another model",
+    "not found": "the provider has no model {model}: check its name",
+    "quota": "the account at the provider has no credit left: add some there, or use another key in {key}",
+    "context": "the conversation is longer than {model} can read: shorten or summarize it, or use another model",
+    "rate limit": "the provider allows no more requests at present: try again later, or ask it for a higher rate",
+    "overloaded": "the provider is overloaded: try again later, or name another model for escalate_to",
+    "server": "the provider failed: try again later",
+    "timeout": "no reply came in time: try again, or allow more seconds",
+    "connection": "no connection to {address}: check the network and the address",
+    "bad request": "the provider refused the request",
+    "other": "the call failed",
+}
+_CHARGED = {
+    "never left": "Nothing was charged",
+    "refused": "Nothing was charged",
+    "unknown": "It stays charged at an estimate within its hold, because its cost is unknown",
+}
+_SAID_CHARS = 300
 _CLIENT, _SERVER = 400, 500
 
 
@@ -56,14 +93,73 @@ def read_failure(error: BaseException) -> CallFailure:
     request_id = next((str(name) for link in chain if (name := getattr(link, "request_id", None))), "")
     money = failure(error)
     reason: Reason = "other"
-    if status is not None:
+    words = " ".join(f"{getattr(link, 'code', '')} {link}" for link in chain)
+    if status is not None and any(each in words for each in _QUOTA):
+        reason = "quota"
+    elif status is not None and any(each in words for each in _CONTEXT):
+        reason = "context"
+    elif status is not None:
         default: Reason = "server" if status >= _SERVER else "bad request" if status >= _CLIENT else "other"
         reason = _REASONS.get(status, default)
     elif any("Timeout" in type(link).__name__ for link in chain):
         reason = "timeout"
     elif money == "never left" or retryable(error):
         reason = "connection"
-    return CallFailure(reason=reason, money=money, retryable=retryable(error), status=status, request_id=request_id)
+    return CallFailure(
+        reason=reason, money=money, retryable=retryable(error), status=status, request_id=request_id, said=_said(chain)
+    )
+
+
+def told(failed: CallFailure, chat: Any = None) -> str:
+    """One line for a user: what failed, what to do next, the provider's own words, and what it costs.
+
+    Args:
+        chat: The chat model that was called: its name, its address and the variable of its key are named.
+    """
+    names = {
+        "model": repr(str(getattr(chat, "model_name", None) or getattr(chat, "model", None) or "the model")),
+        "key": next((key for key in _secrets(chat) if key.endswith("_KEY")), "the provider's API key"),
+        "address": _address(chat) or "the provider",
+    }
+    said = f" ({failed.said})" if failed.said else ""
+    return f"{failed}: {_TO_DO[failed.reason].format(**names)}{said}. {_CHARGED[failed.money]}."
+
+
+def noted(error: BaseException, chat: Any) -> None:
+    """Add that line to an exception of the provider's client as a note, once: tracebacks show it."""
+    failed = read_failure(error)
+    marked = any(each.startswith(_MARK) for each in getattr(error, "__notes__", ()))
+    if (failed.status is not None or failed.reason in ("connection", "timeout")) and not marked:
+        error.add_note(f"{_MARK}{told(failed, chat)}")
+
+
+_MARK = "rheostat: "
+
+
+def _secrets(chat: Any) -> list[str]:
+    """The environment variables of the model's keys, as LangChain names them."""
+    return [str(name) for name in dict(getattr(chat, "lc_secrets", None) or {}).values()]
+
+
+def _address(chat: Any) -> str:
+    given = next((getattr(chat, name, None) for name in ("openai_api_base", "anthropic_api_url", "base_url")), None)
+    return without_password(str(given)) if given else ""
+
+
+def _said(chain: list[BaseException]) -> str:
+    """The provider's message, out of the body that it sent; else the text of the error."""
+    for link in chain:
+        body = getattr(link, "body", None)
+        inner = body.get("error", body) if isinstance(body, dict) else None
+        message = inner.get("message") if isinstance(inner, dict) else None
+        if isinstance(message, str) and message.strip():
+            return _line(message)
+    return _line(str(chain[0]))
+
+
+def _line(text: str) -> str:
+    text = without_password(" ".join(text.split())).rstrip(".")
+    return text if len(text) <= _SAID_CHARS else f"{text[:_SAID_CHARS]}…"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -94,6 +190,8 @@ def failure(error: BaseException) -> Failure:
 
 def retryable(error: BaseException) -> bool:
     """Whether the same request may succeed if it is sent again."""
+    if any(each in f"{getattr(error, 'code', '')} {error}" for each in _QUOTA):
+        return False  # LangChain's rate limit errors say that they may be retried
     said = getattr(error, "is_retryable", None)
     if isinstance(said, bool):
         return said

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -61,6 +61,8 @@ class GenericDial:
     Args:
         length: Returns the call's arguments for a length cap; by default `max_tokens`.
         levels: The effort levels with their thinking tokens.
+        profile: LangChain's profile of the model: some refuse a temperature, and those that think by themselves refuse
+            stop sequences.
     """
 
     overhead = Overhead()
@@ -73,14 +75,16 @@ class GenericDial:
         *,
         length: Callable[[int], dict[str, Any]] | None = None,
         levels: dict[Effort, int] = LEVELS,
+        profile: Mapping[str, Any] | None = None,
     ) -> None:
+        told = profile or {}
         self.facts = ModelFacts(
             name=name,
             levels=levels,
             least_useful_thinking_tokens=32,
-            takes_temperature=True,
-            takes_stop=True,
-            thinks=False,
+            takes_temperature=told.get("temperature") is not False,
+            takes_stop=not told.get("reasoning_output"),
+            thinks=bool(told.get("reasoning_output")),
         )
         self._length = length or (lambda most: {"max_tokens": most})
 

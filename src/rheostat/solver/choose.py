@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from rheostat.errors import ProviderFailed
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.flow import Flow
 from rheostat.money.usage import Spend
@@ -43,10 +45,16 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
     history = candidates_of(state)
     first = solver.first_plan(state)
     view = yield from view_of(solver, state, account, first)
+    closed = {each.model: str(each.error) for each in history if each.unavailable}
+    if closed.keys() >= {each.name for each in view.models}:
+        return _unavailable(closed, history)
+    view = replace(view, models=tuple(each for each in view.models if each.name not in closed))
     strategy = strategy_of(solver)
     decision = checked(strategy, strategy.decide(task_of(solver, state), history, view), history, view)
+    if isinstance(decision, tuple) and history and history[-1].model in closed:
+        decision = tuple(replace(each, model=each.model or view.model(history).name) for each in decision)
     if isinstance(decision, Accept):
-        return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id}
+        return {"action": "accept", "why": decision.why, "draws": [], "id": decision.id, "short": decision.short}
     if isinstance(decision, Stop):
         if not decision.short or min(view.draws_left, view.rounds_left) <= 0:
             return {"action": "stop", "why": decision.why, "draws": []}
@@ -56,6 +64,18 @@ def choose(solver: Solver, state: SolverState, account: str) -> Flow[dict[str, A
         "why": decision[0].why,
         "draws": [each.to_dict() for each in decision],
     }
+
+
+def _unavailable(why: dict[str, str], history: list[Candidate]) -> dict[str, Any]:
+    """The end of a run in which no model can be asked any more.
+
+    Raises:
+        ProviderFailed: nothing came at all.
+    """
+    told = "; ".join(f"{name}: {each}" for name, each in why.items())
+    if not any(each.answer is not None or each.spend.tokens for each in history):
+        raise ProviderFailed(told)
+    return {"action": "stop", "why": told, "draws": []}
 
 
 def baselines_of(solver: Solver, state: SolverState, account: str) -> Flow[list[dict[str, Any]]]:

@@ -11,6 +11,7 @@ from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.votes import Votes
 from rheostat.flow import Flow
+from rheostat.graph.ending import ended
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
 from rheostat.money.ledger import latest_reading
@@ -56,8 +57,10 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
     if not samples:
         decision = yield from choose(solver, begun, account)
     stops = decision.get("action") == "stop"
+    end: Any = {}
     if stops:
         emit("decision", **decision, chosen=None)
+        end = ended("stop", decision["why"])
         yield from record_decision(solver, begun, account, [], decision, None)
     return {
         **begun,
@@ -71,7 +74,13 @@ def estimate(solver: Solver, state: SolverState) -> Flow[Update]:
         "confidence": None,
         "baselines": [],
         "budget": solver.budget.to_dict(),
-        KEY: Overwrite({"spend": latest_reading(before if own else None, readings["spend"]), "run": readings["run"]}),
+        KEY: Overwrite(
+            {
+                "spend": latest_reading(before if own else None, readings["spend"]),
+                "run": readings["run"],
+                "end": end,
+            }
+        ),
     }
 
 

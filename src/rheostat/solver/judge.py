@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rheostat.calling.sample import DECLINED
 from rheostat.evidence.candidate import Candidate, merge_candidates, shared_scores
 from rheostat.evidence.expected import Expected
 from rheostat.flow import Effect, Flow
+from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
+from rheostat.graph.state import KEY
 from rheostat.money.usage import Spend
 from rheostat.solver.choose import baselines_of, candidates_of, choose
 from rheostat.solver.record import record_decision
@@ -62,15 +65,30 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
         emit("score", cost=Spend().to_dict(), scorer="", **{name: each[name] for name in _SCORE})
     emit("decision", **decision, chosen=update["chosen"])
     changed = [each["id"] for each in alike]
-    ended = decision["action"] in ("accept", "stop")
-    if ended:
+    over = decision["action"] in ("accept", "stop")
+    if over:
         update["baselines"] = yield from baselines_of(solver, state, account)
     recorded = {**decision, "baselines": update.get("baselines")}
     yield from record_decision(solver, state, account, candidates, recorded, update["chosen"], changed)
-    if ended:
+    if over:
         broken = next((each.reason for each in candidates if not each.scored and each.reason.startswith(_BROKEN)), None)
         update["stopped"] = f"{decision['why']} ({broken})" if broken else decision["why"]
+        failed = [each.error for each in candidates if each.error and not each.error.startswith("budget: ")]
+        if update["answer"] is None and failed:  # the reason behind the decision
+            update["stopped"] += f"; {failed[-1]}"
+        update[KEY] = {"end": ended(_ended_by(decision, candidates, update["answer"]), update["stopped"])}
     return {**update, "candidates": alike, "decision": decision}
+
+
+def _ended_by(decision: dict[str, Any], candidates: Sequence[Candidate], answer: str | None) -> EndedBy:
+    if decision.get("short") or any(each.purpose == "last word" for each in candidates):
+        return "budget"
+    if decision["action"] == "accept":
+        return "answer"
+    errors = [each.error or "" for each in candidates]
+    if answer is None and errors and all(errors):
+        return "declined" if errors[-1].startswith(DECLINED) else "failure"
+    return "stop"
 
 
 def _refused(solver: Solver, state: SolverState, candidates: Sequence[Candidate]) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from langgraph.types import interrupt
 from rheostat.calling.fit import enough_for
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.flow import Flow
+from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
 from rheostat.graph.state import KEY, read
 from rheostat.money.budget import Budget, Room
@@ -38,7 +39,7 @@ def plan(solver: Solver, state: SolverState) -> Flow[Update]:
         update = yield from _plan(solver, state)
         if update is not None:
             return update
-    return (yield from _end(solver, state, "budget: others take the room as soon as it is there"))
+    return (yield from _end(solver, state, "budget: others take the room as soon as it is there", None))
 
 
 def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
@@ -75,7 +76,7 @@ def _plan(solver: Solver, state: SolverState) -> Flow[Update | None]:
         least = _least(wanted, facts)  # the last word; with an answer, one sample instead
         needed = asking.bound(replace(least, purpose=wanted.purpose) if answered else least)
         if room != whole and whole.fits(needed):
-            return (yield from _end(solver, state, solver.own_cap_reached))
+            return (yield from _end(solver, state, solver.own_cap_reached, None, by="stop"))
         enough = asking.bound(replace(_smallest(wanted, clamps), samples=1))
         return (yield from _no_room(solver, state, account, needed, enough, wanted))
     smallest = asking.bound(_least(wanted, facts)).to_dict()
@@ -186,10 +187,12 @@ def _no_room(
     nothing_yet = state["round"] == 0 and not state["candidates"]
     if solver.on_limit == "raise" or (nothing_yet and refused.account == account):
         raise refused
-    return (yield from _end(solver, state, why))
+    return (yield from _end(solver, state, why, refused))
 
 
-def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
+def _end(
+    solver: Solver, state: SolverState, why: str, refused: BudgetExceeded | None, *, by: EndedBy = "budget"
+) -> Flow[Update]:
     """Stop here; the best answer so far is in state."""
     account = read(state)["run"]["account"]
     readings = yield from solver.readings(account)
@@ -201,13 +204,15 @@ def _end(solver: Solver, state: SolverState, why: str) -> Flow[Update]:
     beside = yield from baselines_of(solver, state, account)
     recorded = {**decision, "baselines": beside}
     yield from record_decision(solver, state, account, candidates_of(state), recorded, chosen)
+    where = {} if refused is None else {"limit": refused.limit, "account": refused.account}
+    end = ended(by, why, **where)
     return {
         "calls": [],
         "decision": decision,
         "baselines": beside,
         "stopped": why,
         "wind_down": "end",
-        KEY: readings,
+        KEY: {**readings, "end": end},
     }
 
 

@@ -64,6 +64,8 @@ class Accept:
 
     id: str
     why: str
+    short: bool = False
+    """The room is too small for a further draw, which would be worth its price."""
 
 
 @dataclass(frozen=True, slots=True)
