@@ -27,6 +27,7 @@ if os.environ.get(
         "left out of this run" if kind == "bubblewrap" else _why_not(kind)
     )
 
+os.environ.setdefault("RHEOSTAT_PRICES_MAX_AGE_DAYS", "36500")  # the pinned list grows older than the tests
 settings.register_profile("tests", deadline=None)  # tests run side by side: how long an example takes says nothing
 settings.load_profile("tests")
 

@@ -6,6 +6,7 @@
     ├── BadInput (ValueError)            an argument can't be used; nothing was spent
     │   ├── BudgetInvalid                a limit is negative, zero, not a number or missing
     │   ├── VerifierInvalid              tests that don't parse, an invalid schema
+    │   ├── ContextFull                  the conversation is longer than the model can read (ContextOverflowError)
     │   └── ModelUnknown                 no model, file or address of that name
     ├── MissingExtra (ImportError)       an optional dependency is missing: says how to install it
     ├── SandboxMissing                   this machine has no sandbox for a model's code: says what to do
@@ -30,12 +31,13 @@ such an exception.
 
 from __future__ import annotations
 
-from langchain_core.exceptions import ModelError
+from langchain_core.exceptions import ContextOverflowError, ModelError
 
 __all__ = [
     "BadInput",
     "BudgetExceeded",
     "BudgetInvalid",
+    "ContextFull",
     "HoldExceeded",
     "LedgerError",
     "LedgerUnavailable",
@@ -73,6 +75,14 @@ class VerifierInvalid(BadInput):
 
 class ModelUnknown(BadInput):
     """No model, file or address of that name."""
+
+
+class ContextFull(BadInput, ContextOverflowError):
+    """The conversation is longer than the model can read. Nothing was sent.
+
+    It is LangChain's `ContextOverflowError` too, so that `SummarizationMiddleware` and others handle it as the
+    provider's own.
+    """
 
 
 class MissingExtra(RheostatError, ImportError):

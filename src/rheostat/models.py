@@ -7,9 +7,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from langchain_core.language_models import BaseChatModel
-from langchain_openai import ChatOpenAI
 from pydantic import SecretStr
 
 from rheostat.errors import ModelUnknown
@@ -17,8 +17,11 @@ from rheostat.local import CATALOGUE, LocalServer, require_model, start_server
 from rheostat.local.server import shared_server
 from rheostat.money.pricing import FREE, Price
 from rheostat.providers import Endpoint, endpoint_for, hosted_endpoint
-from rheostat.providers.llama_cpp import ChatLlamaCpp, LlamaCppDial
-from rheostat.providers.servers import SERVERS, ChatServer, ServerDial, inspect_server
+from rheostat.providers.llama_cpp import LlamaCppDial
+from rheostat.providers.servers import SERVERS, ServerDial, inspect_server
+
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
 
 __all__ = ["local_endpoint", "models_of", "resolve", "served_endpoint"]
 
@@ -95,6 +98,8 @@ def served_endpoint(
         own_template: The server runs our chat template, which has no tools: tool calls are bound to a grammar.
         thinks: The model was trained to think.
     """
+    from rheostat.providers.server_chat import ChatLlamaCpp
+
     chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # the meter restarts a server that died
     if own_template:
         chat = chat.model_copy(update={"calls_by_schema": True})
@@ -122,6 +127,10 @@ def _client(kind: type[ChatOpenAI], url: str, key: str, name: str, max_retries: 
 
 
 def _url_endpoint(url: str, price: Price | None) -> Endpoint:
+    from langchain_openai import ChatOpenAI
+
+    from rheostat.providers.server_chat import ChatServer
+
     key = os.environ.get("OPENAI_API_KEY") or "none"
     found = inspect_server(url, key)
     name = found.models[0]

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 
 from rheostat import Effort, ModelUnknown, ThinkingPlan, resolve
 from rheostat.cli.app import app
-from rheostat.providers.servers import SERVERS, ChatServer, ServerDial, inspect_server
+from rheostat.providers.server_chat import ChatServer
+from rheostat.providers.servers import SERVERS, ServerDial, inspect_server
 
 
 @contextmanager

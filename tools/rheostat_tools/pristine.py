@@ -39,9 +39,17 @@ class Pristine:
         root: The real path of the repository.
         protected: Patterns of names that can't be changed, beside the files of the tests.
         command: The command of the tests; the files that it names belong to the tests.
+        originals: What files were that have been changed since, by their names; `None`: there was no such file.
     """
 
-    def __init__(self, root: str, protected: Sequence[str] = PROTECTED, *, command: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        root: str,
+        protected: Sequence[str] = PROTECTED,
+        *,
+        command: Sequence[str] = (),
+        originals: Mapping[str, bytes | None] | None = None,
+    ) -> None:
         self.root = root
         """The path of the repository."""
         words = [os.path.normpath(word.partition("::")[0]) for word in command]
@@ -54,6 +62,7 @@ class Pristine:
         """The names of the tests that a command finds in it, once they have been collected."""
         self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
+        change(self.tree, originals or {})
         names = [
             os.path.relpath(os.path.join(folder, name), self.tree)
             for folder, _, files in os.walk(self.tree)

@@ -15,6 +15,7 @@ from rheostat_tools.applying import apply_edits, with_names
 from rheostat_tools.changes import Edit
 from rheostat_tools.confine import ConfinedDirectory
 from rheostat_tools.encodings import FileText
+from rheostat_tools.journal import Journal
 from rheostat_tools.ours import Ours, is_environment, overview
 from rheostat_tools.terms import above_zero, shorten, terms
 from rheostat_tools.texts import closest_lines, difference, line_of, lines_of, numbered, places
@@ -53,20 +54,26 @@ class Workspace:
         root: The directory.
         most_file_bytes: Larger files can't be changed, but can be read in part.
         most_output_chars: The longest output of one call.
+        journal: Keeps what the files were, for a diff that survives a restart; by default in memory.
 
     Raises:
         BadInput: `root` isn't a directory, or a limit isn't above zero.
     """
 
     def __init__(
-        self, root: str | os.PathLike[str], *, most_file_bytes: int = 1_000_000, most_output_chars: int = 8_000
+        self,
+        root: str | os.PathLike[str],
+        *,
+        most_file_bytes: int = 1_000_000,
+        most_output_chars: int = 8_000,
+        journal: Journal | None = None,
     ) -> None:
         above_zero(most_file_bytes=most_file_bytes, most_output_chars=most_output_chars)
         self.most_output_chars = most_output_chars
         """The longest output of one call."""
         self._files = ConfinedDirectory(root, most_file_bytes=most_file_bytes)
         self._ours = Ours(self._files.root)
-        self._originals: dict[str, bytes | None] = {}
+        self._journal = journal or Journal()
         self._changes: list[_Change] = []
         self._lock = threading.RLock()
 
@@ -74,7 +81,7 @@ class Workspace:
     def changed(self) -> list[str]:
         """The files that the tools changed and that differ from their initial state."""
         with self._lock:
-            return [path for path, before in sorted(self._originals.items()) if self._now(path) != before]
+            return [path for path, before in sorted(self._journal.originals.items()) if self._now(path) != before]
 
     @property
     def root(self) -> str:
@@ -102,7 +109,7 @@ class Workspace:
     def diff(self) -> str:
         """All changes since the start, as a unified diff for `git apply`."""
         with self._lock:
-            return "".join(difference(path, self._originals[path], self._now(path)) for path in self.changed)
+            return "".join(difference(path, self._journal.originals[path], self._now(path)) for path in self.changed)
 
     def tools(self) -> list[BaseTool]:
         """The tools for an agent."""
@@ -320,11 +327,11 @@ class Workspace:
                 f"{name} would have {len(content):,} bytes, above the limit of {self._files.most_file_bytes:,}. "
                 "Split it into several files."
             )
+        self._journal.keep(name, before)
         try:
             made = self._files.write(name, content)
         except FileNotFoundError:
             raise ToolException(f"{name} can't be written: a directory of it vanished. Try again.") from None
-        self._originals.setdefault(name, before)
         self._changes.append(_Change(name, before, _digest(content), made))
 
     def _read(self, name: str) -> bytes | None:

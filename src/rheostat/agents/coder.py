@@ -88,6 +88,7 @@ def build_coder(
     sandbox: Sandbox = "auto",
     correct: bool = True,
     edits: Edits | None = None,
+    journal: str | Path | None = None,
     **options: Unpack[NodeOptions],
 ) -> StateGraph[CoderState, None, CoderInput, CoderState]:
     """Build a graph that works on a repository until its tests pass.
@@ -105,6 +106,8 @@ def build_coder(
         correct: False allows one edit and sends no failure back (for comparison).
         edits: `tools` or `whole` (files in the answer); by default `whole` for a small repository and a model that
             wasn't trained on tool calls.
+        journal: A file that keeps what the sources were before the first change. With it and a checkpointer a run goes
+            on in another process, after Ctrl-C or a crash, and its diff has all changes.
         options: As in `AgentNodes`.
 
     Returns:
@@ -119,7 +122,10 @@ def build_coder(
         raise BadInput(f"no directory at {root}: give the root of a repository")
     if edits is not None and edits not in get_args(Edits):
         raise BadInput(f"edits must be {' or '.join(get_args(Edits))}, not {edits!r}")
-    desk = Desk(where, tuple(command), test_seconds=test_seconds, protected=protected, sandbox=sandbox)
+    desk = Desk(
+        where, tuple(command), test_seconds=test_seconds, protected=protected, sandbox=sandbox,
+        journal=None if journal is None else Path(journal),
+    )  # fmt: skip
     endpoint = resolve(model)
     if edits is None:
         edits = "whole" if desk.small() and getattr(endpoint.chat, "calls_by_schema", False) else "tools"

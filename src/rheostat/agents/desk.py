@@ -22,6 +22,7 @@ from rheostat.graph.events import emit
 from rheostat.sandbox import Sandbox, choose
 from rheostat_tools import Workspace, test_runner
 from rheostat_tools.edits import Edit, Refused, Whole, edits_of
+from rheostat_tools.journal import Journal
 from rheostat_tools.pristine import PROTECTED, Pristine
 
 __all__ = ["FAILURES_CHARS", "PROTECTED", "Desk"]
@@ -53,33 +54,51 @@ class Desk:
         test_seconds: The time limit of one test run.
         protected: Patterns of files that can't be changed, besides the tests.
         sandbox: The sandbox that the tests run in.
+        journal: A file that keeps what the sources were, so that another process can go on.
 
     Raises:
         SandboxMissing: there is no sandbox on this machine.
     """
 
     def __init__(
-        self, root: Path, command: Sequence[str], *, test_seconds: float, protected: Sequence[str], sandbox: Sandbox
+        self,
+        root: Path,
+        command: Sequence[str],
+        *,
+        test_seconds: float,
+        protected: Sequence[str],
+        sandbox: Sandbox,
+        journal: Path | None = None,
     ) -> None:
-        self.workspace = Workspace(root)
+        self._journal = Journal(journal)
+        self.workspace = Workspace(root, journal=self._journal)
         """The files that the model reads and changes."""
         self._root, self._protected = root, protected
         self._start: Pristine | None = None
-        self._counted_at_start: dict[str, int] = {}
         self._last: tuple[dict[str, bytes | None], tuple[bool | None, str]] | None = None
         self._options: dict[str, Any] = {"command": command, "seconds": test_seconds, "sandbox": choose(sandbox)}
         self._tests = test_runner(root, **self._options)
 
     def begin(self) -> None:
         """Take the present tree as the one that changes are judged on."""
+        self._journal.begin()
+        self._keep_start()
+
+    def _keep_start(self) -> Pristine:
+        """Keep the tree as it was at the start; after a restart the journal tells how."""
         if self._start is not None:
             self._start.drop()
-        self._start = Pristine(self.workspace.root, self._protected, command=self._options["command"][1:])
-        self._tests = test_runner(self._root, **self._options, pristine=self._start, changes=self._changes)
-        self._counted_at_start, self._last = {}, None
+        command = self._options["command"][1:]
+        originals = self._journal.originals
+        start = Pristine(self.workspace.root, self._protected, command=command, originals=originals)
+        self._tests = test_runner(self._root, **self._options, pristine=start, changes=self._changes)
+        self._start, self._last = start, None
+        return start
 
     def run_tests(self) -> tuple[bool | None, str]:
         """Run the tests: (passed, or None if not proven; output). Reuses the last result while nothing changes."""
+        if self._start is None:
+            self._keep_start()
         changes = self._changes()
         if self._last is not None and self._last[0] == changes:
             return self._last[1]
@@ -92,8 +111,8 @@ class Desk:
         said = str(reply.content)
         passed: bool | None = reply.artifact["passed"]
         counted = {kind: int(count) for count, kind in _COUNTED.findall(reply.artifact["summary"])}
-        if not self._counted_at_start:
-            self._counted_at_start = counted
+        if "counted" not in self._journal.notes:
+            self._journal.note(counted=counted)
         if passed and (why := self._fewer(counted)):
             return None, f"NOT PROVEN: {why}\n{said}"
         return passed, said
@@ -102,7 +121,7 @@ class Desk:
         """The complaint if fewer tests ran than at the start; `None`: as many ran."""
         ran, before = (
             sum(each.get(kind, 0) for kind in ("passed", "failed", "xpassed"))
-            for each in (counted, self._counted_at_start)
+            for each in (counted, self._journal.notes.get("counted", {}))
         )
         return f"only {ran} tests ran, and {before} did at the start" if ran < before else None
 
@@ -168,11 +187,9 @@ class Desk:
         return changing or meant
 
     def _why_protected(self, path: str) -> str | None:
-        if self._start is None:
-            self.begin()
-        assert self._start is not None  # noqa: S101 - begin sets it
+        start = self._start or self._keep_start()
         try:
-            return self._start.why_protected(self.workspace.locate(path))
+            return start.why_protected(self.workspace.locate(path))
         except ToolException as outside:
             return str(outside)
 

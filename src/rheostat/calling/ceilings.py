@@ -8,10 +8,11 @@ from rheostat.calling.conversations import Conversations
 from rheostat.calling.holds import Holds, OnContention
 from rheostat.calling.payer import Payer, under
 from rheostat.calling.waits import longest
-from rheostat.errors import BadInput, NoPrice
+from rheostat.errors import BadInput, ContextFull, NoPrice
 from rheostat.flow import Flow
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger
+from rheostat.money.price_list import check_age
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.bounds import input_bound, searches
@@ -105,9 +106,10 @@ class Ceilings(Holds):
             terms = settings.terms
         total = input_tokens + settings.max_output_tokens
         if not terms.web_searches and endpoint.context_tokens is not None and total > endpoint.context_tokens:
-            raise BadInput(
+            raise ContextFull(
                 f"{endpoint.name} has a context of {endpoint.context_tokens:,} tokens; this request may need {total:,} "
-                f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question."
+                f"({input_tokens:,} of input, {settings.max_output_tokens:,} of output). Shorten the question, or "
+                "summarize the conversation before."
             )
         spend = Spend(
             input_tokens=input_tokens,
@@ -123,8 +125,10 @@ class Ceilings(Holds):
         """Check that a model has a price if the budget has a limit in money.
 
         Raises:
-            NoPrice: it has none.
+            NoPrice: it has none, or the list that it is from is older than the user allows.
         """
+        if budget.usd is not None and endpoint.price is not None and endpoint.price.listed is not None:
+            check_age()
         if budget.usd is not None and endpoint.price is None:
             raise NoPrice(
                 f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from rheostat.providers import Endpoint, Settings
 from rheostat.providers.dial import Phase
@@ -17,6 +17,7 @@ __all__ = ["closed", "malformed", "read_before", "shortened", "shorter", "steere
 _MEDIA = {"image", "image_url", "audio", "video", "file", "document", "input_image", "input_file", "search_result"}
 """Blocks that aren't text, and can't be cut."""
 _NEVER_RUN = "NOT RUN: this call was never answered: the run ended before."
+_NOT_CALLED = "The result of a tool call that isn't in this conversation any more:\n{text}"
 
 
 def steered(
@@ -78,16 +79,25 @@ def malformed(message: AIMessage) -> list[ToolMessage]:
 
 
 def closed(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    """The conversation with a result for every tool call.
+    """The conversation with a result for every tool call, and a call for every result.
 
-    Providers refuse a request with an unanswered call, which an interrupt or an abandoned run leaves behind. Only what
-    is sent is changed.
+    Providers refuse a request with an unanswered call, which an interrupt or an abandoned run leaves behind, and one
+    with a result that answers no call, which trimming leaves behind: the result becomes the user's text. Only what is
+    sent is changed.
     """
     whole: list[BaseMessage] = []
     open_: list[ToolMessage] = []
+    orphans = False
     for message in messages:
         if isinstance(message, ToolMessage):
-            open_ = [each for each in open_ if each.tool_call_id != message.tool_call_id]
+            waiting = [each for each in open_ if each.tool_call_id != message.tool_call_id]
+            if len(waiting) == len(open_):  # after the results of the calls that are there, so that these stay together
+                orphans = True
+                whole += open_
+                open_ = []
+                whole.append(HumanMessage(_NOT_CALLED.format(text=message.text)))
+                continue
+            open_ = waiting
         else:
             whole += open_
             open_ = []
@@ -99,7 +109,7 @@ def closed(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
                 for call in never
             ] + malformed(message)
     whole += open_
-    return whole if len(whole) > len(messages) else messages
+    return whole if orphans or len(whole) > len(messages) else messages
 
 
 def shortened(messages: Sequence[BaseMessage], chars: int | None) -> list[BaseMessage]:

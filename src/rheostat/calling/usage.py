@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from genai_prices import data_snapshot
 
 from rheostat.calling.wire import Flavor, WireRequest
+from rheostat.money.price_list import snapshot
 from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
 
@@ -48,7 +48,7 @@ _PENDING = {"queued", "in_progress"}
 
 @functools.cache
 def _provider(name: str) -> Any:
-    return next(provider for provider in data_snapshot.get_snapshot().providers if provider.id == name)
+    return next(provider for provider in snapshot().providers if provider.id == name)
 
 
 @dataclass(slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from langchain_core.messages import AIMessage
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
@@ -18,7 +19,9 @@ from rheostat.agents.coder import build_coder
 from rheostat.agents.nodes import build_agent
 from rheostat.cli.agent_view import AgentView
 from rheostat.cli.fetch import ensure_model
+from rheostat.cli.kept import KeptRun
 from rheostat.cli.safe_text import escape
+from rheostat.cli.statuses import INTERRUPTED, status_of
 from rheostat.cli.view import spend_line
 from rheostat.errors import BadInput
 from rheostat.graph.state import read
@@ -90,11 +93,13 @@ def agent(
         effort=asked,
         system_prompt="Use the tools to work the task out, then give the answer.",
     ).compile()
-    result = _watch(graph, {"messages": [("user", _task(task))]}, AgentView(task, model, budget), as_json=as_json)
-    last = result["messages"][-1].text if result.get("messages") else ""
-    found = read(result)
-    stopped = found["thinking"].get("stopped")
-    _print({"answer": last, "stopped": stopped, "spend": found["spend"]}, last, ok=not stopped, as_json=as_json)
+    inputs = {"messages": [("user", _task(task))]}
+    result, interrupted = _watch(graph, inputs, AgentView(task, model, budget), as_json=as_json)
+    last = result["messages"][-1] if result.get("messages") else None
+    answer = last.text if isinstance(last, AIMessage) else ""
+    end = read(result)["end"]
+    shown = {"answer": answer, "end": end, "spend": read(result)["spend"]}
+    _print(shown, answer, done=end.get("by") == "answer", interrupted=interrupted, as_json=as_json)
 
 
 def code(
@@ -112,39 +117,79 @@ def code(
     budget_tokens: Tokens = None,
     seconds: Seconds = None,
     effort: Effort = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that Ctrl-C or a crash ended here.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Work on a repository until its tests pass. Test files are never changed; the diff is printed.
 
-    Exit code 0: the tests pass, judged from outside of the code's own process; 1: they don't, or it isn't proven.
-    Files are changed in place: start from a clean git tree.
+    Exit status 0: the tests pass, judged from outside of the code's own process; 1: they don't, or it isn't proven; 3:
+    the budget is used up. Files are changed in place: start from a clean git tree. Ctrl-C keeps them and prints the
+    diff; with --resume the run goes on, with its model and what is left of its budget, and with as many seconds again.
 
     Examples:
 
         rheostat code examples/bugs/discount --model qwen2.5-coder-1.5b
 
         rheostat code . "Parsing dates fails in leap years" --model openai:gpt-6-sol --budget-usd 0.50
+
+        rheostat code . --resume
     """
-    asked = parse_effort(effort)
+    if not root.is_dir():
+        raise BadInput(f"no directory at {root}: give the root of a repository")
+    kept = KeptRun(root)
+    if resume:
+        if task:
+            raise BadInput("--resume goes on with its own task: leave the task out")
+        said = kept.settings()
+        task, model, test_command, sandbox, effort = (said[name] for name in _KEPT)
+        test_seconds, budget = said["test_seconds"], Budget.from_dict(said["budget"])
     try:
         command = shlex.split(test_command)
     except ValueError as error:
         raise BadInput(f"--test-command {test_command!r}: {error}") from None
-    at = _ready(model, quiet=as_json)
-    budget = _budget(at, budget_usd, budget_tokens, seconds)
-    graph = build_coder(
-        at,
-        root,
-        budget=budget,
-        effort=asked,
-        command=command,
-        test_seconds=test_seconds,
-        sandbox=cast("Sandbox", sandbox),
-    ).compile()
-    result = _watch(graph, {"task": task}, AgentView(task or f"fix {root}", model, budget), as_json=as_json)
-    shown = {**{name: result.get(name) for name in ("status", "report", "diff")}, "spend": read(result)["spend"]}
+    asked, at = parse_effort(effort), _ready(model, quiet=as_json)
+    if not resume:
+        budget = _budget(at, budget_usd, budget_tokens, seconds)
+        kept.begin({
+            **dict(zip(_KEPT, (task, model, test_command, sandbox, effort), strict=True)),
+            "test_seconds": test_seconds, "budget": budget.to_dict(),
+        })  # fmt: skip
+    with kept.opened() as (ledger, saver):
+        graph = build_coder(
+            at,
+            root,
+            budget=budget,
+            effort=asked,
+            command=command,
+            test_seconds=test_seconds,
+            sandbox=cast("Sandbox", sandbox),
+            journal=kept.journal,
+            ledger=ledger,
+        ).compile(checkpointer=saver)
+        if resume:
+            kept.more_seconds(graph, ledger, budget)
+        view = AgentView(task or f"fix {root}", model, budget)
+        inputs = None if resume else {"task": task}
+        result, interrupted = _watch(graph, inputs, view, as_json=as_json, config=kept.config)
+        found = read(result)
+        if interrupted and found["run"]:
+            found["spend"] = ledger.reading(found["run"]["account"])
+    shown = {name: result.get(name) for name in ("status", "report", "diff")}
+    if interrupted:
+        shown.update(status="interrupted", report="Interrupted: the files are as they are now.", diff=kept.diff())
+    else:
+        kept.end()
+    shown.update(end=found["end"], spend=found["spend"])
+    hint = f"to go on: rheostat code {shlex.quote(str(root))} --resume" if interrupted else ""
+    green = shown["status"] == "green"
     text = f"{shown['report']}\n\n{shown['diff']}"
-    _print(shown, text, ok=shown["status"] == "green", as_json=as_json)
+    _print(shown, text, done=green, proven=green, interrupted=interrupted, as_json=as_json, hint=hint)
+
+
+_KEPT = ("task", "model", "test_command", "sandbox", "effort")
+"""The arguments of a run that --resume goes on with, beside its budget."""
 
 
 def auto(
@@ -174,14 +219,17 @@ def auto(
     )
     view = AgentView(task, model, budget)
     config: Any = {"configurable": {"thread_id": "1"}}
-    result = _watch(graph, {"task": _task(task)}, view, as_json=as_json, config=config)
-    while interrupts := graph.get_state(config).interrupts:
+    result, interrupted = _watch(graph, {"task": _task(task)}, view, as_json=as_json, config=config)
+    while not interrupted and (interrupts := graph.get_state(config).interrupts):
         question = interrupts[0].value
         typer.echo(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}", err=True)
         answer = typer.prompt('"go on", "stop", or an instruction', default="go on", err=True)
-        result = _watch(graph, Command(resume=answer), view, as_json=as_json, config=config)
-    shown = {**{name: result.get(name) for name in ("status", "report", "done")}, "spend": read(result)["spend"]}
-    _print(shown, str(shown["report"]), ok=shown["status"] == "done", as_json=as_json)
+        result, interrupted = _watch(graph, Command(resume=answer), view, as_json=as_json, config=config)
+    found = read(result)
+    shown = {name: result.get(name) for name in ("status", "report", "done")}
+    report = str(shown["report"] or "\n".join(each["result"] for each in result.get("done") or ()) or "nothing yet")
+    shown.update(end=found["end"], spend=found["spend"])
+    _print(shown, report, done=shown["status"] == "done", interrupted=interrupted, as_json=as_json)
 
 
 def _task(task: str) -> str:
@@ -190,30 +238,47 @@ def _task(task: str) -> str:
     return task
 
 
-def _watch(graph: Any, inputs: Any, view: AgentView, *, as_json: bool, config: Any = None) -> dict[str, Any]:
-    """Run with a live view on a terminal; Ctrl-C ends the run with its last state."""
+def _watch(
+    graph: Any, inputs: Any, view: AgentView, *, as_json: bool, config: Any = None
+) -> tuple[dict[str, Any], bool]:
+    """Run with a live view on a terminal. Returns the last state, and whether Ctrl-C ended the run."""
     console = Console(stderr=True)
     live = Live(view, console=console, refresh_per_second=8) if console.is_terminal and not as_json else None
     result: dict[str, Any] = {}
-    with live or contextlib.nullcontext(), contextlib.suppress(KeyboardInterrupt):
-        for mode, chunk in graph.stream(inputs, config, stream_mode=["custom", "values"]):
-            if mode == "custom":
-                view.feed(chunk)
-            else:
-                result = chunk
-    return result
+    try:
+        with live or contextlib.nullcontext():
+            for mode, chunk in graph.stream(inputs, config, stream_mode=["custom", "values"]):
+                if mode == "custom":
+                    view.feed(chunk)
+                else:
+                    result = chunk
+    except KeyboardInterrupt:
+        return result, True
+    return result, False
 
 
-def _print(shown: dict[str, Any], text: str, *, ok: bool, as_json: bool) -> None:
+def _print(
+    shown: dict[str, Any],
+    text: str,
+    *,
+    done: bool,
+    interrupted: bool,
+    as_json: bool,
+    proven: bool = False,
+    hint: str = "",
+) -> None:
+    """Print the result, how it ended and what it cost, and exit with the status of that."""
+    end = {"by": "user", "why": "Ctrl-C"} if interrupted else shown.get("end") or {}
     if as_json:
-        typer.echo(json.dumps(shown, default=str))
+        typer.echo(json.dumps({**shown, "end": end}, default=str))
     else:
         console = Console()
-        console.print(
-            Panel(escape(text), border_style="green" if ok else "yellow", title=shown.get("status") or "answer")
-        )
-        if shown.get("stopped"):
-            console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)
+        title = "interrupted" if interrupted else shown.get("status") or "answer"
+        console.print(Panel(escape(text), border_style="green" if done else "yellow", title=title))
+        if end.get("by") not in (None, "answer"):
+            console.print(f"[dim]ended by[/] {escape(end['by'])}[dim]:[/] {escape(end['why'])}", highlight=False)
         if shown.get("spend"):
             console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
-    raise typer.Exit(0 if ok else 1)
+        if hint:
+            console.print(f"[dim]{escape(hint)}[/]", highlight=False)
+    raise typer.Exit(INTERRUPTED if interrupted else status_of(end, done=done, proven=proven))

@@ -10,59 +10,74 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from rheostat.addresses import without_password
 from rheostat.cli.safe_text import escape
-from rheostat.errors import BudgetExceeded, RheostatError
+from rheostat.cli.statuses import BAD_INPUT, BUDGET, INTERRUPTED, PROVIDER
+from rheostat.cli.texts import texts_last
+from rheostat.errors import BudgetExceeded, ProviderFailed, RheostatError
 
-__all__ = ["app", "run"]
+__all__ = ["COMMANDS", "app", "run"]
 
-_MODULES = {
-    "solve": "solve",
-    "agent": "agents",
-    "code": "agents",
-    "auto": "agents",
-    "show": "show",
-    "explain": "explain",
-    "doctor": "doctor",
-    "models": "models",
-    "ledger": "ledger",
-    "bench": "bench",
-    "replay": "replay",
-    "profile": "profile",
-    "calibrate": "calibrate",
-    "learn": "learn",
-    "worth": "worth",
+COMMANDS = {
+    "solve": ("solve", "Answer one question under a hard budget."),
+    "agent": ("agents", "Run an agent with a calculator, a sandboxed Python and, if you name one, a directory."),
+    "code": ("agents", "Work on a repository until its tests pass."),
+    "auto": ("agents", "Work on a long task in steps, each with an allowance, and report."),
+    "show": ("show", "Show the candidates of a run as a tree, with their verdicts, scores and prices."),
+    "explain": ("explain", "Show the plan of each call of a run, its reasons and its outcome."),
+    "worth": ("worth", "Show what right answers cost, and what fixed arms would have cost."),
+    "ledger": ("ledger", "Inspect a ledger, and settle unknown calls."),
+    "learn": ("learn", "Learn from the verdicts of past runs how often each arm is right."),
+    "calibrate": ("calibrate", "Measure arms on your own tasks under a hard cap, and write a profile."),
+    "profile": ("profile", "How often each arm is right on each kind of task, and what it costs."),
+    "prices": ("prices", "The list prices of hosted models: their age, and newer ones."),
+    "replay": ("replay", "Run a strategy over recorded samples, without a model."),
+    "bench": ("bench", "Measure accuracy, tokens and cost of adaptive and fixed thinking."),
+    "models": ("models", "Small real models that run on your own machine."),
+    "doctor": ("doctor", "Show what this machine has, and how to install what is missing."),
 }
-"""The module of each command: it has a function of that name, or an `app` of subcommands."""
+"""The module of each command, which has a function of that name or an `app` of subcommands; and what it is for."""
 
 
 class _Commands(TyperGroup):
-    """Imports the module of the command that is run and no other: LangGraph alone takes a second."""
+    """Imports the module of the command that is run and no other: LangGraph alone takes a second.
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(_MODULES)
+    Lists and completions show each command's name, and what it is for.
+    """
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in _MODULES:
-            return None
-        module = importlib.import_module(f"rheostat.cli.{_MODULES[cmd_name]}")
-        made: typer.Typer | None = getattr(module, "app", None)
-        if made is None:
-            made = typer.Typer(add_completion=False)
-            made.command(name=cmd_name)(getattr(module, cmd_name))
-        command = typer.main.get_command(made)
-        command.name = cmd_name
-        return command
+    def __init__(self, **attrs: Any) -> None:
+        super().__init__(**attrs)
+        self.commands = {name: TyperCommand(name, help=text) for name, (_, text) in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command itself, with what follows it."""
+        name, found, rest = super().resolve_command(ctx, args)
+        if found is None or name is None:
+            return name, found, rest
+        command = _load(name)
+        return name, command, texts_last(command, rest)
+
+
+def _load(name: str) -> Any:
+    module = importlib.import_module(f"rheostat.cli.{COMMANDS[name][0]}")
+    made: typer.Typer | None = getattr(module, "app", None)
+    if made is None:
+        made = typer.Typer(add_completion=False)
+        made.command(name=name)(getattr(module, name))
+    command = typer.main.get_command(made)
+    command.name = name
+    return command
 
 
 app = typer.Typer(
     name="rheostat",
     cls=_Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
+    epilog="Exit status: 0 done; 1 not solved, cut or refused; 2 bad input; 3 the budget ended it; 4 the provider "
+    "failed; 130 Ctrl-C.",
 )
 
 
@@ -82,21 +97,34 @@ def root(
 
 
 def run() -> None:
-    """Run a command; exit code 2 for bad input and missing parts, 3 for a budget that is too small."""
+    """Run a command; errors that a user can do something about are one line, with an exit status of their own."""
     try:
         app()
     except BudgetExceeded as error:
-        _say("Budget", error)
-        sys.exit(3)
+        _end("Budget", error, BUDGET)
+    except ProviderFailed as error:
+        _end("Provider", error, PROVIDER)
     except RheostatError as error:
-        _say("Error", error)
-        sys.exit(2)
+        _end("Error", error, BAD_INPUT)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        line = _of_provider(error)
+        if not line:
+            raise
+        _end("Provider", error, PROVIDER, line)
 
 
-def _say(what: str, error: Exception) -> None:
-    message = without_password(str(error))
+def _of_provider(error: Exception) -> str:
+    """The line that was noted on an exception of a provider's client."""
+    from rheostat.providers.failures import line_of
+
+    return line_of(error)
+
+
+def _end(what: str, error: Exception, status: int, message: str = "") -> None:
+    message = without_password(message or str(error))
     if "--json" in sys.argv:  # a caller that asked for JSON gets JSON
         sys.stdout.write(json.dumps({"error": type(error).__name__, "message": message}) + "\n")
     Console(stderr=True).print(f"[bold red]{what}:[/] {escape(message)}", highlight=False)
+    sys.exit(status)

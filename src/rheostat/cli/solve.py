@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rheostat.addresses import without_password
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.safe_text import escape, visible
+from rheostat.cli.statuses import INTERRUPTED, status_of
 from rheostat.cli.view import SolveView, spend_line
 from rheostat.errors import BadInput, LimitWarning
 from rheostat.evidence.scorers import Confidence, Judge
@@ -152,7 +153,9 @@ def solve(
         result["stopped"] = "interrupted by the user"
     said = f"{strategy} · {view.totals.counted(scorer.name if scorer is not None else 'scoring')}"
     _print(result, said, ledger_at, as_json=as_json, quiet=quiet)
-    raise typer.Exit(130 if interrupted else 0 if result.get("status") in ("solved", "answered") else 1)
+    status = str(result.get("status"))
+    ended = status_of(read(result)["end"], done=status == "answered", proven=status == "solved")
+    raise typer.Exit(INTERRUPTED if interrupted else ended)
 
 
 def named_strategy(name: str, samples: int | None) -> Strategy | str:
@@ -261,7 +264,7 @@ def _beside(baseline: dict[str, Any], candidates: list[dict[str, Any]]) -> str:
 def _print(result: dict[str, Any], said: str, ledger_at: str | None, *, as_json: bool, quiet: bool) -> None:
     keep = ("answer", "status", "stopped", "confidence", "difficulty", "plan", "round", "spend", "chosen", "baselines")
     shown: dict[str, Any] = {**{key: result.get(key) for key in keep}, "candidates": result.get("candidates") or []}
-    shown["run"] = read(result)["run"].get("account")
+    shown["run"], shown["end"] = read(result)["run"].get("account"), read(result)["end"]
     if as_json:
         typer.echo(json.dumps(shown))
         return

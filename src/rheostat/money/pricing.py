@@ -18,12 +18,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from genai_prices import Usage, calc_price
-from genai_prices.data_snapshot import get_snapshot
+from genai_prices import Usage
 from genai_prices.types import TimeOfDateConstraint
 
 from rheostat.errors import BadInput
 from rheostat.files import read_text
+from rheostat.money.price_list import snapshot
 from rheostat.money.usage import Spend, usd_nanos
 
 __all__ = ["FREE", "LIST", "PRICES", "Price", "Terms", "context_of", "listed_price", "own_prices", "price_of"]
@@ -259,7 +259,7 @@ def _peak(listed: tuple[str, str], half_hour: int) -> Decimal:
 
 @functools.cache
 def _by_the_hour(listed: tuple[str, str]) -> bool:
-    prices = get_snapshot().find_provider_model(listed[1], None, listed[0], None)[1].prices
+    prices = snapshot().find_provider_model(listed[1], None, listed[0], None)[1].prices
     each = prices if isinstance(prices, list) else []
     return any(isinstance(one.constraint, TimeOfDateConstraint) for one in each)
 
@@ -332,16 +332,14 @@ def _asked_cost(listed: tuple[str, str], spend: Spend, terms: Terms, at: datetim
         cache_write_1h_tokens=terms.cache_write_1h_tokens or None,
         web_searches=terms.web_searches or None,
     )
-    return calc_price(
-        usage, model_ref=model, provider_id=provider, price_context=terms.context or None, genai_request_timestamp=at
-    ).total_price
+    return snapshot().calc(usage, model, provider, None, at, terms.context or None).total_price
 
 
 @functools.cache
 def context_of(provider: str, model: str) -> int | None:
     """The context window of a hosted model, in tokens, from genai-prices; `None`: unknown."""
     try:
-        return get_snapshot().find_provider_model(model, None, provider, None)[1].context_window
+        return snapshot().find_provider_model(model, None, provider, None)[1].context_window
     except LookupError:
         return None
 

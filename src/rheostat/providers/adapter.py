@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -12,7 +13,7 @@ from rheostat.money.pricing import Price, price_of
 from rheostat.providers.dial import Dial
 from rheostat.providers.generic import DIRECT, LEVELS, GenericDial
 
-__all__ = ["Adapter", "model_of", "tell_replaced"]
+__all__ = ["Adapter", "is_kind", "model_of", "tell_replaced"]
 
 
 class Adapter:
@@ -60,7 +61,7 @@ class Adapter:
             strict: Raise an error for a level that the model doesn't have.
             live: Ask the provider what the model can do.
         """
-        # a fake answers from a script, request by request, and some models think by themselves: no request for a thought
+        # a fake answers from a script, and some models think by themselves: no request of its own for a thought
         thinks = bool((chat.profile or {}).get("reasoning_output"))
         return GenericDial(name, levels=DIRECT if thinks or "fake" in chat._llm_type else LEVELS, profile=chat.profile)
 
@@ -74,13 +75,19 @@ class Adapter:
         return price_of(provider, model_of(chat)) if provider else None
 
 
+def is_kind(chat: BaseChatModel, module: str, kind: str) -> bool:
+    """Whether a chat model is of a class, which isn't imported to find out: without its module it has no objects."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(chat, getattr(loaded, kind))
+
+
 def model_of(chat: BaseChatModel) -> str:
     """The model's name, without the path or region that some services put before it."""
     name = getattr(chat, "model_name", None) or getattr(chat, "model_id", None) or getattr(chat, "model", None)
     return str(name or type(chat).__name__).removeprefix("models/")
 
 
-def tell_replaced(chat: BaseChatModel, own: dict[str, Any]) -> None:
+def tell_replaced(chat: BaseChatModel, own: dict[str, Any], *, stacklevel: int = 5) -> None:
     """Warn that the model object's own thinking settings give way."""
     if own:
         text = ", ".join(f"{name}={value!r}" for name, value in own.items())
@@ -88,5 +95,5 @@ def tell_replaced(chat: BaseChatModel, own: dict[str, Any]) -> None:
             f"{type(chat).__name__}({text}): the plan sets the thinking of each call, so this gives way to it; "
             "leave it out, or fix the level with effort=…",
             SettingWarning,
-            stacklevel=5,
+            stacklevel=stacklevel,
         )

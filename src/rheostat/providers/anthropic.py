@@ -217,7 +217,7 @@ class AnthropicDial(HostedDial):
         if not self._generation.adaptive and 0 < tokens < LEAST_BUDGET_TOKENS:
             notes.append(f"{tokens} thinking tokens are below Anthropic's least ({LEAST_BUDGET_TOKENS}): off")
             tokens = 0
-        if step.loop == "direct" and tokens:
+        if step.loop == "direct" and tokens and self._generation.off:
             notes.append("no thinking: this tool loop began without, and can't be switched in the middle")
             return 0, Effort.none
         if step.loop == "thinking" and not tokens:

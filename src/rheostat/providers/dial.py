@@ -192,6 +192,15 @@ class Endpoint:
         """The model object as the user gave it."""
         return self.given or self.chat
 
+    def __getattr__(self, name: str) -> Any:
+        """Say what to do where the endpoint is taken for its chat model, as in `create_agent(resolve(…))`."""
+        if name.startswith("_") or not (hasattr(BaseChatModel, name) or name in BaseChatModel.model_fields):
+            raise AttributeError(f"'Endpoint' object has no attribute {name!r}")
+        raise AttributeError(
+            f"an Endpoint is no chat model, so it has no {name!r}: its chat model is its attribute chat, as in "
+            "create_agent(resolve(…).chat, …)"
+        )
+
 
 _CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 """LangChain's names; if it has a count for each lifetime, the first one is zero."""

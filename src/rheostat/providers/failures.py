@@ -10,7 +10,8 @@ from typing import Any, Literal, TypeAlias
 from rheostat.addresses import without_password
 
 __all__ = [
-    "CallFailure", "Failure", "Reason", "failure", "noted", "read_failure", "retry_after_seconds", "retryable", "told",
+    "CallFailure", "Failure", "Reason", "failure", "line_of", "noted", "read_failure", "retry_after_seconds",
+    "retryable", "told",
 ]  # fmt: skip
 
 Failure: TypeAlias = Literal["never left", "refused", "unknown"]
@@ -22,8 +23,8 @@ _REFUSED = {400, 401, 402, 403, 404, 405, 409, 413, 422, 429}
 
 
 Reason: TypeAlias = Literal[
-    "rate limit", "overloaded", "authentication", "forbidden", "not found", "quota", "context", "bad request", "server",
-    "timeout", "connection", "other",
+    "rate limit", "overloaded", "authentication", "forbidden", "not found", "missing", "quota", "context",
+    "bad request", "server", "timeout", "connection", "other",
 ]  # fmt: skip
 """Why a request failed. `quota`: the account has no credit left, as opposed to a rate that will be allowed again."""
 
@@ -61,12 +62,16 @@ _REASONS: dict[int, Reason] = {
 }  # fmt: skip
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit balance is too low")
 """The codes and words of an empty account: OpenAI sends them with status 429, Anthropic with 400."""
-_CONTEXT = ("context_length_exceeded", "prompt is too long", "maximum context length", "exceed context limit")
+_CONTEXT = (
+    "context_length_exceeded", "prompt is too long", "maximum context length", "exceed context limit",
+    "exceeds the context window",
+)  # fmt: skip
 """The codes and words of a conversation that is too long: OpenAI, Anthropic, vLLM and SGLang."""
 _TO_DO: dict[Reason, str] = {
     "authentication": "the API key was refused: set {key} to a valid key",
     "forbidden": "this key may not use {model}: check its rights at the provider, or choose another model",
     "not found": "the provider has no model {model}: check its name",
+    "missing": "nothing was found at {address}: check the address and the name {model}",
     "quota": "the account at the provider has no credit left: add some there, or use another key in {key}",
     "context": "the conversation is longer than {model} can read: shorten or summarize it, or use another model",
     "rate limit": "the provider allows no more requests at present: try again later, or ask it for a higher rate",
@@ -101,6 +106,8 @@ def read_failure(error: BaseException) -> CallFailure:
     elif status is not None:
         default: Reason = "server" if status >= _SERVER else "bad request" if status >= _CLIENT else "other"
         reason = _REASONS.get(status, default)
+        if reason == "not found" and "model" not in _said(chain).lower():
+            reason = "missing"  # a wrong path, or an item of the conversation that the provider hasn't kept
     elif any("Timeout" in type(link).__name__ for link in chain):
         reason = "timeout"
     elif money == "never left" or retryable(error):
@@ -131,6 +138,12 @@ def noted(error: BaseException, chat: Any) -> None:
     marked = any(each.startswith(_MARK) for each in getattr(error, "__notes__", ()))
     if (failed.status is not None or failed.reason in ("connection", "timeout")) and not marked:
         error.add_note(f"{_MARK}{told(failed, chat)}")
+
+
+def line_of(error: BaseException) -> str:
+    """The line that was noted on an exception; empty: it is none of a provider's client."""
+    notes = (each for each in getattr(error, "__notes__", ()) if each.startswith(_MARK))
+    return next(notes, "").removeprefix(_MARK)
 
 
 _MARK = "rheostat: "

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
-from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rheostat.errors import SettingWarning
 from rheostat.flow import Effect
-from rheostat.providers.adapter import model_of
+from rheostat.providers.adapter import is_kind, model_of
 from rheostat.providers.anthropic import AnthropicDial
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Dial, Messages, Settings, Step
@@ -141,7 +140,7 @@ class Integration(OpenAIFamily):
 
     def once(self, chat: BaseChatModel) -> BaseChatModel:
         """Built anew with a client that sends a request once: its retries are fixed when it is built."""
-        if isinstance(chat, BaseChatOpenAI):
+        if is_kind(chat, "langchain_openai.chat_models.base", "BaseChatOpenAI"):
             return super().once(chat)
         if not self.sends_once:
             return chat

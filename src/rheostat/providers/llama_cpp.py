@@ -16,62 +16,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, convert_to_messages
-from langchain_core.outputs import ChatResult
-from langchain_openai import ChatOpenAI
 
 from rheostat.evidence.asking import WayName
 from rheostat.flow import Effect
+from rheostat.providers.adapter import is_kind
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Dial, Messages, Phase, Reply, Settings, Steer, Step, reply_from
 from rheostat.providers.generic import LEVELS
 from rheostat.providers.openai import OpenAIFamily
-from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
-from rheostat.providers.servers import ChatServer
 from rheostat.task import Kind, ThinkingPlan
 from rheostat.thinking.model_facts import ModelFacts
 
-__all__ = ["CLOSE", "ChatLlamaCpp", "LlamaCppDial", "thinking_tokens_of"]
+if TYPE_CHECKING:
+    from langchain_openai import ChatOpenAI
+
+__all__ = ["CLOSE", "LlamaCppDial", "thinking_tokens_of"]
 
 OPEN, CLOSE = "<think>", "</think>"
 _CLOSE_TOKENS = 8
 """Room for the close marker, which is generated too: four tokens in Qwen's vocabulary, one if it is a special token."""
-
-
-class ChatLlamaCpp(ChatServer):
-    """A chat model on a llama.cpp server."""
-
-    calls_by_schema: bool = False
-    """Constrain tool calls by a grammar, for models or chat templates without tool calls."""
-
-    def _get_request_payload(self, input_: Any, *, stop: list[str] | None = None, **kwargs: Any) -> dict[str, Any]:
-        payload = super()._get_request_payload(input_, stop=stop, **kwargs)
-        if not self.calls_by_schema or "messages" not in payload:
-            return payload
-        tools, choice = payload.pop("tools", None) or [], payload.pop("tool_choice", None)
-        payload.pop("parallel_tool_calls", None)
-        schema = as_schema(tools, choice) if tools else None
-        payload["messages"] = as_messages(payload["messages"], tools if schema else [])
-        if schema and "response_format" not in payload:
-            # in the body, because with the parameter the client parses the reply and raises if it is cut, though billed
-            told = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema}}
-            payload["extra_body"] = {**(payload.get("extra_body") or {}), "response_format": told}
-        return payload
-
-    def _create_chat_result(self, response: Any, generation_info: dict[str, Any] | None = None) -> ChatResult:
-        result = super()._create_chat_result(response, generation_info)
-        for generation in result.generations if self.calls_by_schema else ():
-            message = generation.message
-            if isinstance(message, AIMessage) and isinstance(message.content, str) and message.content[:1] == "{":
-                message.content, calls = read_calls(message.content)
-                message.tool_calls = calls  # type: ignore[assignment] # a TypedDict, made from plain data
-        return result
-
-    def _should_stream(self, **kwargs: Any) -> bool:
-        return not (self.calls_by_schema and kwargs.get("tools")) and super()._should_stream(**kwargs)
 
 
 def thinking_tokens_of(tokens: list[str]) -> int:
@@ -206,8 +173,8 @@ class LlamaCpp(OpenAIFamily):
     """`ChatLlamaCpp`."""
 
     def claims(self, chat: BaseChatModel) -> bool:
-        return isinstance(chat, ChatLlamaCpp)
+        return is_kind(chat, "rheostat.providers.server_chat", "ChatLlamaCpp")
 
     def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
-        assert isinstance(chat, ChatLlamaCpp)  # noqa: S101 - it was claimed
-        return LlamaCppDial(name, client=chat)
+        client: Any = chat  # it was claimed
+        return LlamaCppDial(name, client=client)

@@ -9,21 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
-from langchain_openai import ChatOpenAI
-from langchain_openai.chat_models.base import BaseChatOpenAI
 
 from rheostat.flow import Effect
 from rheostat.money.pricing import Terms
-from rheostat.providers.adapter import Adapter, tell_replaced
+from rheostat.providers.adapter import Adapter, is_kind, tell_replaced
 from rheostat.providers.bounds import Overhead
 from rheostat.providers.dial import FRESH, Dial, Messages, Reply, Settings, Step
 from rheostat.providers.hosted import HostedDial, profile_levels, takes_effort, with_margin
 from rheostat.task import Effort, ThinkingPlan
 from rheostat.thinking.difficulty import THOUGHT_WITH
+
+if TYPE_CHECKING:
+    from langchain_openai.chat_models.base import BaseChatOpenAI
 
 __all__ = ["LEVELS", "OpenAI", "OpenAIDial", "OpenAIFamily", "Row", "configuration_update", "has_dial", "steered"]
 
@@ -189,47 +190,59 @@ def configuration_update(effort: Effort) -> dict[str, Any]:
     return {"type": "configuration_update", "reasoning": {"effort": effort.value}}
 
 
+def _of_family(chat: BaseChatModel) -> bool:
+    return is_kind(chat, "langchain_openai.chat_models.base", "BaseChatOpenAI")
+
+
+def _is_own(chat: BaseChatModel) -> bool:
+    return is_kind(chat, "langchain_openai.chat_models.base", "ChatOpenAI")
+
+
+def _once(chat: BaseChatOpenAI) -> BaseChatOpenAI:
+    if chat.root_client is None:
+        return chat
+    sync, asynchronous = (client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client))
+    own = {name: getattr(chat, name) for name in ("reasoning_effort",) if getattr(chat, name) is not None}
+    if (chat.reasoning or {}).get("effort") is not None:
+        own["reasoning"] = {"effort": (chat.reasoning or {})["effort"]}
+    tell_replaced(chat, own, stacklevel=6)
+    rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
+    return chat.model_copy(
+        update={
+            "max_retries": 0,
+            "reasoning_effort": None,
+            "reasoning": rest or None,
+            "use_responses_api": True if chat.reasoning is not None else chat.use_responses_api,
+            # a stream is settled from its last chunk: it must be asked for, unless the caller knows better
+            "stream_usage": chat.stream_usage if "stream_usage" in chat.model_fields_set else True,
+            "root_client": sync,
+            "client": sync.chat.completions,
+            "root_async_client": asynchronous,
+            "async_client": asynchronous.chat.completions,
+        }
+    )
+
+
+def _bare(chat: BaseChatOpenAI) -> BaseChatOpenAI:
+    update: dict[str, Any] = {}
+    if chat.reasoning_effort is not None:
+        update["reasoning_effort"] = None
+    if (chat.reasoning or {}).get("effort") is not None:
+        rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
+        update.update(reasoning=rest or None, use_responses_api=True)
+    return chat.model_copy(update=update) if update else chat
+
+
 class OpenAIFamily(Adapter):
     """Chat models on langchain-openai's base class, be they OpenAI's or those of a server with the same API."""
 
     takes_timeout = True
 
     def once(self, chat: BaseChatModel) -> BaseChatModel:
-        if not isinstance(chat, BaseChatOpenAI) or chat.root_client is None:
-            return chat
-        sync, asynchronous = (
-            client.with_options(max_retries=0) for client in (chat.root_client, chat.root_async_client)
-        )
-        own = {name: getattr(chat, name) for name in ("reasoning_effort",) if getattr(chat, name) is not None}
-        if (chat.reasoning or {}).get("effort") is not None:
-            own["reasoning"] = {"effort": (chat.reasoning or {})["effort"]}
-        tell_replaced(chat, own)
-        rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
-        return chat.model_copy(
-            update={
-                "max_retries": 0,
-                "reasoning_effort": None,
-                "reasoning": rest or None,
-                "use_responses_api": True if chat.reasoning is not None else chat.use_responses_api,
-                # a stream is settled from its last chunk: it must be asked for, unless the caller knows better
-                "stream_usage": chat.stream_usage if "stream_usage" in chat.model_fields_set else True,
-                "root_client": sync,
-                "client": sync.chat.completions,
-                "root_async_client": asynchronous,
-                "async_client": asynchronous.chat.completions,
-            }
-        )
+        return _once(chat) if _of_family(chat) else chat  # type: ignore[arg-type] # it is one
 
     def bare(self, chat: BaseChatModel) -> BaseChatModel:
-        if not isinstance(chat, BaseChatOpenAI):
-            return chat
-        update: dict[str, Any] = {}
-        if chat.reasoning_effort is not None:
-            update["reasoning_effort"] = None
-        if (chat.reasoning or {}).get("effort") is not None:
-            rest = {name: value for name, value in (chat.reasoning or {}).items() if name != "effort"}
-            update.update(reasoning=rest or None, use_responses_api=True)
-        return chat.model_copy(update=update) if update else chat
+        return _bare(chat) if _of_family(chat) else chat  # type: ignore[arg-type] # it is one
 
 
 class OpenAI(OpenAIFamily):
@@ -238,18 +251,22 @@ class OpenAI(OpenAIFamily):
     spec = "openai"
 
     def claims(self, chat: BaseChatModel) -> bool:
-        return isinstance(chat, BaseChatOpenAI)
+        return _of_family(chat)
 
     def build(self, model: str) -> BaseChatModel:
+        from langchain_openai import ChatOpenAI
+
         return ChatOpenAI(model=model, timeout=600)
 
     def dial(self, chat: BaseChatModel, name: str, *, provider: str | None, strict: bool, live: bool) -> Dial:
-        openais = isinstance(chat, ChatOpenAI) and (provider or self.price_list(chat)) == "openai"
+        # behind a gateway the name still tells whose model it is, and how it is set; only its price is the gateway's
+        openais = _is_own(chat) and (provider or self.price_list(chat) or (chat.profile and "openai")) == "openai"
         if openais and takes_effort(chat) and has_dial(chat):
             return OpenAIDial(name, chat, strict=strict)
         return super().dial(chat, name, provider=provider, strict=strict, live=live)
 
     def price_list(self, chat: BaseChatModel) -> str | None:
         """An address of another's has prices that the list doesn't know."""
-        own = isinstance(chat, ChatOpenAI) and "api.openai.com" in (chat.openai_api_base or "api.openai.com")
+        address = getattr(chat, "openai_api_base", None) or "api.openai.com"
+        own = _is_own(chat) and "api.openai.com" in address
         return "openai" if own else None

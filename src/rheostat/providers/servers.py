@@ -14,10 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import openai
-from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
-from langchain_openai import ChatOpenAI
+from langchain_core.messages import AIMessage
 
 from rheostat.addresses import without_password
 from rheostat.errors import ModelUnknown
@@ -28,7 +25,7 @@ from rheostat.providers.generic import LEVELS
 from rheostat.task import Effort, ThinkingPlan
 from rheostat.thinking.model_facts import ModelFacts
 
-__all__ = ["SERVERS", "ChatServer", "Found", "Server", "ServerDial", "inspect_server"]
+__all__ = ["SERVERS", "Found", "Server", "ServerDial", "inspect_server"]
 
 _CLOSE_TOKENS = 8
 """Room for the close marker of a thought, which is generated too."""
@@ -102,34 +99,6 @@ SERVERS = {
     )
 }
 """All servers by name. llama.cpp has a dial of its own (`llama_cpp`), which counts the thought exactly."""
-
-
-class ChatServer(ChatOpenAI):
-    """A `ChatOpenAI` that keeps the thought (`reasoning_content` or `reasoning`), which the base class drops."""
-
-    def _create_chat_result(
-        self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
-    ) -> ChatResult:
-        result = super()._create_chat_result(response, generation_info)
-        raw = response if isinstance(response, dict) else response.model_dump(warnings=False)
-        for generation, choice in zip(result.generations, raw["choices"], strict=True):
-            _keep(generation.message.additional_kwargs, choice["message"])
-        return result
-
-    def _convert_chunk_to_generation_chunk(
-        self, chunk: dict[str, Any], default_chunk_class: type, base_generation_info: dict[str, Any] | None
-    ) -> ChatGenerationChunk | None:
-        converted = super()._convert_chunk_to_generation_chunk(chunk, default_chunk_class, base_generation_info)
-        choices = chunk.get("choices") or []
-        if converted is not None and choices and isinstance(converted.message, AIMessageChunk):
-            _keep(converted.message.additional_kwargs, choices[0].get("delta") or {})
-        return converted
-
-
-def _keep(kept: dict[str, Any], said: dict[str, Any]) -> None:
-    thought = said.get("reasoning_content") or said.get("reasoning")
-    if isinstance(thought, str) and thought:
-        kept["reasoning_content"] = thought
 
 
 class ServerDial:

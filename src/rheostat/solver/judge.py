@@ -76,7 +76,11 @@ def decide(solver: Solver, state: SolverState) -> Flow[Update]:
         failed = [each.error for each in candidates if each.error and not each.error.startswith("budget: ")]
         if update["answer"] is None and failed:  # the reason behind the decision
             update["stopped"] += f"; {failed[-1]}"
-        update[KEY] = {"end": ended(_ended_by(decision, candidates, update["answer"]), update["stopped"])}
+        cut = next((each.cut for each in candidates if each.id == update["chosen"] and not each.passed), False)
+        by = "cut" if cut and not solver.expected(state).votable else _ended_by(decision, candidates, update["answer"])
+        if by == "cut":  # a number can be read before the cut; a text is not whole
+            update["stopped"] += "; the reply was cut at its length cap: raise Caps(answer_tokens=…)"
+        update[KEY] = {"end": ended(by, update["stopped"])}
     return {**update, "candidates": alike, "decision": decision}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rheostat.money.pricing import context_of
 from rheostat.testing.server.bill import Line
 from rheostat.testing.server.rules import Cache, Refused, refuse, seal, tokens_of
 from rheostat.testing.server.turn import THOUGHTS, Turn, Work, work
@@ -100,6 +101,10 @@ class Messages:
         self._check_thinking()
         self._check_tools()
         self._check_conversation()
+        context = context_of("anthropic", self.model) or 200_000
+        if int(self.headers.get("content-length") or 0) > context:  # no body has more tokens than bytes
+            tokens = self.input_tokens()
+            refuse(tokens > context, f"prompt is too long: {tokens} tokens > {context} maximum")
 
     # --- the rules ------------------------------------------------------------------------------------
 
@@ -150,6 +155,11 @@ class Messages:
                 if block["type"] == "redacted_thinking":
                     sealed, _, text = str(block.get("data", "")).partition(".")
                     refuse(sealed != seal(self.model + text), f"messages.{number}.content: Invalid redacted thinking")
+            before = _blocks(messages[number - 1]) if number else []
+            made = {block["id"] for block in before if block["type"] == "tool_use"}
+            given = [block["tool_use_id"] for block in _blocks(message) if block["type"] == "tool_result"]
+            unexpected = [each for each in given if each not in made]
+            refuse(unexpected, f"messages.{number}: unexpected `tool_use_id` in `tool_result` blocks: {unexpected}")
             called = [block["id"] for block in _blocks(message) if block["type"] == "tool_use"]
             if called:
                 after = _blocks(messages[number + 1]) if number + 1 < len(messages) else []

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rheostat.money.pricing import context_of
 from rheostat.testing.server.bill import Line
 from rheostat.testing.server.rules import Cache, Refused, refuse, seal, tokens_of
 from rheostat.testing.server.turn import THOUGHTS, Turn, Work, work
@@ -105,6 +106,10 @@ class _Request:
         refuse(
             warm, "Unsupported value: 'temperature' does not support this value with this model.", param="temperature"
         )
+        context = context_of("openai", self.model) or 128_000
+        if int(self.headers.get("content-length") or 0) > context and self.input_tokens() > context:
+            told = "Your input exceeds the context window of this model. Please adjust your input and try again."
+            raise Refused(told, kind="context_length_exceeded", param="input")
         tier = body.get("service_tier") or "auto"
         refuse(tier not in _SERVICE_TIERS, f"Invalid value: '{tier}'", param="service_tier")
         self.service_tier = {"auto": "default", "fast": "priority"}.get(tier, tier)
@@ -244,6 +249,8 @@ class Responses(_Request):
     def _check_reasoning(self, item: dict[str, Any]) -> None:
         sealed = item.get("encrypted_content")
         if sealed is None:
+            if self.body.get("store") is not False:
+                return  # the default: the server has kept it
             raise Refused(
                 f"Item with id '{item.get('id')}' not found. Items are not persisted when `store` is false.", status=404
             )
