@@ -259,15 +259,13 @@ def look_up(word: str) -> str:
     return f"{word}: a dial on current"
 
 
-OUTLINE = Turn(text='{"steps": ["look it up", "write it down"]}')
+OUTLINE = Turn(text="1. look it up\n2. write it down")
 
 
 @pytest.mark.parametrize("api", [ADAPTIVE, RESPONSE], ids=["messages", "responses"])
 def test_a_task_in_steps(api: Api, run: Runner) -> None:
     looks = Turn(tool_calls=(("look_up", {"word": "rheostat"}),), text="")
-    outline = Turn(tool_calls=(("Outline", {"steps": ["look it up", "write it down"]}),), text="")
-    first = OUTLINE if api is RESPONSE else outline
-    with simulated(first, looks, Turn(text="A dial."), Turn(text="Written."), Turn(text="The report.")) as server:
+    with simulated(OUTLINE, looks, Turn(text="A dial."), Turn(text="Written."), Turn(text="The report.")) as server:
         graph = build_autonomous(api.at(server), [look_up], budget=BUDGET).compile()
         result = run(graph, {"task": "Explain what a rheostat is."})
         assert (result["status"], result["report"]) == ("done", "The report.")

@@ -92,7 +92,9 @@ def test_a_verifier_sends_its_reason_back_and_thought_rises(run: Runner) -> None
     assert "the sides are (5, 6)" in str(model.calls[1][0])  # the evidence
     for mode in ("custom",):
         events = list(graph.stream({"question": "Write a Python function triple(n)."}, stream_mode=mode))
-    assert {"difficulty", "plan", "hold", "sample", "spend", "verdict", "decision", "end"} >= {e["type"] for e in events}
+    assert {"difficulty", "plan", "hold", "sample", "spend", "verdict", "decision", "end"} >= {
+        e["type"] for e in events
+    }
 
 
 def test_the_next_model_is_asked_when_the_first_one_cannot(run: Runner) -> None:

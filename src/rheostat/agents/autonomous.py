@@ -11,18 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypedDict
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableBinding, RunnableMap, RunnableSequence
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
-from pydantic import BaseModel, Field
 from typing_extensions import Unpack
 
 from rheostat.agents.guided import Sending
 from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, NodeOptions, build_agent
+from rheostat.agents.outline import AGAIN, WANTED, steps_of
 from rheostat.calling.payer import paid_by
-from rheostat.chat_model import instead_of
 from rheostat.errors import BadInput, BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.graph.accounts import readings_of
@@ -33,11 +31,10 @@ from rheostat.graph.state import KEY, read
 from rheostat.money.budget import Budget, Room
 from rheostat.money.usage import NANOS_PER_USD
 from rheostat.providers import Endpoint
+from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["AutonomousState", "build_autonomous"]
 
-_BOUND = ("tools", "tool_choice", "response_format")
-_MOST_STEPS = 8
 _REPORT_SHARE = 0.15
 """The share of the budget that is kept back for further outlines and for the report."""
 _GENEROSITY = 1.5
@@ -52,12 +49,6 @@ _LIMITS = {
 
 
 _ENDS: dict[str, EndedBy] = {"done": "answer", "cap": "budget", "stopped": "user"}
-
-
-class Outline(BaseModel):
-    """The steps that lead to the goal, in order."""
-
-    steps: list[str] = Field(description="One to eight steps, each a short instruction to an agent with the tools.")
 
 
 class AutonomousState(AgentGraphState, total=False):
@@ -120,21 +111,23 @@ class _Plan:
         words = f"Task: {state['task']}\n"
         words += f"\nDone so far:\n{sofar}\n" if sofar else ""
         words += _said(state)
-        words += f"\nLay out what is left to do, in one to {_MOST_STEPS} steps. Tools: {', '.join(self.nodes.names)}."
-
-        asked = self._chat.with_structured_output(Outline, include_raw=True)
+        words += f"\nLay out what is left to do. Tools: {', '.join(self.nodes.names) or 'none'}."
 
         def send(sending: Sending) -> Effect:
             ask = sending.runnable()
-            if not sending.alone:
-                ask = instead_of(asked, self._chat, ask)
             return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
 
-        found, readings, _ = yield from self.core.step(
-            state, self._chat, [HumanMessage(words)], _bound(asked), send, _raw
-        )
-        parsed = found.get("parsed") if isinstance(found, dict) else None
-        steps = [step.strip() for step in parsed.steps if step.strip()][:_MOST_STEPS] if parsed else []
+        messages: list[BaseMessage] = [HumanMessage(words)]
+        for wanted in (WANTED, AGAIN):
+            messages[-1] = HumanMessage(f"{messages[-1].text}\n{wanted}".strip())
+            reply, readings, _ = yield from self.core.step(
+                state, self._chat, messages, {}, send, lambda message: message, ends=False
+            )
+            steps = steps_of(reply.text)
+            if steps or (steps is not None and state["done"]) or _stopped_by_budget(reply):
+                break
+            emit("correction", name="outline", args={}, text=reply.text[:200])
+            messages += [reply, HumanMessage("")]
         steps = steps or ([] if state["done"] else [state["task"]])  # without an outline, the task is the only step
         emit("step", name="outline", steps=steps)
         return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), KEY: readings}
@@ -206,7 +199,9 @@ class _Plan:
             return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
 
         try:
-            message, readings, _ = yield from self.core.step(state, self._chat, [HumanMessage(words)], {}, send, _raw)
+            message, readings, _ = yield from self.core.step(
+                state, self._chat, [HumanMessage(words)], {}, send, lambda reply: reply
+            )
             text = message.text.strip() or "The model wrote no report.\n" + "\n".join(lines)
         except BudgetExceeded as refused:
             text, readings = f"No report: {refused}\n" + "\n".join(lines), {}
@@ -225,17 +220,9 @@ class _Plan:
         return "outline" if spoke or (stuck and state["outlines"] < 3) else "work"
 
 
-def _bound(runnable: Any) -> dict[str, Any]:
-    """The arguments that a structured output binds to its model, as far as a plan needs them."""
-    while isinstance(runnable, (RunnableMap, RunnableSequence)):
-        runnable = runnable.steps__["raw"] if isinstance(runnable, RunnableMap) else runnable.steps[0]
-    bound = runnable.kwargs if isinstance(runnable, RunnableBinding) else {}
-    return {name: bound[name] for name in _BOUND if name in bound}
-
-
-def _raw(found: Any) -> AIMessage:
-    message: AIMessage = found["raw"] if isinstance(found, dict) else found
-    return message
+def _stopped_by_budget(reply: AIMessage) -> bool:
+    """Whether the budget ended the step that brought this reply."""
+    return bool((reply.response_metadata.get(THOUGHT_WITH) or {}).get("stopped"))
 
 
 def _said(state: AutonomousState) -> str:

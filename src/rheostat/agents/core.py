@@ -202,11 +202,16 @@ class AgentCore(RunSettings):
         kwargs: dict[str, Any],
         send: Callable[[Sending], Effect],
         reply_of: Callable[[Any], AIMessage | None],
+        *,
+        ends: bool = True,
     ) -> Flow[tuple[Any, dict[str, Any], list[BaseMessage]]]:
         """One step, sent by the agent's own model; see `guided_step`.
 
         A reply whose tool calls all have unreadable arguments goes back with evidence: otherwise it would end the
         agent's loop as an answer.
+
+        Args:
+            ends: A reply without tool calls ends the run.
 
         Returns:
             The result of `send` (an `AIMessage` if the budget is used up), the readings, and the messages before it:
@@ -231,7 +236,7 @@ class AgentCore(RunSettings):
                     emit("correction", name=str(each.name), args={}, text=each.text[:200])
             if message is None or not message.tool_calls:  # an answer: if the run goes on, its next step reserves anew
                 yield from meter.keep(account, Spend(), {})
-            end = end_of_step(message)
+            end = end_of_step(message) if ends else {}
         except Exception as error:
             why = yield from self._cap(meter, account, error)
             yield from meter.ends(account)
