@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shlex
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -94,7 +96,10 @@ def agent(
         system_prompt="Use the tools to work the task out, then give the answer.",
     ).compile()
     inputs = {"messages": [("user", _task(task))]}
-    result, interrupted = _watch(graph, inputs, AgentView(task, model, budget), as_json=as_json)
+    watch = Watch(AgentView(task, model, budget), as_json=as_json)
+    with asyncio.Runner() as runner:
+        interrupted = watch.run(runner, watch.follow(graph, inputs))
+    result = watch.state
     last = result["messages"][-1] if result.get("messages") else None
     answer = last.text if isinstance(last, AIMessage) else ""
     end = read(result)["end"]
@@ -156,26 +161,31 @@ def code(
             **dict(zip(_KEPT, (task, model, test_command, sandbox, effort), strict=True)),
             "test_seconds": test_seconds, "budget": budget.to_dict(),
         })  # fmt: skip
-    with kept.opened() as (ledger, saver):
-        graph = build_coder(
-            at,
-            root,
-            budget=budget,
-            effort=asked,
-            command=command,
-            test_seconds=test_seconds,
-            sandbox=cast("Sandbox", sandbox),
-            journal=kept.journal,
-            ledger=ledger,
-        ).compile(checkpointer=saver)
-        if resume:
-            kept.more_seconds(graph, ledger, budget)
-        view = AgentView(task or f"fix {root}", model, budget)
-        inputs = None if resume else {"task": task}
-        result, interrupted = _watch(graph, inputs, view, as_json=as_json, config=kept.config)
-        found = read(result)
-        if interrupted and found["run"]:
-            found["spend"] = ledger.reading(found["run"]["account"])
+    watch = Watch(AgentView(task or f"fix {root}", model, budget), as_json=as_json)
+
+    async def work() -> None:
+        async with kept.opened() as (ledger, saver):
+            graph = build_coder(
+                at,
+                root,
+                budget=budget,
+                effort=asked,
+                command=command,
+                test_seconds=test_seconds,
+                sandbox=cast("Sandbox", sandbox),
+                journal=kept.journal,
+                ledger=ledger,
+            ).compile(checkpointer=saver)
+            if resume:
+                await kept.more_seconds(graph, ledger, budget)
+            await watch.follow(graph, None if resume else {"task": task}, kept.config)
+
+    with asyncio.Runner() as runner:
+        interrupted = watch.run(runner, work())
+    result = watch.state
+    found = read(result)
+    if interrupted and found["run"]:
+        found["spend"] = kept.reading(found["run"]["account"])
     shown = {name: result.get(name) for name in ("status", "report", "diff")}
     if interrupted:
         shown.update(status="interrupted", report="Interrupted: the files are as they are now.", diff=kept.diff())
@@ -219,12 +229,15 @@ def auto(
     )
     view = AgentView(task, model, budget)
     config: Any = {"configurable": {"thread_id": "1"}}
-    result, interrupted = _watch(graph, {"task": _task(task)}, view, as_json=as_json, config=config)
-    while not interrupted and (interrupts := graph.get_state(config).interrupts):
-        question = interrupts[0].value
-        typer.echo(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}", err=True)
-        answer = typer.prompt('"go on", "stop", or an instruction', default="go on", err=True)
-        result, interrupted = _watch(graph, Command(resume=answer), view, as_json=as_json, config=config)
+    watch = Watch(view, as_json=as_json)
+    with asyncio.Runner() as runner:
+        interrupted = watch.run(runner, watch.follow(graph, {"task": _task(task)}, config))
+        while not interrupted and (interrupts := graph.get_state(config).interrupts):
+            question = interrupts[0].value
+            typer.echo(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}", err=True)
+            answer = typer.prompt('"go on", "stop", or an instruction', default="go on", err=True)
+            interrupted = watch.run(runner, watch.follow(graph, Command(resume=answer), config))
+    result = watch.state
     found = read(result)
     shown = {name: result.get(name) for name in ("status", "report", "done")}
     report = str(shown["report"] or "\n".join(each["result"] for each in result.get("done") or ()) or "nothing yet")
@@ -238,23 +251,36 @@ def _task(task: str) -> str:
     return task
 
 
-def _watch(
-    graph: Any, inputs: Any, view: AgentView, *, as_json: bool, config: Any = None
-) -> tuple[dict[str, Any], bool]:
-    """Run with a live view on a terminal. Returns the last state, and whether Ctrl-C ended the run."""
-    console = Console(stderr=True)
-    live = Live(view, console=console, refresh_per_second=8) if console.is_terminal and not as_json else None
-    result: dict[str, Any] = {}
-    try:
-        with live or contextlib.nullcontext():
-            for mode, chunk in graph.stream(inputs, config, stream_mode=["custom", "values"]):
-                if mode == "custom":
-                    view.feed(chunk)
-                else:
-                    result = chunk
-    except KeyboardInterrupt:
-        return result, True
-    return result, False
+class Watch:
+    """Runs a graph on an event loop, so that Ctrl-C cuts the call in flight; with a live view on a terminal.
+
+    Args:
+        view: Takes the events.
+    """
+
+    def __init__(self, view: AgentView, *, as_json: bool) -> None:
+        self._view, self._as_json = view, as_json
+        self.state: dict[str, Any] = {}
+        """The last state that was seen."""
+
+    async def follow(self, graph: Any, inputs: Any, config: Any = None) -> None:
+        """Run the graph to its end or its next interrupt."""
+        async for mode, chunk in graph.astream(inputs, config, stream_mode=["custom", "values"]):
+            if mode == "custom":
+                self._view.feed(chunk)
+            else:
+                self.state = chunk
+
+    def run(self, runner: asyncio.Runner, work: Coroutine[Any, Any, None]) -> bool:
+        """Run this to its end; returns whether Ctrl-C ended it."""
+        console = Console(stderr=True)
+        shown = console.is_terminal and not self._as_json
+        try:
+            with Live(self._view, console=console, refresh_per_second=8) if shown else contextlib.nullcontext():
+                runner.run(work)
+        except KeyboardInterrupt:
+            return True
+        return False
 
 
 def _print(

@@ -25,7 +25,7 @@ COMMANDS = {
     "agent": ("agents", "Run an agent with a calculator, a sandboxed Python and, if you name one, a directory."),
     "code": ("agents", "Work on a repository until its tests pass."),
     "auto": ("agents", "Work on a long task in steps, each with an allowance, and report."),
-    "show": ("show", "Show the candidates of a run as a tree, with their verdicts, scores and prices."),
+    "show": ("show", "Show what happened in a run of the solver: every candidate, as a tree."),
     "explain": ("explain", "Show the plan of each call of a run, its reasons and its outcome."),
     "worth": ("worth", "Show what right answers cost, and what fixed arms would have cost."),
     "ledger": ("ledger", "Inspect a ledger, and settle unknown calls."),
@@ -126,5 +126,5 @@ def _end(what: str, error: Exception, status: int, message: str = "") -> None:
     message = without_password(message or str(error))
     if "--json" in sys.argv:  # a caller that asked for JSON gets JSON
         sys.stdout.write(json.dumps({"error": type(error).__name__, "message": message}) + "\n")
-    Console(stderr=True).print(f"[bold red]{what}:[/] {escape(message)}", highlight=False)
+    Console(stderr=True).print(f"[bold red]{what}:[/] {escape(message)}", highlight=False, soft_wrap=True)
     sys.exit(status)

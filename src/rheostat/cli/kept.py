@@ -9,8 +9,8 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rheostat.files import read_text, write_whole
 from rheostat.graph.state import read
 from rheostat.local.store import home
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import SQLiteLedger
+from rheostat.money.ledger import Reading, SQLiteLedger
 from rheostat_tools import Workspace
 from rheostat_tools.journal import Journal
 
@@ -50,6 +50,10 @@ class KeptRun:
         return {"configurable": {"thread_id": json.loads(self._settings.read_text(encoding="utf-8"))[_THREAD]}}
 
     @property
+    def _ledger(self) -> Path:
+        return self._folder / "spend.db"
+
+    @property
     def _settings(self) -> Path:
         return self._folder / "run.json"
 
@@ -72,27 +76,27 @@ class KeptRun:
         found: dict[str, Any] = json.loads(read_text(self._settings, "run"))
         return found
 
-    @contextmanager
-    def opened(self) -> Iterator[tuple[SQLiteLedger, Any]]:
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[tuple[SQLiteLedger, Any]]:
         """The run's ledger and checkpointer.
 
         Raises:
             MissingExtra: langgraph-checkpoint-sqlite isn't installed.
         """
         try:
-            from langgraph.checkpoint.sqlite import SqliteSaver
+            from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
         except ImportError as error:
             raise MissingExtra("rheostat code", "cli") from error
-        ledger = SQLiteLedger(self._folder / "spend.db")
+        ledger = SQLiteLedger(self._ledger)
         try:
-            with SqliteSaver.from_conn_string(str(self._folder / "thread.db")) as saver:
+            async with AsyncSqliteSaver.from_conn_string(str(self._folder / "thread.db")) as saver:
                 yield ledger, saver
         finally:
             ledger.close()
 
-    def more_seconds(self, graph: Any, ledger: SQLiteLedger, budget: Budget) -> None:
+    async def more_seconds(self, graph: Any, ledger: SQLiteLedger, budget: Budget) -> None:
         """Allow a run that goes on as many seconds again: between Ctrl-C and --resume its clock went on."""
-        run = read(graph.get_state(self.config).values)["run"]
+        run = read((await graph.aget_state(self.config)).values)["run"]
         if budget.seconds is None or not run:
             return
         try:
@@ -100,6 +104,14 @@ class KeptRun:
         except LedgerError:  # the run's account was never opened: it begins anew
             return
         ledger.amend(run["account"], replace(budget, seconds=passed + budget.seconds))
+
+    def reading(self, account: str) -> Reading:
+        """What an account in the run's ledger has spent."""
+        ledger = SQLiteLedger(self._ledger)
+        try:
+            return ledger.reading(account)
+        finally:
+            ledger.close()
 
     def diff(self) -> str:
         """All changes since the run began."""

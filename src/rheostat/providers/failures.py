@@ -155,8 +155,10 @@ def _secrets(chat: Any) -> list[str]:
 
 
 def _address(chat: Any) -> str:
-    given = next((getattr(chat, name, None) for name in ("openai_api_base", "anthropic_api_url", "base_url")), None)
-    return without_password(str(given)) if given else ""
+    client = getattr(chat, "root_client", None) or getattr(chat, "_client", None)
+    of = ((client, "base_url"), (chat, "openai_api_base"), (chat, "anthropic_api_url"), (chat, "base_url"))
+    given = next((found for each, name in of if (found := getattr(each, name, None))), None)
+    return without_password(str(given)).rstrip("/") if given else ""
 
 
 def _said(chain: list[BaseException]) -> str:

@@ -116,6 +116,9 @@ def provider_server(
 
 
 class _Quiet(ThreadingHTTPServer):
+    request_queue_size = 512
+    """Connections that wait to be accepted: with Python's 5, a batch of two hundred has some reset."""
+
     def handle_error(self, *args: Any) -> None:
         """Ignore errors, because some tests let a client go away in the middle."""
 
