@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -43,3 +44,18 @@ def test_the_list_of_commands_is_what_the_commands_say() -> None:
         said = " ".join((command.help or "").split())
         assert said.startswith(" ".join(text.rstrip(".").split()[:3])), (name, text, said[:80])
         assert name in listed
+
+
+def leaves(name: str) -> list[tuple[str, Any]]:
+    command = cli._load(name)
+    inner = getattr(command, "commands", None) or {}
+    return [(f"{name} {each}", found) for each, found in inner.items()] or [(name, command)]
+
+
+@pytest.mark.parametrize("name", list(cli.COMMANDS))
+def test_every_command_can_say_it_in_json_and_teaches(name: str) -> None:
+    for words, command in leaves(name):
+        options = {option for each in command.params for option in each.opts}
+        assert "--json" in options, words
+        assert len((command.help or "").split()) >= 4, words
+        assert all(each.help for each in command.params if each.name != "help"), words

@@ -23,6 +23,7 @@ from rheostat.cli.agent_view import AgentView
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.kept import KeptRun
 from rheostat.cli.safe_text import escape
+from rheostat.cli.said import Json
 from rheostat.cli.statuses import INTERRUPTED, status_of
 from rheostat.cli.view import spend_line
 from rheostat.errors import BadInput
@@ -42,7 +43,6 @@ Usd = Annotated[str | None, typer.Option("--budget-usd", help="Limit in US dolla
 Tokens = Annotated[int | None, typer.Option("--budget-tokens", help="Limit in tokens, input and output together.")]
 Seconds = Annotated[float | None, typer.Option(help="Limit in seconds.")]
 Effort = Annotated[str, typer.Option(help="A preset (auto, fast, balanced, thorough) or a fixed level (none … max).")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 Files = Annotated[Path | None, typer.Option(help="A directory that the agent may read and change.")]
 
 _DEFAULT_TOKENS, _DEFAULT_SECONDS = 60_000, 300.0

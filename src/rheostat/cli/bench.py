@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from rheostat.bench.problems import Problem, demo_problems, live_problems
 from rheostat.bench.run import Outcome, Setting, fixed_settings, read, run
 from rheostat.bench.truth import server_tokens
 from rheostat.cli.fetch import ensure_model
+from rheostat.cli.said import Json, say
 from rheostat.errors import BadInput
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
@@ -42,14 +44,16 @@ def demo(
     seconds: Annotated[float, typer.Option(help="Start no new problem after this many seconds.")] = 235.0,
     out: Annotated[Path, typer.Option(help="Folder for the plot and the record.")] = Path("demo-out"),
     workers: Workers = 4,
+    as_json: Json = False,
 ) -> None:
     """Run 20 problems (word problems of five levels, small functions with tests); ends within five minutes."""
     out.mkdir(parents=True, exist_ok=True)
     record = out / "demo.jsonl"
     record.unlink(missing_ok=True)
     settings = [*fixed_settings(), Setting("adaptive", effort="balanced")]
-    outcomes = _measure(model, settings, demo_problems(), record, workers, seconds, answer_tokens=256)
-    _finish(outcomes, settings, len(demo_problems()), out / "demo.png", f"{model}: 20 demo problems")
+    outcomes = _measure(model, settings, demo_problems(), record, workers, seconds, answer_tokens=256, as_json=as_json)
+    title = f"{model}: 20 demo problems"
+    _finish(outcomes, settings, len(demo_problems()), out / "demo.png", title, as_json=as_json)
 
 
 @app.command()
@@ -64,19 +68,21 @@ def live(
     limit: Annotated[int, typer.Option(help="At most this many problems; 0: all.")] = 0,
     seconds: Annotated[float | None, typer.Option(help="Start no new problem after this many seconds.")] = None,
     workers: Workers = 4,
+    as_json: Json = False,
 ) -> None:
     """Run the first 100 problems of GSM8K's test set and 50 of MBPP; takes long, resumable at any time."""
     adaptive = [Setting(f"adaptive {effort}", effort=effort) for effort in efforts.split(",") if effort]
     settings = [*(fixed_settings() if fixed else []), *adaptive]
     problems = live_problems()[: limit or None]
-    outcomes = _measure(model, settings, problems, record, workers, seconds, answer_tokens=320)
-    _finish(outcomes, settings, len(problems), png, f"{model}: GSM8K (100) and MBPP (50)")
+    outcomes = _measure(model, settings, problems, record, workers, seconds, answer_tokens=320, as_json=as_json)
+    _finish(outcomes, settings, len(problems), png, f"{model}: GSM8K (100) and MBPP (50)", as_json=as_json)
 
 
 @app.command(name="report")
 def report_(
     record: Annotated[Path, typer.Argument(help="A record of `bench live` or `bench demo`.")],
     png: Annotated[Path | None, typer.Option(help="Where to write the plot.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Print tables and paired bootstrap intervals of a record, as Markdown."""
     outcomes = read(record)
@@ -85,6 +91,10 @@ def report_(
     names = list(dict.fromkeys(o.setting for o in outcomes))
     fixed = [s for s in fixed_settings() if s.name in names]
     settings = [*fixed, *(Setting(n, effort="balanced") for n in names if n not in {s.name for s in fixed})]
+    if as_json:
+        told = [asdict(row) for row in report.rows(outcomes, settings)]
+        say({"record": str(record), "settings": told}, "", as_json=True)
+        return
     for level in (None, *sorted({o.level for o in outcomes})):
         typer.echo(f"\n### {level or 'all'}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
         for ours in (s for s in settings if s.adaptive):
@@ -104,15 +114,16 @@ def _measure(
     seconds: float | None,
     *,
     answer_tokens: int,
+    as_json: bool,
 ) -> list[Outcome]:
-    ensure_model(model)
+    ensure_model(model, quiet=as_json)
     endpoint = resolve(model, price=_PRICE)
     recorded = {(o.setting, o.problem) for o in read(record)}
     before = server_tokens(endpoint)
     outcomes: list[Outcome] = []
     bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     task = bar.add_task(f"{len(problems)} problems × {len(settings)} settings", total=len(problems) * len(settings))
-    console = Console()
+    console = Console(stderr=as_json)
     with Live(bar, console=console, refresh_per_second=4, transient=console.is_terminal) as shown:
 
         def done(outcome: Outcome) -> None:
@@ -168,9 +179,13 @@ def _table(made: list[report.Row]) -> Table:
     return table
 
 
-def _finish(outcomes: list[Outcome], settings: list[Setting], asked: int, png: Path | None, title: str) -> None:
-    console = Console()
+def _finish(
+    outcomes: list[Outcome], settings: list[Setting], asked: int, png: Path | None, title: str, *, as_json: bool
+) -> None:
+    console = Console(quiet=as_json)
     made = report.rows(outcomes, settings)
+    if as_json:
+        say({"title": title, "problems": asked, "settings": [asdict(row) for row in made]}, "", as_json=True)
     console.print(_table(made))
     for line in (
         "n: problems; tokens: generated per problem, thinking included; ok: correct answer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from rheostat.bench.record import append, read_record
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.progress import stepping
+from rheostat.cli.said import Json, say
 from rheostat.errors import BadInput
 from rheostat.judgement.shipped import own_path
 from rheostat.money.budget import Budget
@@ -46,6 +48,7 @@ def calibrate(
         str, typer.Option(metavar="MODEL", help="Judges answers to tasks without gold or tests, from the same budget.")
     ] = "",
     ledger: Annotated[str, typer.Option(help="Count the spend in this ledger too (a file or URL).")] = "",
+    as_json: Json = False,
 ) -> None:
     """Measure arms on your own tasks under a hard cap, and write a profile.
 
@@ -86,10 +89,13 @@ def calibrate(
             ledger=open_ledger(ledger) if ledger else None,
             date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         )
-    if out is None:
-        typer.echo(profile.to_text(), nl=False)
-    else:
+    if out is not None:
         out.write_text(profile.to_text(), encoding="utf-8")
+    if as_json:
+        told = {"trials": len(rows), "why": why, "path": None if out is None else str(out)}
+        say({**told, "profile": json.loads(profile.to_text())}, "", as_json=True)
+    elif out is None:
+        typer.echo(profile.to_text(), nl=False)
     if plot is not None:
         _plot(rows, plot, tasks.name)
     console = Console(stderr=True)

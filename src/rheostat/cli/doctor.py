@@ -6,38 +6,51 @@ import importlib.util
 import json
 import os
 import platform
+import re
+import shutil
 import sys
-from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated, TypeAlias
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import TypeAlias
 
 import typer
+from packaging.requirements import Requirement
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rheostat.errors import SandboxMissing
+from rheostat.cli.said import Json
+from rheostat.errors import BadInput, RheostatError, SandboxMissing
 from rheostat.local import CATALOGUE, model_path
 from rheostat.sandbox import choose, why_not
+
+__all__ = ["doctor"]
 
 _EXTRAS = {
     "local": ("xllamacpp", "the embedded model"),
     "verifiers": ("pydantic_monty", "PythonTests, maths, JSON Schema"),
     "agents": ("langchain", "create_agent and the middleware"),
     "postgres": ("psycopg", "budgets shared by several machines"),
+    "otel": ("opentelemetry", "traces and metrics"),
     "gpu": ("torch", "transformers in this process"),
 }
-_KEYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+_TESTED = ("langgraph", "langchain-core", "langchain-openai", "langchain-anthropic", "openai", "anthropic")
+_KEY = re.compile(r"(ANTHROPIC|OPENAI|GOOGLE|GEMINI|DEEPSEEK|OPENROUTER|XAI|GROQ)_API_KEY|AWS_(PROFILE|ACCESS_KEY_ID)")
+_ALWAYS = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+"""Those that are listed even where they aren't set."""
 
 _Row: TypeAlias = tuple[str, bool | None, str]
 """The part; whether it is there (None: missing, but optional); what it is, or how to get it."""
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False) -> None:
-    """Show what this machine has: sandbox, optional parts, models, keys. Nothing is sent or started.
+def doctor(as_json: Json = False) -> None:
+    """Show what this machine has: sandbox, versions, optional parts, models, keys, prices, database.
 
-    Exit code 1 if there is no sandbox for code that a model wrote.
+    Nothing is sent or started, and no key is shown. Exit status 1 if there is no sandbox for code that a model wrote,
+    or an installed version is outside of those that are supported.
     """
-    rows = [_version(), *_sandboxes(), *_parts(), *_models(), *_keys()]
+    rows = [
+        _version(), *_versions(), *_sandboxes(), *_parts(), *_models(), *_keys(), _prices(), _postgres(), _gate(),
+    ]  # fmt: skip
     if as_json:
         typer.echo(json.dumps([{"what": what, "there": there, "note": note} for what, there, note in rows]))
     else:
@@ -45,13 +58,61 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print machine-r
         for what, there, note in rows:
             table.add_row(what, {True: "yes", False: "no", None: "-"}[there], escape(note))
         Console().print(table)
-    if any(what == "sandbox" and not there for what, there, _ in rows):
+    if any(there is False and not what.startswith("  ") for what, there, _ in rows):
         raise typer.Exit(1)
 
 
 def _version() -> _Row:
     system = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
     return "rheostat", True, f"{version('rheostat')} on {system}, {sys.prefix}"
+
+
+def _versions() -> list[_Row]:
+    """The versions of the packages that requests go through, beside those that we are tested with."""
+    wanted = {each.name: each.specifier for each in map(Requirement, requires("rheostat") or ()) if each.marker is None}
+    rows: list[_Row] = []
+    for name in _TESTED:
+        there, supported = version(name), wanted[name]
+        fits = supported.contains(there, prereleases=True)
+        note = f"{there} (supported: {supported})" + ("" if fits else f": pip install '{name}{supported}'")
+        rows.append((name, fits, note))
+    return rows
+
+
+def _prices() -> _Row:
+    """How old the list prices are that limits in dollars are reckoned with."""
+    from rheostat.money import price_list
+
+    try:
+        most, age = price_list.max_age_days(), price_list.age_days()
+        note = f"{price_list.origin()}: {age} days old" + (f", {most} allowed" if most else "")
+    except BadInput as wrong:
+        return "prices", False, str(wrong)
+    too_old = most is not None and age > most
+    return "prices", not too_old, f"{note}: rheostat prices update" if too_old else note
+
+
+def _postgres() -> _Row:
+    """Whether there is a database server on this machine; it is asked for nothing."""
+    found = shutil.which("psql") or shutil.which("postgres")
+    note = found or "none here; a ledger for several machines is at postgresql://USER@HOST/DATABASE"
+    return "postgres", found is not None or None, note
+
+
+def _gate() -> _Row:
+    """Whether every request would be seen where it leaves, as a hard budget needs."""
+    from rheostat.calling.instrument import install_gate, installed, remove_gate
+
+    before = installed()
+    try:
+        install_gate()
+        note = "sees the requests of httpx, httpx2 and what is built on them"
+        return "gate", True, note
+    except RheostatError as wrong:
+        return "gate", False, str(wrong)
+    finally:
+        if not before:
+            remove_gate()
 
 
 def _sandboxes() -> list[_Row]:
@@ -92,4 +153,5 @@ def _models() -> list[_Row]:
 
 def _keys() -> list[_Row]:
     """Whether a key is set; never the key itself."""
-    return [(name, bool(os.environ.get(name)) or None, "set" if os.environ.get(name) else "not set") for name in _KEYS]
+    found = sorted({*_ALWAYS, *(name for name in os.environ if _KEY.fullmatch(name))})
+    return [(name, bool(os.environ.get(name)) or None, "set" if os.environ.get(name) else "not set") for name in found]

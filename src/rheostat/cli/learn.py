@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import time
 from dataclasses import replace
 from typing import Annotated
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from rheostat.cli.profile import show_profile
 from rheostat.cli.safe_text import escape
+from rheostat.cli.said import Json, say
 from rheostat.errors import BadInput
 from rheostat.files import locked, write_whole
 from rheostat.judgement.learning import learned, outcomes, texts
@@ -43,6 +45,7 @@ def learn(
     forget: Annotated[bool, typer.Option("--forget", help="Delete what has been learned.")] = False,
     kind: Annotated[str, typer.Option(help="With --list and --forget: only this kind of task.")] = "",
     model: Annotated[str, typer.Option(help="With --list and --forget: only this model.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Learn from the verdicts of past runs how often each arm is right.
 
@@ -61,9 +64,15 @@ def learn(
     chosen = [bool(ledgers), listed, forget]
     if sum(chosen) != 1:
         raise BadInput("give ledgers to learn from, or --list, or --forget")
-    console = Console()
+    console = Console(quiet=as_json)
     if not ledgers:
+        if as_json and listed:
+            with changing(learned_path()) as file:
+                say(json.loads(file.read().to_text()), "", as_json=True)
+            return
         _kept(console, kind=kind, model=model, forget=forget)
+        if as_json:
+            say({"forgotten": True, "kind": kind or None, "model": model or None}, "", as_json=True)
         return
     if kind or model:
         raise BadInput("--kind and --model go with --list and --forget; to learn from some runs only, use --account")
@@ -72,6 +81,9 @@ def learn(
     made = learned(found, calibrated(), now_ms=int(1000 * time.time()), half_life_days=half_life_days)
     if text:
         _learn_text(steps, console, dry_run=dry_run)
+    if as_json:
+        told = {"verdicts": made.verdicts, "runs": made.runs, "drifts": [str(each) for each in made.drifts]}
+        say({**told, "profile": json.loads(made.profile.to_text()), "written": not dry_run}, "", as_json=True)
     if not made.verdicts:
         console.print("no verdicts: only runs with a verifier (tests, a schema, a number to match) teach anything")
         return

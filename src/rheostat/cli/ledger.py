@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.safe_text import escape, for_csv
+from rheostat.cli.said import Json, say
 from rheostat.errors import BadInput
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Line, Reading, Window, open_ledger
@@ -32,7 +33,6 @@ app = typer.Typer(
 )
 
 Where = Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 
 
@@ -140,6 +140,7 @@ def open_(
     parent: Annotated[str | None, typer.Option(help="The account above it; its limits also bind.")] = None,
     each: Annotated[str | None, typer.Option(help="day or month: when the limits start anew.")] = None,
     zone: Annotated[str, typer.Option(help="Time zone of the day or month.")] = "UTC",
+    as_json: Json = False,
 ) -> None:
     """Open an account, or give an open account new limits."""
     budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
@@ -153,7 +154,8 @@ def open_(
             opened.open(Account(account, budget, parent, window))
     finally:
         opened.close()
-    typer.echo(f"{account}: {budget}" + (" (already open: new limits)" if account in known else ""))
+    text = f"{account}: {budget}" + (" (already open: new limits)" if account in known else "")
+    say({"account": account, "budget": budget.to_dict(), "was_open": account in known}, text, as_json=as_json)
 
 
 @app.command()
@@ -361,6 +363,7 @@ def void(
     ledger: Where,
     reservation: Annotated[str, typer.Argument(help="The reservation's id, as `unknown` shows it.")],
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask for confirmation.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Give a charge back; only if you know that the provider never got the request."""
     with opened_ledger(ledger) as opened:
@@ -369,19 +372,21 @@ def void(
             raise BadInput(f"no reservation {reservation!r} is held, sent or unknown: rheostat ledger unknown {ledger}")
         Console(stderr=True).print(_table(lines))
         if not yes:
-            typer.confirm("Are you sure that the request never reached the provider?", abort=True)
+            typer.confirm("Are you sure that the request never reached the provider?", abort=True, err=True)
         opened.void(reservation)
-    typer.echo(f"{reservation} given back")
+    say({"reservation": reservation, "state": "void"}, f"{reservation} given back", as_json=as_json)
 
 
 @app.command()
 def prune(
     ledger: Where,
     days: Annotated[float, typer.Option(help="Keep the lines of this many days.", min=0)] = 90.0,
+    as_json: Json = False,
 ) -> None:
     """Delete old journal lines that are settled or given back. Accounts and totals stay unchanged."""
     with opened_ledger(ledger) as opened:
-        typer.echo(f"{opened.prune(days * 86_400):,} lines deleted")
+        deleted = opened.prune(days * 86_400)
+    say({"deleted": deleted}, f"{deleted:,} lines deleted", as_json=as_json)
 
 
 @app.command()

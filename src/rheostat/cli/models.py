@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.fetch import pull_with_bar
+from rheostat.cli.said import Json, say
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, model_path, require_model
 from rheostat.local.catalogue import local_model
 from rheostat.local.server import announce
@@ -25,7 +26,7 @@ Name = Annotated[str, typer.Argument(help=f"One of: {', '.join(CATALOGUE)}", met
 
 
 @app.command(name="list")
-def list_(as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False) -> None:
+def list_(as_json: Json = False) -> None:
     """List the models, and show which are on this machine."""
     rows = [
         {
@@ -53,22 +54,24 @@ def pull_(
     name: Name = DEFAULT_MODEL,
     source: Annotated[str | None, typer.Option("--from", help="Another source: a file or http(s) address.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Fetch a model; resumable, and verified by its SHA-256."""
-    path = pull_with_bar(local_model(name), source=source, quiet=quiet)
-    typer.echo(path)
+    path = pull_with_bar(local_model(name), source=source, quiet=quiet or as_json)
+    say({"model": name, "path": str(path)}, str(path), as_json=as_json)
 
 
 @app.command()
-def path(name: Name = DEFAULT_MODEL) -> None:
+def path(name: Name = DEFAULT_MODEL, as_json: Json = False) -> None:
     """Print the path of the model file (an error if it is missing or damaged)."""
-    typer.echo(require_model(local_model(name)))
+    found = require_model(local_model(name))
+    say({"model": name, "path": str(found)}, str(found), as_json=as_json)
 
 
 @app.command()
 def inspect(
     url: Annotated[str, typer.Argument(help="The server's address, such as http://localhost:8000/v1.", metavar="URL")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print machine-readable JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show which server answers at URL, its models, and how its thinking is set. The key comes from OPENAI_API_KEY."""
     from rheostat.providers.servers import inspect_server  # with it come the SDKs, which take a second
@@ -86,12 +89,15 @@ def inspect(
 def serve(
     name: Annotated[str, typer.Argument(help="A local name or a GGUF file.", metavar="NAME")] = DEFAULT_MODEL,
     port: Annotated[int, typer.Option(help="The port; 0: any free one.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Keep a model server running until Ctrl-C; your other rheostat commands find and share it."""
     file = require_model(CATALOGUE[name]) if name in CATALOGUE else Path(name)
     server = LocalServer(file, port=port)
     announcement = announce(server)
-    typer.echo(f"{file.name} at {server.url}\nkey: {server.key}\nlog: {server.log}\nCtrl-C ends it.")
+    told = {"model": file.name, "url": server.url, "key": server.key, "log": str(server.log)}
+    text = f"{file.name} at {server.url}\nkey: {server.key}\nlog: {server.log}\nCtrl-C ends it."
+    say(told, text, as_json=as_json)
     try:
         while server.alive():
             time.sleep(0.5)

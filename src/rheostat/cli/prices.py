@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from rheostat.cli.safe_text import escape
+from rheostat.cli.said import Json
 from rheostat.errors import BadInput, ModelUnknown
 from rheostat.money import price_list
 from rheostat.money.pricing import Price, price_of
@@ -22,7 +23,6 @@ app = typer.Typer(
     "Limits in dollars are reckoned with them; your own prices in the file that RHEOSTAT_PRICES names come first. "
     f"{price_list.MAX_AGE} refuses lists that are older.",
 )
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 @app.command()

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.safe_text import escape
+from rheostat.cli.said import Json, say
 from rheostat.errors import BadInput
 from rheostat.judgement.profile import Arm, KindProfile, Measured, Profile
 from rheostat.judgement.shipped import changing, default_profile, own_path, shipped
@@ -150,6 +151,7 @@ def _difference(kind: str, arm: Arm, one: Measured | None, two: Measured | None)
 def merge(
     files: Annotated[list[Path], typer.Argument(help="Profiles; counts add up, measurements replace priors.")],
     out: Annotated[Path | None, typer.Option(help="Where to write; without it: your own profile.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Merge profiles into one, or into your own.
 
@@ -166,19 +168,22 @@ def merge(
             made = made.merged(Profile.read(path))
         file.write(made)
     arms = sum(len(each.arms) for each in made.kinds.values())
-    typer.echo(f"{target}: {arms} arms on {len(made.kinds)} kinds of tasks")
+    text = f"{target}: {arms} arms on {len(made.kinds)} kinds of tasks"
+    say({"path": str(target), "arms": arms, "kinds": len(made.kinds)}, text, as_json=as_json)
 
 
 @app.command()
 def reset(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Delete your own profile. What was learned from your runs stays: `rheostat learn --forget`."""
     path = own_path()
     if not path.exists():
-        typer.echo(f"there is no profile of your own ({path}); the shipped one knows {len(shipped().kinds)} kinds")
+        text = f"there is no profile of your own ({path}); the shipped one knows {len(shipped().kinds)} kinds"
+        say({"path": str(path), "deleted": False}, text, as_json=as_json)
         return
-    if not yes and not typer.confirm(f"delete {path}?"):
+    if not yes and not typer.confirm(f"delete {path}?", err=True):
         raise typer.Exit(1)
     path.unlink()
-    typer.echo(f"deleted {path}")
+    say({"path": str(path), "deleted": True}, f"deleted {path}", as_json=as_json)

@@ -17,6 +17,7 @@ from rheostat.cli.progress import stepping
 from rheostat.cli.replay_arms import arms
 from rheostat.cli.replay_route import route
 from rheostat.cli.safe_text import escape
+from rheostat.cli.said import Json
 from rheostat.errors import BadInput
 from rheostat.money.usage import usd_nanos
 from rheostat.replay import Choice, Comparison, Line, Recording, compare, read_rows
@@ -37,7 +38,6 @@ app = typer.Typer(
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Recorded samples, as JSON Lines (also packed with gzip).")]
 Orders = Annotated[int, typer.Option(min=1, help="Random orders of each question's samples.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same orders.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Plot = Annotated[
     Path | None, typer.Option(metavar="FILE.png", help="Write a plot: accuracy against samples and tokens.")
 ]
