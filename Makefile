@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -171,6 +171,9 @@ test-latest: $(VENV)/.dev ## all tests on the newest versions of everything; war
 
 test-lowest: $(VENV)/.dev ## all tests on the lowest versions that pyproject.toml allows
 	$(BIN)/python tools/lock/drift.py lowest $(PYTHON)
+
+release-check: $(VENV)/.dev ## the wheel and the sdist as a user gets them: built, installed beside, checked by mypy and pyright, run
+	$(BIN)/python tools/release/check.py
 
 clean: ## remove what was made here (not the model)
 	rm -rf $(VENV) .venv-vllm .venv-peers .venv-latest .venv-lowest demo-out .mypy_cache .ruff_cache .coverage build dist
