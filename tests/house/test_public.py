@@ -62,7 +62,13 @@ def test_no_file_is_larger_than_one_can_hold_in_mind() -> None:
 
 BLOCKS = [
     block
-    for page in ("README.md", "docs/agents.md", "docs/ledger.md", "docs/providers.md", "docs/strategies.md")
+    for page in (
+        "README.md",
+        "docs/explanation/agents.md",
+        "docs/explanation/ledger.md",
+        "docs/reference/providers.md",
+        "docs/how-to/strategy.md",
+    )
     for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
 ]
 
