@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help profile demo docs docs-serve docs-pages recording check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -78,6 +78,27 @@ hooks: $(VENV)/.dev ## check format, lint, types and imports at each commit (pre
 
 trip: $(VENV)/.dev ## the modules and functions that one call of an agent and one round of the solver cross
 	$(BIN)/python tools/house/trip.py
+
+##@ Docs
+
+# Material announces its end of life (May 2027) with each build: docs/decisions/0012-docs-site.md
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
+docs: $(VENV)/.dev ## the docs as a site, in build/site; warnings and broken links are errors
+	$(MKDOCS) build --site-dir build/site
+
+docs-serve: $(VENV)/.dev ## the same at http://127.0.0.1:8000, built again at each change
+	$(MKDOCS) serve
+
+docs-pages: $(VENV)/.dev ## write the generated pages anew: command line, levels of models, llms.txt, the picture in README
+	$(BIN)/python tools/house/cli_page.py
+	$(BIN)/python -m rheostat.providers.table
+	$(BIN)/python tools/house/llms.py
+	$(BIN)/python -m rheostat.bench.picture docs/benchmarks/arms.jsonl docs/benchmarks/arms.svg
+
+recording: $(VENV)/.dev ## `rheostat solve` on the embedded model as an animated picture; needs npx
+	$(BIN)/rheostat models pull
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/house/recording.sh docs/assets/solve.svg
 
 ##@ Measure
 

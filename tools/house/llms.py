@@ -1,0 +1,66 @@
+"""Write docs/llms.txt (llmstxt.org): the pages of the site for a language model, from the nav of mkdocs.yml.
+
+`python tools/house/llms.py` writes it. The links go to the pages' Markdown in the repository.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+__all__ = ["PAGE", "page"]
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "llms.txt"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads mkdocs.yml without importing what its `!!python/name` tags name."""
+
+
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda loader, suffix, node: suffix)
+
+
+def _pages(nav: Any, title: str = "") -> Iterator[tuple[str, str]]:
+    """(title or nothing, path) of each page, in the order of the nav."""
+    if isinstance(nav, str):
+        yield title, nav
+    elif isinstance(nav, dict):
+        for name, below in nav.items():
+            yield from _pages(below, name)
+    else:
+        for each in nav:
+            yield from _pages(each)
+
+
+def _line(title: str, path: str, base: str) -> str:
+    """A link to the page, and its first sentence."""
+    text = re.sub(
+        r"```.*?```|^:::.*$|<!--.*?-->", "", (ROOT / "docs" / path).read_text(encoding="utf-8"), flags=re.S | re.M
+    )
+    heading, *paragraphs = (each.strip() for each in re.split(r"\n{2,}", text.strip()))
+    prose = next((each for each in paragraphs if re.match(r"[\w*`\[]", each)), "")
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose.split())).replace("**", "").replace("*", "")
+    first = re.split(r"(?<=[.:])\s", plain, maxsplit=1)[0].rstrip(":")
+    name = title or heading.removeprefix("# ")
+    return f"- [{name}]({base}/docs/{path})" + (f": {first}" if first else "")
+
+
+def page() -> str:
+    """The file's text."""
+    site: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), _Loader)  # noqa: S506 - safe, as above
+    base = site["repo_url"].replace("github.com", "raw.githubusercontent.com") + "/main"
+    parts = [f"# {site['site_name']}\n\n> {site['site_description']}"]
+    for section in site["nav"]:
+        name, below = next(iter(section.items()))
+        lines = [_line(title, path, base) for title, path in _pages(below)]
+        parts.append(f"## {'Optional' if name == 'Decisions' else name}\n\n" + "\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
