@@ -16,6 +16,7 @@ __all__ = ["PAGE", "page"]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "llms.txt"
+_NOT_PROSE = re.compile(r"```.*?```|^:::.*$|<!--.*?-->", re.DOTALL | re.MULTILINE)
 
 
 class _Loader(yaml.SafeLoader):
@@ -39,20 +40,18 @@ def _pages(nav: Any, title: str = "") -> Iterator[tuple[str, str]]:
 
 def _line(title: str, path: str, base: str) -> str:
     """A link to the page, and its first sentence."""
-    text = re.sub(
-        r"```.*?```|^:::.*$|<!--.*?-->", "", (ROOT / "docs" / path).read_text(encoding="utf-8"), flags=re.S | re.M
-    )
+    text = _NOT_PROSE.sub("", (ROOT / "docs" / path).read_text(encoding="utf-8"))
     heading, *paragraphs = (each.strip() for each in re.split(r"\n{2,}", text.strip()))
-    prose = next((each for each in paragraphs if re.match(r"[\w*`\[]", each)), "")
-    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose.split())).replace("**", "").replace("*", "")
-    first = re.split(r"(?<=[.:])\s", plain, maxsplit=1)[0].rstrip(":")
+    prose = next((each for each in paragraphs if re.match(r"[A-Z\"*`]", each) and "How to:" not in each), "")
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)|\*+", r"\1", " ".join(prose.split()))
+    first = re.split(r"(?<=\w\.)\s", plain, maxsplit=1)[0].rstrip(".:")
     name = title or heading.removeprefix("# ")
     return f"- [{name}]({base}/docs/{path})" + (f": {first}" if first else "")
 
 
 def page() -> str:
     """The file's text."""
-    site: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), _Loader)  # noqa: S506 - safe, as above
+    site: dict[str, Any] = yaml.load((ROOT / "mkdocs.yml").read_bytes(), _Loader)  # noqa: S506 - a SafeLoader
     base = site["repo_url"].replace("github.com", "raw.githubusercontent.com") + "/main"
     parts = [f"# {site['site_name']}\n\n> {site['site_description']}"]
     for section in site["nav"]:
