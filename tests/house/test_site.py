@@ -104,7 +104,7 @@ def _events() -> None:
         return word
 
     at, _ = scripted(Said(tool_calls=(("look", {"word": "dial"}),)), "no", "42")
-    agent = build_agent(at, [look], budget=Budget(tokens=50_000), verifier=lambda text: "42" in text, effort="high")
+    agent = build_agent(at, [look], budget=Budget(tokens=50_000), verifier=lambda text: "42" in text)
     agent.compile().invoke({"messages": [("user", "What is it?")]})
     models = (ScriptedModel(script=["41", "42"]), ScriptedModel(script=["one", "two"]))
     build_solver(models[0], budget=Budget(tokens=9_000), verifier=lambda text: text == "42").compile().invoke(

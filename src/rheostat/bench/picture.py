@@ -19,7 +19,7 @@ from rheostat.replay.intervals import intervals
 __all__ = ["draw", "main"]
 
 _GREY, _BLUE, _ORANGE = "#7d8590", "#3b82d6", "#d9730d"
-_STYLE: Final[Mapping[str, Any]] = {
+_STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's font
     "svg.hashsalt": "rheostat",
     "font.family": "sans-serif",
@@ -51,7 +51,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     for row in rows:
         if "," not in row["models"]:  # several models are compared in money
             sets[f"{_TITLES.get(row['set'], row['set'])}, {row['models']}"].append(row)
-    with mpl.rc_context(dict(_STYLE)):
+    with mpl.rc_context(_STYLE):
         figure, panels = pyplot.subplots(1, len(sets), figsize=(5.4 * len(sets), 4.6), sharey=True, squeeze=False)
         for axes, (title, group) in zip(panels[0], sets.items(), strict=True):
             _panel(axes, title, group)
