@@ -58,7 +58,7 @@ def links(page: Path) -> Iterator[str]:
 def commands(page: Path, program: str) -> Iterator[tuple[str, list[str]]]:
     """(where, words) of each command of this program, in blocks for a shell and in code within text."""
     for token in _tokens(page):
-        if token.type == "code_inline" and token.content.startswith(f"{program} "):
+        if token.type == "code_inline":
             yield from _words(page.name, token.content, program)
         elif token.type in ("fence", "code_block") and token.info.strip() in _SHELL:
             for number, line in enumerate(token.content.replace("\\\n", " ").splitlines(), start=token.map[0] + 2):
