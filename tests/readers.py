@@ -1,4 +1,4 @@
-"""The corpus of answers through other readers: `make compare-readers` prints the table of docs/answers.md.
+"""The corpus of answers through other readers: `make compare-readers` prints the table of docs/reference/answers.md.
 
 Only rows whose answer is a plain number, or that have none. lm-evaluation-harness's GSM8K filters are its two regular
 expressions (`strict-match`, `flexible-extract`) with what its metric ignores; math-verify reads the whole reply.

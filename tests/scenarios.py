@@ -1,7 +1,7 @@
 """What may go wrong with money, acted out against a server that counts what it bills.
 
-`python tests/scenarios.py` prints the table of docs/ledger.md. Each scenario: many solvers at once in one LangGraph
-fan-out, the real openai SDK, one account above them all whose cap lies in the middle of what they want.
+`python tests/scenarios.py` prints the table of docs/explanation/ledger.md. Each scenario: many solvers at once in one
+LangGraph fan-out, the real openai SDK, one account above them all whose cap lies in the middle of what they want.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -349,14 +348,3 @@ def test_a_local_model_costs_nothing_and_is_loaded_when_it_is_asked() -> None:
     assert isinstance(request, Work)
     with pytest.raises(OSError, match="no such folder"):  # the driver takes it as "can't tell"
         request.do()
-
-
-DOC = Path(__file__).parents[2] / "docs" / "reward_models.md"
-
-
-@pytest.mark.skipif(not DOC.exists(), reason="the page became a section of another")
-def test_the_code_in_the_docs_runs() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", DOC.read_text(), re.S)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "a block", "exec"), {})  # noqa: S102 - our own documentation

@@ -1,4 +1,4 @@
-"""The doors that docs/architecture.md shows: a provider, a verifier, a ledger and a price are each one new object."""
+"""What docs/explanation/architecture.md says can be plugged in, from outside: each is one new object."""
 
 from __future__ import annotations
 

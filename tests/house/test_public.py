@@ -60,20 +60,6 @@ def test_no_file_is_larger_than_one_can_hold_in_mind() -> None:
         assert len(path.read_text().splitlines()) <= 400, path
 
 
-BLOCKS = [
-    block
-    for page in ("README.md", "docs/agents.md", "docs/ledger.md", "docs/providers.md", "docs/strategies.md")
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
-]
-
-
-@pytest.mark.model
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_the_code_in_the_docs_runs(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    exec(compile(BLOCKS[number], f"block {number}", "exec"), {})  # noqa: S102 - our own documentation
-
-
 def test_the_graphs_are_small_and_use_the_public_api_only() -> None:
     for path in (ROOT / "graphs").glob("*.py"):
         text = path.read_text()

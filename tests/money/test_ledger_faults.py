@@ -205,7 +205,7 @@ def test_a_crash_inside_a_transaction_changes_nothing(tmp_path: Path, monkeypatc
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", list(scenarios.scenarios(Path(), "postgresql://")))
 def test_scenario(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """The table of docs/ledger.md."""
+    """The table of docs/explanation/ledger.md."""
     address = request.getfixturevalue("postgres").address if name.endswith("postgres") else None
     row = scenarios.scenarios(tmp_path, address)[name]()
     assert row.right, row

@@ -184,7 +184,7 @@ def test_the_page_of_every_model_is_up_to_date() -> None:
     other = [pin.name for pin in shown if version(pin.name) != pin.version]
     if other:
         pytest.skip(f"the page shows the profiles of the locked versions; {' and '.join(other)} are others here")
-    text = Path("docs/providers.md").read_text(encoding="utf-8")
+    text = Path("docs/reference/providers.md").read_text(encoding="utf-8")
     assert page(text) == text
     assert text.count("\n| claude-") >= 17
     assert text.count("\n| gpt-") + text.count("\n| o") >= 37

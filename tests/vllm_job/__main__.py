@@ -26,7 +26,7 @@ EACH = 25
 SETTINGS = ("--reasoning-parser", "qwen3")
 
 
-def main(python: str, log: str = "docs/vllm.md") -> int:
+def main(python: str, log: str = "docs/benchmarks/vllm.md") -> int:
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(python, made(python, "tiny_model.py", folder), *SETTINGS) as url,

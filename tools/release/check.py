@@ -34,7 +34,7 @@ def main() -> None:
         print(f"{made.name}: {made.stat().st_size / 1e6:.1f} MB")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
-    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[agents,cli]", *CHECKERS)
+    run(python, "-m", "pip", "install", "--quiet", f"{wheel}[agents,cli,verifiers]", *CHECKERS)
     empty = folder / "empty"
     empty.mkdir(exist_ok=True)
     program = empty / CONSUMER.name

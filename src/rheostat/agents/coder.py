@@ -96,7 +96,7 @@ def build_coder(
     Args:
         model: A chat model or its name.
         root: The repository. The model's tools read and write nothing outside it. Its tests run on a copy in a sandbox
-            (docs/security.md).
+            (docs/explanation/security.md).
         budget: Hard limits of each run.
         command: The command that runs the tests.
         test_seconds: The time limit of one test run.

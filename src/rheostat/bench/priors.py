@@ -51,7 +51,7 @@ _AIDER: Final = {
 }  # fmt: skip
 _WEIGHT: Final = 20.0
 """The tasks that a rate counts as."""
-_SOURCE: Final = "LiveCodeBench, Aider polyglot, RouteLLM (docs/judgement.md)"
+_SOURCE: Final = "LiveCodeBench, Aider polyglot, RouteLLM (docs/explanation/judgement.md)"
 
 
 def prior_of(lcb: Sequence[Mapping[str, str]], aider: Sequence[Mapping[str, Any]], looks: Sequence[Trial]) -> Profile:

@@ -38,7 +38,7 @@ def calibrate(
     budget_usd: Annotated[str, typer.Option(help="The hard cap in dollars of everything together.")] = "",
     budget_tokens: Annotated[int | None, typer.Option(min=1, help="The hard cap in tokens, for free models.")] = None,
     efforts: Annotated[str, typer.Option(help="Only these levels, comma-separated.")] = "",
-    ways: Annotated[str, typer.Option(help="Only these ways of asking, comma-separated (docs/answers.md).")] = "",
+    ways: Annotated[str, typer.Option(help="Only these ways of asking, comma-separated, such as steps,program.")] = "",
     record: Annotated[
         Path | None, typer.Option(help="Keep each trial here; a second run goes on where the first ended.")
     ] = None,

@@ -117,7 +117,7 @@ def _gate() -> _Row:
 
 def _sandboxes() -> list[_Row]:
     try:
-        first: _Row = ("sandbox", True, f"{choose()} runs the code that a model wrote (docs/security.md)")
+        first: _Row = ("sandbox", True, f"{choose()} runs the code that a model wrote (docs/explanation/security.md)")
     except SandboxMissing as missing:
         first = ("sandbox", False, str(missing))
     reasons = ((kind, why_not(kind)) for kind in ("bubblewrap", "namespaces"))

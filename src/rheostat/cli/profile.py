@@ -91,7 +91,7 @@ def _numbers(kind: KindProfile) -> str:
     known = f"measured on {kind.tasks:g} tasks" if kind.tasks else "assumed"
     return (
         f"spread {kind.spread:.2g}, alike {kind.alike:.2g} (lure {kind.lure:.2g}), repeat {kind.repeat:.2g}, "
-        f"clue {kind.clue:.2g}: {known} (docs/judgement.md)"
+        f"clue {kind.clue:.2g}: {known} (docs/explanation/judgement.md)"
     )
 
 

@@ -241,7 +241,7 @@ def ask(
         refused: The last refused answers with the verifier's reasons, as evidence for a correction.
         anew: The model has other ways of asking, or copies what it is shown: name the refused answers beside the
             question, instead of going on from them. Of the problems of MultiArith that the 0.5B failed at first, it
-            then solved 10 of 10 in the next ways; shown its own reply, at most 3 of 8 (docs/strategies.md).
+            then solved 10 of 10 in the next ways; shown its own reply, at most 3 of 8 (docs/how-to/strategy.md).
         marks: Writes (thought, answer) in the model's own format, if its dial has marks for a thought.
         told: The caller's own line about the form of the answer, which replaces the way's line.
     """

@@ -16,7 +16,7 @@ __all__ = ["compatible", "grouped", "same"]
 
 
 def same(a: str | Answer, b: str | Answer, form: AnswerForm | None = None) -> bool:
-    """Whether two answers are exactly the same; an equivalence relation (docs/answers.md, "Equality").
+    """Whether two answers are exactly the same; an equivalence relation (docs/reference/answers.md, "Equality").
 
     Args:
         form: The form of both answers, if they are texts; `None`: the form that each looks like.

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 __all__ = ["AnswerForm", "Form"]
 
 AnswerForm: TypeAlias = Literal["number", "quantity", "choice", "date", "text", "json", "code"]
-"""The form of an answer, which decides how it is asked for, found in a reply, and compared (docs/answers.md)."""
+"""The form of an answer: how it is asked for, found in a reply, and compared (docs/reference/answers.md)."""
 
 
 @dataclass(frozen=True, slots=True)

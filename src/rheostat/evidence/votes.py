@@ -61,8 +61,8 @@ def boundary(votes: float, base: float) -> float:
     Optimal stopping with a finite horizon predicts such a falling boundary. On recorded samples (DATE, GPT-3.5, at
     most 40 samples), it was more accurate for its price than every Beta-posterior threshold of Adaptive-Consistency
     (arXiv:2305.11860): base 3 gave 67.89 % at 5.1 samples, Beta ≥ .80 gave 67.55 % at 4.8, all 40 samples 68.0 %. A
-    larger base buys more certainty. (Those recordings count one prompt's samples twice; docs/replay.md has the figures
-    without.)
+    larger base buys more certainty. (Those recordings count one prompt's samples twice; docs/benchmarks.md has the
+    figures without.)
     """
     return base - SLOPE * votes
 

@@ -37,7 +37,7 @@ class Arm:
     effort: str = ""
     """The level; empty: it has none."""
     way: str = ""
-    """The way of asking (docs/answers.md); empty: the question as it is."""
+    """The way of asking (docs/reference/answers.md); empty: the question as it is."""
     strategy: str = ""
     """Empty: a fresh answer; `sample`: a further one at a temperature; `correct`: a correction of a refused one."""
     clamp_tokens: int = 0

@@ -72,7 +72,7 @@ def page(text: str) -> str:
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"
 
 
-def main(path: str = "docs/providers.md") -> None:
+def main(path: str = "docs/reference/providers.md") -> None:
     """Write the table into the page."""
     file = Path(path)
     file.write_text(page(file.read_text(encoding="utf-8")), encoding="utf-8")

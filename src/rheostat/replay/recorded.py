@@ -1,4 +1,4 @@
-"""Other formats of recorded samples, turned into rows of docs/replay.md.
+"""Other formats of recorded samples, turned into rows of docs/reference/replay.md.
 
 Pools: `{"gold": …, "samples": {"MODEL/WAY": {"a": [answers], "c": [characters]}}}`. Flat: one sample a line, with
 `id`, `way`, `model` and `set`. Verdicts: `{"WAY_correct": [0, 1, …], "WAY_chars": [108, …]}`, without answers.

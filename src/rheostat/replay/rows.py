@@ -76,7 +76,7 @@ class Row:
 
 
 def row_of(data: Any, *, number: int = 0) -> Row:
-    """Read one row in the format of docs/replay.md.
+    """Read one row in the format of docs/reference/replay.md.
 
     Args:
         number: The place of the row in its file, for a row without an id.

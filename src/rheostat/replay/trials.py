@@ -1,4 +1,7 @@
-"""Read recorded trials of arms: one draw a line, as JSON Lines or CSV; or recorded samples (docs/replay.md)."""
+"""Read recorded trials of arms: one draw a line, as JSON Lines or CSV; or recorded samples.
+
+The formats: docs/reference/replay.md.
+"""
 
 from __future__ import annotations
 

@@ -151,12 +151,12 @@ def _bubblewrap(shows: Sequence[Show], directory: str, way: int) -> list[str]:
 
 def _advice() -> str:
     if sys.platform == "darwin":
-        return "On macOS run it in a Linux container or virtual machine (docs/security.md)."
+        return "On macOS run it in a Linux container or virtual machine (docs/explanation/security.md)."
     if os.path.exists("/.dockerenv") or os.path.exists("/run/.containerenv"):
         return (
             "In a container: start it with --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-            "--security-opt systempaths=unconfined, and install bubblewrap in its image (docs/security.md)."
+            "--security-opt systempaths=unconfined, and install bubblewrap in its image (docs/explanation/security.md)."
         )
     if platform.system() == "Linux":
-        return f"Install bubblewrap ({_INSTALL}), and allow user namespaces (docs/security.md)."
-    return "It needs Linux (docs/security.md)."
+        return f"Install bubblewrap ({_INSTALL}), and allow user namespaces (docs/explanation/security.md)."
+    return "It needs Linux (docs/explanation/security.md)."

@@ -82,7 +82,7 @@ def build_solver(
         verifier: Checks answers from outside the model; or a function of the answer (see `as_verifier`).
         form: The form of the answer: `number`, `quantity`, `choice`, `date`, `text`, `json`, `code`, or a `Form` of
             your own. By default the verifier's, or the one that the question asks for and the reply brings
-            (docs/answers.md).
+            (docs/reference/answers.md).
         effort: A preset (`fast`, `balanced`, `thorough`), or a fixed level (`none` … `max`) that switches adaptation
             off.
         escalate_to: Other models, cheapest first; each is asked after those before it where that is worth its price,
@@ -99,8 +99,8 @@ def build_solver(
         on_contention: Where room is only held by requests in flight: `wait` for it, or `refuse`.
         last_word: The reserve for a final answer, until there is one; by default the worst case of the smallest call.
         strategy: Decides what to draw and when to stop: a name (`direct`, `vote`, `refine`, `best-of-n`, `tree`), an
-            object such as `Vote(lead=2)`, or your own (docs/strategies.md). `auto`: what each draw is worth by the
-            profile (docs/judgement.md).
+            object such as `Vote(lead=2)`, or your own (docs/how-to/strategy.md). `auto`: what each draw is worth by the
+            profile (docs/explanation/judgement.md).
         scorer: Scores answers that no verifier can judge, for strategies that look at scores: `Judge`, `Decision`,
             `Confidence`, `OutcomeReward` … or several. It is asked only where its verdict can change something.
         worth: The value of a correct answer in dollars, such as "0.05": once a sample has a price, no further one is

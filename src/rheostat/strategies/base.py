@@ -41,7 +41,7 @@ class Draw:
     """Think more than the last time, by the next level or a wider length cap."""
     purpose: Purpose = "solve"
     way: str = ""
-    """The way of asking (docs/answers.md); empty: the next one of those that were measured to be best."""
+    """The way of asking (docs/reference/answers.md); empty: the next one of those that were measured to be best."""
 
     def to_dict(self) -> dict[str, Any]:
         """The draw as plain data for graph state."""

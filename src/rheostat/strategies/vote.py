@@ -39,8 +39,8 @@ class Vote:
 
     Stops when the leader is ahead by `lead - 0.15 · votes` (`rheostat.evidence.votes.boundary`), or at `most_samples`.
     The first sample of each way of asking is greedy, and different ways come before repetitions: they err differently.
-    The defaults were chosen on recorded samples (docs/replay.md): as accurate as the Beta rule of Adaptive-Consistency
-    at .95 (arXiv:2305.11860) for half to three quarters of its samples.
+    The defaults were chosen on recorded samples (docs/benchmarks.md): as accurate as the Beta rule of
+    Adaptive-Consistency at .95 (arXiv:2305.11860) for half to three quarters of its samples.
     """
 
     lead: float = 3.5
@@ -50,7 +50,7 @@ class Vote:
     """The samples of the first round; `None`: the fewest that could be enough."""
     ways_agree: bool = False
     """Two different ways of asking that agree are enough, if no other answer has two ways. On MultiArith and the 0.5B,
-    such answers were right 96 to 100 % of the time; where the ways are weaker, it costs accuracy (docs/replay.md)."""
+    such answers were right 96 to 100 % of the time; where the ways are weaker, it costs accuracy."""
     weights: Literal["equal", "confidence"] = "equal"
     """`confidence`: a vote weighs as much as the lowest log-probability window of its reply, where it is known, in
     proportion to the others that were asked for in the same way: programs look surer than calculations."""

@@ -1,4 +1,4 @@
-"""Read numbers by one grammar, which is also used to compare them (docs/answers.md, "Numbers")."""
+"""Read numbers by one grammar, which is also used to compare them (docs/reference/answers.md, "Numbers")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the final answer of a reply, by form (docs/answers.md)."""
+"""Read the final answer of a reply, by form (docs/reference/answers.md)."""
 
 from __future__ import annotations
 

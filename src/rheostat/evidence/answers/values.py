@@ -30,7 +30,7 @@ class Answer:
     """The answer as the model wrote it."""
     form: AnswerForm
     value: Any
-    """The exact value; its type depends on the form (docs/answers.md)."""
+    """The exact value; its type depends on the form (docs/reference/answers.md)."""
     key: str
     """A key that equal answers share."""
 

@@ -54,7 +54,7 @@ class Judge(Ranker):
     `points`: each answer gets 0 to 10 points. `pairs`: answers are compared two by two in a knockout, each pair in both
     orders, because judges prefer a position; where the two replies contradict each other, it abstains and the earlier
     answer goes on. A judge that is weaker than the model it judges is often worse than none: measure it
-    (docs/strategies.md).
+    (docs/how-to/strategy.md).
     """
 
     model: Any
