@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from conftest import Runner
 from rheostat import Budget, build_solver, resolve
 from rheostat.evidence.scorers import Confidence
@@ -71,3 +73,16 @@ def test_a_model_that_copies_never_sees_its_refused_code(run: Runner) -> None:
     [asked] = model.calls[1][0]
     assert "An earlier answer was checked and is not right: one() is 2" in asked.content
     assert "return 2" not in asked.content
+
+
+def test_without_the_interpreter_no_program_is_asked_for(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The profile's best way for this model is a program; without the extra `verifiers` nothing could run it."""
+    for module in ("rheostat.solver.choose", "rheostat.solver.samples"):
+        monkeypatch.setattr(f"{module}.embedded_python", lambda: False)
+    model = ScriptedModel(script=["2 + 2 = 4.\nAnswer: 4"] * 9)
+    endpoint = resolve(model)
+    facts = replace(endpoint.dial.facts, name="qwen2.5-coder-0.5b", ways={"maths": ("program", "steps")})
+    endpoint.dial.facts = facts
+    result = run(build_solver(endpoint, budget=ROOMY).compile(), {"question": "What is 2 + 2?"})
+    assert result["answer"] == "4"
+    assert not {each["way"] for each in result["candidates"]} & {"program", "function", "variables"}

@@ -15,6 +15,7 @@ def main() -> None:
         from rheostat.cli.app import run
     except ImportError as error:
         if (error.name or "").split(".")[0] in ("typer", "rich"):
-            sys.exit(str(MissingExtra("the command line", "cli")))
+            sys.stderr.write(f"{MissingExtra('the command line', 'cli')}\n")
+            sys.exit(2)
         raise
     run()

@@ -181,6 +181,8 @@ class ByWorth:
         level = Effort(arm.effort) if arm.effort else lowest
         if arm.clamp_tokens or (arm.way and arm.way not in WAYS) or level not in model.facts.levels:
             return False
+        if arm.way and WAYS[arm.way].runs and not view.runs_programs:
+            return False
         if view.fixed_effort:
             return level == _fixed(model.facts, view)
         return level <= view.max_effort or level == lowest

@@ -9,6 +9,7 @@ from rheostat.errors import ProviderFailed
 from rheostat.evidence.candidate import Candidate, in_order
 from rheostat.flow import Flow
 from rheostat.money.usage import Spend
+from rheostat.sandbox.embedded import embedded_python
 from rheostat.solver.shared import Solver
 from rheostat.solver.state import SolverState
 from rheostat.strategies import Accept, Available, Draw, Stop, Strategy, View
@@ -108,6 +109,7 @@ def view_of(solver: Solver, state: SolverState, account: str, first: ThinkingPla
         scored=solver.scorer is not None,
         worth_usd_nanos=solver.worth_usd_nanos,
         votable=solver.expected(state).votable,
+        runs_programs=embedded_python(),
         seed=solver.seed or 0,
     )
 

@@ -129,6 +129,8 @@ class View:
     """A scorer judges the answers."""
     votable: bool = True
     """Answers can be compared, so that they can vote."""
+    runs_programs: bool = True
+    """The embedded interpreter is there, which ways of asking that want a program need."""
     worth_usd_nanos: int | None = None
     """The value of a correct answer in nano-dollars, if the user gave one."""
     seed: int = 0
