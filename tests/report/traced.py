@@ -52,9 +52,11 @@ class Traced:
     @property
     def requests(self) -> list[ReadableSpan]:
         """The spans of requests."""
-        return [each for each in self.spans if "rheostat.outcome" in (each.attributes or {}) and each.name[:4] != "pay "]
+        return [
+            each for each in self.spans if "rheostat.outcome" in (each.attributes or {}) and each.name[:4] != "pay "
+        ]
 
-    def metric(self, name: str, **wanted: Any) -> float:
+    def metric(self, name: str, wanted: dict[str, Any] | None = None) -> float:
         """The sum of a metric's points (of a histogram's values) that have these attributes."""
         data = self.reader.get_metrics_data()
         points = [
@@ -65,11 +67,10 @@ class Traced:
             if metric.name == name
             for point in metric.data.data_points
         ]
-        keys = {key.replace("_", "."): value for key, value in wanted.items()}
         return sum(
             getattr(point, "sum", None) if hasattr(point, "sum") else point.value  # type: ignore[misc]
             for point in points
-            if all((point.attributes or {}).get(key) == value for key, value in keys.items())
+            if all((point.attributes or {}).get(key) == value for key, value in (wanted or {}).items())
         )
 
 

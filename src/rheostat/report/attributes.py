@@ -21,7 +21,8 @@ from rheostat.money.usage import Spend
 
 __all__ = [
     "SCHEMA_URL", "asked_by", "error_type", "of_candidates", "of_payment", "of_plan", "of_reply", "of_request",
-    "of_result", "of_score", "of_spend", "of_verdict", "provider_of", "text_of_request", "text_of_tool", "word",
+    "of_result", "of_run", "of_score", "of_spend", "of_verdict", "provider_of", "text_of_request", "text_of_tool",
+    "word",
 ]  # fmt: skip
 
 Attributes = dict[str, Any]
@@ -158,6 +159,12 @@ def of_reply(work: Work) -> Attributes:
     if work.facts.get("late"):
         found["rheostat.late"] = True
     return found
+
+
+def of_run(reading: Mapping[str, Any]) -> Attributes:
+    """A run's own reading so far; on its span alone, under names of its own, so that nothing is added up twice."""
+    named = ("usd_nanos", "input_tokens", "output_tokens", "thinking_tokens", "calls", "unknown_usd_nanos")
+    return {f"rheostat.run.{name}": reading[name] for name in named if reading.get(name) is not None}
 
 
 def of_verdict(verdict: Any) -> Attributes:

@@ -70,6 +70,10 @@ def _refusals(measured: Metrics) -> Callable[[str, dict[str, Any]], None]:
     return hear
 
 
+_UNNAMED = {"", "LangGraph"}
+"""LangGraph's name of a graph that has none."""
+
+
 @dataclass(slots=True, eq=False)
 class _At:
     """The span of a piece of work, and where it stands."""
@@ -129,9 +133,9 @@ class _Spans:
     # --- runs ---------------------------------------------------------------------------------------------
 
     def _run(self, invocation: Invocation, work: Work, context: Context) -> Span:
-        name = to.word(invocation.name or work.name)
         solver = work.round or work.name == "solver"
         operation, key = ("invoke_workflow", "workflow") if solver else ("invoke_agent", "agent")
+        name = to.word(invocation.name) if invocation.name not in _UNNAMED else "solver" if solver else "agent"
         attributes = {
             "gen_ai.operation.name": operation,
             f"gen_ai.{key}.name": name,
@@ -154,30 +158,32 @@ class _Spans:
 
     def hear(self, type_: str, data: dict[str, Any]) -> None:
         """Add what an event tells to the span that it belongs to."""
-        if type_ not in _HEARD:
+        run = data.get("run")
+        if type_ not in _HEARD and not isinstance(run, dict):
             return
-        span = self.tree.span_here(round_=type_ != "spend")
-        if span is None or not span.is_recording():
+        invocation, span = self.tree.here()
+        if invocation is not None and invocation.span is not None:
+            if isinstance(run, dict):
+                invocation.span.set_attributes(to.of_run(run))
+            if type_ == "plan" and "round" in data:
+                span = self.tree.round(invocation, data["round"])
+            span = span or (invocation.round.span if invocation.round is not None else invocation.span)
+        if span is None:
             return
         match type_:
             case "estimate" | "difficulty":
-                span.set_attribute("rheostat.difficulty", data["score"])
-                span.set_attribute("rheostat.kind", data["kind"])
+                span.set_attributes({"rheostat.difficulty": data["score"], "rheostat.kind": data["kind"]})
             case "plan":
                 span.set_attributes(to.of_plan(data))
-            case "spend":
-                run = data["run"]
-                named = ("usd_nanos", "output_tokens", "input_tokens", "calls")
-                span.set_attributes({f"rheostat.run.{name}": run[name] for name in named if run[name] is not None})
             case "decision":
-                span.add_event("rheostat.decision", {"action": data["action"]})
+                span.add_event("rheostat.decision", {"rheostat.action": data["action"]})
             case "wind_down":
-                span.add_event("rheostat.wind_down", {"stage": str(data["stage"])})
+                span.add_event("rheostat.wind_down", {"rheostat.stage": str(data["stage"])})
             case "refused":
                 span.add_event("rheostat.refused", {"rheostat.limit": str(data.get("limit", ""))})
 
 
-_HEARD = {"estimate", "difficulty", "plan", "spend", "decision", "wind_down", "refused"}
+_HEARD = {"estimate", "difficulty", "plan", "decision", "wind_down", "refused"}
 
 
 def _between(context: Context, inside: Invocation | None) -> list[Link]:
@@ -216,7 +222,7 @@ def _sample(work: Work) -> _Named:
 
 
 def _verify(work: Work) -> _Named:
-    name = to.word(work.name)
+    name = to.word(work.name.lstrip("_"))
     return f"verify {name}", SpanKind.INTERNAL, {"gen_ai.evaluation.name": name}
 
 

@@ -179,17 +179,20 @@ class Tree:
         here = get_current()
         with self._lock:
             invocation = self._invocation(work)
-            if invocation is None:
-                inside = get_value(_INSIDE, here)
+            inside = get_value(_INSIDE, here)
+            if invocation is None or inside is invocation:  # in a tool, a sample, or a span of the user's in one
                 return here, inside if isinstance(inside, Invocation) else None
-            if get_value(_INSIDE, here) is invocation:  # in a tool, a sample, or a span of the user's in one
-                return here, invocation
-            if work.round and (invocation.round is None or invocation.round.number != work.round):
-                self._end_round(invocation)
-                at = make_current(invocation.span, invocation, here)
-                invocation.round = Round(work.round, self._start_round(work.round, at), time.time_ns())
-            span = invocation.round.span if work.round and invocation.round is not None else invocation.span
+            span = self.round(invocation, work.round) if work.round else invocation.span
             return make_current(span, invocation, here), invocation
+
+    def round(self, invocation: Invocation, number: int) -> trace.Span:
+        """The span of a solver's round; the first to ask for the next round ends the one before."""
+        with self._lock:
+            if invocation.round is None or invocation.round.number != number:
+                self._end_round(invocation)
+                at = make_current(invocation.span, invocation, invocation.context)
+                invocation.round = Round(number, self._start_round(number, at), time.time_ns())
+            return invocation.round.span
 
     @staticmethod
     def went_on(invocation: Invocation | None) -> None:
@@ -197,13 +200,14 @@ class Tree:
         if invocation is not None and invocation.round is not None:
             invocation.round.last_ns = time.time_ns()
 
-    def span_here(self, round_: bool) -> trace.Span | None:
-        """The nearest span of ours here: of work, of the round, of the run."""
-        here = get_value(_NEAREST)
-        if isinstance(here, trace.Span):
-            return here
-        found = next((each for each in self._around() if each.span is not None), None)
-        return None if found is None else found.round.span if round_ and found.round is not None else found.span
+    def here(self) -> tuple[Invocation | None, trace.Span | None]:
+        """The invocation of ours around this, and the nearest span in it; `None`: that of the round, or of the run."""
+        inside, span = get_value(_INSIDE), get_value(_NEAREST)
+        with self._lock:
+            invocation = next((each for each in self._around() if each.span is not None), None)
+        if invocation is not None and inside is not invocation:
+            return invocation, None
+        return inside if isinstance(inside, Invocation) else None, span if isinstance(span, trace.Span) else None
 
     def _invocation(self, work: Work) -> Invocation | None:
         """The invocation in whose nodes this is done: the nearest that has a span, or the nearest of all, for a run."""

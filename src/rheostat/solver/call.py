@@ -42,7 +42,7 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
     try:
         held = yield from solver.meter.hold(account, amounts, note)
     except BudgetExceeded as refused:  # another branch took the room between plan and hold
-        emit("refused", why=str(refused))
+        emit("refused", why=str(refused), limit=refused.limit)
         return {"calls": [], KEY: (yield from solver.readings(account))}
     ids = iter(held)
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
