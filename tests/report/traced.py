@@ -37,6 +37,9 @@ class Traced:
     reader: InMemoryMetricReader
     started: _Started = field(default_factory=_Started)
 
+    measured: str = ""
+    """All metrics, once it is over."""
+
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
         """All spans that have ended, which are all that began."""
@@ -83,10 +86,13 @@ def traced(**options: Any) -> Iterator[Traced]:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     meters = MeterProvider(metric_readers=[reader])
     stop = instrument(provider, meters, **options)
+    recorded = Traced(provider, exporter, reader, started)
     try:
-        yield Traced(provider, exporter, reader, started)
+        yield recorded
     finally:
         stop()
+        data = reader.get_metrics_data()
+        recorded.measured = data.to_json() if data is not None else ""
         provider.shutdown()
         meters.shutdown()
 
