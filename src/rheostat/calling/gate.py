@@ -37,7 +37,7 @@ from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
 from rheostat.providers.failures import failure
 
-__all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "settle"]
+__all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "reported", "settle"]
 
 
 def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
@@ -206,6 +206,14 @@ def settle(
     if over is not None:
         raise over
     return spend
+
+
+def reported(attempt: Attempt) -> Spend | None:
+    """The cost of a request as far as its reply reports it, before a dial has read it; `None`: it reported nothing."""
+    if attempt.spend is not None or attempt.read is None:
+        return attempt.spend
+    spend, terms = attempt.read
+    return replace(spend, usd_nanos=_cost(attempt, spend, terms, attempt.answered))
 
 
 def _cost(attempt: Attempt, spend: Spend, terms: Terms, model: str) -> int | None:
