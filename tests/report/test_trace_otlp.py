@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +28,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from collector import Collector, collecting, value_of
-from conftest import Runner
+from conftest import Runner, by_invoke
 from rheostat import AdaptiveThinking, Budget, Judge, build_agent, build_solver
 from rheostat.providers import endpoint_for
 from rheostat.report.attributes import SCHEMA_URL
@@ -39,14 +47,15 @@ def multiply(a: int, b: int) -> int:
 
 
 @contextmanager
-def exported(url: str) -> Iterator[TracerProvider]:
+def exported(url: str, *, metered: bool = True) -> Iterator[TracerProvider]:
     """Instrumented inside; all is sent when it ends."""
     resource = Resource.create({"service.name": "rheostat-tests"})
     provider = TracerProvider(resource=resource)
     spans = OTLPSpanExporter(f"{url}/v1/traces", compression=Compression.Gzip)
     provider.add_span_processor(BatchSpanProcessor(spans))
     metrics = OTLPMetricExporter(f"{url}/v1/metrics", compression=Compression.Gzip)
-    meters = MeterProvider([PeriodicExportingMetricReader(metrics, export_interval_millis=60_000)], resource)
+    readers = [PeriodicExportingMetricReader(metrics, export_interval_millis=60_000)] if metered else []
+    meters = MeterProvider(readers, resource)
     stop = instrument(provider, meters)
     try:
         yield provider
@@ -186,3 +195,75 @@ def test_a_solver(api: Api, run: Runner) -> None:
             said(span).get("gen_ai.evaluation.score.value") for span in collector.spans if span.name[:5] == "score"
         ]
         assert all(value == pytest.approx(0.9) for value in values)
+
+
+# --- a product that reads traces: Arize Phoenix, where it is installed --------------------------------------------
+
+PHOENIX = os.environ.get("RHEOSTAT_PHOENIX") or shutil.which("phoenix")
+"""`pip install arize-phoenix` in an environment of its own, since it is large."""
+
+
+def _free() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def _get(url: str) -> Any:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as reply:
+            return json.load(reply) if "json" in reply.headers["content-type"] else reply.status
+    except OSError:
+        return None
+
+
+def _wait_for(what: Callable[[], Any], seconds: float) -> Any:
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "it didn't come in time"
+        time.sleep(0.2)
+    return found
+
+
+@pytest.fixture(scope="module")
+def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if PHOENIX is None:
+        pytest.skip("Phoenix isn't installed: no trace is read by a product")
+    port = _free()
+    own = {
+        "PHOENIX_WORKING_DIR": str(tmp_path_factory.mktemp("phoenix")), "PHOENIX_HOST": "127.0.0.1",
+        "PHOENIX_PORT": str(port), "PHOENIX_GRPC_PORT": str(_free()), "PHOENIX_TELEMETRY_ENABLED": "false",
+    }  # fmt: skip
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen([PHOENIX, "serve"], env={**os.environ, **own}, stdout=quiet, stderr=quiet)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(lambda: _get(f"{url}/healthz"), 180)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def test_a_product_reads_it(phoenix: str) -> None:
+    """It finds agents, models and tools by the conventions' names, and adds up the ledger's tokens."""
+    with (
+        simulated(TWO, Turn(text="42")) as server,
+        exported(phoenix, metered=False) as provider,
+        provider.get_tracer("theirs").start_as_current_span("theirs") as theirs,
+    ):
+        result = by_invoke(agent(CHAT, server, [multiply], "sums"), ASK)
+    id_ = f"{theirs.get_span_context().trace_id:032x}"
+
+    def whole() -> Any:
+        found = (_get(f"{phoenix}/v1/projects/default/spans?limit=100&trace_id={id_}") or {}).get("data", [])
+        return found if len(found) == 8 else None
+
+    spans = _wait_for(whole, 60)
+    kinds = Counter(each["span_kind"] for each in spans)
+    assert (kinds["AGENT"], kinds["LLM"], kinds["TOOL"]) == (1, 2, 2)
+    models = [each["attributes"] for each in spans if each["span_kind"] == "LLM"]
+    spent = result["rheostat"]["run"]
+    assert sum(each["llm.token_count.prompt"] for each in models) == spent["input_tokens"]
+    assert sum(each["llm.token_count.completion"] for each in models) == spent["output_tokens"]
+    assert {(each["llm.provider"], each["llm.model_name"]) for each in models} == {("openai", CHAT.model)}

@@ -38,12 +38,21 @@ _BY_API = {
 }  # fmt: skip
 """Where the address doesn't tell, the provider whose API it is, as the conventions ask."""
 _OPERATIONS = {"completions": "text_completion", "gemini": "generate_content"}
+_STOPS = {
+    "end": "stop", "tool": "tool_call", "length": "length", "context": "length", "refusal": "content_filter",
+    "filter": "content_filter",
+}  # fmt: skip
+"""The conventions' reasons why a reply ended, by ours."""
 _MOST_CHARS = 200
 
 
 def word(text: object) -> str:
     """A name that a user or a model wrote, as one short printable line."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in str(text)[:_MOST_CHARS])
+
+
+def _stop(ours: str) -> str:
+    return _STOPS.get(ours, word(ours) or "stop")
 
 
 def provider_of(request: WireRequest) -> str:
@@ -151,7 +160,7 @@ def of_reply(work: Work) -> Attributes:
     if attempt.answered:
         found["gen_ai.response.model"] = word(attempt.answered)
     if payer.call is not None and payer.call.stop:
-        found["gen_ai.response.finish_reasons"] = [word(payer.call.stop)]
+        found["gen_ai.response.finish_reasons"] = [_stop(payer.call.stop)]
     if attempt.spend is not None:
         found |= of_spend(attempt.spend)
     elif attempt.charged is not None:
@@ -232,7 +241,7 @@ def text_of_request(payer: Payer) -> Attributes:
     if asked:
         found["gen_ai.input.messages"] = _json(_plain(each for each in asked if each.type != "system"))
     if call.said:
-        said = [{**each, "finish_reason": call.stop or "stop"} for each in _plain(call.said)]
+        said = [{**each, "finish_reason": _stop(call.stop)} for each in _plain(call.said)]
         found["gen_ai.output.messages"] = _json(said)
     return found
 
