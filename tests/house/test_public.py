@@ -62,7 +62,14 @@ def test_no_file_is_larger_than_one_can_hold_in_mind() -> None:
 
 BLOCKS = [
     block
-    for page in ("README.md", "docs/agents.md", "docs/ledger.md", "docs/providers.md", "docs/strategies.md")
+    for page in (
+        "README.md",
+        "docs/agents.md",
+        "docs/ledger.md",
+        "docs/providers.md",
+        "docs/strategies.md",
+        "docs/tracing.md",
+    )
     for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
 ]
 

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx2
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import HumanInTheLoopMiddleware, wrap_model_call
+from langchain.agents.middleware import HumanInTheLoopMiddleware, SummarizationMiddleware, wrap_model_call
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -21,6 +22,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from conftest import Runner, by_ainvoke, by_astream, in_loop
 from rheostat import (
+    Account,
     AdaptiveThinking,
     Budget,
     BudgetExceeded,
@@ -32,6 +34,10 @@ from rheostat import (
     terms,
 )
 from rheostat.calling import watch
+from rheostat.calling.gate import close_call
+from rheostat.calling.instrument import install_gate
+from rheostat.calling.payer import Call, Payer, paid_by
+from rheostat.flow import drive
 from rheostat.providers import endpoint_for
 from rheostat.testing import scripted
 from rheostat.testing.server import Fault, ProviderServer, Turn
@@ -464,6 +470,78 @@ def test_a_run_that_was_interrupted_goes_on_in_a_span_of_its_own() -> None:
             "thread 1"
         }
         assert sums(recorded.requests)["usd_nanos"] == result["rheostat"]["run"]["usd_nanos"]
+
+
+# --- calls beside an agent's own, and costs that come late ---------------------------------------------------------
+
+
+def test_a_summary_lies_under_the_run(run: Runner) -> None:
+    with simulated(Turn(text="a summary"), calls((2, 3)), DONE) as server, traced() as recorded:
+        old: list[Any] = [HumanMessage(f"What is {number} * 1?") for number in range(6)]
+        summing = SummarizationMiddleware(
+            model=CHAT.chat(server, max_tokens=2000), trigger=("messages", 6), keep=("messages", 2)
+        )
+        result = run(agent(CHAT, server, before=[summing]), {"messages": [*old, *ASK["messages"]]})
+        [(root, [first, *_])] = tree(recorded.spans)
+        assert (root, first) == ("invoke_agent agent", "chat gpt-5.1")
+        assert (recorded.named("chat")[0].attributes or {}).get("rheostat.effort") is None  # nobody planned it
+        agree(recorded, result["rheostat"]["run"])
+
+
+def test_subagents_side_by_side(run: Runner) -> None:
+    """Two tools at once, each with an agent inside: no span of one lies under the other's."""
+
+    def planned(number: int, body: dict[str, Any]) -> Turn:
+        text = str(body)
+        if "Outerwords" in text:
+            asks = tuple(("ask", {"question": f"Innerwords {each}"}) for each in "ab")
+            return DONE if "tool_call_id" in text else Turn(tool_calls=asks, text="")
+        return DONE if "tool_call_id" in text else calls((2, 3))
+
+    with simulated(planned=planned) as server, traced() as recorded:
+        inner = agent(CHAT, server, name="inner")
+
+        @tool
+        def ask(question: str) -> str:
+            """Ask another agent."""
+            return str(inner.invoke({"messages": [("user", question)]})["messages"][-1].text)
+
+        result = run(agent(CHAT, server, [ask], name="outer"), {"messages": [("user", "Outerwords")]})
+        step = ("step", ["chat gpt-5.1"])
+        below = ("execute_tool ask", [("invoke_agent inner", [step, "execute_tool multiply", step])])
+        assert tree(recorded.spans) == [("invoke_agent outer", [step, below, below, step])]
+        agree(recorded, result["rheostat"]["run"])
+
+
+def test_a_cost_that_comes_after_the_end() -> None:
+    """A background response: its call was charged as unknown and its span ended; the cost comes in one of its own."""
+    usage = {"input_tokens": 10, "output_tokens": 20, "total_tokens": 30}
+    states = iter(["queued", "completed"])
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        status = next(states)
+        told = {"id": "r1", "status": status, "model": "gpt-5.1", "usage": usage if status == "completed" else None}
+        return httpx2.Response(200, json=told)
+
+    install_gate()
+    ledger = MemoryLedger()
+    ledger.open(Account("a", BUDGET))
+    call = Call(note={}, refined=True)
+    with (
+        traced() as recorded,
+        httpx2.Client(transport=httpx2.MockTransport(answer)) as client,
+        paid_by(Payer(ledger, "a", BUDGET, call=call)),
+    ):
+        body = {"model": "gpt-5.1", "input": "hi", "background": True, "max_output_tokens": 100}
+        client.post("https://api.openai.com/v1/responses", json=body)
+        drive(close_call(call, ledger))
+        client.get("https://api.openai.com/v1/responses/r1")
+        first, late = (dict(each.attributes or {}) for each in recorded.requests)
+        assert (first["rheostat.outcome"], late["rheostat.outcome"]) == ("unknown", "settled")
+        assert late["rheostat.late"] is True
+        assert late["gen_ai.usage.output_tokens"] == ledger.reading("a")["output_tokens"] == 20
+        assert late["rheostat.usd_nanos"] == ledger.reading("a")["usd_nanos"] == recorded.metric("rheostat.usd_nanos")
+        assert recorded.metric("rheostat.held.usd_nanos") == 0
 
 
 # --- nobody listens, or somebody stops -------------------------------------------------------------------------------
