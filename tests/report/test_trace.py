@@ -26,10 +26,12 @@ from rheostat import (
     AdaptiveThinking,
     Budget,
     BudgetExceeded,
+    FinalAnswer,
     Judge,
     MemoryLedger,
     ThinkingChatModel,
     build_agent,
+    build_autonomous,
     build_solver,
     terms,
 )
@@ -244,6 +246,39 @@ def test_the_solver_with_a_verifier(run: Runner) -> None:
         assert labels[-1] == "pass"
         found, run_ = sums(recorded.requests), result["rheostat"]["run"]
         assert found["output_tokens"] == run_["output_tokens"] > 0
+
+
+def test_a_long_task(run: Runner) -> None:
+    """Its steps are agents of their own, called in a node: they lie under the task."""
+    outline = Turn(text='{"steps": ["multiply", "write it down"]}')
+    turns = (outline, calls((2, 3)), Turn(text="It is 6."), Turn(text="Written."), Turn(text="The report."))
+    with simulated(*turns) as server, traced() as recorded:
+        graph = build_autonomous(RESPONSE.at(server), [multiply], budget=BUDGET).compile(name="task")
+        result = run(graph, {"task": "Multiply 2 by 3."})
+        assert result["report"] == "The report."
+        step = ("step", [f"chat {RESPONSE.model}"])
+        assert tree(recorded.spans) == [
+            (
+                "invoke_agent task",
+                [
+                    step,
+                    ("invoke_agent agent", [step, "execute_tool multiply", step]),
+                    ("invoke_agent agent", [step]),
+                    step,
+                ],
+            )
+        ]
+        agree(recorded, result["rheostat"]["run"])
+
+
+def test_a_search_for_the_final_answer(run: Runner) -> None:
+    with simulated(*[Turn(text="42")] * 9) as server, traced() as recorded:
+        search = FinalAnswer(strategy="vote", verifier=lambda answer: answer == "42")
+        result = run(agent(CHAT, server, before=[search]), ASK)
+        [(root, work)] = tree(recorded.spans)
+        assert root == "invoke_agent agent"
+        assert work[:2] == [("step", ["chat gpt-5.1"]), "verify Function"]
+        agree(recorded, result["rheostat"]["run"])
 
 
 def test_a_chat_model_with_a_budget() -> None:

@@ -114,21 +114,26 @@ class _Spans:
     def ended(self, work: Work) -> None:
         """Complete its span, and end it."""
         at: _At = work.kept[self]
-        if at.span.is_recording():
-            found = _found(work)
-            at.span.set_attributes(found)
-            if "error.type" in found:
-                at.span.set_status(Status(StatusCode.ERROR))
-            if self._text:
-                at.span.set_attributes(_text(work))
-            self._status(at.span, work.error)
-        at.span.end()
-        self.tree.went_on(at.inside)
+        try:
+            if at.span.is_recording():
+                self._complete(at.span, work)
+        finally:
+            at.span.end()
+            self.tree.went_on(at.inside)
+
+    def _complete(self, span: Span, work: Work) -> None:
+        found = _found(work)
+        span.set_attributes(found)
+        if "error.type" in found:
+            span.set_status(Status(StatusCode.ERROR))
+        self._status(span, work.error)
+        if self._text:
+            span.set_attributes(_text(work))
 
     def _status(self, span: Span, error: BaseException | None) -> None:
         if error is not None:
             span.set_attribute("error.type", to.error_type(error))
-            span.set_status(Status(StatusCode.ERROR, str(error) if self._text else None))
+            span.set_status(Status(StatusCode.ERROR, to.word(error) if self._text else None))
 
     # --- runs ---------------------------------------------------------------------------------------------
 
