@@ -154,6 +154,7 @@ def test_a_hostile_tool_name_stays_one_line() -> None:
         ("localhost", "/v1/completions", "openai", "text_completion"),
         ("generativelanguage.googleapis.com", "/v1beta/models/g:generateContent", "gcp.gemini", "generate_content"),
         ("bedrock-runtime.eu-west-1.amazonaws.com", "/model/m/converse", "aws.bedrock", "chat"),
+        ("europe-west1-aiplatform.googleapis.com", "/v1/models/g:generateContent", "gcp.gemini", "generate_content"),
         ("localhost", "/v1/embeddings", "unknown", "embeddings"),
     ],
 )
