@@ -27,6 +27,7 @@ from rheostat.calling.payer import Call
 from rheostat.calling.ready import ReadyStep
 from rheostat.calling.step import Stepper
 from rheostat.calling.waits import pause
+from rheostat.calling.watch import Work, begin, doing, end, inside
 from rheostat.errors import BadInput, SettingWarning
 from rheostat.flow import Flow, adrive, drive
 from rheostat.models import models_of, resolve
@@ -50,6 +51,7 @@ class _Stream:
     first: Any
     phase: Phase
     settings: Settings
+    work: Work | None
 
 
 class ThinkingChatModel(BaseChatModel):
@@ -152,8 +154,9 @@ class ThinkingChatModel(BaseChatModel):
         return (yield from self._stepper().ready(self.account_id, messages, asked))
 
     def _step(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[ChatResult]:
-        ready = yield from self._ready(messages, stop, kwargs)
-        message = yield from self._stepper().step(self.account_id, ready)
+        with doing("step", "step", account=self.account_id):
+            ready = yield from self._ready(messages, stop, kwargs)
+            message = yield from self._stepper().step(self.account_id, ready)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _generate(
@@ -182,19 +185,30 @@ class ThinkingChatModel(BaseChatModel):
 
     def _opened(self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any]) -> Flow[_Stream]:
         """Plan, think first if that takes a request of its own, and open the stream; retry if that fails."""
+        work = begin("step", "step", account=self.account_id)
+        try:
+            with inside(work):
+                return (yield from self._open(messages, stop, kwargs, work))
+        except BaseException as error:
+            end(work, error)
+            raise
+
+    def _open(
+        self, messages: list[BaseMessage], stop: list[str] | None, kwargs: dict[str, Any], work: Work | None
+    ) -> Flow[_Stream]:
         ready = yield from self._ready(messages, stop, kwargs)
         stepper = self._stepper()
         meter, account = stepper.meter, self.account_id
         [(phase, settings), *_] = yield from stepper.before_last(account, ready)
         held, sent, attempt = ready.held.pop(0), ready.sent(phase), 1
         while True:
-            call = meter.planned(ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase))
+            call = meter.planned(ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase), asked=sent)
             payer = meter.payer(account, call)
             try:
                 chunks, first = yield streams.opening(
                     ready.endpoint.chat, sent, accepted(ready.endpoint.chat, settings.kwargs), payer
                 )
-                return _Stream(ready, call, chunks, first, phase, settings)
+                return _Stream(ready, call, chunks, first, phase, settings, work)
             except BaseException as error:
                 yield from meter.close(call, error=error)
                 try:
@@ -228,12 +242,19 @@ class ThinkingChatModel(BaseChatModel):
         """Close a stream that wasn't read to its end; the gate charges for what had come."""
         yield from self._stepper().meter.close(stream.call, error=error)
         yield from self._stepper().give_back(stream.ready)
+        end(stream.work, error)
 
     def _end(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:
         """Settle a stream that has ended, and ask for the answer if only a thought came.
 
         The last chunk carries the stamp of the step.
         """
+        with inside(stream.work):
+            last = yield from self._ended(stream, full)
+        end(stream.work)
+        return last
+
+    def _ended(self, stream: _Stream, full: AIMessageChunk | None) -> Flow[ChatGenerationChunk]:
         stepper, ready = self._stepper(), stream.ready
         number = next(number for number, (_, each) in enumerate(ready.phases) if each is stream.settings)
         try:

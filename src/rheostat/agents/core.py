@@ -26,6 +26,7 @@ from rheostat.calling.settings import Model, RunSettings
 from rheostat.calling.shape import malformed
 from rheostat.calling.step import Stepper
 from rheostat.calling.unwired import forget
+from rheostat.calling.watch import Work, begin, doing, end, found
 from rheostat.chat_model import ThinkingChatModel
 from rheostat.errors import BadInput, BudgetExceeded, LimitWarning
 from rheostat.flow import Effect, Flow
@@ -144,6 +145,7 @@ class AgentCore(RunSettings):
         named = _context().get("account")
         thread, run = yield from start_run(self, meter, before, named=named, caller=around(self))
         meter.begins(run)
+        end(begin("run", "agent", run=run, account=run))
         self._watch(meter.payer(run, budget=self.budget))
         own = not before or before.get("account") == thread
         now = yield from readings_of(meter, run)
@@ -221,6 +223,29 @@ class AgentCore(RunSettings):
         stepper = self.stepper(chat, meter)
         payer = meter.payer(account, budget=self.budget, prices=_prices(stepper), run=True)
         self._watch(payer)  # again: others may retry a failed step
+        with doing("step", "step", run=account, account=account) as work:
+            result, before, end = yield from self._stepped(
+                stepper, payer, chat, messages, kwargs, send, reply_of, work, ends=ends
+            )
+        now = yield from readings_of(meter, account)
+        emit("spend", **now)
+        return result, {**now, "end": end}, before
+
+    def _stepped(
+        self,
+        stepper: Stepper,
+        payer: Payer,
+        chat: BaseChatModel,
+        messages: Sequence[BaseMessage],
+        kwargs: dict[str, Any],
+        send: Callable[[Sending], Effect],
+        reply_of: Callable[[Any], AIMessage | None],
+        work: Work | None,
+        *,
+        ends: bool,
+    ) -> Flow[tuple[Any, list[BaseMessage], Any]]:
+        meter, account = stepper.meter, payer.account
+        result: Any = None
         before: list[BaseMessage] = []
         end: Any = {}
         try:
@@ -249,11 +274,10 @@ class AgentCore(RunSettings):
                 "effort": "none", "thinking_tokens": 0, "decided_by": "budget", "reasons": [why], "stopped": why,
                 "last_word": True,
             }  # fmt: skip
+            found(work, stopped=error)
             limit = error.limit if isinstance(error, BudgetExceeded) else "seconds"
             end = ended("budget", why, limit=limit, account=getattr(error, "account", account))
-        now = yield from readings_of(meter, account)
-        emit("spend", **now)
-        return result, {**now, "end": end}, before
+        return result, before, end
 
     def _effort_asked(self) -> AskedEffort:
         asked = _context().get("effort")
@@ -308,9 +332,11 @@ class AgentCore(RunSettings):
         started = time.monotonic()
         payer = meter.payer(account, budget=self.budget, run=True)
         self._watch(payer)  # again: a run resumed after an interrupt is another invocation
-        with paid_by(payer):
+        with paid_by(payer), doing("tool", call["name"] if tool is not None else "", run=account, call=call) as seen:
             if self.correct_tools is False:
-                return (yield work)
+                result = yield work
+                found(seen, result=result)
+                return result
             catches = (Exception,) if self.correct_tools is True else self.correct_tools
             result = yield from run_tool(
                 call,
@@ -324,6 +350,7 @@ class AgentCore(RunSettings):
                 catches=catches,
                 passes=(GraphBubbleUp,),
             )
+            found(seen, result=result)
         failed = isinstance(result, ToolMessage) and result.status == "error"
         seconds = time.monotonic() - started
         emit(

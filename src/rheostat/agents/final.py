@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from rheostat.agents.middleware import reply_in
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import Payer
 from rheostat.calling.score import Sender
+from rheostat.calling.watch import doing, found
 from rheostat.errors import BadInput, BudgetExceeded, MissingExtra, NoPrice
 from rheostat.evidence.asking import correction
 from rheostat.evidence.candidate import Candidate
@@ -217,7 +219,11 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
         )  # fmt: skip
         if answer is not None:
             work = functools.partial(judged, self.verifier, answer)
-            candidate = _with((yield Effect(work, functools.partial(_in_thread, work))), candidate)
+            named = doing("verify", type(self.verifier).__name__) if self.verifier is not None else nullcontext()
+            with named as seen:
+                verdict = yield Effect(work, functools.partial(_in_thread, work))
+                found(seen, verdict=verdict)
+            candidate = _with(verdict, candidate)
             if self.scorer is not None and candidate.passed is None and getattr(self.strategy, "uses_scores", True):
                 candidate = yield from self._scored(search, candidate, self.scorer)
             search.responses[candidate.id] = response
@@ -241,7 +247,9 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
     def _scored(self, search: _Search, candidate: Candidate, scorer: Scorer) -> Flow[Candidate]:
         sender = Sender(search.meter, search.payer.account, self.judges)
         try:
-            verdict = yield from sender.run(scorer.score(search.task, candidate))
+            with doing("score", scorer.name) as work:
+                verdict = yield from sender.run(scorer.score(search.task, candidate))
+                found(work, score=verdict.score)
         except Exception as failed:  # a scorer that fails is no evidence about the answer
             verdict = Verdict(None, f"{scorer.name} failed: {type(failed).__name__}: {str(failed)[:300]}")
         scores = verdict.parts if verdict.score is None else {**verdict.parts, scorer.name: verdict.score}

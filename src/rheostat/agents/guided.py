@@ -140,7 +140,7 @@ def _sent(
         sent = ready.sent(phase)
         held = ready.held.pop(0)
         call = meter.planned(
-            ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase), alone=not ready.held
+            ready.endpoint, held, ready.note, ready.about(phase), ready.reread(phase), alone=not ready.held, asked=sent
         )
         calls.append(call)
         try:

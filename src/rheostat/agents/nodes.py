@@ -33,6 +33,7 @@ from rheostat.agents.core import AgentCore, AgentOptions
 from rheostat.agents.guided import Sending
 from rheostat.agents.tools import terms_of
 from rheostat.calling.call_options import tools_as_sent
+from rheostat.calling.watch import doing, found
 from rheostat.errors import BadInput
 from rheostat.evidence.expected import Expected
 from rheostat.evidence.forms import Form
@@ -189,7 +190,9 @@ class AgentNodes:
         else:
             text = answer.text if answer is not None else last.text  # a guessed form refuses nothing
             check = functools.partial(judged, self._verifier, text)
-            verdict = yield Effect(check, lambda: asyncio.to_thread(check))
+            with doing("verify", type(self._verifier).__name__) as work:
+                verdict = yield Effect(check, lambda: asyncio.to_thread(check))
+                found(work, verdict=verdict)
         emit("verdict", **verdict.to_dict())
         return {"verdict": verdict.to_dict()}
 

@@ -77,7 +77,7 @@ async def _sent(sending: Any, seen: Seen) -> Any:
     try:
         response = await awithin(sending, ends)
     except BaseException as error:
-        await adrive(gate.fail(attempt, None if isinstance(error, Deadline) else error, body))
+        await adrive(gate.fail(attempt, None if isinstance(error, Deadline) else error, body, why=error))
         if isinstance(error, Deadline):
             raise late(seen.payer) from None
         raise

@@ -65,8 +65,8 @@ def _sent(send: Any, seen: Seen) -> Any:
     ends = None if seconds is None else time.monotonic() + seconds
     try:
         response = within(send, ends)
-    except Deadline:
-        drive(gate.fail(attempt, None, body))
+    except Deadline as error:
+        drive(gate.fail(attempt, None, body, why=error))
         raise late(seen.payer) from None
     except BaseException as error:
         drive(gate.fail(attempt, error, body))

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rheostat.calling import watch
 from rheostat.calling.bound import bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.usage import MOMENT_SECONDS, Body
@@ -36,7 +37,7 @@ from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
 from rheostat.providers.failures import failure
 
-__all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "settle"]
+__all__ = ["admit", "close_call", "fail", "give_back", "refused_by", "reported", "settle"]
 
 
 def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | None]]:
@@ -58,8 +59,14 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
         most_output_tokens=request.most_output_tokens,
     )
     limits = [price.most_seconds for price in prices.values() if price and price.most_seconds]
-    amounts = [(each, bound(request, each, prices, limits_of(each))) for each in payer.chain()]
-    limits += yield from _take_all(attempt, amounts, request)
+    attempt.work = watch.begin("request", request.model, request=request, payer=payer, attempt=attempt)
+    try:
+        amounts = [(each, bound(request, each, prices, limits_of(each))) for each in payer.chain()]
+        limits += yield from _take_all(attempt, amounts, request)
+    except BaseException as error:
+        watch.end(attempt.work, error, outcome="refused")
+        raise
+    watch.more(attempt.work, admitted=time.monotonic(), held=attempt.holds[0][1].amount)
     for ledger, _ in attempt.holds:
         attempt.owner = line_of(ledger).began()
     if call is not None:
@@ -149,11 +156,13 @@ def _freed(attempt: Attempt, ledger: Ledger) -> None:
     line.stir()
 
 
-def give_back(attempt: Attempt) -> Flow[None]:
+def give_back(attempt: Attempt, error: BaseException | None = None) -> Flow[None]:
     """Void the holds of an attempt that sent nothing."""
     if not attempt.closed:
         yield from _each(attempt, lambda ledger, id_: (lambda: ledger.void(id_), lambda: ledger.avoid(id_)))
         attempt.holds = []
+        if "admitted" in (attempt.work.facts if attempt.work is not None else ()):
+            watch.end(attempt.work, error, outcome="void")
 
 
 def settle(
@@ -193,9 +202,18 @@ def settle(
             over = over or error
         finally:
             _freed(attempt, ledger)
+    watch.end(attempt.work, over, outcome="settled")
     if over is not None:
         raise over
     return spend
+
+
+def reported(attempt: Attempt) -> Spend | None:
+    """The cost of a request as far as its reply reports it, before a dial has read it; `None`: it reported nothing."""
+    if attempt.spend is not None or attempt.read is None:
+        return attempt.spend
+    spend, terms = attempt.read
+    return replace(spend, usd_nanos=_cost(attempt, spend, terms, attempt.answered))
 
 
 def _cost(attempt: Attempt, spend: Spend, terms: Terms, model: str) -> int | None:
@@ -213,7 +231,9 @@ def _settling(ledger: Ledger, reservation: Reservation, spend: Spend, request_id
     )
 
 
-def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None) -> Flow[None]:
+def fail(
+    attempt: Attempt, error: BaseException | None, body: Body | None = None, *, why: BaseException | None = None
+) -> Flow[None]:
     """Close an attempt that failed or has no known cost: void it, settle it at nothing, or mark it as unknown.
 
     With neither `error` nor `body`, a whole reply came that doesn't report its usage.
@@ -221,18 +241,21 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
     Args:
         error: The exception that was raised.
         body: The part of the reply that had come.
+        why: The exception that cut it, where `error` isn't one that the server gave; for those who watch.
     """
     if attempt.closed:
         return
+    why = why or error or (_Cut("no more of the reply came") if body is not None else None)
     means = failure(error) if isinstance(error, Exception) else "unknown"
     if means == "never left":
-        yield from give_back(attempt)
+        yield from give_back(attempt, why)
     elif means == "refused":
         spend = Spend(calls=1, usd_nanos=0 if attempt.price else None)
         attempt.spend, attempt.closed = spend, True
         for ledger, reservation in attempt.holds:
             yield _settling(ledger, reservation, spend, "")
             _freed(attempt, ledger)
+        watch.end(attempt.work, why, outcome="settled")
     else:
         attempt.closed = True
         for ledger, reservation in attempt.holds:
@@ -240,11 +263,16 @@ def fail(attempt: Attempt, error: BaseException | None, body: Body | None = None
             attempt.charged = attempt.charged or guess or reservation.amount
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
             _freed(attempt, ledger)
+        watch.end(attempt.work, why, outcome="unknown")
 
 
 def refused_by(attempt: Attempt, status: int) -> Flow[None]:
     """Close an attempt that the server answered with this HTTP status, 400 or above."""
     return fail(attempt, _Status(status))
+
+
+class _Cut(Exception):
+    """A reply that ended before it was whole."""
 
 
 class _Status(Exception):

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 from rheostat.calling.payer import PAYER, under
+from rheostat.calling.watch import begin, end
 from rheostat.errors import BadInput
 from rheostat.flow import Effect, Flow
 from rheostat.money.budget import Budget, Room
@@ -230,17 +231,22 @@ class Holds:
             return reservation
 
         reservation = yield from self._patiently(account, admit)
+        payment = begin("payment", note.get("node", ""), account=account, price=price)
         payer = PAYER.get()
         try:
             result = yield work if payer is None else under(replace(payer, patient=False), work)
         except unfinished:
             yield from self.void(reservation.id)
+            end(payment, outcome="void")
             raise
-        except Exception:
+        except Exception as error:
             yield from self._settle(reservation.id, price)
+            end(payment, error, outcome="settled")
             raise
-        except BaseException:  # cancelled: the work may have been done
+        except BaseException as error:  # cancelled: the work may have been done
             yield from self._mark_unknown(reservation.id)
+            end(payment, error, outcome="unknown")
             raise
         yield from self._settle(reservation.id, price)
+        end(payment, outcome="settled")
         return result

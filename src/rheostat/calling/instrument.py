@@ -27,6 +27,7 @@ from rheostat.calling.refusals import refusal_in, through
 from rheostat.calling.replies import astream_of, pending, read, stream_of
 from rheostat.calling.seen import GATE, Seen, late, look
 from rheostat.calling.usage import Body
+from rheostat.calling.watch import inside
 from rheostat.calling.wire import WireRequest
 from rheostat.errors import RheostatError
 from rheostat.flow import Flow, adrive, drive
@@ -181,9 +182,10 @@ def _sync(original: Any, module: Any) -> Any:
         try:
             _ask_for_usage(request, seen, module)
             ends = _in_time(request, seconds)
-            response = within(functools.partial(original, self, request, **kwargs), ends)
-        except Deadline:
-            drive(gate.fail(attempt, None, body))
+            with inside(attempt.work):
+                response = within(functools.partial(original, self, request, **kwargs), ends)
+        except Deadline as error:
+            drive(gate.fail(attempt, None, body, why=error))
             raise through(late(seen.payer), request) from None
         except BaseException as error:
             over = ends is not None and time.monotonic() >= ends
@@ -225,10 +227,11 @@ def _async(original: Any, module: Any) -> Any:
         try:
             _ask_for_usage(request, seen, module)
             ends = _in_time(request, seconds)
-            response = await awithin(original(self, request, **kwargs), ends)
+            with inside(attempt.work):
+                response = await awithin(original(self, request, **kwargs), ends)
         except BaseException as error:
             over = ends is not None and time.monotonic() >= ends
-            await adrive(gate.fail(attempt, None if isinstance(error, Deadline) else error, body))
+            await adrive(gate.fail(attempt, None if isinstance(error, Deadline) else error, body, why=error))
             if isinstance(error, Deadline) or (over and isinstance(error, Exception)):
                 raise through(late(seen.payer), request) from None
             raise

@@ -152,7 +152,7 @@ class Meter(Ceilings):
                         [reservation] = yield from self.hold(account, [held.amount], note, alone=alone)
                     again = f".{state.attempt_number}" if state.attempt_number > 1 else ""
                     named = {**about, "id": f"{about['id']}{again}"} if about and "id" in about else about
-                    planned = self.planned(endpoint, reservation, note, named, reread, alone=alone)
+                    planned = self.planned(endpoint, reservation, note, named, reread, alone=alone, asked=messages)
                     reservation = None
                     try:
                         replies = yield from self._attempt(
@@ -189,12 +189,14 @@ class Meter(Ceilings):
         reread: tuple[str, int] | None = None,
         *,
         alone: bool = True,
+        asked: Messages = (),
     ) -> Call:
         """A call under this hold, for the gate.
 
         Args:
             about: The decisions, as fields of a `StepRecord`; without them no record is kept.
             reread: A thought that is sent back, and the most tokens that it can have, which is fewer than its bytes.
+            asked: The messages that are sent, for those who watch.
         """
         return Call(
             note=note,
@@ -207,6 +209,7 @@ class Meter(Ceilings):
             about=dict(about or {}),
             account=held.account,
             alone=alone,
+            asked=asked,
         )
 
     def payer(self, account: str, call: Call | None = None, **known: Any) -> Payer:
@@ -260,6 +263,7 @@ class Meter(Ceilings):
     def _read_several(
         self, endpoint: Endpoint, call: Call, said: list[AIMessage], messages: Messages, settings: Settings, phase: Any
     ) -> Flow[list[Reply]]:
+        call.said = said
         try:
             replies = [replace(endpoint.dial.decode(each, settings, phase, messages), message=each) for each in said]
         except BaseException as error:
@@ -278,6 +282,7 @@ class Meter(Ceilings):
         Raises:
             HoldExceeded: it cost more than was held. The full cost is posted.
         """
+        call.said = (message,)
         try:
             reply = endpoint.dial.decode(message, settings, phase, messages)
         except BaseException as error:
@@ -310,6 +315,7 @@ class Meter(Ceilings):
         Args:
             thinking_tokens: Those of all answers; `None`: those of the reply.
         """
+        call.stop = reply.stop if reply is not None else ""
         if thinking_tokens is None:
             thinking_tokens = reply.spend.thinking_tokens if reply and reply.spend else None
         try:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from rheostat.calling.watch import Work
 from rheostat.flow import Effect
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger, Reservation
@@ -54,6 +55,8 @@ class Attempt:
     closed: bool = False
     owner: Owner | None = None
     """The thread and task that sent it."""
+    work: Work | None = None
+    """It, as told to those who watch."""
 
     @property
     def price(self) -> Price | None:
@@ -88,6 +91,11 @@ class Call:
     refined: bool = False
     """The reply is settled by its reader, not by the gate: a dial may know more than the usage says."""
     attempts: list[Attempt] = field(default_factory=list)
+    asked: Sequence[Any] = ()
+    """The messages that are sent, and the replies as they came, for those who watch."""
+    said: Sequence[Any] = ()
+    stop: str = ""
+    """Why the reply ended."""
 
     @property
     def amount(self) -> Spend:

@@ -38,7 +38,7 @@ def read(attempt: Attempt, body: Body, payer: Payer, error: BaseException | None
     billed = body.billed()
     whole = error is None and (body.ended or not body.request.stream)
     if billed is None or not whole:  # a stream that was left may be billed for more than it reported
-        yield from gate.fail(attempt, None, None if whole else body)
+        yield from gate.fail(attempt, None, None if whole else body, why=error)
         return
     spend, _ = billed
     learn(payer.account, body.request, spend.input_tokens)

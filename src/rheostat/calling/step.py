@@ -128,7 +128,9 @@ class Stepper(RunSettings):
                 if made.fits and tries_left and refused.limit != "seconds":
                     continue  # others have taken the room meanwhile
                 why = made.explained(refused, account)
-                listener("refused", id=id_, why=str(why), input_tokens=made.inputs, **plan.to_dict())
+                listener(
+                    "refused", id=id_, why=str(why), limit=refused.limit, input_tokens=made.inputs, **plan.to_dict()
+                )
                 raise why from None
             break
         if made.last_word:

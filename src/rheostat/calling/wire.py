@@ -161,7 +161,7 @@ def read_request(
     """
     provider = _PROVIDERS.get(host, "")
     if not provider and (hosted := _HOSTED.search(host)):
-        provider = {"azure": "azure", "platform": "google", "aws": "aws"}[hosted[1]]
+        provider = {"azure": "azure", "platform": "google", "aws": "aws"}[hosted[hosted.lastindex or 0]]
     if method != "POST" or _FREE.search(path):
         return WireRequest(provider=provider, flavor="other", kind="free") if provider else None
     counts = _COUNTS.search(path) is not None

@@ -8,7 +8,8 @@ Read them with `graph.stream(inputs, stream_mode="custom")`; they cost nothing i
 `plan`          the plan of the next call: what decided it, and why
 `hold`          the worst case that is held
 `call`          an agent's reply: its model, why it ended, and whether it ran out of its length cap
-`refused`       a call doesn't fit the budget: why; in an agent with the smallest plan that was tried, and its input
+`refused`       a call doesn't fit the budget: why, and which limit; in an agent with the smallest plan that was tried,
+                and its input
 `settle`        the cost of that call
 `sample`        one sample of the solver, done, failed or cancelled: the fields of a `Candidate`, its cost in `cost`
 `verdict`       a verifier's verdict

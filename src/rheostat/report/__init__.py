@@ -1,4 +1,5 @@
 """Report runs to monitoring tools.
 
-In: events. Out: OpenTelemetry spans. It never changes a run.
+In: the work of runs, and their events. Out: OpenTelemetry's spans and metrics, and LangSmith's metadata. It never
+changes a run.
 """

@@ -10,6 +10,7 @@ from typing import Any
 from langgraph.types import Send
 
 from rheostat.calling.sample import sample, shaped
+from rheostat.calling.watch import doing, found
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.asking import WAYS
 from rheostat.evidence.candidate import Candidate
@@ -41,7 +42,7 @@ def hold(solver: Solver, state: SolverState) -> Flow[Update]:
     try:
         held = yield from solver.meter.hold(account, amounts, note)
     except BudgetExceeded as refused:  # another branch took the room between plan and hold
-        emit("refused", why=str(refused))
+        emit("refused", why=str(refused), limit=refused.limit)
         return {"calls": [], KEY: (yield from solver.readings(account))}
     ids = iter(held)
     calls = [{**call, "reservations": [next(ids).id for _ in call["amounts"]]} for call in state["calls"]]
@@ -109,28 +110,30 @@ def call(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
         for each in never_sent:
             emit("sample", **readings, **told(each))
         return {"candidates": [each.to_dict() for each in never_sent]}
-    drawn = yield from sample(
-        solver.meter,
-        endpoint,
-        account,
-        drafts,
-        shaped(plan, way, expected.asked),
-        call["messages"],
-        way,
-        expected,
-        held,
-        temperature=call["temperature"],
-        schema=solver.schema,
-        note=note,
-        logprobs=solver.wants_logprobs(branch["difficulty"]["kind"], endpoint.name),
-        cancel=race.cancel if race is not None and len(drafts) == 1 else None,
-        prefix=call.get("prefix", ""),
-        seed=None if solver.seed is None else solver.seed + drafts[0].number,
-    )
+    with doing("sample", drafts[0].id, run=account, round_=branch["round"]) as work:
+        drawn = yield from sample(
+            solver.meter,
+            endpoint,
+            account,
+            drafts,
+            shaped(plan, way, expected.asked),
+            call["messages"],
+            way,
+            expected,
+            held,
+            temperature=call["temperature"],
+            schema=solver.schema,
+            note=note,
+            logprobs=solver.wants_logprobs(branch["difficulty"]["kind"], endpoint.name),
+            cancel=race.cancel if race is not None and len(drafts) == 1 else None,
+            prefix=call.get("prefix", ""),
+            seed=None if solver.seed is None else solver.seed + drafts[0].number,
+        )
+        found(work, candidates=drawn)
     if race is not None:
         for number, each in enumerate(drawn):
             if each.answer is not None:
-                drawn[number] = verdict_on(each, (yield from check(solver, each.answer)))
+                drawn[number] = verdict_on(each, (yield from check(solver, each.answer, branch["round"])))
         race.came(*drawn)
     readings = yield from solver.readings(account)
     for each in drawn:

@@ -39,7 +39,7 @@ def verify(solver: Solver, state: SolverState) -> Flow[Update]:
     for each in candidates:
         if each.answer is None or (each.judged and each.round != state["round"]):
             continue
-        seen = each if each.judged else verdict_on(each, (yield from check(solver, each.answer)))
+        seen = each if each.judged else verdict_on(each, (yield from check(solver, each.answer, state["round"])))
         if seen.key is not None and keys[0] != seen.key:
             alike = functools.partial(_first_alike, expected, keys, seen.key)
             seen = replace(seen, key=(yield Effect(alike, functools.partial(asyncio.to_thread, alike))))

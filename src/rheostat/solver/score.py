@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.types import Send
 
 from rheostat.calling.score import OwnCapReached, Sender
+from rheostat.calling.watch import doing, found
 from rheostat.errors import BudgetExceeded
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.scorers import Scorer
@@ -77,7 +78,9 @@ def score(solver: Solver, branch: dict[str, Any]) -> Flow[Update]:
     room = branch.get("own_room")
     sender = Sender(solver.meter, account, solver.judges, room=None if room is None else Room(**room))
     candidates = [Candidate.from_dict(each) for each in branch["asked"]]
-    verdicts = yield from _verdicts(solver, scorer, sender, state, candidates)
+    with doing("score", scorer.name, run=account, round_=branch["round"]) as work:
+        verdicts = yield from _verdicts(solver, scorer, sender, state, candidates)
+        found(work, verdicts=verdicts)
     readings = yield from solver.readings(account)
     update = []
     for number, (each, verdict) in enumerate(verdicts):

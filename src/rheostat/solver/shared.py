@@ -13,6 +13,7 @@ from langgraph.runtime import get_runtime
 from rheostat.calling.meter import Meter
 from rheostat.calling.payer import PAYER, Payer
 from rheostat.calling.settings import RunSettings
+from rheostat.calling.watch import begin, end
 from rheostat.errors import BadInput, NoPrice
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
@@ -117,7 +118,9 @@ class Solver(RunSettings):
         """Open the accounts of the thread and of this run, and return both names."""
         context = get_runtime().context
         named = context.get("account") if isinstance(context, dict) else None
-        return (yield from start_run(self, self.meter, before, named=named, caller=self.caller()))
+        thread, run = yield from start_run(self, self.meter, before, named=named, caller=self.caller())
+        end(begin("run", "solver", run=run, account=run))
+        return thread, run
 
     def open(self, state: SolverState) -> Flow[str]:
         """Open the run's account again, even after a restart, and return its name."""
