@@ -194,7 +194,7 @@ def test_a_coder_goes_on_where_it_was_stopped(
 
 
 def command_of(name: str) -> Any:
-    command = cli._load(name)
+    command = cli.load(name)
     assert isinstance(command, typer.core.TyperCommand | typer.core.TyperGroup)
     return command
 

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from pages import PAGES, ROOT, Block, blocks, commands, links
-from rheostat.cli.app import app
+from rheostat.cli.app import whole
 
 CODE = [block for page in PAGES for block in blocks(page) if block.kind == "python"]
 COMMANDS = [
@@ -42,7 +42,7 @@ def _adapters() -> list[Any]:
 
 def _parse(words: list[str]) -> None:
     """Parse a command as the command line does, without running it or converting values."""
-    command: Any = typer.main.get_command(app)
+    command: Any = whole()
     context = typer.Context(command, info_name="rheostat")
     while hasattr(command, "get_command") and words and not words[0].startswith("-"):
         below = command.get_command(context, words[0])

@@ -40,14 +40,14 @@ def test_the_list_of_commands_is_what_the_commands_say() -> None:
     """The first words of each: the list can't be made of the commands themselves without importing all of them."""
     listed = CliRunner().invoke(cli.app, ["--help"]).output
     for name, (_, text) in cli.COMMANDS.items():
-        command = cli._load(name)
+        command = cli.load(name)
         said = " ".join((command.help or "").split())
         assert said.startswith(" ".join(text.rstrip(".").split()[:3])), (name, text, said[:80])
         assert name in listed
 
 
 def leaves(name: str) -> list[tuple[str, Any]]:
-    command = cli._load(name)
+    command = cli.load(name)
     inner = getattr(command, "commands", None) or {}
     return [(f"{name} {each}", found) for each, found in inner.items()] or [(name, command)]
 

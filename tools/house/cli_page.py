@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 from typer.cli import get_docs_for_click
 
-from rheostat.cli.app import app
+from rheostat.cli.app import whole
 
 __all__ = ["PAGE", "page"]
 
@@ -21,7 +21,7 @@ for all commands. This page is what `rheostat COMMAND --help` prints, written by
 
 def page() -> str:
     """The page as Markdown."""
-    command = typer.main.get_command(app)
+    command = whole()
     told = get_docs_for_click(obj=command, ctx=typer.Context(command), name="rheostat", indent=1)
     lines = [line.rstrip() for line in told.splitlines() if "--help`: Show this message" not in line]
     return f"{_TOP}\n{chr(10).join(lines).rstrip()}\n"

@@ -18,7 +18,7 @@ from rheostat.cli.statuses import BAD_INPUT, BUDGET, INTERRUPTED, PROVIDER
 from rheostat.cli.texts import texts_last
 from rheostat.errors import BudgetExceeded, ProviderFailed, RheostatError
 
-__all__ = ["COMMANDS", "app", "run"]
+__all__ = ["COMMANDS", "app", "load", "run", "whole"]
 
 COMMANDS = {
     "solve": ("solve", "Answer one question under a hard budget."),
@@ -56,11 +56,12 @@ class _Commands(TyperGroup):
         name, found, rest = super().resolve_command(ctx, args)
         if found is None or name is None:
             return name, found, rest
-        command = _load(name)
+        command = load(name)
         return name, command, texts_last(command, rest)
 
 
-def _load(name: str) -> Any:
+def load(name: str) -> Any:
+    """A command, imported."""
     module = importlib.import_module(f"rheostat.cli.{COMMANDS[name][0]}")
     made: typer.Typer | None = getattr(module, "app", None)
     if made is None:
@@ -68,6 +69,13 @@ def _load(name: str) -> Any:
         made.command(name=name)(getattr(module, name))
     command = typer.main.get_command(made)
     command.name = name
+    return command
+
+
+def whole() -> Any:
+    """The tree with every command imported, for pages and checks."""
+    command: Any = typer.main.get_command(app)
+    command.commands = {name: load(name) for name in COMMANDS}
     return command
 
 

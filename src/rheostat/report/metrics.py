@@ -1,6 +1,6 @@
 """Metrics of requests, tools and runs: those of the semantic conventions, and ours in money.
 
-Their names and units are listed in docs/tracing.md.
+Their names and units are listed in docs/how-to/tracing.md.
 """
 
 from __future__ import annotations
