@@ -25,6 +25,7 @@ _MODULES = {
     "auto": "agents",
     "show": "show",
     "explain": "explain",
+    "report": "report",
     "doctor": "doctor",
     "models": "models",
     "ledger": "ledger",
