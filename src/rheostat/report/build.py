@@ -93,6 +93,7 @@ def _rows(found: Mapping[str, tuple[Account, Reading]]) -> tuple[AccountRow, ...
                 account=name,
                 kind=_kind(account),
                 depth=depth,
+                above=account.parent or "",
                 totals=totals,
                 limits=() if account.budget is None else _limits(account.budget, totals, reading),
                 window=account.window.every if account.window else "",

@@ -68,6 +68,8 @@ class AccountRow:
     """`account`: a user's, a team's or another one that was opened above threads."""
     depth: int
     """How many of the accounts above it are in the report too."""
+    above: str
+    """The account above it; empty: none."""
     totals: Totals
     limits: tuple[Limit, ...] = ()
     window: str = ""

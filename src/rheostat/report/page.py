@@ -42,7 +42,7 @@ def page_of(report: Report) -> str:
     }  # fmt: skip
     return environment.get_template("report.html.j2").render(
         report=report,
-        title=report.what or "Several accounts",
+        title=texts.title_of(report),
         period=texts.period_of(report),
         status=texts.status_of(report),
         models=texts.models_of(report),

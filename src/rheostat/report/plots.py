@@ -18,14 +18,17 @@ from rheostat.report.data import Limit, Point, Report
 
 __all__ = ["Plot", "plots_of"]
 
-_INK, _MUTED, _LINE, _ACCENT, _BAD, _FILL = "#010203", "#010204", "#010205", "#010206", "#010207", "#010208"
+_INK, _MUTED, _LINE, _ACCENT, _BAD, _FILL, _BASELINE = (
+    f"#01020{place}" for place in range(7)
+)
 _VARIABLES = {
     _INK: "var(--ink)", _MUTED: "var(--muted)", _LINE: "var(--line)", _ACCENT: "var(--accent)", _BAD: "var(--bad)",
-    _FILL: "var(--accent-soft)",
+    _FILL: "var(--accent-soft)", _BASELINE: "var(--baseline)",
 }  # fmt: skip
 """Colours that stand for the page's variables, so that a plot follows light and dark."""
 _MOST_POINTS = 600
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "rheostat", "font.size": 9, "text.color": _INK}
+_CLOCK_FROM_MS = 600_000
+_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "rheostat", "font.size": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,11 @@ def _spend(report: Report) -> Plot:
     figure, axes = _axes()
     scale = 1e9 if in_money else 1.0
     points = _thinned(report.points)
-    times = [datetime.fromtimestamp(point.at_ms / 1000, UTC) for point in points]
+    first, last = points[0].at_ms, points[-1].at_ms
+    elapsed = last - first < _CLOCK_FROM_MS
+    times: list[Any] = [
+        (point.at_ms - first) / 1000 if elapsed else datetime.fromtimestamp(point.at_ms / 1000, UTC) for point in points
+    ]
     amounts = [(point.usd_nanos or 0) / scale if in_money else point.tokens for point in points]
     axes.step(times, amounts, where="post", color=_ACCENT, linewidth=1.8)
     axes.fill_between(times, amounts, step="post", color=_FILL)
@@ -67,10 +74,10 @@ def _spend(report: Report) -> Plot:
             axes.axhline(cap, color=_BAD, linewidth=1.4, linestyle=(0, (5, 3)))
             said = usd(round(limit.most)) if in_money else f"{limit.most:,.0f} tokens"
             axes.annotate(f"cap {said}", (0.01, cap), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                          textcoords="offset points", color=_BAD, fontsize=9)  # fmt: skip
+                          textcoords="offset points", color=_BAD)  # fmt: skip
     else:
         axes.set_ylim(0)
-    _dates(axes, times)
+    _times(axes, elapsed=elapsed)
     axes.yaxis.set_major_formatter((lambda value, _: usd(round(value * 1e9))) if in_money else "{x:,.0f}")
     whole = usd(report.points[-1].usd_nanos) if in_money else f"{report.points[-1].tokens:,} tokens"
     caption = f"Charged so far, held and unknown amounts included: {whole} in the end{_of(limit, in_money)}."
@@ -95,12 +102,13 @@ def _worth(beside: list[Beside]) -> Plot:
     names = [f"{each.runs} runs" if not each.name and each.runs != 1 else each.name or "1 run" for each in beside]
     figure, axes = _axes()
     places = range(len(beside))
-    axes.barh(places, costs, color=[_LINE if each.name else _ACCENT for each in beside], height=0.55)
+    axes.barh(places, costs, color=[_BASELINE if each.name else _ACCENT for each in beside], height=0.55)
     for place, cost, each in zip(places, costs, beside, strict=True):
-        axes.annotate(amount(cost, each.unit), (cost, place), xytext=(5, 0), textcoords="offset points", va="center")
+        said = amount(cost, each.unit)
+        axes.annotate(said, (cost, place), xytext=(5, 0), textcoords="offset points", va="center", color=_INK)
     axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.3 * max(costs) or 1)
+    axes.set_xlim(0, 1.35 * max(costs) or 1)
     axes.set_xticks([])
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
@@ -129,14 +137,14 @@ def _axes() -> tuple[Any, Any]:
     return figure, axes
 
 
-def _dates(axes: Any, times: list[datetime]) -> None:
+def _times(axes: Any, *, elapsed: bool) -> None:
+    """Short periods in seconds since the first call, long ones with the clock and the calendar, in UTC."""
+    axes.margins(x=0.01)
+    if elapsed:
+        axes.xaxis.set_major_formatter("{x:g} s")
+        return
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    if times[0] == times[-1]:
-        axes.set_xticks([times[0]])
-        axes.xaxis.set_major_formatter(lambda _value, _place: f"{times[0]:%H:%M:%S}")
-        return
-    axes.margins(x=0.01)
     locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))

@@ -10,7 +10,7 @@ from rheostat.judgement.worth import Unit, amount
 from rheostat.money.usage import Spend, usd
 from rheostat.report.data import AccountRow, Candidate, Report, Run
 
-__all__ = ["FILTERS", "models_of", "period_of", "status_of", "thinking_share_of"]
+__all__ = ["FILTERS", "models_of", "period_of", "status_of", "thinking_share_of", "title_of"]
 
 _DEEPEST = 24
 """Levels of nested lists; what lies deeper stays at this level, and names its parent."""
@@ -62,6 +62,12 @@ def tightest(row: AccountRow) -> float | None:
     return max((limit.share for limit in row.limits if limit.share is not None), default=None)
 
 
+def brief(row: AccountRow) -> str:
+    """A run's own part of its name, where it stands below its thread."""
+    inside = row.depth and row.account.startswith(f"{row.above}/")
+    return f"…{row.account.removeprefix(row.above)}" if inside else row.account
+
+
 def _time(at_ms: int) -> datetime:
     return datetime.fromtimestamp(max(0, min(at_ms, _LATEST_MS)) / 1000, UTC)
 
@@ -93,6 +99,12 @@ def period_of(report: Report) -> str:
     last = max(step.at_ms + step.milliseconds for step in report.steps)
     until = clock(last)[:-2] + " UTC" if moment(first)[:10] == moment(last)[:10] else moment(last)
     return f"{moment(first).removesuffix(' UTC')} – {until} ({_lasting(last - first)})"
+
+
+def title_of(report: Report) -> str:
+    """The account that the report is about, or what was asked for where it is several."""
+    tops = [row.account for row in report.accounts if row.depth == 0]
+    return tops[0] if len(tops) == 1 else report.what or "Several accounts"
 
 
 def models_of(report: Report) -> str:
@@ -171,7 +183,7 @@ def nested(run: Run) -> Iterator[tuple[Candidate, Nesting]]:
 
 
 FILTERS = {
-    "amount": lambda value, unit: _signed(value, unit), "amounts": amounts, "clock": clock, "count": count,
+    "amount": lambda value, unit: _signed(value, unit), "amounts": amounts, "brief": brief, "clock": clock, "count": count,
     "limit_amount": limit_amount, "limit_name": limit_name, "limit_unit": limit_unit, "moment": moment,
     "nested": nested, "percent": percent, "plural": plural, "run_line": run_line, "tightest": tightest, "usd": usd,
 }  # fmt: skip
