@@ -45,7 +45,7 @@ def measure(place: int) -> int:
 def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
     """What a team of two does in a few seconds: two solver runs and an agent's."""
     ledger.open(Account("team", Budget(usd="2")))
-    for user, dollars in (("user/ada", "0.80"), ("user/ben", "0.50")):
+    for user, dollars in (("user/ada", "0.80"), ("user/ben", "0.90")):
         ledger.open(Account(user, Budget(usd=dollars), "team"))
     opus = ChatAnthropic(model="claude-opus-4-8", base_url=server.url, api_key="any", max_retries=2)
     haiku = ChatAnthropic(model="claude-haiku-4-5", base_url=server.url, api_key="any", max_retries=0)
@@ -73,7 +73,7 @@ def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
         [measure],
         middleware=[
             AdaptiveThinking(
-                budget=Budget(usd="0.30"), ledger=ledger, account="user/ben", correct_tools=(RuntimeError,),
+                budget=Budget(usd="0.60"), ledger=ledger, account="user/ben", correct_tools=(RuntimeError,),
                 endpoint=lambda model: endpoint_for(model, provider="anthropic"),
             )
         ],

@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from rheostat.errors import MissingExtra
-from rheostat.judgement.baselines import Beside
+from rheostat.judgement.baselines import BEST_FIXED, STRONG_ALWAYS, Beside
 from rheostat.judgement.worth import amount
 from rheostat.money.usage import usd
 from rheostat.report.data import Limit, Point, Report
@@ -99,7 +99,7 @@ def _thinned(points: tuple[Point, ...]) -> list[Point]:
 def _worth(beside: list[Beside]) -> Plot:
     known = all(each.per_right is not None for each in beside)
     costs = [each.per_right or 0.0 if known else each.spent for each in beside]
-    names = [f"{each.runs} runs" if not each.name and each.runs != 1 else each.name or "1 run" for each in beside]
+    names = [_label(each, place) for place, each in enumerate(beside)]
     figure, axes = _axes()
     places = range(len(beside))
     axes.barh(places, costs, color=[_BASELINE if each.name else _ACCENT for each in beside], height=0.55)
@@ -115,6 +115,13 @@ def _worth(beside: list[Beside]) -> Plot:
     what = "Cost of a right answer" if known else "Cost of the runs"
     listed = ", ".join(f"{name} {amount(cost, beside[0].unit)}" for name, cost in zip(names, costs, strict=True))
     return Plot(_svg(figure, f"{what}: {listed}"), f"{what}, beside what the baselines were expected to cost.")
+
+
+def _label(each: Beside, place: int) -> str:
+    """Our own words only: matplotlib would read another's as formulas, or miss their glyphs."""
+    if not each.name:
+        return "1 run" if each.runs == 1 else f"{each.runs:,} runs"
+    return each.name if each.name in (BEST_FIXED, STRONG_ALWAYS) else f"baseline {place}"
 
 
 def _axes() -> tuple[Any, Any]:
