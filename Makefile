@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
+.PHONY: help profile demo check coverage test format hooks trip pictures test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -78,6 +78,9 @@ hooks: $(VENV)/.dev ## check format, lint, types and imports at each commit (pre
 
 trip: $(VENV)/.dev ## the modules and functions that one call of an agent and one round of the solver cross
 	$(BIN)/python tools/house/trip.py
+
+pictures: $(VENV)/.dev ## the screenshots of docs/report.md, from runs on the simulator (needs Chromium)
+	$(BIN)/python tools/house/pictures.py docs/pictures
 
 ##@ Measure
 

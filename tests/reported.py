@@ -35,8 +35,9 @@ def call(
         request = {"reservation": name, "request_id": "", "model": note["model"], "spend": spend}
         step = {
             "id": f"step-{next(_numbers)}", "account": account, "requests": (request,), "effort_asked": "balanced",
-            "effort_planned": "low", "effort_seen": "low", "thinking_tokens": 800, "decided_by": "policy", "stop": "end",
-            "reasons": ("difficulty 0.10",), "at_ms": 1_700_000_000_000 + 100 * next(_numbers), **note, **record,
+            "effort_planned": "low", "effort_seen": "low", "thinking_tokens": 800, "decided_by": "policy",
+            "stop": "end", "reasons": ("difficulty 0.10",), "at_ms": 1_700_000_000_000 + 100 * next(_numbers),
+            **note, **record,
         }  # fmt: skip
         ledger.record(StepRecord(**step))
     return name
@@ -61,9 +62,13 @@ def decision(ledger: Ledger, account: str, action: str, *reasons: str, **candida
     given = {"round": 1, "action": action, "chosen": None, "strategy": "auto", "scorer": None, **candidate}
     ledger.record(
         StepRecord(
-            id=f"{account}#{action}{next(_numbers)}", account=account, node=DECISION, reasons=reasons, candidate=given,
+            id=f"{account}#{action}{next(_numbers)}",
+            account=account,
+            node=DECISION,
+            reasons=reasons,
+            candidate=given,
             at_ms=1_700_000_000_500,
-        )  # fmt: skip
+        )
     )
 
 
@@ -77,10 +82,21 @@ def team(ledger: Ledger) -> None:
     solver, agent = "thread/a/run", "thread/b/run"
     for name, parent, passed in (("r1s0", None, False), ("r1s1", None, False), ("r2s0", "r1s0", True)):
         call(ledger, solver, candidate={"id": name, "parent": parent, "way": "plain"}, kind="maths", difficulty=0.4)
-        sample(ledger, solver, name, parent=parent, passed=passed, chosen=passed, number=int(name[1]) * 2, group=int(name[1]))
+        sample(
+            ledger,
+            solver,
+            name,
+            parent=parent,
+            passed=passed,
+            chosen=passed,
+            number=int(name[1]) * 2,
+            group=int(name[1]),
+        )
     decision(ledger, solver, "correct", "worth its price")
     beside = [{"name": "best fixed", "arm": "small · low", "chance": 0.8, "cost": 9_000.0, "unit": "usd"}]
-    decision(ledger, solver, "accept", "the verifier passed it", round=2, chosen="r2s0", baselines=beside, question="Why?")
+    decision(
+        ledger, solver, "accept", "the verifier passed it", round=2, chosen="r2s0", baselines=beside, question="Why?"
+    )
     call(ledger, agent, node="model", model="large", starved=True, stop="length")
     call(ledger, agent, node="model", model="large", end="unknown", error="APITimeoutError")
     call(ledger, agent, node="router", planned=False)

@@ -1,7 +1,8 @@
-"""The page in a real browser: clean, by keyboard, light and dark, on a phone, with 10,000 calls, in a notebook's page."""
+"""The page in a real browser: clean, by keyboard, light and dark, on a phone, with 10,000 calls, in a notebook."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from browser import Opened, chromium
+from reported import call, sample, team
 from rheostat import Account, Budget, MemoryLedger
 from rheostat.report import build_report
-from reported import call, sample, team
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def test_landmarks_headings_and_names(browser: Any, file: Path) -> None:
     levels = page.eval_on_selector_all("h1, h2, h3", "all => all.map(each => Number(each.tagName[1]))")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(below - above <= 1 for above, below in zip(levels, levels[1:], strict=False))
+    assert all(below - above <= 1 for above, below in itertools.pairwise(levels))
     nameless = "all => all.filter(each => !(each.innerText.trim() || each.ariaLabel)).length"
     assert page.eval_on_selector_all("button, a", nameless) == 0
     for target in page.eval_on_selector_all("nav a", "all => all.map(each => each.hash)"):

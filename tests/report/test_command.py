@@ -11,12 +11,12 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 from typer.testing import CliRunner
 
+from reported import team
 from rheostat import BadInput, SQLiteLedger
 from rheostat.cli.app import app
 from rheostat.errors import MissingExtra
 from rheostat.report import build_report
 from rheostat.report.page import _environment
-from reported import team
 from searched import QUESTION, searching
 
 
@@ -71,7 +71,7 @@ def test_an_accounts_name_cant_leave_the_folder(path: str) -> None:
 
 def test_out_open_and_redact(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda url: seen.append(url))
+    monkeypatch.setattr(webbrowser, "open", seen.append)
     out = tmp_path / "my page.html"
     assert rheostat(path, "team", "--out", str(out), "--open", "--redact").strip() == str(out)
     assert seen == [out.as_uri()]

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postgres_server import PostgresServer
+from reported import ACTUAL, call, decision, sample, team
 from rheostat import Account, BadInput, Budget, Ledger, MemoryLedger, PostgresLedger, SQLiteLedger
 from rheostat.money.usage import Spend
 from rheostat.report import Report, build_report
 from rheostat.report.data import Totals
-from reported import ACTUAL, call, decision, sample, team
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -134,9 +134,12 @@ CALLS = st.lists(
         st.booleans(),
         st.sampled_from(["m1", "m2"]),
         st.builds(
-            Spend, usd_nanos=st.integers(0, 9_000), input_tokens=st.integers(0, 90), output_tokens=st.integers(0, 900),
+            Spend,
+            usd_nanos=st.integers(0, 9_000),
+            input_tokens=st.integers(0, 90),
+            output_tokens=st.integers(0, 900),
             calls=st.just(1),
-        ),  # fmt: skip
+        ),
     ),
     max_size=12,
 )

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from browser import Opened, chromium
+from reported import call, decision, sample
 from rheostat import Account, Budget, MemoryLedger
 from rheostat.report import build_report
-from reported import call, decision, sample
 
 ATTACKS = [
     "<script>window.pwned=1</script>",
@@ -59,9 +59,7 @@ def poisoned(texts: list[str]) -> MemoryLedger:
             **dict.fromkeys(fields, text),
         )  # fmt: skip
         call(ledger, account, model=text, node=text, planned=False, end="held")
-        sample(
-            ledger, account, text, parent=text, way=text, purpose=text, status=text, scores={text: 0.5}, chosen=True
-        )
+        sample(ledger, account, text, parent=text, way=text, purpose=text, status=text, scores={text: 0.5}, chosen=True)
         decision(ledger, account, text, text, strategy=text, scorer=text, chosen=text)
         baseline = {"name": text, "arm": text, "chance": 0.5, "cost": 9.0, "unit": "usd"}
         decision(ledger, account, "stop", text, round=2, strategy=text, question=text, baselines=[baseline])
@@ -91,8 +89,19 @@ def test_nothing_runs_and_the_text_is_shown(browser: Any, tmp_path: Path, text: 
     assert page.locator("h1").count() == 1
     assert page.locator("script").count() == 1
     assert page.locator("img, iframe, svg[onload], base, meta[http-equiv=refresh], [onclick], [onerror]").count() == 0
-    assert {each[:1] for each in page.eval_on_selector_all("a", "all => all.map(each => each.getAttribute('href'))")} == {"#"}
-    for place in ("blockquote", ".steps .w", ".steps .d", ".decisions", ".tree .id", ".tree .facts", "#tables", "#worth"):
+    assert {
+        each[:1] for each in page.eval_on_selector_all("a", "all => all.map(each => each.getAttribute('href'))")
+    } == {"#"}
+    for place in (
+        "blockquote",
+        ".steps .w",
+        ".steps .d",
+        ".decisions",
+        ".tree .id",
+        ".tree .facts",
+        "#tables",
+        "#worth",
+    ):
         read = page.locator(place).first.inner_text()
         plain = shown(text.replace("\x00", "\\x00").replace("\x07", "\\x07").replace("\x1b", "\\x1b"))
         if all(" " <= each <= "~" for each in text):
@@ -113,7 +122,8 @@ def test_a_missed_escape_still_runs_nothing(browser: Any, tmp_path: Path) -> Non
     """The page's own policy is the second wall: with markup put into the file by hand, no script but ours runs."""
     html = build_report(poisoned(["x"]), "org").html()
     hole = (
-        "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'><a id=link href='javascript:window.pwned=1'>x</a>"
+        "<script>window.pwned=1</script><img src=x onerror='window.pwned=1'>"
+        "<a id=link href='javascript:window.pwned=1'>x</a>"
         "<iframe srcdoc='<script>parent.pwned=1</script>'></iframe><img src='https://example.com/leak'>"
         "<button id=click onclick='window.pwned=1'>x</button>"
     )

@@ -47,13 +47,12 @@ def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
     ledger.open(Account("team", Budget(usd="2")))
     for user, dollars in (("user/ada", "0.80"), ("user/ben", "0.90")):
         ledger.open(Account(user, Budget(usd=dollars), "team"))
-    opus = ChatAnthropic(model="claude-opus-4-8", base_url=server.url, api_key="any", max_retries=2)
-    haiku = ChatAnthropic(model="claude-haiku-4-5", base_url=server.url, api_key="any", max_retries=0)
+    chat: Any = ChatAnthropic
+    opus = chat(model="claude-opus-4-8", base_url=server.url, api_key="any", max_retries=2)
+    haiku = chat(model="claude-haiku-4-5", base_url=server.url, api_key="any", max_retries=0)
     strong, small = endpoint_for(opus, provider="anthropic"), endpoint_for(haiku, provider="anthropic")
-    server.reset(
-        said("The answer is 4.8 hours.", 190), said("The answer is 3.75 hours.", 420), said("The answer is 3.2 hours.", 610),
-        said("The answer is 16 hours.", 500), said("The answer is 3.5 hours.", 640), said("The answer is 4 hours.", 520),
-    )  # fmt: skip
+    wrong = ((4.8, 190), (3.75, 420), (3.2, 610), (16, 500), (3.5, 640))  # hours, thinking tokens
+    server.reset(*(said(f"The answer is {hours} hours.", thought) for hours, thought in (*wrong, (4, 520))))
     graph = build_solver(
         strong, budget=Budget(usd="0.40"), verifier=MathsAnswer("4"), strategy=TreeSearch(samples=6, at_once=2),
         ledger=ledger, account="user/ada", keep_text=True, effort="medium",
@@ -61,8 +60,8 @@ def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
     graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": "tank"}})
     server.reset(said("The answer is 90.", 120), said("The answer is 96.", 300), said("The answer is 96.", 300))
     graph = build_solver(
-        small, budget=Budget(usd="0.10"), verifier=MathsAnswer("96"), effort="thorough", ledger=ledger, account="user/ben",
-        escalate_to=[strong],
+        small, budget=Budget(usd="0.10"), verifier=MathsAnswer("96"), effort="thorough", ledger=ledger,
+        account="user/ben", escalate_to=[strong],
     ).compile()  # fmt: skip
     graph.invoke({"question": "What is 12 * 8?"}, {"configurable": {"thread_id": "product"}})
     places = [Turn(tool_calls=(("measure", {"place": n}),), text="", fault=Fault(seconds=0.2)) for n in (1, 2, 2, 3)]
@@ -73,7 +72,10 @@ def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
         [measure],
         middleware=[
             AdaptiveThinking(
-                budget=Budget(usd="0.60"), ledger=ledger, account="user/ben", correct_tools=(RuntimeError,),
+                budget=Budget(usd="0.60"),
+                ledger=ledger,
+                account="user/ben",
+                correct_tools=(RuntimeError,),
                 endpoint=lambda model: endpoint_for(model, provider="anthropic"),
             )
         ],

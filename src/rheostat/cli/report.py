@@ -50,6 +50,8 @@ def report(
         made = build_report(opened, what, redact, address=ledger)
     path = out or (None if as_json else Path(_file_name("" if redact else what)))
     if path is not None:
+        if path.is_dir():
+            raise BadInput(f"can't write {path}: it is a folder; give a file with --out")
         try:
             write_whole(path, made.html())
         except OSError as error:

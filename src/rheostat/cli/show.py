@@ -32,7 +32,8 @@ def show(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run's account; a thread or an account above it, for all of its runs; or the beginning of one."
+            metavar="RUN",
+            help="A run's account; a thread or an account above it, for all of its runs; or the beginning of one.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -132,9 +133,7 @@ def _plain(step: StepRecord) -> dict[str, Any]:
     return {**step.candidate, "model": step.model, "effort": step.effort_planned, "error": step.error or None}
 
 
-def _runs(
-    ledger: str, steps: Sequence[StepRecord], what: str, parents: Mapping[str, str | None]
-) -> list[_Run]:
+def _runs(ledger: str, steps: Sequence[StepRecord], what: str, parents: Mapping[str, str | None]) -> list[_Run]:
     """The runs that are meant, the oldest first."""
     accounts = dict.fromkeys(step.account for step in steps)
     those = meant(what, accounts, parents, ledger=ledger)

@@ -133,9 +133,7 @@ def _totals_of(steps: Sequence[Step]) -> Totals:
 
 def _limits(budget: Budget, totals: Totals, reading: Reading) -> tuple[Limit, ...]:
     charged = totals.charged
-    made = [
-        Limit(name=name, most=most, used=getattr(charged, name)) for name, most in budget.limits.items()
-    ]
+    made = [Limit(name=name, most=most, used=getattr(charged, name)) for name, most in budget.limits.items()]
     if budget.seconds is not None:
         made.append(Limit(name="seconds", most=budget.seconds, used=reading["elapsed_milliseconds"] / 1000))
     return tuple(made)

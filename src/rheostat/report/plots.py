@@ -18,9 +18,7 @@ from rheostat.report.data import Limit, Point, Report
 
 __all__ = ["Plot", "plots_of"]
 
-_INK, _MUTED, _LINE, _ACCENT, _BAD, _FILL, _BASELINE = (
-    f"#01020{place}" for place in range(7)
-)
+_INK, _MUTED, _LINE, _ACCENT, _BAD, _FILL, _BASELINE = (f"#01020{place}" for place in range(7))
 _VARIABLES = {
     _INK: "var(--ink)", _MUTED: "var(--muted)", _LINE: "var(--line)", _ACCENT: "var(--accent)", _BAD: "var(--bad)",
     _FILL: "var(--accent-soft)", _BASELINE: "var(--baseline)",
@@ -28,7 +26,7 @@ _VARIABLES = {
 """Colours that stand for the page's variables, so that a plot follows light and dark."""
 _MOST_POINTS = 600
 _CLOCK_FROM_MS = 600_000
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "rheostat", "font.size": 10}
+_SETTINGS: Any = {"svg.fonttype": "none", "svg.hashsalt": "rheostat", "font.size": 10}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +148,13 @@ def _times(axes: Any, *, elapsed: bool) -> None:
     if elapsed:
         axes.xaxis.set_major_formatter("{x:g} s")
         return
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib import dates
 
-    locator = AutoDateLocator(tz=UTC, minticks=3, maxticks=6)
+    locate: Any = dates.AutoDateLocator
+    write: Any = dates.ConciseDateFormatter
+    locator = locate(tz=UTC, minticks=3, maxticks=6)
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=UTC, show_offset=False))
+    axes.xaxis.set_major_formatter(write(locator, tz=UTC, show_offset=False))
 
 
 def _svg(figure: Any, label: str) -> Markup:

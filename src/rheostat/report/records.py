@@ -31,7 +31,7 @@ def number(value: Any) -> float | None:
 def spend_of(value: Any) -> Spend:
     """A spend; `None` where a price or a count of thinking tokens isn't known."""
     given = value if isinstance(value, dict) else {}
-    known = {name: counted(given.get(name)) for name in Spend().to_dict()}
+    known: dict[str, Any] = {name: counted(given.get(name)) for name in Spend().to_dict()}
     unknown = {name: None for name in ("usd_nanos", "thinking_tokens") if name in given and given[name] is None}
     return Spend(**{**known, **unknown})
 

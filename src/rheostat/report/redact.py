@@ -25,9 +25,9 @@ WORDS = frozenset({
 })  # fmt: skip
 """Words that can stand in any field without telling anything of the user."""
 _NOUNS = {
-    "what": "account", "above": "account", "reasons": "reason", "models": "model", "nodes": "node", "scores": "scorer", "chosen": "candidate",
-    "parent": "candidate", "effort_asked": "effort", "effort_planned": "effort", "effort_seen": "effort",
-    "request_id": "request", "decided_by": "decider",
+    "what": "account", "above": "account", "reasons": "reason", "models": "model", "nodes": "node",
+    "scores": "scorer", "chosen": "candidate", "parent": "candidate", "effort_asked": "effort",
+    "effort_planned": "effort", "effort_seen": "effort", "request_id": "request", "decided_by": "decider",
 }  # fmt: skip
 """What a pseudonym begins with where it isn't the field's name."""
 

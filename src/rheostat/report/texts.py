@@ -40,6 +40,11 @@ def amounts(spend: Spend) -> str:
     return f"{usd(spend.usd_nanos)} / {spend.tokens:,} tokens"
 
 
+def signed(value: float, unit: Unit) -> str:
+    """Nano-dollars or tokens; a minus where it is less than nothing."""
+    return f"−{amount(-value, unit)}" if value < 0 else amount(value, unit)
+
+
 def limit_name(name: str) -> str:
     """What a limit limits."""
     return {"usd_nanos": "dollars"}.get(name, name.replace("_", " "))
@@ -183,11 +188,7 @@ def nested(run: Run) -> Iterator[tuple[Candidate, Nesting]]:
 
 
 FILTERS = {
-    "amount": lambda value, unit: _signed(value, unit), "amounts": amounts, "brief": brief, "clock": clock, "count": count,
+    "amount": signed, "amounts": amounts, "brief": brief, "clock": clock, "count": count,
     "limit_amount": limit_amount, "limit_name": limit_name, "limit_unit": limit_unit, "moment": moment,
     "nested": nested, "percent": percent, "plural": plural, "run_line": run_line, "tightest": tightest, "usd": usd,
 }  # fmt: skip
-
-
-def _signed(value: float, unit: Unit) -> str:
-    return f"−{amount(-value, unit)}" if value < 0 else amount(value, unit)
