@@ -60,11 +60,8 @@ def test_no_file_is_larger_than_one_can_hold_in_mind() -> None:
         assert len(path.read_text().splitlines()) <= 400, path
 
 
-BLOCKS = [
-    block
-    for page in ("README.md", "docs/agents.md", "docs/ledger.md", "docs/providers.md", "docs/strategies.md")
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)
-]
+PAGES = ("README.md", *(f"docs/{name}.md" for name in ("agents", "ledger", "providers", "report", "strategies")))
+BLOCKS = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.S)]
 
 
 @pytest.mark.model

@@ -6,6 +6,7 @@ It needs Chromium (Debian: apt-get install chromium).
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any
 from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.tools import tool
+from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 from rheostat import Account, AdaptiveThinking, Budget, MathsAnswer, SQLiteLedger, TreeSearch, build_solver
@@ -85,13 +87,16 @@ def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
 
 def shoot(browser: Browser, pages: dict[str, Path], folder: Path) -> None:
     for name, width, height, scheme, section in SHOTS:
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(
+            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
+        )  # type: ignore[arg-type]
         page.goto(pages[name].as_uri())
         if section == "#timeline":
             page.locator(".steps summary").nth(1).click()
         if section != "#summary":
             page.evaluate("section => document.querySelector(section).scrollIntoView()", section)
-        page.screenshot(path=folder / f"{name}.png")
+        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        shot.quantize(128, dither=Image.Dither.NONE).save(folder / f"{name}.png", optimize=True)
         page.close()
 
 

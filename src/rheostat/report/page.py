@@ -48,6 +48,7 @@ def page_of(report: Report) -> str:
         models=texts.models_of(report),
         thinking_share=texts.thinking_share_of(report),
         plots=plots,
+        several=len({step.account for step in report.steps}) > 1,
         sections=[(name, title) for name, title in sections.items() if title],
         style=_markup(_file("style.css")),
         script=_markup(script),

@@ -15,6 +15,7 @@ from rheostat.judgement.baselines import BEST_FIXED, STRONG_ALWAYS, Beside
 from rheostat.judgement.worth import amount
 from rheostat.money.usage import usd
 from rheostat.report.data import Limit, Point, Report
+from rheostat.report.texts import percent
 
 __all__ = ["Plot", "plots_of"]
 
@@ -66,7 +67,7 @@ def _spend(report: Report) -> Plot:
     axes.fill_between(times, amounts, step="post", color=_FILL)
     if limit is not None:
         cap = limit.most / scale
-        near = amounts[-1] > cap / 20
+        near = amounts[-1] > cap / 8
         axes.set_ylim(0, 1.12 * (max(cap, amounts[-1]) if near else max(amounts)))
         if near:
             axes.axhline(cap, color=_BAD, linewidth=1.4, linestyle=(0, (5, 3)))
@@ -85,7 +86,8 @@ def _spend(report: Report) -> Plot:
 def _of(limit: Limit | None, in_money: bool) -> str:
     if limit is None:
         return ""
-    return f", of {usd(round(limit.most)) if in_money else f'{limit.most:,.0f} tokens'} at the most"
+    cap = usd(round(limit.most)) if in_money else f"{limit.most:,.0f} tokens"
+    return f", {percent(limit.share)} of the cap of {cap}" if limit.share is not None else f", of a cap of {cap}"
 
 
 def _thinned(points: tuple[Point, ...]) -> list[Point]:

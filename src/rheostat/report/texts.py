@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from rheostat.judgement.worth import Unit, amount
 from rheostat.money.usage import Spend, usd
-from rheostat.report.data import AccountRow, Candidate, Report, Run
+from rheostat.report.data import AccountRow, Candidate, Report, Run, Step
 
 __all__ = ["FILTERS", "models_of", "period_of", "status_of", "thinking_share_of", "title_of"]
 
@@ -167,6 +167,26 @@ def run_line(run: Run) -> str:
     return " · ".join(each for each in parts if each)
 
 
+def plan_lines(step: Step) -> Iterator[tuple[str, str]]:
+    """What was planned for a call and how it ended, as labels and texts; nothing for a call without a plan."""
+    if not step.planned:
+        return
+    effort = {"asked": step.effort_asked, "planned": step.effort_planned, "seen in the request": step.effort_seen}
+    looked = "" if step.difficulty is None else f"difficulty {step.difficulty:.2f}"
+    sample = step.candidate and f"for candidate {step.candidate}"
+    cap = "" if step.most_output_tokens is None else f"at most {step.most_output_tokens:,} output tokens"
+    lines = {
+        "effort": [f"{name} {level}" for name, level in effort.items() if level]
+        + [step.decided_by and f"decided by {step.decided_by}"],
+        "task": [step.kind, looked, step.purpose, sample, step.way and f"asked by {step.way}"],
+        "reply": [f"ended by {step.error or step.stop or '?'}", cap, f"took {step.milliseconds / 1000:.1f} s"],
+    }
+    for label, parts in lines.items():
+        text = ", ".join(each for each in parts if each)
+        if text:
+            yield label, text
+
+
 @dataclass(frozen=True, slots=True)
 class Nesting:
     """The lists that open before a candidate, and the items that close after it."""
@@ -190,5 +210,6 @@ def nested(run: Run) -> Iterator[tuple[Candidate, Nesting]]:
 FILTERS = {
     "amount": signed, "amounts": amounts, "brief": brief, "clock": clock, "count": count,
     "limit_amount": limit_amount, "limit_name": limit_name, "limit_unit": limit_unit, "moment": moment,
-    "nested": nested, "percent": percent, "plural": plural, "run_line": run_line, "tightest": tightest, "usd": usd,
+    "nested": nested, "percent": percent, "plan_lines": plan_lines, "plural": plural,
+    "run_line": run_line, "tightest": tightest, "usd": usd,
 }  # fmt: skip
