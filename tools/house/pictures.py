@@ -87,9 +87,8 @@ def team_runs(ledger: SQLiteLedger, server: ProviderServer) -> None:
 
 def shoot(browser: Browser, pages: dict[str, Path], folder: Path) -> None:
     for name, width, height, scheme, section in SHOTS:
-        page = browser.new_page(
-            viewport={"width": width, "height": height}, color_scheme=scheme, reduced_motion="reduce"
-        )  # type: ignore[arg-type]
+        looks: Any = {"color_scheme": scheme, "reduced_motion": "reduce"}
+        page = browser.new_page(viewport={"width": width, "height": height}, **looks)
         page.goto(pages[name].as_uri())
         if section == "#timeline":
             page.locator(".steps summary").nth(1).click()
