@@ -14,6 +14,9 @@ _CONTROLS = re.compile(
 
 def visible(text: object) -> str:
     """Control characters as their codes: none is left that could move, hide, turn or colour other text."""
+    said = str(text)
+    if said.isprintable():  # none of them is, and it is quicker
+        return said
     return _CONTROLS.sub(
-        lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", str(text)
+        lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", said
     )

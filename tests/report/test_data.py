@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from postgres_server import PostgresServer
 from reported import ACTUAL, call, decision, sample, team
-from rheostat import Account, BadInput, Budget, Ledger, MemoryLedger, PostgresLedger, SQLiteLedger
+from rheostat import Account, BadInput, Budget, Ledger, MemoryLedger, PostgresLedger, SQLiteLedger, Window
 from rheostat.money.usage import Spend
 from rheostat.report import Report, build_report
 from rheostat.report.data import Totals
@@ -206,6 +206,17 @@ def test_damaged_records_and_circles_are_shown_as_far_as_they_go() -> None:
     assert [each.depth for each in made.runs[0].candidates] == [0, 0, 0]
     assert made.runs[0].candidates[1].scoring.usd_nanos is None
     assert "<h1>run/x</h1>" in made.html()
+
+
+def test_a_monthly_limit_is_shown_without_a_share_because_a_reading_counts_all_months() -> None:
+    ledger = MemoryLedger()
+    ledger.open(Account("org", Budget(usd="1"), window=Window("month")))
+    call(ledger, "org")
+    made = build_report(ledger, "org")
+    assert [(each.most, each.used, each.share) for each in made.limits] == [(10**9, None, None)]
+    html = made.html()
+    assert "Budget of each month" in html
+    assert 'role="meter"' not in html
 
 
 def test_deep_trees_stay_within_what_a_browser_nests() -> None:

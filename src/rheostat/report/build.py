@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from rheostat.judgement.baselines import compared
-from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, MemoryLedger, Reading
 from rheostat.money.ledger.durable import DurableLedger
 from rheostat.money.ledger.meant import meant, parents_of
@@ -95,7 +94,7 @@ def _rows(found: Mapping[str, tuple[Account, Reading]]) -> tuple[AccountRow, ...
                 depth=depth,
                 above=account.parent or "",
                 totals=totals,
-                limits=() if account.budget is None else _limits(account.budget, totals, reading),
+                limits=_limits(account, totals, reading),
                 window=account.window.every if account.window else "",
             )
         )
@@ -131,8 +130,12 @@ def _totals_of(steps: Sequence[Step]) -> Totals:
     return Totals(settled=part("settled"), held=part("in flight"), unknown=part("unknown"))
 
 
-def _limits(budget: Budget, totals: Totals, reading: Reading) -> tuple[Limit, ...]:
-    charged = totals.charged
+def _limits(account: Account, totals: Totals, reading: Reading) -> tuple[Limit, ...]:
+    budget, charged = account.budget, totals.charged
+    if budget is None:
+        return ()
+    if account.window is not None:  # a reading counts from the opening on
+        return tuple(Limit(name=name, most=most, used=None) for name, most in budget.limits.items())
     made = [Limit(name=name, most=most, used=getattr(charged, name)) for name, most in budget.limits.items()]
     if budget.seconds is not None:
         made.append(Limit(name="seconds", most=budget.seconds, used=reading["elapsed_milliseconds"] / 1000))

@@ -51,7 +51,7 @@ class Limit:
     """`usd_nanos`, `tokens`, `output_tokens`, `thinking_tokens`, `calls` or `seconds`."""
     most: float
     used: float | None
-    """`None`: it can't be told, as for spend without a price."""
+    """`None`: it can't be told, as for spend without a price, or within a day or a month."""
 
     @property
     def share(self) -> float | None:

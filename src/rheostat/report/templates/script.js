@@ -10,7 +10,7 @@ function remembered() {
 function paint(theme) {
   root.dataset.theme = theme;
   button.querySelector("span").textContent = theme;
-  button.setAttribute("aria-label", "Colours: " + (theme === "auto" ? "like the system" : theme));
+  button.setAttribute("aria-label", "Colours: " + theme);
 }
 function turn() {
   const next = themes[(themes.indexOf(root.dataset.theme) + 1) % themes.length];
