@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo docs docs-serve docs-pages recording check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
+.PHONY: help profile demo docs docs-serve docs-pages recording pictures check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -99,6 +99,9 @@ docs-pages: $(VENV)/.dev ## write the generated pages anew: command line, levels
 recording: $(VENV)/.dev ## `rheostat solve` on the embedded model as an animated picture; needs npx
 	$(BIN)/rheostat models pull
 	PATH="$(CURDIR)/$(BIN):$$PATH" sh tools/house/recording.sh docs/assets/solve.svg
+
+pictures: $(VENV)/.dev ## the screenshots of docs/how-to/report.md, from runs on the simulator (needs Chromium)
+	$(BIN)/python tools/house/pictures.py docs/pictures
 
 ##@ Measure
 

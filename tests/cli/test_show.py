@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from postgres_server import PostgresServer
 from rheostat import (
+    Account,
     BadInput,
     Caps,
     PostgresLedger,
@@ -75,6 +76,17 @@ def test_show_a_thread_shows_all_of_its_runs_and_no_other(tmp_path: Path) -> Non
     ledger.close()
     found = json.loads(rheostat("show", str(tmp_path / "spend.db"), "thread/4", "--json"))["runs"]
     assert [each["account"].rpartition("/")[0] for each in found] == ["thread/4", "thread/4"]
+
+
+def test_show_an_account_above_shows_the_runs_of_its_threads(tmp_path: Path) -> None:
+    ledger = SQLiteLedger(tmp_path / "spend.db")
+    for user in ("user/ada", "user/ben"):
+        ledger.open(Account(user))
+        graph = searching(ledger, account=user).compile(checkpointer=InMemorySaver())
+        graph.invoke({"question": QUESTION}, {"configurable": {"thread_id": f"of-{user[-3:]}"}})
+    ledger.close()
+    found = json.loads(rheostat("show", str(tmp_path / "spend.db"), "user/ada", "--json"))["runs"]
+    assert [each["account"].rpartition("/")[0] for each in found] == ["thread/of-ada"]
 
 
 def test_show_as_json_has_a_stable_shape(finished: tuple[str, dict[str, Any]]) -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     "code": ("agents", "Work on a repository until its tests pass."),
     "auto": ("agents", "Work on a long task in steps, each with an allowance, and report."),
     "show": ("show", "Show what happened in a run of the solver: every candidate, as a tree."),
+    "report": ("report", "Write what a run, a thread or an account did as one HTML page."),
     "explain": ("explain", "Show the plan of each call of a run, its reasons and its outcome."),
     "worth": ("worth", "Show what right answers cost, and what fixed arms would have cost."),
     "ledger": ("ledger", "Inspect a ledger, and settle unknown calls."),

@@ -7,20 +7,11 @@ from typing import Any
 
 from rich.markup import escape as _without_markup
 
+from rheostat.visible import visible
+
 __all__ = ["escape", "for_csv", "visible"]
 
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-"""C0 but tab and newline, DEL, C1, and what turns text around or hides it."""
 _FORMULA = re.compile(r"^\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
-
-
-def visible(text: object) -> str:
-    """Control characters as their codes: none reaches the terminal that could move, hide or colour other text."""
-    return _CONTROLS.sub(
-        lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 256 else f"\\u{ord(found[0]):04x}", str(text)
-    )
 
 
 def escape(text: object) -> str:

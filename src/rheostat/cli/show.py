@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from rheostat.cli.view import spend_line
 from rheostat.errors import BadInput, LedgerError
 from rheostat.money.ledger import Reading, StepRecord, open_ledger
 from rheostat.money.ledger.durable import DurableLedger
+from rheostat.money.ledger.meant import meant, parents_of
 from rheostat.money.ledger.steps import CANDIDATE, DECISION
 from rheostat.money.usage import usd
 
@@ -31,7 +32,8 @@ def show(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="RUN", help="A run's account; or a thread, for all of its runs; or the beginning of either."
+            metavar="RUN",
+            help="A run's account; a thread or an account above it, for all of its runs; or the beginning of one.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
@@ -49,7 +51,7 @@ def show(
     """
     opened = open_ledger(ledger, must_exist=True)
     try:
-        runs = _runs(ledger, opened.steps(), what)
+        runs = _runs(ledger, opened.steps(), what, parents_of(account for account, _ in opened.accounts()))
         for run in runs:
             run.reading = _reading(opened, run.account)
     finally:
@@ -131,17 +133,11 @@ def _plain(step: StepRecord) -> dict[str, Any]:
     return {**step.candidate, "model": step.model, "effort": step.effort_planned, "error": step.error or None}
 
 
-def _runs(ledger: str, steps: Sequence[StepRecord], what: str) -> list[_Run]:
-    """The runs that are meant: those of this account, else those whose accounts begin so; the oldest first."""
+def _runs(ledger: str, steps: Sequence[StepRecord], what: str, parents: Mapping[str, str | None]) -> list[_Run]:
+    """The runs that are meant, the oldest first."""
     accounts = dict.fromkeys(step.account for step in steps)
-    names = (what, f"thread/{what}", f"run/{what}")
-    meant = {each for each in accounts if each in names or each.startswith(tuple(f"{name}/" for name in names))}
-    meant = meant or {each for each in accounts if what and each.startswith(names)}
-    if not meant:
-        raise BadInput(
-            f"no run in this ledger begins with {what!r}: rheostat ledger accounts {ledger} --all lists the runs"
-        )
-    runs = {name: _Run(name) for name in accounts if name in meant}
+    those = meant(what, accounts, parents, ledger=ledger)
+    runs = {name: _Run(name) for name in accounts if name in those}
     for step in steps:
         if step.account in runs and step.node == CANDIDATE:
             runs[step.account].candidates.append(step)
@@ -150,7 +146,7 @@ def _runs(ledger: str, steps: Sequence[StepRecord], what: str) -> list[_Run]:
     found = [run for run in runs.values() if run.candidates or run.decisions]
     if not found:
         raise BadInput(
-            f"{min(meant)} has no candidates: it is an agent's run, or one of an older Rheostat. "
+            f"{min(those)} has no candidates: it is an agent's run, or one of an older Rheostat. "
             f"Its calls: rheostat explain {ledger} {what}"
         )
     for run in found:

@@ -53,19 +53,17 @@ def worth(
 
 
 def _worth_rows(name: str, each: Compared) -> list[dict[str, Any]]:
-    unit = "usd" if each.usd_nanos else "tokens"
-    price = each.cost_per_right(unit)
-    rows: list[dict[str, Any]] = [{
-        "name": name, "beside": f"{each.runs} runs", "right": f"{each.solved} of {each.judged} judged",
-        "spent": amount(each.usd_nanos if unit == "usd" else each.output_tokens, unit),
-        "a_right_answer": "-" if price is None else amount(price, unit), "saved": "",
-    }]  # fmt: skip
-    for (beside, of), one in each.expected.items():
-        cost = one["cost"]
-        if cost:
-            rows.append({
-                "name": "", "beside": beside, "right": f"{one['right']:.1f} of {one['runs']:.0f} expected",
-                "spent": amount(cost, of), "a_right_answer": amount(cost / max(one["right"], 1e-9), of),
-                "saved": f"{amount(cost - one['spent'], of)} ({1 - one['spent'] / cost:+.0%})",
-            })  # fmt: skip
-    return rows
+    return [
+        {
+            "name": name, "beside": f"{one.runs} runs", "right": f"{one.right} of {one.of} judged",
+            "spent": amount(one.spent, one.unit),
+            "a_right_answer": "-" if one.per_right is None else amount(one.per_right, one.unit), "saved": "",
+        }
+        if one.saved is None
+        else {
+            "name": "", "beside": one.name, "right": f"{one.right:.1f} of {one.of} expected",
+            "spent": amount(one.spent, one.unit), "a_right_answer": amount(one.per_right or 0, one.unit),
+            "saved": f"{amount(one.saved, one.unit)} ({one.saved_share:+.0%})",
+        }
+        for one in each.beside()
+    ]  # fmt: skip

@@ -14,7 +14,7 @@ from rheostat.judgement.worth import Unit
 from rheostat.money.ledger import StepRecord
 from rheostat.money.ledger.steps import CANDIDATE, DECISION
 
-__all__ = ["BEST_FIXED", "STRONG_ALWAYS", "Baseline", "Compared", "compared", "counted"]
+__all__ = ["BEST_FIXED", "STRONG_ALWAYS", "Baseline", "Beside", "Compared", "compared", "counted"]
 
 BEST_FIXED: Final = "best fixed"
 """The one arm that brings most beyond its price on tasks that look like this one."""
@@ -39,6 +39,30 @@ class Baseline:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """One line of a comparison: the runs themselves, or a baseline on the same tasks."""
+
+    name: str
+    """The baseline's; empty: the runs."""
+    runs: int
+    of: int
+    """How many `right` is out of: the judged runs; for a baseline those that it is known for."""
+    right: float
+    """For a baseline the number to be expected."""
+    spent: float
+    """Nano-dollars or output tokens; for a baseline what it was to cost."""
+    per_right: float | None
+    unit: Unit
+    saved: float | None = None
+    """What the runs saved beside this baseline; negative if they spent more."""
+
+    @property
+    def saved_share(self) -> float | None:
+        """The saved share of the baseline's cost."""
+        return None if self.saved is None else self.saved / self.spent
+
+
 @dataclass(slots=True)
 class Compared:
     """Runs together, beside the baselines on the same tasks."""
@@ -59,6 +83,24 @@ class Compared:
         """The cost of a right answer over the judged runs; `None` without one."""
         spent = self.judged_usd_nanos if unit == "usd" else self.judged_output_tokens
         return spent / self.solved if self.solved else None
+
+    def beside(self) -> list[Beside]:
+        """The runs, in dollars if anything was paid for in dollars, then each baseline that has a cost."""
+        unit = "usd" if self.usd_nanos else "tokens"
+        spent = self.usd_nanos if unit == "usd" else self.output_tokens
+        made = [
+            Beside(
+                name="", runs=self.runs, of=self.judged, right=self.solved, spent=spent,
+                per_right=self.cost_per_right(unit), unit=unit,
+            )
+        ]  # fmt: skip
+        for (name, each), one in self.expected.items():
+            if one["cost"]:
+                made.append(Beside(
+                    name=name, runs=round(one["runs"]), of=round(one["runs"]), right=one["right"], spent=one["cost"],
+                    per_right=one["cost"] / max(one["right"], 1e-9), unit=each, saved=one["cost"] - one["spent"],
+                ))  # fmt: skip
+        return made
 
 
 @dataclass(slots=True)

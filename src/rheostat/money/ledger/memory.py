@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from rheostat.errors import BadInput
 from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger.counts import counts_of
+from rheostat.money.ledger.journal import Line
 from rheostat.money.ledger.law import Book
 from rheostat.money.ledger.protocol import Account, FormerNames, Note, Reading, Reservation
+from rheostat.money.ledger.rows import line_of
 from rheostat.money.ledger.steps import StepRecord
 from rheostat.money.ledger.use import Use, UseKey, use_of
 from rheostat.money.usage import Spend
@@ -232,6 +234,20 @@ class MemoryLedger(FormerNames):
             self._read.pop(account, None)
             self._read[account] = reading["version"]
             return reading
+
+    # --- for display ----------------------------------------------------------------------------
+
+    def accounts(self) -> list[tuple[Account, Reading]]:
+        """All accounts that weren't evicted, with their readings, by id."""
+        with self._lock:
+            entries = sorted(self._book.entries.values(), key=lambda entry: entry.id)
+            return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
+
+    def journal(self, *, open_only: bool = False) -> list[Line]:
+        """The open reservations, the oldest first; those that are settled or void are in the totals only."""
+        with self._lock:
+            held = sorted(self._book.reservations.values(), key=lambda each: (each.held_at_ms, each.id))
+            return [line_of(each) for each in held]
 
     # --- async variants, which call the others because nothing here blocks ------------------------
 
