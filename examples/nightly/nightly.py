@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.types import Command
 from night_endpoint import endpoint
@@ -30,7 +31,8 @@ from summary import summary
 from rheostat import Account, Budget, BudgetExceeded, SQLiteLedger, Window, build_autonomous
 from rheostat_tools import Workspace, calculator
 
-ACCOUNT, THREAD = "nightly", {"configurable": {"thread_id": "task"}}
+ACCOUNT = "nightly"
+THREAD: RunnableConfig = {"configurable": {"thread_id": "task"}}
 NOTHING_LEFT = 75
 """The exit code if nothing is left of tonight's budget (EX_TEMPFAIL: try again later)."""
 
@@ -82,7 +84,7 @@ def next_input(home: Path, state: Any) -> Any:
     answer = answer_to(home, state)
     if state.interrupts:
         return Command(resume=answer) if answer else f"waiting for an answer: nightly.py answer {home} …"
-    if state.next:  # killed in the middle: from the last checkpoint
+    if state.tasks:  # killed in the middle: from the last checkpoint
         return None
     status, words = state.values.get("status"), (home / "task.txt").read_text()
     if status in ("done", "stopped"):

@@ -163,8 +163,8 @@ def test_a_night_ends_at_its_cap_and_the_next_goes_on(tmp_path: Path) -> None:
     def run(day: int) -> tuple[int, str]:
         program = [sys.executable, "-c", ON_A_DAY, str(day), str(EXAMPLES / "nightly"), NIGHTLY]
         night = subprocess.run(
-            [*program, "run", where, "--usd", str(usd), "--check-in", "0"], env=at(server, NIGHTLY_MODEL="openai:gpt-5.1"),
-            capture_output=True, text=True, timeout=120, check=False,
+            [*program, "run", where, "--usd", str(usd), "--check-in", "0"], capture_output=True, text=True, timeout=120,
+            env=at(server, NIGHTLY_MODEL="openai:gpt-5.1"), check=False,
         )  # fmt: skip
         return night.returncode, night.stdout + night.stderr
 
