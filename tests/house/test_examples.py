@@ -9,7 +9,6 @@ import pytest
 
 EXAMPLES = {
     "agent_in_an_app.py": "Order 1042 left our warehouse today",
-    "coding_assistant.py": "The tests pass: 2 steps",
     "long_task.py": "done · Done: two sentences",
     "hosted_loop.py": "| 7 | failure |",
 }

@@ -282,7 +282,9 @@ def test_a_parent_must_be_open_and_never_changes(ledger: Ledger) -> None:
 
 def test_a_childs_looser_limit_is_allowed_and_said(ledger: Ledger) -> None:
     ledger.open(Account("t", Budget(usd="0.50", calls=10)))
-    with pytest.warns(UserWarning, match=r"looser than that of 't' above it .*the account above binds"):
+    with pytest.warns(
+        UserWarning, match=r"limit of \$5 is looser than that of 't' above it \(\$0.5\): the account above"
+    ):
         ledger.open(Account("a", Budget(usd="5"), "t"))
 
 

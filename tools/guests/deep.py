@@ -61,7 +61,7 @@ CASES = (
 
 def result(case: Case, provider: Any, server: ProviderServer, budget: Budget | None) -> tuple[Any, Any]:
     """What an agent did: its messages, its files and what was read from the cache; and its state."""
-    from deepagents import create_deep_agent  # type: ignore[import-not-found]  # it is installed beside
+    from deepagents import create_deep_agent
 
     server.reset(*case.turns)
     key, model = SecretStr("k"), case.models[provider]

@@ -1,8 +1,8 @@
 """OpenTelemetry: one tree of spans for each run, and metrics. Needs the extra `otel`.
 
 agent run → step → request (each HTTP attempt); tools under their agent, subagents under the tool that called them;
-solver run → round → sample → request, verifier, scorer → request. docs/how-to/tracing.md has the picture and all names, which
-follow the semantic conventions for generative AI (see `rheostat.report.attributes` for the version).
+solver run → round → sample → request, verifier, scorer → request. docs/how-to/tracing.md has the picture and all names,
+which follow the semantic conventions for generative AI (see `rheostat.report.attributes` for the version).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from rheostat.money.ledger.counts import (
 )
 from rheostat.money.ledger.entry import OPEN, Entry, Held, Status
 from rheostat.money.ledger.protocol import Account, Note, Reading
-from rheostat.money.usage import Spend
+from rheostat.money.usage import Spend, usd
 
 __all__ = ["Book", "say_what_is_kept"]
 
@@ -108,9 +108,8 @@ class Book:
             theirs = above.budget.limits if above.budget else {}
             for limit, cap in (account.budget.limits if account.budget else {}).items():
                 if cap > theirs.get(limit, cap):
-                    text = (
-                        f"a limit of {cap:,} {limit} is looser than that of {above.id!r} above it ({theirs[limit]:,})"
-                    )
+                    ours, bound = (_spelled(limit, amount) for amount in (cap, theirs[limit]))
+                    text = f"a limit of {ours} is looser than that of {above.id!r} above it ({bound})"
                     warnings.warn(f"{text}: the account above binds", LimitWarning, stacklevel=4)
 
     def amend(self, account: str, budget: Budget) -> None:
@@ -370,6 +369,10 @@ def say_what_is_kept(account: Account, kept: Budget | None) -> None:
         return
     text = f"account {account.id!r} is open and keeps its limits ({kept or 'none'}), not {account.budget or 'none'}"
     warnings.warn(f"{text}: ledger.amend({account.id!r}, …) changes them", LimitWarning, stacklevel=4)
+
+
+def _spelled(limit: str, amount: int) -> str:
+    return usd(amount) if limit == "usd_nanos" else f"{amount:,} {limit}"
 
 
 def _overrun(held: Held, actual: Counts) -> HoldExceeded | None:
