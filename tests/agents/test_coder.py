@@ -73,6 +73,9 @@ def test_it_works_until_the_tests_pass(api: Api, repository: Path, run: Runner) 
         assert result["diff"].count("\n+") >= 1
         assert "The tests pass: 3 steps" in result["report"]
         agrees(result, server)
+        run_ = result["rheostat"]["run"]
+        assert run_["held_usd_nanos"] == run_["held_calls"] == 0  # nothing is kept back for a last word that won't come
+        assert result["rheostat"]["end"]["by"] == "answer"
 
 
 def test_without_correction_there_is_one_edit(repository: Path) -> None:
@@ -224,6 +227,16 @@ def test_tests_that_cant_be_run_are_said_before_anything_is_spent(tmp_path: Path
         assert server.bill.requests == 0
 
 
+def test_a_runner_that_isnt_installed_is_no_failing_test(repository: Path) -> None:
+    with simulated(Turn(text="never asked")) as server:
+        graph = _build_coder(
+            CHAT.at(server), repository, budget=BUDGET, command=("python", "-m", "pytest_of_mars", "-q")
+        )
+        with pytest.raises(BadInput, match="No module named"):
+            graph.compile().invoke({"task": "Mend the discount."})
+        assert server.bill.requests == 0
+
+
 def test_an_answer_that_is_checked_twice_passes_twice(tmp_path: Path) -> None:
     """A run that was killed between writing and remembering it is given the same answer again."""
     answer = f"file: calc.py\n```python\n{RIGHT}```"
@@ -285,6 +298,16 @@ def test_a_step_that_isnt_finished_is_laid_out_again() -> None:
         assert result["status"] == "cap"
         assert server.bill.requests <= 20
         assert result["report"]
+
+
+def test_a_share_too_small_to_work_with_gets_all_that_is_left(run: Runner) -> None:
+    """Eight steps share a budget that pays for two calls with tools at once: each share alone pays for a last word."""
+    steps = "\n".join(f"{number}. look up word {number}" for number in range(1, 9))
+    with simulated(Turn(text=steps), Turn(text="A dial.")) as server:
+        graph = build_autonomous(CHAT.at(server), [look_up], budget=Budget(tokens=16_000), effort="none").compile()
+        result = run(graph, {"task": "Explain what a rheostat is."})
+        assert [each["finished"] for each in result["done"]][:3] == [True] * 3
+        agrees(result, server)
 
 
 def test_a_human_is_asked_at_fractions_of_the_budget(run: Runner) -> None:

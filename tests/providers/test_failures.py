@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,16 @@ from langchain_openai import ChatOpenAI
 from tenacity import wait_none
 
 from conftest import Runner
-from rheostat import AdaptiveThinking, Budget, MemoryLedger, ThinkingChatModel, build_agent, build_solver, read
+from rheostat import (
+    AdaptiveThinking,
+    Budget,
+    MemoryLedger,
+    NoPrice,
+    ThinkingChatModel,
+    build_agent,
+    build_solver,
+    read,
+)
 from rheostat.calling.meter import Meter
 from rheostat.errors import ProviderFailed
 from rheostat.providers.failures import line_of, read_failure
@@ -159,3 +169,20 @@ def test_behind_a_gateway_the_name_still_tells_how_a_model_is_set(run: Runner) -
         result = run(build_solver(chat, budget=Budget(tokens=40_000)).compile(), ASK)
         assert result["status"] == "answered"
         assert all("temperature" not in body for body in server.bill.bodies)
+
+
+def test_a_gateway_in_the_environment_has_prices_of_its_own(
+    run: Runner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The SDK reads its address, and not the model object: OpenAI's list doesn't say what it takes."""
+    with simulated(Turn(text="8 billion")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.openai_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        with pytest.raises(NoPrice):
+            build_solver("openai:gpt-6-sol", budget=Budget(usd="1"))
+        prices = tmp_path / "prices.toml"
+        prices.write_text('["openai:gpt-6-sol"]\ninput_per_million = 100\noutput_per_million = 100\n', encoding="utf-8")
+        monkeypatch.setenv("RHEOSTAT_PRICES", str(prices))
+        result = run(build_solver("openai:gpt-6-sol", budget=Budget(usd="1")).compile(), ASK)
+        used = read(result)["run"]
+        assert used["usd_nanos"] == 100_000 * (used["input_tokens"] + used["output_tokens"])

@@ -27,7 +27,7 @@ from rheostat.graph.accounts import readings_of
 from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
 from rheostat.graph.node import FlowNode
-from rheostat.graph.state import KEY, read
+from rheostat.graph.state import KEY, RheostatState, read
 from rheostat.money.budget import Budget, Room
 from rheostat.money.usage import NANOS_PER_USD
 from rheostat.providers import Endpoint
@@ -136,21 +136,27 @@ class _Plan:
         """Do the next step, under an allowance."""
         step, *rest = state["steps"]
         meter, account = yield from self.core.open(state)
-        room = yield from meter.room(account)
-        allowance = _allowance(room, self.core.budget, len(state["steps"]))
-        if allowance is None:
-            return {"steps": [], "status": "cap"}
-        emit("step", name="work", step=step, allowance=str(allowance))
-        graph = _agent(self._endpoint, self._tools, allowance, self._options)
         before = "\n".join(f"- {each['step']}: {each['result'][:500]}" for each in state["done"])
         words = f"The whole task: {state['task']}\n\nDone before:\n{before or '- nothing'}\n\nDo this now: {step}"
         inputs: Any = {"messages": [HumanMessage(words)]}
-        try:
-            with paid_by(meter.payer(account, budget=self.core.budget)):
-                result = yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs))
-        except BudgetExceeded as refused:
-            stopped = {"thinking": {"stopped": str(refused)}}
-            result = {"messages": [AIMessage(f"Not done: {refused}")], KEY: stopped}
+        result: Any = None
+        for shares in (len(state["steps"]), 1) if rest else (1,):  # a share too small to work with: all that is left
+            room = yield from meter.room(account)
+            allowance = _allowance(room, self.core.budget, shares)
+            if allowance is None:
+                break
+            emit("step", name="work", step=step, allowance=str(allowance))
+            graph = _agent(self._endpoint, self._tools, allowance, self._options)
+            try:
+                with paid_by(meter.payer(account, budget=self.core.budget)):
+                    result = yield from _invoked(graph, inputs)
+            except BudgetExceeded as refused:
+                stopped = {"thinking": {"stopped": str(refused)}}
+                result = {"messages": [AIMessage(f"Not done: {refused}")], KEY: stopped}
+            if not _barely_begun(read(result)):
+                break
+        if result is None:
+            return {"steps": [], "status": "cap"}
         found = read(result)
         finished = not (found["thinking"].get("stopped") or found["thinking"].get("last_word"))
         entry = {"step": step, "result": result["messages"][-1].text, "finished": finished, "spend": found["run"]}
@@ -218,6 +224,17 @@ class _Plan:
         stuck = not state["done"][-1]["finished"]
         spoke = len(state["said"]) > state["heard"]
         return "outline" if spoke or (stuck and state["outlines"] < 3) else "work"
+
+
+def _invoked(graph: Any, inputs: Any) -> Flow[Any]:
+    return (yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs)))
+
+
+def _barely_begun(found: RheostatState) -> bool:
+    """Whether a step's allowance paid for its last word at the most, so that nothing was tried."""
+    thinking = found["thinking"]
+    over = thinking.get("stopped") or (thinking.get("last_word") and not thinking.get("gave_up"))
+    return bool(over) and found["run"].get("calls", 0) <= 1
 
 
 def _stopped_by_budget(reply: AIMessage) -> bool:

@@ -10,6 +10,7 @@ aider's "whole" edit format, https://aider.chat/docs/more/edit-formats.html).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
@@ -24,8 +25,10 @@ from rheostat.agents.nodes import AgentGraphState, AgentNodes, BudgetedGraph, No
 from rheostat.errors import BadInput
 from rheostat.evidence.forms import Form
 from rheostat.evidence.verifiers import as_verifier
+from rheostat.flow import Effect, Flow
 from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
+from rheostat.graph.node import FlowNode
 from rheostat.graph.state import KEY, read
 from rheostat.judgement.policy import Caps
 from rheostat.models import resolve
@@ -150,8 +153,8 @@ def build_coder(
             "diff": "", "green_before": passed is not False,
         }  # fmt: skip
 
-    def report(state: CoderState) -> dict[str, Any]:
-        passed, said = desk.run_tests()
+    def report(state: CoderState) -> Flow[dict[str, Any]]:
+        passed, said = yield Effect(desk.run_tests, lambda: asyncio.to_thread(desk.run_tests))
         thinking = read(state)["thinking"]
         over = thinking.get("stopped") or thinking.get("last_word")
         unfinished = over and state.get("green_before")  # green tests don't prove it done
@@ -162,11 +165,12 @@ def build_coder(
         by: EndedBy = "answer" if status in ("green", "unproven") else "budget" if status == "cap" else "stop"
         before = read(state)["end"]  # it names the limit
         end = before if by == before.get("by") == "budget" else {**ended(by, text.partition("\n")[0])}
-        return {"status": status, "report": text, "diff": desk.workspace.diff(), KEY: {"end": end}}
+        readings = (yield from nodes.core.finish(state))[KEY] if read(state)["run"] else {}
+        return {"status": status, "report": text, "diff": desk.workspace.diff(), KEY: {**readings, "end": end}}
 
     graph = BudgetedGraph(CoderState, input_schema=CoderInput)
     graph.add_node("look", look)
-    graph.add_node("report", report)
+    graph.add_node("report", FlowNode("report", report))
     for name, node in (
         ("estimate", nodes.estimate),
         ("think", nodes.think),

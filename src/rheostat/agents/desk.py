@@ -125,6 +125,12 @@ class Desk:
         )
         return f"only {ran} tests ran, and {before} did at the start" if ran < before else None
 
+    def _lacks(self, said: str) -> bool:
+        """Whether the interpreter has no such module as the command names, which looks like tests that fail."""
+        words = list(self._options["command"])
+        module = words[words.index("-m") + 1] if "-m" in words[:-1] else ""
+        return bool(module) and re.search(rf"No module named '?{re.escape(module)}\b", said) is not None
+
     def check(self, _: str) -> Verdict:
         """The verdict of the tests; they pass only if something was changed."""
         passed, said = self.run_tests()
@@ -240,7 +246,9 @@ class Desk:
         """
         self.begin()
         passed, said = self.run_tests()
-        if said.startswith((f"FAILED (exit code {_NO_TESTS})", f"FAILED (exit code {_NO_COMMAND})")):
+        if said.startswith((f"FAILED (exit code {_NO_TESTS})", f"FAILED (exit code {_NO_COMMAND})")) or self._lacks(
+            said
+        ):
             raise BadInput(
                 f"the tests of {self._root} can't be run, so nothing could tell when the work is done: {said[:300]}\n"
                 "Name the command that runs them, or write a test first."

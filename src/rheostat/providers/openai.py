@@ -267,6 +267,7 @@ class OpenAI(OpenAIFamily):
 
     def price_list(self, chat: BaseChatModel) -> str | None:
         """An address of another's has prices that the list doesn't know."""
-        address = getattr(chat, "openai_api_base", None) or "api.openai.com"
-        own = _is_own(chat) and "api.openai.com" in address
+        client = getattr(chat, "root_client", None)  # it knows of OPENAI_BASE_URL too
+        address = getattr(client, "base_url", None) or getattr(chat, "openai_api_base", None) or "api.openai.com"
+        own = _is_own(chat) and "api.openai.com" in str(address)
         return "openai" if own else None

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 from langchain_core.language_models import BaseChatModel
 
 from rheostat.errors import BadInput, MissingExtra, ModelUnknown
-from rheostat.money.pricing import Price, declared_price, price_of
+from rheostat.money.pricing import Price, declared_price, own_prices, price_of
 from rheostat.providers.adapter import Adapter, model_of
 from rheostat.providers.anthropic import Anthropic
 from rheostat.providers.dial import Endpoint
@@ -105,7 +105,7 @@ def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
         known = ", ".join(sorted({each.spec for each in _adapters if each.spec}))
         raise ModelUnknown(f"no provider {provider!r}: write PROVIDER:MODEL with one of {known}")
     try:
-        return endpoint_for(adapter.build(model), name=spec, price=price)
+        return endpoint_for(adapter.build(model), name=spec, price=price or own_prices().get(spec))
     except ImportError as error:
         raise MissingExtra(spec, "providers") from error
     except Exception as error:
