@@ -30,7 +30,7 @@ _STYLE: Final[dict[Any, Any]] = {
     "xtick.color": _GREY,
     "ytick.color": _GREY,
 }
-_TITLES: Final = {"multiarith 61-": "MultiArith 61 to 100", "mbpp": "MBPP, its tests as verifier"}
+_TITLES: Final = {"multiarith 61-": "MultiArith 61 to 130", "mbpp": "MBPP, its tests as verifier", "gsm8k": "GSM8K 61 to 80"}
 Row = Mapping[str, Any]
 
 
