@@ -30,7 +30,11 @@ _STYLE: Final[dict[Any, Any]] = {
     "xtick.color": _GREY,
     "ytick.color": _GREY,
 }
-_TITLES: Final = {"multiarith 61-": "MultiArith 61 to 130", "mbpp": "MBPP, its tests as verifier", "gsm8k": "GSM8K 61 to 80"}
+_TITLES: Final = {
+    "multiarith 61-": "MultiArith 61 to 130",
+    "mbpp": "MBPP, its tests as verifier",
+    "gsm8k": "GSM8K 61 to 80",
+}
 Row = Mapping[str, Any]
 
 
@@ -69,7 +73,7 @@ def _panel(axes: Any, title: str, rows: Sequence[Row]) -> None:
         setting: tuple(sum(float(row[name]) for row in tasks) / len(tasks) for name in ("output_tokens", "right"))
         for setting, tasks in by.items()
     }
-    widest = max(tokens for tokens, _ in means.values())
+    points: list[tuple[float, float, str, str]] = []
     for setting, tasks in by.items():
         tokens, right = means[setting][0], 100 * means[setting][1]
         columns = [[100.0 * row["right"] for row in tasks], [float(row["output_tokens"]) for row in tasks]]
@@ -79,15 +83,10 @@ def _panel(axes: Any, title: str, rows: Sequence[Row]) -> None:
         spans = {"xerr": [[tokens - less], [more - tokens]], "yerr": [[right - low], [high - right]]}
         axes.errorbar(tokens, right, **spans, fmt="o" if ours else "s", color=colour, elinewidth=0.7, alpha=0.9)
         name = setting.removeprefix("policy, ") if ours else setting.rsplit(" · ", 1)[-1]
-        left, above = _place(setting, means, near=0.15 * widest)
+        points.append((tokens, right, f"{name} {right:.0f} %", colour))
+    for (tokens, right, text, colour), down in zip(points, _offsets(points), strict=True):
         axes.annotate(
-            f"{name} {right:.0f} %",
-            (tokens, right),
-            textcoords="offset points",
-            xytext=(-7 if left else 7, 6 if above else -14),
-            ha="right" if left else "left",
-            color=colour,
-            fontsize=9,
+            text, (tokens, right), textcoords="offset points", xytext=(7, down), ha="left", color=colour, fontsize=9
         )
     tasks_each = {len(tasks) for tasks in by.values()}
     axes.set_title(f"{title}\n{' to '.join(map(str, sorted(tasks_each)))} tasks", fontsize=11)
@@ -99,21 +98,36 @@ def _panel(axes: Any, title: str, rows: Sequence[Row]) -> None:
         axes.spines[side].set_visible(False)
     axes.plot([], [], "o", color=_ORANGE, label="policy, at its presets")
     axes.plot([], [], "s", color=_BLUE, label="fixed: one answer, one way of asking")
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    axes.legend(loc="upper right", frameon=False, fontsize=9)
 
 
 def _ours(setting: str) -> bool:
     return setting.startswith("policy")
 
 
-def _place(setting: str, means: Mapping[str, Sequence[float]], *, near: float) -> tuple[bool, bool]:
-    """Whether a name goes to the left of its point, and above it, so that it covers no other point."""
-    tokens, right = means[setting]
-    others = [each for name, each in means.items() if _ours(name) != _ours(setting)]
-    beside = min(others, key=lambda each: abs(each[0] - tokens), default=(tokens, 0.0))
-    alike = [each[0] for name, each in means.items() if name != setting and _ours(name) == _ours(setting)]
-    left = not _ours(setting) and any(tokens < each < tokens + near for each in alike)
-    return left, right >= beside[1]
+_WIDE, _HIGH, _LINE, _LETTER = 300.0, 250.0, 11.0, 5.0
+"""A panel, a line and a letter, in points."""
+
+
+def _offsets(points: Sequence[tuple[float, float, str, str]]) -> list[float]:
+    """How far each name goes above its point, in points, so that no two names cover each other."""
+    widest = max(tokens for tokens, *_ in points) or 1.0
+    taken: list[tuple[float, float, float]] = []
+    found: dict[int, float] = {}
+    for number in sorted(range(len(points)), key=lambda each: points[each][0]):
+        tokens, right, text, _ = points[number]
+        left, long = _WIDE * tokens / widest, _LETTER * len(text)
+        for down in (5.0, -13.0, 17.0, -25.0, 29.0, -37.0, 41.0):
+            level = _HIGH * right / 100 + down
+            free = all(
+                abs(level - other) >= _LINE or left > start + width or start > left + long
+                for other, start, width in taken
+            )
+            if free:
+                break
+        taken.append((level, left, long))
+        found[number] = down
+    return [found[number] for number in range(len(points))]
 
 
 def main(record: str, picture: str) -> None:
