@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.safe_text import escape, for_csv
-from rheostat.cli.said import Json, say
+from rheostat.cli.safe_text import escape
+from rheostat.cli.said import Csv, Json, put, say
 from rheostat.errors import BadInput
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Line, Reading, Window, open_ledger
@@ -33,7 +31,6 @@ app = typer.Typer(
 )
 
 Where = Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 
 
 @contextlib.contextmanager
@@ -44,19 +41,6 @@ def opened_ledger(address: str) -> Iterator[DurableLedger]:
         yield ledger
     finally:
         ledger.close()
-
-
-def put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
-    """Machine-readable output, if requested."""
-    if as_json and as_csv:
-        raise BadInput("give --json or --csv, not both")
-    if as_json:
-        typer.echo(json.dumps(rows))
-    if as_csv:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["empty"], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
-    return as_json or as_csv
 
 
 def _beneath(ledger: DurableLedger, account: str | None) -> list[Line]:
