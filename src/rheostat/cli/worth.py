@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.ledger import Csv, Where, opened_ledger, put
+from rheostat.cli.ledger import Where, opened_ledger
 from rheostat.cli.safe_text import escape
-from rheostat.cli.said import Json
+from rheostat.cli.said import Csv, Json, put
 from rheostat.errors import BadInput
 from rheostat.judgement.baselines import Compared, compared
 from rheostat.judgement.worth import amount
