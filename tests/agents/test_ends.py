@@ -194,3 +194,14 @@ def test_a_bad_outline_is_repaired_once_and_then_the_task_is_one_step(api: Api, 
             assert [each["step"] for each in result["done"]] == steps
             assert (result["status"], read(result)["end"]["by"]) == ("done", "answer")
             assert server.bill.requests == 2 + len(steps) + 1
+
+
+def test_an_endpoint_in_the_place_of_a_model_says_what_is_missing() -> None:
+    """`create_agent(resolve(…))` is the first thing that people try."""
+    with simulated(Turn(text="Hello.")) as server:
+        for tools in ([], [add]):
+            thinking = AdaptiveThinking(budget=BUDGET)
+            with pytest.raises(AttributeError, match=r"its chat model is its attribute chat"):
+                create_agent(CHAT.at(server), tools, middleware=[thinking]).invoke(HELLO)  # type: ignore[arg-type]
+        assert not hasattr(CHAT.at(server), "nothing_like_this")
+        assert create_agent(CHAT.at(server).chat, middleware=[AdaptiveThinking(budget=BUDGET)]).invoke(HELLO)

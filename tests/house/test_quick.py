@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -59,3 +60,16 @@ def test_every_command_can_say_it_in_json_and_teaches(name: str) -> None:
         assert "--json" in options, words
         assert len((command.help or "").split()) >= 4, words
         assert all(each.help for each in command.params if each.name != "help"), words
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [("rheostat so", "solve"), ("rheostat solve --budget-u", "--budget-usd"), ("rheostat ledger reco", "reconcile")],
+)
+def test_a_shell_completes(words: str, offered: str) -> None:
+    asked = {"_RHEOSTAT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+    code = "import sys; sys.argv = ['rheostat']\nfrom rheostat.cli import main\nmain()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
+    )
+    assert offered in done.stdout.split()
