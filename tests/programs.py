@@ -18,6 +18,7 @@ import httpx
 from rheostat.testing.server import ProviderServer
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+PRICES = Path(__file__).with_name("data") / "prices.toml"
 STRICT = ("-W", "error::UserWarning")
 
 
@@ -33,7 +34,9 @@ def module(path: str) -> Any:
 
 def at(server: ProviderServer, **more: str) -> dict[str, str]:
     """An environment in which `openai:…` is the simulator."""
-    return {**os.environ, "OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "any", **more}
+    prices = str(PRICES)  # behind another address than OpenAI's, its list prices don't hold
+    env = {"OPENAI_BASE_URL": server.openai_url, "OPENAI_API_KEY": "any", "RHEOSTAT_PRICES": prices}
+    return {**os.environ, **env, **more}
 
 
 def command(path: str, *arguments: str) -> list[str]:

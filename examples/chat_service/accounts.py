@@ -33,23 +33,21 @@ class Accounts:
         await self.ledger.aopen(Account(account, self._user_budget, parent=TEAM, window=self._day))
         return account
 
-    def _renewal(self, account: str) -> datetime | None:
-        """When the limits of this account start anew; `None`: it is a single run's account."""
-        window = self._month if account == TEAM else self._day if account.startswith("user/") else None
-        if window is None:
-            return None
+    def _renewal(self) -> datetime:
+        """When a user's limits start anew."""
         now = int(datetime.now(UTC).timestamp() * 1000)
-        return datetime.fromtimestamp(window.around(now)[1] / 1000, ZoneInfo(window.zone))
+        return datetime.fromtimestamp(self._day.around(now)[1] / 1000, ZoneInfo(self._day.zone))
 
     def refusal(self, refused: BudgetExceeded) -> dict[str, Any]:
         """What a user is told when a question doesn't fit: whose budget it is, and when it renews."""
-        renews = self._renewal(refused.account)
+        renews = refused.renews_at  # `None`: it is a single run's account
         if renews is None:
             return {
                 "error": "question_too_large",
                 "message": f"One answer has a budget of its own: {refused.plainly}. Ask for less at once.",
             }
         whose = "The team's budget for this month" if refused.account == TEAM else "Your budget for today"
+        renews = renews.astimezone(ZoneInfo(self._day.zone))
         when = f"{renews:%Y-%m-%d %H:%M %Z}"
         return {
             "error": "budget_used_up",
@@ -62,12 +60,12 @@ class Accounts:
         """What a user has spent, and may still spend before the limits start anew."""
         account = await self.of(user)
         spent, room = await self.ledger.areading(account), await self.ledger.aroom(account)
-        renews = self._renewal(account)
+        renews = self._renewal()
         return {
             "user": user,
             "limit_per_day": str(self._user_budget),
             "left_now": usd(room.usd_nanos),  # of the day's limit or, if that is less, of the team's
-            "renews_at": renews.isoformat() if renews else None,
+            "renews_at": renews.isoformat(),
             "spent": usd(spent["usd_nanos"]),  # since the account was opened
             "in_flight": usd(spent["held_usd_nanos"]),
             "unknown": usd(spent["unknown_usd_nanos"]),  # calls that were cut, charged at an estimate

@@ -31,6 +31,8 @@ such an exception.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from langchain_core.exceptions import ContextOverflowError, ModelError
 
 __all__ = [
@@ -116,6 +118,7 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         standing: int = 0,
         queued: bool = False,
         child: str | None = None,
+        renews_at_ms: int | None = None,
         who: str = "",
         hint: str = "",
     ) -> None:
@@ -128,6 +131,8 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         self.coming, self.standing, self.queued = coming, standing, queued
         """Of the held amount: the part that requests hold until their replies are in, and the part kept back for last
         words. `queued`: others wait before this one."""
+        self.renews_at_ms = renews_at_ms
+        """When the account's limits start anew, in milliseconds since the epoch; `None`: they don't."""
         self.hint = hint
         """What the user can do next."""
         who = who or f"account {account!r}" + (f" (above {child!r})" if child else "")
@@ -139,6 +144,7 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
             parts = {"settled": settled, "held": held, "unknown": unknown}
             went = ", ".join(f"{name} {self._bare(amount)}" for name, amount in parts.items() if amount)
             text += f" ({went})" if went else ""
+            text += f", anew from {self.renews_at:%Y-%m-%d %H:%M %Z}" if self.renews_at else ""
         super().__init__(f"{text}. {hint}" if hint else text)
 
     @property
@@ -150,6 +156,11 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
     def waits_for_runs(self) -> bool:
         """The same, once the runs that keep something back for their last words have ended."""
         return self.waits or (self.limit != "seconds" and self.asked <= self.left + self.coming + self.standing)
+
+    @property
+    def renews_at(self) -> datetime | None:
+        """The same moment, in UTC."""
+        return None if self.renews_at_ms is None else datetime.fromtimestamp(self.renews_at_ms / 1000, UTC)
 
     @property
     def plainly(self) -> str:
@@ -173,7 +184,7 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         """The same error with a hint and, if given, another name for the account."""
         names = (
             "account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "coming", "standing", "queued",
-            "child",
+            "child", "renews_at_ms",
         )  # fmt: skip
         return BudgetExceeded(**{name: getattr(self, name) for name in names}, who=who, hint=hint)
 

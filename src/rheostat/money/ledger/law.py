@@ -360,6 +360,7 @@ def _refusal(
         standing=standing,
         queued=queued,
         child=asking.id if entry is not asking else None,
+        renews_at_ms=entry.window_end_ms if entry.window is not None else None,
     )
 
 
