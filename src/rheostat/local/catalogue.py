@@ -65,6 +65,7 @@ CATALOGUE: dict[str, LocalModel] = {
             licence="Apache-2.0",
             note="much better, about half as fast",
             ways={"maths": ("function", "program", "steps"), "code": ("bare",)},
+            copies=True,
         ),
     )
 }
