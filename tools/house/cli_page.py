@@ -14,8 +14,8 @@ __all__ = ["PAGE", "page"]
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 _TOP = """# Command line
 
-`pip install 'rheostat[agents,local,verifiers,cli]'` installs all of it. [Exit statuses](exit-statuses.md) are the same
-for all commands. This page is what `rheostat COMMAND --help` prints, written by `make docs-pages`.
+`pip install 'rheostat[agents,local,verifiers,report,cli]'` installs all of it. [Exit statuses](exit-statuses.md) are
+the same for all commands. This page is what `rheostat COMMAND --help` prints, written by `make docs-pages`.
 """
 
 

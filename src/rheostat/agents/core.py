@@ -292,7 +292,7 @@ class AgentCore(RunSettings):
         if self.on_limit == "raise" or not (spent["calls"] or spent["unknown_calls"]):
             return ""
         if isinstance(error, BudgetExceeded):
-            return f"{error.limit}: {error.plainly}"
+            return f"{error.limit.removesuffix('_nanos')}: {error.plainly}"
         room = yield from meter.room(account)
         late = room.seconds is not None and room.seconds < _CUT_SECONDS
         if late and (isinstance(error, TimeoutError) or read_failure(error).reason == "timeout"):

@@ -251,7 +251,7 @@ class Desk:
         ):
             raise BadInput(
                 f"the tests of {self._root} can't be run, so nothing could tell when the work is done: {said[:300]}\n"
-                "Name the command that runs them, or write a test first."
+                "Name the command that runs them, install what it names, or write a test first."
             )
         shown, left = [], _SHOWN_CHARS
         files = [path for path, size in self.workspace.files() if path.endswith(".py") and size <= left]

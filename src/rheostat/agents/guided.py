@@ -20,7 +20,7 @@ from rheostat.calling.instrument import refusal_in
 from rheostat.calling.payer import Call, Payer, paid_by
 from rheostat.calling.ready import ReadyStep
 from rheostat.calling.step import Listener, Stepper
-from rheostat.errors import BudgetExceeded
+from rheostat.errors import BudgetExceeded, HoldExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.providers import Reply, failure
 from rheostat.providers.dial import Phase
@@ -86,7 +86,7 @@ def guided_step(
         BudgetExceeded: not even the last word fits; nothing was sent.
         Exception: as `send` raised it. A refusal that an SDK wrapped is raised as itself.
     """
-    beside, revived = 0, False
+    beside, revived, smaller = 0, False, False
     wider: ReadyStep | None = None
     calls: list[Call]
     while True:
@@ -105,7 +105,11 @@ def guided_step(
         except BudgetExceeded as refused:
             # another middleware's settings made the request larger than planned: plan once more with that
             more = max((call.beyond_tokens for call in calls), default=0)
-            if beside or not more or refused.limit == "seconds" or any(call.attempts for call in calls):
+            sent = any(call.attempts for call in calls)
+            if sent and not smaller and refused.limit != "seconds" and not isinstance(refused, HoldExceeded):
+                smaller = True  # it failed, and the client's own retry of the same body no longer fits
+                continue
+            if beside or not more or refused.limit == "seconds" or sent:
                 raise
             beside = more
         except Exception as error:

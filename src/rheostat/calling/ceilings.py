@@ -134,5 +134,6 @@ class Ceilings(Holds):
                 f"no price is known for {endpoint.name}, so a limit of ${budget.usd} can't bind it. "
                 "Give a price: resolve(model, price=Price(…)) instead of the model, or, where a chat model is wanted, "
                 "AdaptiveThinking(endpoint=lambda chat: resolve(chat, price=Price(…))), or in the file that "
-                "RHEOSTAT_PRICES names; or limit tokens, calls or seconds instead. If only its address hides the provider: endpoint_for(chat, provider='openai')."
+                "RHEOSTAT_PRICES names; or limit tokens, calls or seconds instead. If only its address hides the "
+                "provider: endpoint_for(chat, provider='openai')."
             )

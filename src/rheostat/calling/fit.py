@@ -39,7 +39,7 @@ def enough_for(refused: BudgetExceeded, enough: Spend, wanted: ThinkingPlan) -> 
     if not amount or refused.limit == "seconds":
         return ""
     spent = refused.settled + refused.unknown
-    budget = written(refused.limit, spent + amount)
+    budget = written(refused.limit, spent + max(amount, refused.asked))
     return f". At effort {wanted.effort.value}, {budget} is enough here for {wanted.model}"
 
 

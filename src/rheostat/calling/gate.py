@@ -63,6 +63,11 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
     try:
         amounts = [(each, bound(request, each, prices, limits_of(each))) for each in payer.chain()]
         limits += yield from _take_all(attempt, amounts, request)
+    except BudgetExceeded as refused:
+        watch.end(attempt.work, refused, outcome="refused")
+        if call is None and refused.limit != "seconds" and not refused.hint:
+            raise refused.because(_unplanned(request)) from None
+        raise
     except BaseException as error:
         watch.end(attempt.work, error, outcome="refused")
         raise
@@ -72,6 +77,16 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
     if call is not None:
         call.attempts.append(attempt)
     return attempt, min(limits, default=None)
+
+
+def _unplanned(request: WireRequest) -> str:
+    """What to do about a request that no plan made smaller, such as another middleware's summary."""
+    most = request.most_output_tokens
+    length = f"{most:,} tokens" if most else "its longest reply"
+    return (
+        f"This was a call to {request.model} that no plan made, such as a summary's or a subagent's: it is held at "
+        f"{length} of output. Set a smaller max_tokens on that model, or raise the budget"
+    )
 
 
 def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], request: WireRequest) -> Flow[list[float]]:

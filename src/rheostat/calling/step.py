@@ -380,6 +380,7 @@ class Stepper(RunSettings):
             "effort": plan.effort.value if thinks else Effort.none.value,  # a forced tool may rule out thinking
             "thinking_tokens": plan.thinking_tokens if thinks else 0,
             "used_thinking_tokens": reply.spend.thinking_tokens if reply.spend else None,
+            "usd_nanos": reply.spend.usd_nanos if reply.spend else None,
             "model": ready.endpoint.name,
             "decided_by": plan.decided_by,
             "reasons": list(plan.reasons),

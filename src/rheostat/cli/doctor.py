@@ -30,7 +30,7 @@ _EXTRAS = {
     "verifiers": ("pydantic_monty", "PythonTests, maths, JSON Schema"),
     "agents": ("langchain", "create_agent and the middleware"),
     "postgres": ("psycopg", "budgets shared by several machines"),
-    "otel": ("opentelemetry", "traces and metrics"),
+    "otel": ("opentelemetry.sdk", "traces and metrics"),
     "gpu": ("torch", "transformers in this process"),
 }
 _TESTED = ("langgraph", "langchain-core", "langchain-openai", "langchain-anthropic", "openai", "anthropic")
@@ -127,7 +127,10 @@ def _sandboxes() -> list[_Row]:
 def _parts() -> list[_Row]:
     rows: list[_Row] = []
     for extra, (module, use) in _EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
+        try:
+            there = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # the package above it
+            there = False
         note = f"{use}: {_version_of(module)}" if there else f"{use}: pip install 'rheostat[{extra}]'"
         rows.append((f"extra {extra}", there or None, note))
     return rows

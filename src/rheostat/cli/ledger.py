@@ -94,6 +94,7 @@ def show(
     console = Console()
     for kind in asked:
         table = Table(kind, "calls", "tokens", "thinking", "settled", "in flight", "unknown")
+        table.columns[0].overflow = "fold"
         found = totals(journal, kind)
         for name, parts in found.items():
             table.add_row(escape(name), *_cells(parts))
@@ -172,6 +173,7 @@ def accounts(
     else:
         made = []
     table = Table("account", "limits", "calls", "settled", "in flight", "unknown", "left")
+    table.columns[0].overflow = "fold"  # a name that is cut names nobody
     for account, reading in _tree(found):
         depth = _depth(account, dict((a.id, a) for a, _ in found))
         limits = str(account.budget) if account.budget else "-"
@@ -215,6 +217,7 @@ def _tree(found: list[tuple[Account, Reading]], parent: str | None = None) -> It
 
 def _table(lines: list[Line]) -> Table:
     table = Table("reservation", "status", "account", "model", "held at (UTC)", "age", "charged")
+    table.columns[0].overflow = table.columns[2].overflow = "fold"
     now = time.time()
     for line in lines:
         at = line.held_at_ms / 1000

@@ -21,7 +21,7 @@ from rheostat.cli.fetch import ensure_model
 from rheostat.cli.safe_text import escape, visible
 from rheostat.cli.statuses import INTERRUPTED, status_of
 from rheostat.cli.view import SolveView, spend_line
-from rheostat.errors import BadInput, LimitWarning
+from rheostat.errors import BadInput, LimitWarning, ProviderFailed
 from rheostat.evidence.scorers import Confidence, Judge
 from rheostat.evidence.verifiers import Exact, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier
 from rheostat.files import read_text
@@ -151,6 +151,8 @@ def solve(
         ledger.close()
     if interrupted:
         result["stopped"] = "interrupted by the user"
+    if read(result)["end"].get("by") == "failure" and result.get("answer") is None:
+        raise ProviderFailed(str(result["candidates"][-1]["error"]))
     said = f"{strategy} · {view.totals.counted(scorer.name if scorer is not None else 'scoring')}"
     _print(result, said, ledger_at, as_json=as_json, quiet=quiet)
     status = str(result.get("status"))

@@ -49,6 +49,8 @@ def end_of_step(message: AIMessage | None) -> End | dict[str, Any]:
             return ended("declined", "the model refused to answer")
         case "filter":
             return ended("declined", "the provider's content filter stopped the reply")
+        case "length" if stamp.get("decided_by") == "budget":
+            return ended("budget", "the reply was cut at the length that the budget still paid for")
         case "length":
             return ended("cut", "the reply reached its length cap: raise max_tokens or Caps(answer_tokens=…)")
         case "context":

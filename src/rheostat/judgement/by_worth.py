@@ -97,7 +97,7 @@ class ByWorth:
         if passed is not None:
             return Accept(passed.id, "the verifier passed it")
         if any(each.purpose == "last word" and each.status != "pending" for each in ordered):
-            return Stop("this was the last word that the reserve pays for")
+            return Stop("the budget was nearly used up: this was its last word")
         if in_flight(history):
             return WAIT
         if ordered and self._starved(ordered[-1], view):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, TypeAlias, get_args
 
 from langchain_core.language_models import BaseChatModel
@@ -109,4 +110,7 @@ def hosted_endpoint(spec: str, *, price: Price | None = None) -> Endpoint:
     except ImportError as error:
         raise MissingExtra(spec, "providers") from error
     except Exception as error:
+        variable = re.search(r"\b[A-Z][A-Z0-9]*_API_KEY\b", str(error))
+        if "credentials" in str(error) and variable:  # the SDK's text names four ways to sign in
+            raise ModelUnknown(f"{spec}: there is no API key: set {variable[0]}") from error
         raise ModelUnknown(f"{spec}: {error}") from error

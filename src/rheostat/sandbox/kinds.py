@@ -80,7 +80,8 @@ def why_not(kind: Sandbox) -> str | None:
         if tried.returncode == 0:
             _working[kind] = way
             return None
-        said = said or (tried.stderr or tried.stdout).decode(errors="replace").strip()[-300:]
+        lines = (tried.stderr or tried.stdout).decode(errors="replace").strip().splitlines()
+        said = said or (lines[-1][-300:] if lines else "")
     return f"{program} doesn't work here: {said or 'it gives no reason'}"
 
 
@@ -116,7 +117,7 @@ def command_inside(
     elif kind == "namespaces":
         order |= {"root": root, "shows": [asdict(each) for each in shows]}
     with handed(order) as ordered:
-        cage = [sys.executable, "-I", "-S", "-c", _CAGE, str(ordered)]
+        cage = [os.path.normpath(sys.executable), "-I", "-S", "-c", _CAGE, str(ordered)]
         if kind == "bubblewrap":
             with handed(b"".join(os.fsencode(word) + b"\0" for word in _bubblewrap(shows, directory, way))) as words:
                 yield [shutil.which("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]

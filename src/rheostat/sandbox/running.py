@@ -75,7 +75,8 @@ class Running:
         self._own = tempfile.mkdtemp(prefix="rheostat-run-")
         bare = self.sandbox == "none"
         everything = shown([*program(command[0]), *shows], temporary=temporary, memory_bytes=limits.memory_bytes)
-        words = [sys.executable if command[0] == "python" else command[0], *command[1:]]
+        python = os.path.normpath(sys.executable)  # "x/../.venv/bin/python" isn't found where x isn't shown
+        words = [python if command[0] == "python" else command[0], *command[1:]]
         own = environment(home=self._own, temporary=temporary or self._own) if bare else environment()
         self._began = time.monotonic()
         # the first process inside ends the run only if this process fails to

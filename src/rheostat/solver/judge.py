@@ -89,6 +89,8 @@ def _ended_by(decision: dict[str, Any], candidates: Sequence[Candidate], answer:
         return "budget"
     if decision["action"] == "accept":
         return "answer"
+    if answer is None and candidates and all(each.cut for each in candidates):
+        return "cut"
     errors = [each.error or "" for each in candidates]
     if answer is None and errors and all(errors):
         return "declined" if errors[-1].startswith(DECLINED) else "failure"

@@ -183,7 +183,7 @@ def opening(history: Sequence[Candidate], view: View, *, stepwise: bool = False)
     if passed is not None:
         return Accept(passed.id, "the verifier passed it")
     if any(each.purpose == "last word" and each.status != "pending" for each in history):
-        return Stop("this was the last word that the reserve pays for")
+        return Stop("the budget was nearly used up: this was its last word")
     if any(each.answer is not None or (stepwise and each.partial) for each in history):
         return None
     return WAIT if in_flight(history) else _unanswered(history, view)
