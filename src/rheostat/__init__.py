@@ -138,6 +138,7 @@ __all__ = [
     "PostgresLedger",
     "Price",
     "ProcessReward",
+    "ProviderFailed",
     "PullFailed",
     "PythonTests",
     "Reading",

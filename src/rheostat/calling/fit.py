@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from rheostat.calling.call_options import CallOptions
 from rheostat.calling.meter import Meter
 from rheostat.calling.shape import within
-from rheostat.errors import BudgetExceeded
+from rheostat.errors import BudgetExceeded, ContextFull
 from rheostat.flow import Flow
 from rheostat.judgement.policy import Policy
 from rheostat.money.budget import Room, written
@@ -158,17 +159,21 @@ class Fitting:
         """What the smallest step with tools needs, with the reserve for the answer after it."""
         least = self.least(wanted)
         later = inputs + least.max_output_tokens + self.tool_result_tokens
-        return sum((self.bound(least, read) for read in (inputs, later)), Spend())
+        with contextlib.suppress(ContextFull):  # a hint for an error's text, which must not hide that error
+            return sum((self.bound(least, read) for read in (inputs, later)), Spend())
+        return Spend()
 
     def smallest(self, wanted: ThinkingPlan, inputs: int) -> Spend:
         """What the smallest useful step at this level needs, with the answer after it."""
         plan = wanted
         if self.clamps is not None:
             *_, plan = [wanted, *self.clamps.shorter(wanted)]
-        most = self.bound(plan, inputs)
-        if not self.options.offers_tools:
-            return most
-        return most + self.last_word(plan, inputs, Reserve(self.tool_result_tokens))
+        with contextlib.suppress(ContextFull):  # as above
+            most = self.bound(plan, inputs)
+            if not self.options.offers_tools:
+                return most
+            return most + self.last_word(plan, inputs, Reserve(self.tool_result_tokens))
+        return Spend()
 
     def least(self, wanted: ThinkingPlan, answer_tokens: int = _LAST_WORD_TOKENS) -> ThinkingPlan:
         """The smallest useful step: the lowest level and a short answer."""
