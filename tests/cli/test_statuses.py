@@ -86,7 +86,7 @@ def test_a_question_may_begin_with_a_dash(server: ProviderServer, shell: Shell) 
     ("command", "status", "says"),
     [
         *((command, 401, "set OPENAI_API_KEY to a valid key") for command in ("solve", "agent", "auto")),
-        ("agent", 404, "nothing was found at"),
+        ("agent", 404, "the provider has no model 'gpt-5.1': check its name"),
     ],
 )
 def test_a_provider_that_refuses_is_one_line(

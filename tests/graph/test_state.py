@@ -58,7 +58,7 @@ def test_an_agents_state_gets_one_key_more(run: Runner) -> None:
     result = run(agent(), SAID)
     assert set(result) == {"messages", "rheostat"}
     found = read(result)
-    assert set(found) == {"spend", "run", "thinking"}
+    assert set(found) == {"spend", "run", "thinking", "end"}
     assert found["run"]["calls"] == found["spend"]["calls"] == 1
     assert found["thinking"]["effort"] == "none"
     assert found["run"]["parent"] == found["spend"]["account"]
@@ -90,12 +90,12 @@ def test_an_older_checkpoint_goes_on_where_it_was(run: Runner) -> None:
 def test_what_was_read_before_is_read_still() -> None:
     spent = reading("thread/t", version=7, calls=5)
     old = {"messages": [], "spend": spent, "run": {}, "thinking": {"effort": "low"}}
-    assert read(old) == {"spend": spent, "run": {}, "thinking": {"effort": "low"}}
-    assert read({"spend": "a key of the user's", "run": 3}) == {"spend": {}, "run": {}, "thinking": {}}
+    assert read(old) == {"spend": spent, "run": {}, "thinking": {"effort": "low"}, "end": {}}
+    assert read({"spend": "a key of the user's", "run": 3}) == {"spend": {}, "run": {}, "thinking": {}, "end": {}}
     saver = old_checkpoint({"spend": spent, "thinking": {"effort": "low"}})
     [kept] = [each for each in [saver.get_tuple(CONFIG)] if each]
     assert read(kept.checkpoint["channel_values"])["spend"]["calls"] == 5
-    assert read({}) == {"spend": {}, "run": {}, "thinking": {}}
+    assert read({}) == {"spend": {}, "run": {}, "thinking": {}, "end": {}}
 
 
 def test_nothing_comes_in_from_outside(run: Runner) -> None:

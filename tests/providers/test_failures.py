@@ -186,3 +186,12 @@ def test_a_gateway_in_the_environment_has_prices_of_its_own(
         result = run(build_solver("openai:gpt-6-sol", budget=Budget(usd="1")).compile(), ASK)
         used = read(result)["run"]
         assert used["usd_nanos"] == 100_000 * (used["input_tokens"] + used["output_tokens"])
+
+
+def test_a_wrong_path_is_no_unknown_model() -> None:
+    """A server that has no such page sends no error object; the model's name isn't what is wrong."""
+    with simulated() as server:
+        chat = ChatOpenAI(model="gpt-5.1", base_url=f"{server.url}/wrong", api_key="k", max_retries=0)  # type: ignore[arg-type]
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - of the provider's own kind
+            ThinkingChatModel(model=chat, budget=Budget(calls=3)).invoke("Hello.")
+        assert f"nothing was found at {server.url}/wrong" in line_of(caught.value)

@@ -62,6 +62,8 @@ _REASONS: dict[int, Reason] = {
 }  # fmt: skip
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "credit balance is too low")
 """The codes and words of an empty account: OpenAI sends them with status 429, Anthropic with 400."""
+_NO_MODEL = ("Item with id", "Invalid URL", "Not Found", "no such path")
+"""How the message of a 404 begins that is about something else than the model."""
 _CONTEXT = (
     "context_length_exceeded", "prompt is too long", "maximum context length", "exceed context limit",
     "exceeds the context window",
@@ -106,7 +108,8 @@ def read_failure(error: BaseException) -> CallFailure:
     elif status is not None:
         default: Reason = "server" if status >= _SERVER else "bad request" if status >= _CLIENT else "other"
         reason = _REASONS.get(status, default)
-        if reason == "not found" and "model" not in _said(chain).lower():
+        message = _message(chain) or ""
+        if reason == "not found" and (not message or message.startswith(_NO_MODEL)):
             reason = "missing"  # a wrong path, or an item of the conversation that the provider hasn't kept
     elif any("Timeout" in type(link).__name__ for link in chain):
         reason = "timeout"
@@ -161,15 +164,20 @@ def _address(chat: Any) -> str:
     return without_password(str(given)).rstrip("/") if given else ""
 
 
-def _said(chain: list[BaseException]) -> str:
-    """The provider's message, out of the body that it sent; else the text of the error."""
+def _message(chain: list[BaseException]) -> str | None:
+    """The provider's message, out of the body that it sent."""
     for link in chain:
         body = getattr(link, "body", None)
         inner = body.get("error", body) if isinstance(body, dict) else None
         message = inner.get("message") if isinstance(inner, dict) else None
         if isinstance(message, str) and message.strip():
-            return _line(message)
-    return _line(str(chain[0]))
+            return message
+    return None
+
+
+def _said(chain: list[BaseException]) -> str:
+    """The same in one line; else the text of the error."""
+    return _line(_message(chain) or str(chain[0]))
 
 
 def _line(text: str) -> str:
