@@ -38,6 +38,8 @@ PROGRAMS = {
     "ours_vote": "Rheostat: Vote, at most 4",
     "its_hub_best_of_n": "its-hub: BestOfN, 4, LLMJudge",
     "ours_best_of_n": "Rheostat: BestOfN, 4, Judge",
+    "its_hub_beam": "its-hub: BeamSearch, 2 beams of 2, a judge of the user's",
+    "ours_beam": "Rheostat: Beam, 2 beams of 2, Judge",
     "treequest_tree": "treequest: AB-MCTS, 4, a judge of the user's",
     "ours_tree": "Rheostat: TreeSearch by AB-MCTS, 4, Judge",
     "ours_auto": "Rheostat: its defaults, the model by its name",
