@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
@@ -13,6 +14,7 @@ from conftest import Runner
 from rheostat import (
     AdaptiveThinking,
     Budget,
+    BudgetExceeded,
     Caps,
     ThinkingChatModel,
     build_agent,
@@ -21,7 +23,7 @@ from rheostat import (
     read,
 )
 from rheostat.agents.outline import steps_of
-from rheostat.testing.server import Turn
+from rheostat.testing.server import Fault, Turn
 from wire import ADAPTIVE, ALWAYS, CHAT, RESPONSE, Api, simulated
 
 BUDGET = Budget(tokens=200_000)
@@ -205,3 +207,47 @@ def test_an_endpoint_in_the_place_of_a_model_says_what_is_missing() -> None:
                 create_agent(CHAT.at(server), tools, middleware=[thinking]).invoke(HELLO)  # type: ignore[arg-type]
         assert not hasattr(CHAT.at(server), "nothing_like_this")
         assert create_agent(CHAT.at(server).chat, middleware=[AdaptiveThinking(budget=BUDGET)]).invoke(HELLO)
+
+
+# --- what newcomers met ------------------------------------------------------------------------------------
+
+
+def test_replies_that_were_all_cut_are_called_cut(run: Runner) -> None:
+    with simulated(Turn(text="The answer is", stop="length")) as server:
+        graph = build_solver(CHAT.at(server), budget=BUDGET, verifier=lambda answer: True, form="number").compile()
+        result = run(graph, {"question": "How many people live on Earth?"})
+        assert (result["answer"], read(result)["end"]["by"]) == (None, "cut")
+        assert "length cap" in result["stopped"]
+
+
+def test_a_clients_own_retry_that_no_longer_fits_is_planned_again(run: Runner) -> None:
+    """The failed attempt stays charged at an estimate; the same body again would be refused, a smaller one is sent."""
+    ask = Turn(text="", tool_calls=(("add", {"a": 1, "b": 2}),))
+    with simulated(ask, Turn(fault=Fault(status=503)), Turn(text="Three.")) as server:
+        chat = CHAT.chat(server, max_retries=2)
+        agent = create_agent(chat, [add], middleware=[AdaptiveThinking(budget=Budget(tokens=9_000), effort="high")])
+        result = run(agent, {"messages": [("user", "What is 1 + 2?")]})
+        assert result["messages"][-1].text == "Three."
+        run_ = read(result)["run"]
+        assert run_["unknown_calls"] == 1
+        assert run_["input_tokens"] + run_["output_tokens"] + run_["unknown_output_tokens"] <= 9_000
+
+
+def test_the_refusal_of_a_call_that_no_plan_made_says_whose_it_is() -> None:
+    """Such as a summary's: nothing made it smaller, so its longest reply is held."""
+
+    class Summary(AgentMiddleware[Any, Any, Any]):
+        def __init__(self, chat: Any) -> None:
+            super().__init__()
+            self.chat = chat
+
+        def before_model(self, state: Any, runtime: Any) -> None:
+            self.chat.invoke("Summarize.")
+
+    with simulated(Turn(text="Three.")) as server:
+        chat = CHAT.chat(server)
+        thinking = AdaptiveThinking(budget=Budget(output_tokens=5_000))
+        agent = create_agent(CHAT.chat(server), middleware=[Summary(chat), thinking])
+        with pytest.raises(BudgetExceeded, match=r"no plan made.*Set a smaller max_tokens on that model"):
+            agent.invoke(HELLO)
+        assert server.bill.requests == 0
