@@ -51,7 +51,7 @@ def answer(url: str, key: str, question: str) -> tuple[str | None, int | None]:
     lm = OpenAICompatibleLanguageModel(
         endpoint=url, api_key=key, model_name="local", temperature=0.7, max_completion_tokens=304
     )
-    steps = StepGeneration(max_steps=8, step_token="\n\n", temperature=0.7)  # noqa: S106 - a blank line
+    steps = StepGeneration(max_steps=4, step_token="\n\n", temperature=0.7)  # noqa: S106 - a blank line
     algorithm = BeamSearch(steps, JudgedSteps(url, key), beam_width=2)
     result: Any = algorithm.infer(lm, f"{question}\n{ASK}", budget=4, return_response_only=False)
     return result.the_one["content"], None

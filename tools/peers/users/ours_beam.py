@@ -9,7 +9,7 @@ def answer(url: str, key: str, question: str) -> tuple[str | None, int | None]:
     solver = build_solver(
         model,
         budget=Budget(tokens=20_000),
-        strategy=Beam(width=2, branches=2),
+        strategy=Beam(width=2, branches=2, steps=4),
         scorer=Judge(model=model),
         effort="none",
         form="number",
