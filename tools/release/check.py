@@ -41,7 +41,7 @@ def main() -> None:
     program.write_text(CONSUMER.read_text(encoding="utf-8"), encoding="utf-8")
     run(python, "-W", "error::DeprecationWarning:rheostat", program, cwd=empty)
     run(python, "-m", "mypy", "--strict", program, cwd=empty)
-    run(folder / "venv" / "bin" / "basedpyright", "--level", "error", program, cwd=empty)
+    run(folder / "venv" / "bin" / "basedpyright", "--pythonpath", python, "--level", "error", program, cwd=empty)
     run(folder / "venv" / "bin" / "rheostat", "--version", cwd=empty)
     print("the wheel installs, is typed, and runs")
 

@@ -12,7 +12,6 @@ from rheostat import (
     Candidate,
     MemoryLedger,
     PythonTests,
-    RheostatState,
     ThinkingChatModel,
     Verdict,
     build_solver,
@@ -45,7 +44,7 @@ def main() -> None:
     graph = build_solver(chat, budget=Budget(calls=3), ledger=ledger, strategy=OneAnswer(), verifier=short).compile()
     result: dict[str, Any] = graph.invoke({"question": "What is 2 + 2?"})
     state = read(result)
-    assert_type(state, RheostatState)
+    assert_type(state["end"], dict[str, Any])
     print(result["answer"], usd(state["run"]["usd_nanos"]), state["end"]["by"])
     model = ThinkingChatModel(model=chat, budget=Budget(calls=1))
     try:

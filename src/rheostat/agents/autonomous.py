@@ -27,7 +27,7 @@ from rheostat.graph.accounts import readings_of
 from rheostat.graph.ending import EndedBy, ended
 from rheostat.graph.events import emit
 from rheostat.graph.node import FlowNode
-from rheostat.graph.state import KEY, RheostatState, read
+from rheostat.graph.state import KEY, Known, read
 from rheostat.money.budget import Budget, Room
 from rheostat.money.usage import NANOS_PER_USD
 from rheostat.providers import Endpoint
@@ -230,7 +230,7 @@ def _invoked(graph: Any, inputs: Any) -> Flow[Any]:
     return (yield Effect(lambda: graph.invoke(inputs), lambda: graph.ainvoke(inputs)))
 
 
-def _barely_begun(found: RheostatState) -> bool:
+def _barely_begun(found: Known) -> bool:
     """Whether a step's allowance paid for its last word at the most, so that nothing was tried."""
     thinking = found["thinking"]
     over = thinking.get("stopped") or (thinking.get("last_word") and not thinking.get("gave_up"))

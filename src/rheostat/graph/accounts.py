@@ -15,7 +15,7 @@ from rheostat.calling.payer import Payer
 from rheostat.calling.settings import RunSettings
 from rheostat.errors import BadInput
 from rheostat.flow import Flow
-from rheostat.graph.state import RheostatState
+from rheostat.graph.state import Known
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Reading
 
@@ -108,7 +108,7 @@ def start_run(
     return thread, run
 
 
-def open_run(meter: Meter, budget: Budget, state: RheostatState, *, caller: Payer | None) -> Flow[str]:
+def open_run(meter: Meter, budget: Budget, state: Known, *, caller: Payer | None) -> Flow[str]:
     """Open the run's account again, even after a restart, and return its name."""
     spend, run = state["spend"], state["run"]
     if caller is None:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 
 from rheostat.money.ledger import Reading, latest_reading
 
-__all__ = ["KEY", "RheostatState", "legacy", "merge", "read"]
+__all__ = ["KEY", "Known", "RheostatState", "legacy", "merge", "read"]
 
 KEY = "rheostat"
 _READINGS = ("spend", "run")
@@ -30,6 +30,15 @@ class RheostatState(TypedDict, total=False):
     """How the run ended: see `rheostat.graph.ending.End`; empty while it goes on."""
 
 
+class Known(TypedDict):
+    """What `read` returns: every key is there, and empty where nothing is known yet."""
+
+    spend: Reading
+    run: Reading
+    thinking: dict[str, Any]
+    end: dict[str, Any]
+
+
 def merge(left: RheostatState | None, right: RheostatState | None) -> RheostatState:
     """The reducer: for each account the reading with the highest version, and the latest step."""
     merged: dict[str, Any] = {**(left or {}), **(right or {})}
@@ -46,7 +55,7 @@ def legacy(state: Mapping[str, Any]) -> RheostatState:
     return {n: r for n, r in old.items() if isinstance(r, dict) and "account" in r and "version" in r}  # type: ignore[return-value] # as above
 
 
-def read(state: Any) -> RheostatState:
+def read(state: Any) -> Known:
     """Read spend and thinking from a result, a state or a snapshot's values.
 
     Args:
