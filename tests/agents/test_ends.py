@@ -204,7 +204,7 @@ def test_an_endpoint_in_the_place_of_a_model_says_what_is_missing() -> None:
         for tools in ([], [add]):
             thinking = AdaptiveThinking(budget=BUDGET)
             with pytest.raises(AttributeError, match=r"its chat model is its attribute chat"):
-                create_agent(CHAT.at(server), tools, middleware=[thinking]).invoke(HELLO)  # type: ignore[arg-type]
+                create_agent(CHAT.at(server), tools, middleware=[thinking]).invoke(HELLO)
         assert not hasattr(CHAT.at(server), "nothing_like_this")
         assert create_agent(CHAT.at(server).chat, middleware=[AdaptiveThinking(budget=BUDGET)]).invoke(HELLO)
 

@@ -75,7 +75,7 @@ def aged(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
 
 
 def asked() -> None:
-    chat = ChatOpenAI(model="gpt-6-sol", api_key="k")  # type: ignore[arg-type]
+    chat = ChatOpenAI(model="gpt-6-sol", api_key="k")
     build_solver(chat, budget=Budget(usd="0.10"))
 
 
@@ -90,7 +90,7 @@ def test_an_old_list_is_said_and_an_allowed_one_isnt(monkeypatch: pytest.MonkeyP
         asked()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        chat = ChatOpenAI(model="gpt-6-sol", api_key="k")  # type: ignore[arg-type]
+        chat = ChatOpenAI(model="gpt-6-sol", api_key="k")
         build_solver(chat, budget=Budget(tokens=9_000))  # no limit in dollars
         aged(monkeypatch, 20)
         asked()

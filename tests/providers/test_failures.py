@@ -71,7 +71,7 @@ def test_the_variable_of_the_key_is_named() -> None:
 
 def test_an_unknown_model_is_named(run: Runner) -> None:
     with simulated() as server:
-        chat = ChatOpenAI(model="gpt-99", base_url=server.openai_url, api_key="k")  # type: ignore[arg-type]
+        chat = ChatOpenAI(model="gpt-99", base_url=server.openai_url, api_key="k")
         with pytest.raises(ProviderFailed, match=r"no model 'gpt-99': check its name"):
             run(build_solver(chat, budget=Budget(calls=9)).compile(), ASK)
 
@@ -115,7 +115,7 @@ def test_an_empty_account_isnt_asked_again() -> None:
 
 
 def test_a_machine_that_is_down_is_named(run: Runner) -> None:
-    chat = ChatOpenAI(model="gpt-6-sol", base_url="http://ann:secret@127.0.0.1:9/v1", api_key="k")  # type: ignore[arg-type]
+    chat = ChatOpenAI(model="gpt-6-sol", base_url="http://ann:secret@127.0.0.1:9/v1", api_key="k")
     result = run(build_solver(chat, budget=Budget(calls=9)).compile(), ASK)
     assert "no connection to http://***@127.0.0.1:9/v1" in result["stopped"]
     assert "secret" not in str(result)
@@ -165,7 +165,7 @@ def test_a_conversation_that_is_too_long_is_langchains_overflow(run: Runner) -> 
 def test_behind_a_gateway_the_name_still_tells_how_a_model_is_set(run: Runner) -> None:
     """It refuses a temperature and a scratchpad, whatever the address."""
     with simulated(Turn(text="8 billion")) as server:
-        chat = ChatOpenAI(model="gpt-6-sol", base_url=server.openai_url, api_key="k")  # type: ignore[arg-type]
+        chat = ChatOpenAI(model="gpt-6-sol", base_url=server.openai_url, api_key="k")
         result = run(build_solver(chat, budget=Budget(tokens=40_000)).compile(), ASK)
         assert result["status"] == "answered"
         assert all("temperature" not in body for body in server.bill.bodies)
@@ -191,7 +191,7 @@ def test_a_gateway_in_the_environment_has_prices_of_its_own(
 def test_a_wrong_path_is_no_unknown_model() -> None:
     """A server that has no such page sends no error object; the model's name isn't what is wrong."""
     with simulated() as server:
-        chat = ChatOpenAI(model="gpt-5.1", base_url=f"{server.url}/wrong", api_key="k", max_retries=0)  # type: ignore[arg-type]
+        chat = ChatOpenAI(model="gpt-5.1", base_url=f"{server.url}/wrong", api_key="k", max_retries=0)
         with pytest.raises(Exception) as caught:  # noqa: PT011 - of the provider's own kind
             ThinkingChatModel(model=chat, budget=Budget(calls=3)).invoke("Hello.")
         assert f"nothing was found at {server.url}/wrong" in line_of(caught.value)

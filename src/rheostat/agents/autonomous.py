@@ -35,6 +35,8 @@ from rheostat.thinking.difficulty import THOUGHT_WITH
 
 __all__ = ["AutonomousState", "build_autonomous"]
 
+_OUTLINE_TRIES = 2
+"""An outline without steps is asked for once more."""
 _REPORT_SHARE = 0.15
 """The share of the budget that is kept back for further outlines and for the report."""
 _GENEROSITY = 1.5
@@ -117,9 +119,8 @@ class _Plan:
             ask = sending.runnable()
             return Effect(lambda: ask.invoke(sending.messages), lambda: ask.ainvoke(sending.messages))
 
-        messages: list[BaseMessage] = [HumanMessage(words)]
-        for wanted in (WANTED, AGAIN):
-            messages[-1] = HumanMessage(f"{messages[-1].text}\n{wanted}".strip())
+        messages: list[BaseMessage] = [HumanMessage(f"{words}\n{WANTED}")]
+        for _ in range(_OUTLINE_TRIES):
             reply, readings, _ = yield from self.core.step(
                 state, self._chat, messages, {}, send, lambda message: message, ends=False
             )
@@ -127,7 +128,7 @@ class _Plan:
             if steps or (steps is not None and state["done"]) or _stopped_by_budget(reply):
                 break
             emit("correction", name="outline", args={}, text=reply.text[:200])
-            messages += [reply, HumanMessage("")]
+            messages += [reply, HumanMessage(AGAIN)]
         steps = steps or ([] if state["done"] else [state["task"]])  # without an outline, the task is the only step
         emit("step", name="outline", steps=steps)
         return {"steps": steps, "outlines": state["outlines"] + 1, "heard": len(state["said"]), KEY: readings}
@@ -231,10 +232,11 @@ def _invoked(graph: Any, inputs: Any) -> Flow[Any]:
 
 
 def _barely_begun(found: Known) -> bool:
-    """Whether a step's allowance paid for its last word at the most, so that nothing was tried."""
-    thinking = found["thinking"]
-    over = thinking.get("stopped") or (thinking.get("last_word") and not thinking.get("gave_up"))
-    return bool(over) and found["run"].get("calls", 0) <= 1
+    """Whether a step's allowance paid for its last word at the most: no tool has run, so that it may be done again."""
+    thinking, calls = found["thinking"], found["run"].get("calls", 0)
+    if thinking.get("stopped"):
+        return not calls
+    return bool(thinking.get("last_word")) and not thinking.get("gave_up") and calls <= 1
 
 
 def _stopped_by_budget(reply: AIMessage) -> bool:

@@ -38,8 +38,8 @@ _SAME_FILE = (
     "{path} is as it was before: nothing in it was changed. Find the line that is wrong, and write it differently."
 )
 _UNCHANGED = "Nothing was changed yet. The tests pass as they are; do what was asked for, and keep them passing."
-_NO_TESTS, _NO_COMMAND = 5, 127
-"""Exit codes: pytest found no tests; a shell found no such command."""
+_CANT_RUN = ("FAILED (exit code 5)", "FAILED (exit code 127)")
+"""Pytest found no tests; a shell found no such command."""
 _SHOWN_CHARS = 6_000
 _COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|xpassed|deselected)")
 _CALL = {"type": "tool_call", "id": "tests", "name": "run_tests", "args": {}}
@@ -246,9 +246,7 @@ class Desk:
         """
         self.begin()
         passed, said = self.run_tests()
-        if said.startswith((f"FAILED (exit code {_NO_TESTS})", f"FAILED (exit code {_NO_COMMAND})")) or self._lacks(
-            said
-        ):
+        if said.startswith(_CANT_RUN) or self._lacks(said):
             raise BadInput(
                 f"the tests of {self._root} can't be run, so nothing could tell when the work is done: {said[:300]}\n"
                 "Name the command that runs them, install what it names, or write a test first."

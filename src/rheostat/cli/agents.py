@@ -176,9 +176,10 @@ def code(
                 journal=kept.journal,
                 ledger=ledger,
             ).compile(checkpointer=saver)
-            if resume:
+            begun = bool((await graph.aget_state(kept.config)).values)  # else it was stopped before its first step
+            if begun:
                 await kept.more_seconds(graph, ledger, budget)
-            await watch.follow(graph, None if resume else {"task": task}, kept.config)
+            await watch.follow(graph, None if begun else {"task": task}, kept.config)
 
     with asyncio.Runner() as runner:
         interrupted = watch.run(runner, work())

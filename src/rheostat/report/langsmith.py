@@ -46,8 +46,8 @@ def annotate() -> Callable[[], None]:
         _listeners += 1
         if not _wrapped:
             _wrapped.append((LangChainTracer.on_llm_end, LangChainTracer.on_llm_error))
-            LangChainTracer.on_llm_end = _ending(LangChainTracer.on_llm_end)  # type: ignore[method-assign]
-            LangChainTracer.on_llm_error = _failing(LangChainTracer.on_llm_error)  # type: ignore[method-assign]
+            LangChainTracer.on_llm_end = _ending(LangChainTracer.on_llm_end)  # type: ignore[method-assign] # wrapped on purpose
+            LangChainTracer.on_llm_error = _failing(LangChainTracer.on_llm_error)  # type: ignore[method-assign] # as above
     stopped: list[None] = []
 
     def stop() -> None:

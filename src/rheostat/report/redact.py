@@ -53,10 +53,10 @@ class _Pseudonyms:
         """The value with every text in it replaced: one in a new field is too, until it is a word."""
         changed: dict[str, Any] = {
             each.name: self._within(noun if each.name == "name" else _NOUNS.get(each.name, each.name), one)
-            for each in fields(value)  # type: ignore[arg-type]
+            for each in fields(value)  # type: ignore[arg-type] # T is one of our dataclasses
             for one in [getattr(value, each.name)]
         }
-        return replace(value, **changed)  # type: ignore[type-var]
+        return replace(value, **changed)  # type: ignore[type-var] # as above
 
     def _within(self, noun: str, value: Any) -> Any:
         if isinstance(value, str):

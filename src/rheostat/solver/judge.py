@@ -93,7 +93,8 @@ def _ended_by(decision: dict[str, Any], candidates: Sequence[Candidate], answer:
         return "cut"
     errors = [each.error or "" for each in candidates]
     if answer is None and errors and all(errors):
-        return "declined" if errors[-1].startswith(DECLINED) else "failure"
+        of_budget = errors[-1].startswith("budget: ")
+        return "declined" if errors[-1].startswith(DECLINED) else "budget" if of_budget else "failure"
     return "stop"
 
 
