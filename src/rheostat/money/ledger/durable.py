@@ -261,13 +261,17 @@ class DurableLedger(Notes, FormerNames):
         counts = None if estimate is None else counts_of(estimate)
         return bool(self._on(reservation, lambda book: book.mark_unknown(reservation, counts)))
 
-    def expire(self, older_than_seconds: float) -> int:
+    def expire(self, older_than_seconds: float, *, account: str | None = None) -> int:
         before = self._now_ms() - int(older_than_seconds * 1000)
         text = (
             "SELECT id FROM rheostat_reservations WHERE status IN ('standing', 'held', 'sent')"
             " AND COALESCE(begun_at_ms, held_at_ms) <= ?"
         )
-        stale = [row[0] for row in self._retrying(lambda again: self._query((text, [before])))]
+        values: list[Any] = [before]
+        if account is not None:
+            text += " AND (account = ? OR substr(account, 1, ?) = ?)"
+            values += [account, len(account) + 1, f"{account}/"]
+        stale = [row[0] for row in self._retrying(lambda again: self._query((text, values)))]
 
         def expire(book: Book) -> int:
             name = next(iter(book.stale(older_than_seconds)), None)
@@ -373,8 +377,8 @@ class DurableLedger(Notes, FormerNames):
     async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
         return await in_thread(lambda: self.mark_unknown(reservation, estimate))
 
-    async def aexpire(self, older_than_seconds: float) -> int:
-        return await in_thread(lambda: self.expire(older_than_seconds))
+    async def aexpire(self, older_than_seconds: float, *, account: str | None = None) -> int:
+        return await in_thread(lambda: self.expire(older_than_seconds, account=account))
 
     async def aroom(self, account: str, *, patient: bool = False) -> Room:
         return await in_thread(lambda: self.room(account, patient=patient))

@@ -188,10 +188,13 @@ class MemoryLedger(FormerNames):
         with self._lock:
             return self._now().mark_unknown(reservation, counts)
 
-    def expire(self, older_than_seconds: float) -> int:
+    def expire(self, older_than_seconds: float, *, account: str | None = None) -> int:
         with self._lock:
             book = self._now()
             stale = book.stale(older_than_seconds)
+            if account is not None:
+                of = {name: book.reservations[name].account for name in stale}
+                stale = [name for name in stale if f"{of[name]}/".startswith(f"{account}/")]
             for name in stale:
                 if book.expire(name) == "void":
                     self._forget(name)
@@ -290,8 +293,8 @@ class MemoryLedger(FormerNames):
     async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
         return self.mark_unknown(reservation, estimate)
 
-    async def aexpire(self, older_than_seconds: float) -> int:
-        return self.expire(older_than_seconds)
+    async def aexpire(self, older_than_seconds: float, *, account: str | None = None) -> int:
+        return self.expire(older_than_seconds, account=account)
 
     async def aroom(self, account: str, *, patient: bool = False) -> Room:
         return self.room(account, patient=patient)

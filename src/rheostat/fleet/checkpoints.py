@@ -1,0 +1,73 @@
+"""The checkpoints of a fleet's tasks, in the fleet's database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rheostat.errors import MissingExtra
+from rheostat.fleet.database import Database
+
+__all__ = ["close_saver", "forget", "open_saver", "prepare"]
+
+
+def prepare(database: Database) -> None:
+    """Make the tables, once, before workers that start together would all try to.
+
+    Raises:
+        MissingExtra: The saver isn't installed.
+    """
+    with _saver(database) as saver:
+        saver.setup()
+
+
+def forget(database: Database, threads: list[str]) -> None:
+    """Delete the checkpoints of these threads."""
+    if threads:
+        with _saver(database) as saver:
+            for thread in threads:
+                saver.delete_thread(thread)
+
+
+def _saver(database: Database) -> Any:
+    try:
+        if database.is_file:
+            from langgraph.checkpoint.sqlite import SqliteSaver
+
+            return SqliteSaver.from_conn_string(_path(database))
+        from langgraph.checkpoint.postgres import PostgresSaver
+
+        return PostgresSaver.from_conn_string(database.address)
+    except ImportError:
+        raise MissingExtra("Fleet", "fleet") from None
+
+
+async def open_saver(database: Database, connections: int) -> Any:
+    """A saver for the running event loop.
+
+    Args:
+        connections: The most connections to a Postgres database.
+    """
+    if database.is_file:
+        import aiosqlite
+        from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+        connection = await aiosqlite.connect(_path(database), timeout=60)
+        await connection.execute("PRAGMA synchronous = NORMAL")
+        return AsyncSqliteSaver(connection)
+    from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+    from psycopg.rows import dict_row
+    from psycopg_pool import AsyncConnectionPool
+
+    settings = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
+    pool: Any = AsyncConnectionPool(database.address, min_size=1, max_size=connections, kwargs=settings, open=False)
+    await pool.open(wait=True)
+    return AsyncPostgresSaver(pool)
+
+
+async def close_saver(saver: Any) -> None:
+    """Close what `open_saver` opened."""
+    await saver.conn.close()
+
+
+def _path(database: Database) -> str:
+    return database.url.removeprefix("sqlite:///")

@@ -1,0 +1,186 @@
+"""The one database of a fleet: its ledger, its queue (DBOS), its checkpoints, and who works on it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rheostat.errors import BadInput, MissingExtra
+from rheostat.money.ledger import open_ledger
+from rheostat.money.ledger.sqlite import SQLiteLedger
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+__all__ = ["ALIVE_SECONDS", "Database", "Settings", "account_of", "queue_of"]
+
+ALIVE_SECONDS: Final = 15.0
+"""A worker that wasn't heard of for this long is taken for dead."""
+_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS rheostat_fleets (name TEXT PRIMARY KEY, settings TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rheostat_workers (executor TEXT PRIMARY KEY, fleet TEXT NOT NULL,"
+    " seen_at_ms BIGINT NOT NULL)",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What all workers of a fleet must agree on."""
+
+    name: str
+    graph: str = ""
+    """The graph's address; empty: the graph exists in one process only."""
+    each: dict[str, Any] | None = None
+    """The limits of one task, as `Budget.to_dict` gives them."""
+    at_once: int = 8
+    """The tasks that one worker works on at the same time."""
+    attempts: int = 3
+    """The most times that one task is begun."""
+    retention_days: float = 30.0
+    """Results and checkpoints are deleted when they are this old."""
+    model: str | None = None
+    """The model by whose profile tasks are ordered."""
+    paused: str = ""
+    """Why no task is begun; empty: tasks are."""
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Settings:
+        """The inverse of `dataclasses.asdict`; unknown keys, such as those of newer versions, are ignored."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in data.items() if name in known})
+
+
+def queue_of(fleet: str) -> str:
+    """The name of a fleet's queue."""
+    return f"fleet {fleet}"
+
+
+def account_of(fleet: str, task: str | None = None) -> str:
+    """The account of a fleet, or of one of its tasks, which lies beneath it."""
+    return f"fleet/{fleet}" if task is None else f"fleet/{fleet}/{task}"
+
+
+class Database:
+    """Opens the ledger and the tables at one address: the path of an SQLite file, or `postgresql://…`.
+
+    Raises:
+        MissingExtra: DBOS isn't installed.
+        LedgerError, LedgerUnavailable: As the ledger raises them.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            import dbos  # noqa: F401
+            import sqlalchemy as sa
+        except ImportError:
+            raise MissingExtra("Fleet", "fleet") from None
+        self._sa = sa
+        self.address = address
+        self.ledger = open_ledger(address)  # first: it refuses a file that is a database of something else
+        if isinstance(self.ledger, SQLiteLedger):
+            self.url = f"sqlite:///{Path(self.ledger.path).resolve()}"
+        else:
+            self.url = "postgresql+psycopg://" + address.partition("://")[2]
+        self.engine = self._engine()
+        with self.engine.begin() as connection:
+            for statement in _TABLES:
+                connection.execute(sa.text(statement))
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is an SQLite file, so that all workers are on one machine."""
+        return self.url.startswith("sqlite")
+
+    def _engine(self) -> sa.Engine:
+        """An engine whose connections wait for each other."""
+        sa = self._sa
+        if not self.is_file:
+            return sa.create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+        engine = sa.create_engine(self.url)
+
+        @sa.event.listens_for(engine, "connect")
+        def connected(connection: Any, record: Any) -> None:
+            connection.isolation_level = "IMMEDIATE"
+            for pragma in ("busy_timeout = 60000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        return engine
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+        self.ledger.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at the end."""
+        with self.engine.begin() as connection:
+            yield connection
+
+    def query(self, text: str, **values: Any) -> list[Any]:
+        """The rows of a statement."""
+        with self.engine.begin() as connection:
+            result = connection.execute(self._sa.text(text), values)
+            return list(result) if result.returns_rows else []
+
+    # --- settings ---------------------------------------------------------------------------------
+
+    def settings(self, fleet: str) -> Settings:
+        """What the workers of a fleet must agree on.
+
+        Raises:
+            BadInput: There is no such fleet here; the message names those that there are.
+        """
+        rows = self.query("SELECT settings FROM rheostat_fleets WHERE name = :name", name=fleet)
+        if not rows:
+            names = [row[0] for row in self.query("SELECT name FROM rheostat_fleets ORDER BY name")]
+            there = f"there are {', '.join(names)}" if names else "there is none: `rheostat fleet run` makes one"
+            raise BadInput(f"no fleet {fleet!r} in this database; {there}")
+        return Settings.from_dict(json.loads(rows[0][0]))
+
+    def save(self, settings: Settings) -> None:
+        """Keep the settings of a fleet."""
+        self.query(
+            "INSERT INTO rheostat_fleets (name, settings) VALUES (:name, :settings)"
+            " ON CONFLICT (name) DO UPDATE SET settings = excluded.settings",
+            name=settings.name,
+            settings=json.dumps(asdict(settings)),
+        )
+
+    # --- workers ----------------------------------------------------------------------------------
+
+    def beat(self, executor: str, fleet: str) -> None:
+        """Say that a worker is alive."""
+        self.query(
+            "INSERT INTO rheostat_workers (executor, fleet, seen_at_ms) VALUES (:executor, :fleet, :now)"
+            " ON CONFLICT (executor) DO UPDATE SET seen_at_ms = excluded.seen_at_ms, fleet = excluded.fleet",
+            executor=executor,
+            fleet=fleet,
+            now=self.now_ms(),
+        )
+
+    def leave(self, executor: str) -> None:
+        """Say that a worker has ended."""
+        self.query("DELETE FROM rheostat_workers WHERE executor = :executor", executor=executor)
+
+    def alive(self, fleet: str) -> list[str]:
+        """The workers of a fleet that are alive."""
+        rows = self.query(
+            "SELECT executor FROM rheostat_workers WHERE fleet = :fleet AND seen_at_ms >= :since ORDER BY executor",
+            fleet=fleet,
+            since=self.now_ms() - int(1000 * ALIVE_SECONDS),
+        )
+        return [row[0] for row in rows]
+
+    def now_ms(self) -> int:
+        """The database's clock, so that the machines' clocks needn't agree."""
+        if self.is_file:
+            return int(time.time() * 1000)
+        with self.engine.connect() as connection:
+            text = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+            return int(connection.execute(self._sa.text(text)).scalar_one())

@@ -1,0 +1,168 @@
+"""Keeps the workers of a fleet on this machine alive, and takes over what workers that are gone left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from rheostat.errors import RheostatError
+from rheostat.fleet.checkpoints import forget
+from rheostat.fleet.database import Database, Settings
+from rheostat.fleet.queue import Counts, Queue
+from rheostat.fleet.worker import GRACE_SECONDS
+
+__all__ = ["Supervisor", "WorkersFailed"]
+
+_TICK_SECONDS: Final = 0.3
+_SWEEP_SECONDS: Final = 3.0
+_PRUNE_SECONDS: Final = 3600.0
+_QUICK_SECONDS: Final = 20.0
+"""A worker that lives no longer than this has died at its start."""
+_MOST_QUICK: Final = 3
+_TAIL: Final = 4000
+
+
+class WorkersFailed(RheostatError):
+    """The workers of a fleet die as soon as they start; the message has the last one's error."""
+
+
+@dataclass
+class _Process:
+    executor: str
+    popen: subprocess.Popen[str]
+    log: Any
+    since: float = field(default_factory=time.monotonic)
+
+
+@dataclass
+class Supervisor:
+    """Starts workers as processes, restarts those that die under their id, and ends when nothing is left to do."""
+
+    database: Database
+    settings: Settings
+    workers: int = 1
+    started: int = 0
+    """Worker processes started so far, restarts included."""
+    _queue: Queue = field(init=False, repr=False)
+    _processes: dict[str, _Process] = field(default_factory=dict, repr=False)
+    _quick: int = 0
+    _stop: bool = False
+
+    def __post_init__(self) -> None:
+        self._queue = Queue(self.database, self.settings.name)
+
+    def stop(self) -> None:
+        """Let the workers finish the calls under way, and end."""
+        self._stop = True
+
+    def run(self, *, stay: bool = False, tell: Callable[[Counts], None] = lambda counts: None) -> Counts:
+        """Supervise until all tasks have ended, or none can be begun.
+
+        Args:
+            stay: Go on until `stop`, for tasks that are yet to come.
+            tell: Called a few times a second with the counts.
+
+        Raises:
+            WorkersFailed: Workers can't start.
+        """
+        swept = pruned = 0.0
+        try:
+            while True:
+                now = time.monotonic()
+                if now - swept > _SWEEP_SECONDS:
+                    swept = now
+                    self._queue.sweep()
+                if now - pruned > _PRUNE_SECONDS:
+                    pruned = now
+                    old = self._queue.prune(self.settings.retention_days)
+                    forget(self.database, [self._queue.id_of(each) for each in old])
+                counts = self._queue.counts()
+                tell(counts)
+                if self._stop or (not stay and self._over(counts)):
+                    return counts
+                self._keep()
+                time.sleep(_TICK_SECONDS)
+        finally:
+            self._end()
+
+    def _over(self, counts: Counts) -> bool:
+        if counts.running:
+            return False
+        return counts.queued == counts.foreign or bool(self.database.settings(self.settings.name).paused)
+
+    def _keep(self) -> None:
+        for number in range(1, self.workers + 1):
+            executor = f"{self.settings.name}/{platform.node()}/{number}"
+            process = self._processes.get(executor)
+            if process is not None:
+                if process.popen.poll() is None:
+                    continue
+                self._died(process)
+            self._processes[executor] = self._start(executor)
+
+    def _start(self, executor: str) -> _Process:
+        import tempfile
+
+        log = tempfile.TemporaryFile("w+", prefix="rheostat-worker-")  # noqa: SIM115 - closed with its process
+        popen = subprocess.Popen(
+            [sys.executable, "-P", "-m", "rheostat.fleet.worker"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            text=True,
+            env=dict(os.environ),
+            start_new_session=True,  # Ctrl-C is for this process; it tells the workers
+        )
+        assert popen.stdin is not None
+        asked = {"db": self.database.address, "fleet": self.settings.name, "executor": executor}
+        with contextlib.suppress(BrokenPipeError):
+            popen.stdin.write(json.dumps(asked) + "\n")
+            popen.stdin.flush()
+        self.started += 1
+        return _Process(executor, popen, log)
+
+    def _died(self, process: _Process) -> None:
+        said = _tail(process.log)
+        process.log.close()
+        if time.monotonic() - process.since > _QUICK_SECONDS:
+            self._quick = 0
+            return
+        self._quick += 1
+        if self._quick > _MOST_QUICK * self.workers:
+            raise WorkersFailed(
+                f"the workers of {self.settings.name!r} die as soon as they start "
+                f"(exit status {process.popen.returncode}). The last one said:\n{said}"
+            )
+
+    def _end(self) -> None:
+        """Tell the workers to end, and wait for their calls."""
+        for process in self._processes.values():
+            with contextlib.suppress(OSError):
+                if process.popen.stdin is not None:
+                    process.popen.stdin.close()
+        until = time.monotonic() + GRACE_SECONDS
+        for process in self._processes.values():
+            try:
+                process.popen.wait(max(0.1, until - time.monotonic()))
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: at once
+                process.popen.kill()
+                process.popen.wait()
+            process.log.close()
+        self._processes.clear()
+        self._queue.sweep()
+        self._queue.close()
+
+
+def _tail(log: Any) -> str:
+    log.seek(0, os.SEEK_END)
+    log.seek(max(0, log.tell() - _TAIL))
+    text: str = log.read()
+    return text.strip() or "nothing"

@@ -1,0 +1,189 @@
+"""A worker: takes tasks of one fleet from the queue and works on several of them at the same time.
+
+`python -m rheostat.fleet.worker` is one in a process of its own. It reads what to do as one line of JSON from standard
+input, works until its parent closes that (or is gone), finishes the calls that are under way, and ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dbos import DBOS, DBOSConfig, WorkflowSerializationFormat
+
+from rheostat.errors import BadInput, LedgerError
+from rheostat.fleet.checkpoints import close_saver, open_saver
+from rheostat.fleet.database import Database, Settings, queue_of
+from rheostat.fleet.graphs import AnyGraph, compiled, load_graph
+from rheostat.fleet.queue import APPLICATION, VERSION, WORKFLOW, Queue
+from rheostat.fleet.tasks import FleetTask
+from rheostat.fleet.work import PutBack, TaskFailed, UsedUp, Work
+from rheostat.money.budget import Budget
+
+__all__ = ["GRACE_SECONDS", "Worker", "main"]
+
+GRACE_SECONDS: Final = 600
+"""The longest that a worker that was told to stop waits for calls under way."""
+_BEAT_SECONDS: Final = 3.0
+
+
+@dataclass
+class Worker:
+    """One process of a fleet. There can be one worker in a process at a time, because DBOS has one instance."""
+
+    database: Database
+    settings: Settings
+    executor: str
+    """Its id: another worker that starts under the same id goes on with what this one left."""
+    graph: AnyGraph
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _work: Work | None = field(default=None, repr=False)
+    _making: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+
+    def stop(self) -> None:
+        """Take no further task, finish the calls under way, put the tasks back, and end. Returns at once."""
+        self._stop.set()
+
+    def run(self, done: Callable[[], bool] = lambda: False) -> None:
+        """Work until told to stop.
+
+        Args:
+            done: Asked every half a second: whether there is nothing left to do.
+
+        Raises:
+            BadInput: This process already has a worker, or uses DBOS for something else.
+        """
+        global _worker  # noqa: PLW0603 - DBOS's registry is as global
+        if _worker is not None:
+            raise BadInput(
+                "this process already has a fleet's worker: give a graph's address, such as "
+                "'graphs/solver.py:graph', so that each fleet has processes of its own"
+            )
+        _worker = self
+        queue = Queue(self.database, self.settings.name)
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": self.database.url,
+            "system_database_engine": self.database.engine,
+            "dbos_system_schema": None if self.database.is_file else "dbos",
+            "executor_id": self.executor,
+            "application_version": VERSION,
+            "log_level": "CRITICAL",  # its log names tasks that were put back as errors; what failed is in the results
+            "use_listen_notify": False,
+        }
+        logging.getLogger("dbos").propagate = False
+        self._queue = queue
+        try:
+            queue.client.check_connection()
+            self.database.beat(self.executor, self.settings.name)
+            DBOS(config=config)
+            DBOS.listen_queues([queue_of(self.settings.name)])
+            DBOS.launch()
+            beat = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
+            beat.start()
+            while not self._stop.wait(0.5) and not done():
+                pass
+            self._stop.set()
+        finally:
+            self._stop.set()
+            try:
+                DBOS.destroy(workflow_completion_timeout_sec=GRACE_SECONDS)
+                queue.sweep(leaving=self.executor)
+                self.database.leave(self.executor)
+            finally:
+                queue.close()
+                _worker = None
+
+    def _beat(self) -> None:
+        while not self._stop.wait(_BEAT_SECONDS):
+            try:
+                self.database.beat(self.executor, self.settings.name)
+            except Exception as error:  # the database is away for a while
+                print(f"heartbeat: {type(error).__name__}", file=sys.stderr)
+
+    async def _ready(self) -> Work:
+        async with self._making:
+            if self._work is None:
+                saver = await open_saver(self.database, max(2, self.settings.at_once))
+                self._keeper = asyncio.create_task(_kept(saver))
+                each = self.settings.each
+                self._work = Work(
+                    self.settings.name,
+                    compiled(self.graph, saver),
+                    self.database.ledger,
+                    each=None if each is None else Budget.from_dict(each),
+                    attempts=self.settings.attempts,
+                    stopping=self._stop.is_set,
+                )
+        return self._work
+
+    async def task(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The body of the workflow."""
+        task = FleetTask.from_dict(row)
+        name = self._queue.id_of(task.id)
+        claims = await asyncio.to_thread(self._queue.claims, name)
+        try:
+            work = await self._ready()
+            return (await work.run(task, claims)).to_dict()
+        except TaskFailed as failed:
+            raise SetAside(json.dumps(failed.result.to_dict())) from None
+        except PutBack as why:
+            if isinstance(why, UsedUp):
+                await asyncio.to_thread(self._queue.pause, f"budget: {why}")
+            await asyncio.to_thread(self._queue.put_back, name)
+            raise asyncio.CancelledError from None  # DBOS records no outcome
+
+
+async def _kept(saver: Any) -> None:
+    """Close the saver when DBOS ends its event loop, which cancels what runs on it."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await close_saver(saver)
+
+
+class SetAside(Exception):  # noqa: N818 - its text is the result
+    """How a failed task is recorded: its text is the result as JSON."""
+
+
+_worker: Worker | None = None
+
+
+@DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None, serialization_type=WorkflowSerializationFormat.PORTABLE)
+async def _fleet_task(task: dict[str, Any]) -> dict[str, Any]:
+    assert _worker is not None
+    return await _worker.task(task)
+
+
+def main() -> None:
+    """Work as standard input says, until it is closed."""
+    asked = json.loads(sys.stdin.readline())
+    database = Database(asked["db"])
+    settings = database.settings(asked["fleet"])
+    worker = Worker(database, settings, asked["executor"], load_graph(settings.graph))
+
+    def closed() -> None:
+        sys.stdin.read()
+        worker.stop()
+
+    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
+    threading.Thread(target=closed, daemon=True).start()
+    try:
+        worker.run()
+    except LedgerError as error:
+        print(error, file=sys.stderr)
+        os._exit(1)
+    os._exit(0)  # threads of models and pools must not hold up the end
+
+
+if __name__ == "__main__":
+    main()
