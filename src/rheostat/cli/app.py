@@ -25,6 +25,7 @@ COMMANDS = {
     "agent": ("agents", "Run an agent with a calculator, a sandboxed Python and, if you name one, a directory."),
     "code": ("agents", "Work on a repository until its tests pass."),
     "auto": ("agents", "Work on a long task in steps, each with an allowance, and report."),
+    "fleet": ("fleet", "Run many tasks under one hard cap, over night and over machines."),
     "show": ("show", "Show what happened in a run of the solver: every candidate, as a tree."),
     "report": ("report", "Write what a run, a thread or an account did as one HTML page."),
     "explain": ("explain", "Show the plan of each call of a run, its reasons and its outcome."),

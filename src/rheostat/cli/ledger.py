@@ -144,6 +144,22 @@ def open_(
 
 
 @app.command()
+def amend(
+    ledger: Where,
+    account: Annotated[str, typer.Argument(help="The id of an open account.")],
+    usd_limit: Annotated[str | None, typer.Option("--usd", help="Limit in US dollars.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Limit in tokens, input and output together.")] = None,
+    calls: Annotated[int | None, typer.Option(help="Limit in calls.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give an open account new limits, higher or lower, from its next call on."""
+    budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
+    with opened_ledger(ledger) as opened:
+        opened.amend(account, budget)
+    say({"account": account, "budget": budget.to_dict()}, f"{account}: {budget}", as_json=as_json)
+
+
+@app.command()
 def accounts(
     ledger: Where,
     every: Annotated[bool, typer.Option("--all", help="Include the threads and runs that solvers opened.")] = False,

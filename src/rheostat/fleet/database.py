@@ -15,7 +15,7 @@ from rheostat.money.ledger import open_ledger
 from rheostat.money.ledger.sqlite import SQLiteLedger
 
 if TYPE_CHECKING:
-    import sqlalchemy as sa
+    from sqlalchemy import Connection, Engine
 
 __all__ = ["ALIVE_SECONDS", "Database", "Settings", "account_of", "queue_of"]
 
@@ -96,19 +96,21 @@ class Database:
         """Whether it is an SQLite file, so that all workers are on one machine."""
         return self.url.startswith("sqlite")
 
-    def _engine(self) -> sa.Engine:
+    def _engine(self) -> Engine:
         """An engine whose connections wait for each other."""
         sa = self._sa
+        engine: Engine
         if not self.is_file:
-            return sa.create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+            engine = sa.create_engine(self.url, pool_size=8, max_overflow=8, pool_pre_ping=True)
+            return engine
         engine = sa.create_engine(self.url)
 
-        @sa.event.listens_for(engine, "connect")
         def connected(connection: Any, record: Any) -> None:
             connection.isolation_level = "IMMEDIATE"
             for pragma in ("busy_timeout = 60000", "foreign_keys = ON", "journal_mode = WAL", "synchronous = NORMAL"):
                 connection.execute(f"PRAGMA {pragma}")
 
+        sa.event.listen(engine, "connect", connected)
         return engine
 
     def close(self) -> None:
@@ -117,7 +119,7 @@ class Database:
         self.ledger.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[Connection]:
         """A transaction, committed at the end."""
         with self.engine.begin() as connection:
             yield connection

@@ -18,6 +18,7 @@ from rheostat.fleet.tasks import FleetTask, as_tasks
 from rheostat.judgement.shipped import default_profile
 from rheostat.money.budget import Budget, checked_budget
 from rheostat.money.ledger import Account, Reading
+from rheostat.money.ledger.rows import budget_of
 
 __all__ = ["Fleet"]
 
@@ -38,7 +39,8 @@ class Fleet:
         graph: The address of a LangGraph graph, such as `graphs/solver.py:graph` or `package.module:graph`, which
             workers in processes of their own load; or the graph itself, which is run in this process. It may be
             compiled or not; it gets the fleet's checkpointer, and all its model calls are paid by the task's account.
-        budget: The hard cap of all tasks together; required for a new fleet. `Ledger.amend("fleet/NAME", …)` changes it.
+        budget: The hard cap of all tasks together; required for a new fleet. `Ledger.amend("fleet/NAME", …)` changes
+            it.
         each: The limits of one task.
         db: The path of an SQLite file, or `postgresql://…` for workers on several machines.
         workers: Worker processes on this machine; with a graph object there is one worker, in this process.
@@ -197,7 +199,7 @@ class Fleet:
         self._supervisor.stop()
 
     def gather(self) -> list[TaskResult]:
-        """Work until nothing is left to do, and return what became of each task, in the order of `submit`."""
+        """Work until nothing is left to do, and return what became of each task."""
         self.work()
         return self.results()
 
@@ -222,6 +224,11 @@ class Fleet:
     def alive(self) -> list[str]:
         """The workers that are alive, on all machines."""
         return self._database.alive(self.name)
+
+    def budget(self) -> Budget | None:
+        """The cap as it is now."""
+        rows = self._database.query("SELECT budget FROM rheostat_accounts WHERE id = :id", id=self.account)
+        return budget_of(rows[0][0]) if rows and rows[0][0] else None
 
     def reading(self) -> Reading:
         """What the fleet has spent."""

@@ -60,7 +60,9 @@ def _from_name(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-            raise BadInput(f"no module {name!r} is installed: a graph's address is FILE.py:NAME or module:NAME") from None
+            raise BadInput(
+                f"no module {name!r} is installed: a graph's address is FILE.py:NAME or module:NAME"
+            ) from None
         raise
 
 
@@ -83,4 +85,4 @@ def input_for(graph: CompiledStateGraph[Any, Any, Any, Any], data: dict[str, Any
         return data
     if "question" in data and "messages" in known:
         return {"messages": [{"role": "user", "content": data["question"]}]}
-    raise BadInput(f"the graph takes {', '.join(known)}, and the task has {', '.join(data)}: give it as \"input\"")
+    raise BadInput(f'the graph takes {", ".join(known)}, and the task has {", ".join(data)}: give it as "input"')

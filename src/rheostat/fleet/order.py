@@ -43,8 +43,9 @@ def _cost(measured: Measured) -> float:
 
 def question_of(data: dict[str, Any]) -> str:
     """The text of a task's input that says what is asked, for an estimate of its kind; empty if there is none."""
-    if isinstance(data.get("question"), str):
-        return data["question"]
+    question = data.get("question")
+    if isinstance(question, str):
+        return question
     messages = data.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else messages
     text = last.get("content") if isinstance(last, dict) else last[-1] if isinstance(last, list) and last else last

@@ -210,7 +210,8 @@ class Queue:
         Returns:
             Their number.
         """
-        again = [each.id for each in self.results(("failed",)) if each.by != "deadline"]
+        failed: tuple[State, ...] = ("failed",)
+        again = [each.id for each in self.results(failed) if each.by != "deadline"]
         for task in again:
             self.client.rewind_workflow(self.id_of(task), queue_name=queue_of(self.fleet), application_version=VERSION)
         return len(again)
@@ -225,9 +226,12 @@ class Queue:
     def counts(self) -> Counts:
         """The tasks by state."""
         now = self.database.now_ms()
+        columns = (
+            "status, application_version, count(*), min(started_at_epoch_ms), max(completed_at), "
+            "sum(CASE WHEN completed_at >= :since THEN 1 ELSE 0 END)"
+        )
         rows = self.database.query(
-            "SELECT status, application_version, count(*), min(started_at_epoch_ms), max(completed_at),"
-            f" sum(CASE WHEN completed_at >= :since THEN 1 ELSE 0 END) FROM {self._table}"  # noqa: S608 - our constant
+            f"SELECT {columns} FROM {self._table}"  # noqa: S608 - our constants
             " WHERE substr(workflow_uuid, 1, :n) = :prefix GROUP BY status, application_version",
             n=len(self._prefix), prefix=self._prefix, since=now - 300_000,
         )  # fmt: skip
@@ -251,7 +255,7 @@ class Queue:
         )
 
     def results(self, states: Collection[State] = ()) -> Iterator[TaskResult]:
-        """What became of each task, in the order in which they were queued.
+        """What became of each task, by the time at which it was queued.
 
         Args:
             states: Only tasks in one of these; all by default.
@@ -277,14 +281,17 @@ class Queue:
         if state == "done":
             return TaskResult(**{**status.output, "id": name})
         began, ended = status.dequeued_at, status.completed_at
-        rest = {"attempts": status.recovery_attempts or 0, "seconds": (ended - began) / 1000 if began and ended else 0.0}
+        known = TaskResult(
+            id=name,
+            state=state,
+            attempts=status.recovery_attempts or 0,
+            seconds=(ended - began) / 1000 if began and ended else 0.0,
+        )
         if state != "failed":
-            return TaskResult(id=name, state=state, **rest)
-        if status.status != "ERROR":
-            return TaskResult(id=name, state=state, by="error", why="its worker died at each attempt", **rest)
+            return known
         with contextlib.suppress(ValueError, AttributeError, TypeError):
             return TaskResult(**{**json.loads(str(status.error)), "id": name, "state": "failed"})
-        return TaskResult(id=name, state=state, by="error", why=str(status.error), **rest)
+        return replace(known, by="error", why=str(status.error))
 
     def prune(self, days: float) -> list[str]:
         """Delete the results of tasks that ended this many days ago.

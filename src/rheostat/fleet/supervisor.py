@@ -121,11 +121,11 @@ class Supervisor:
             env=dict(os.environ),
             start_new_session=True,  # Ctrl-C is for this process; it tells the workers
         )
-        assert popen.stdin is not None
         asked = {"db": self.database.address, "fleet": self.settings.name, "executor": executor}
         with contextlib.suppress(BrokenPipeError):
-            popen.stdin.write(json.dumps(asked) + "\n")
-            popen.stdin.flush()
+            if popen.stdin is not None:  # on a pipe, because a command line shows a password to everyone
+                popen.stdin.write(json.dumps(asked) + "\n")
+                popen.stdin.flush()
         self.started += 1
         return _Process(executor, popen, log)
 

@@ -85,7 +85,9 @@ class FleetTask:
             raise BadInput(f"a task is an object, not {row!r}")
         given = next((name for name in _INPUTS if row.get(name) is not None), None)
         if given is None:
-            raise BadInput(f"a task needs one of {', '.join(_INPUTS)}; this one has {', '.join(map(str, row)) or 'no keys'}")
+            raise BadInput(
+                f"a task needs one of {', '.join(_INPUTS)}; this one has {', '.join(map(str, row)) or 'no keys'}"
+            )
         asked = row[given]
         data = asked if given == "input" else {given: asked}
         name = row.get("id")
@@ -124,8 +126,10 @@ def as_tasks(rows: Iterable[FleetTask | Mapping[str, Any] | str]) -> list[FleetT
     made: dict[str, FleetTask] = {}
     for number, row in enumerate(rows, 1):
         try:
-            task = row if isinstance(row, FleetTask) else FleetTask.from_dict(
-                {"question": row} if isinstance(row, str) else row
+            task = (
+                row
+                if isinstance(row, FleetTask)
+                else FleetTask.from_dict({"question": row} if isinstance(row, str) else row)
             )
         except BadInput as error:
             raise BadInput(f"task {number}: {error}") from None

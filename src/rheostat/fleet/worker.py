@@ -33,6 +33,7 @@ __all__ = ["GRACE_SECONDS", "Worker", "main"]
 GRACE_SECONDS: Final = 600
 """The longest that a worker that was told to stop waits for calls under way."""
 _BEAT_SECONDS: Final = 3.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -107,7 +108,7 @@ class Worker:
             try:
                 self.database.beat(self.executor, self.settings.name)
             except Exception as error:  # the database is away for a while
-                print(f"heartbeat: {type(error).__name__}", file=sys.stderr)
+                _log.warning("no heartbeat: %s", type(error).__name__)
 
     async def _ready(self) -> Work:
         async with self._making:
@@ -150,7 +151,7 @@ async def _kept(saver: Any) -> None:
         await close_saver(saver)
 
 
-class SetAside(Exception):  # noqa: N818 - its text is the result
+class SetAside(Exception):
     """How a failed task is recorded: its text is the result as JSON."""
 
 
@@ -159,7 +160,8 @@ _worker: Worker | None = None
 
 @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None, serialization_type=WorkflowSerializationFormat.PORTABLE)
 async def _fleet_task(task: dict[str, Any]) -> dict[str, Any]:
-    assert _worker is not None
+    if _worker is None:
+        raise asyncio.CancelledError
     return await _worker.task(task)
 
 
@@ -180,7 +182,7 @@ def main() -> None:
     try:
         worker.run()
     except LedgerError as error:
-        print(error, file=sys.stderr)
+        _log.error("%s", error)
         os._exit(1)
     os._exit(0)  # threads of models and pools must not hold up the end
 
