@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from rheostat.errors import BadInput, MissingExtra
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from rheostat.errors import BadInput, LedgerUnavailable, MissingExtra
 from rheostat.money.ledger import open_ledger
 from rheostat.money.ledger.sqlite import SQLiteLedger
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ALIVE_SECONDS", "Database", "Settings", "account_of", "queue_of"]
 
+T = TypeVar("T")
+_PATIENCE_SECONDS: Final = 120
 ALIVE_SECONDS: Final = 15.0
 """A worker that wasn't heard of for this long is taken for dead."""
 _TABLES: Final = (
@@ -118,17 +121,33 @@ class Database:
         self.engine.dispose()
         self.ledger.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """A transaction, committed at the end."""
-        with self.engine.begin() as connection:
-            yield connection
-
     def query(self, text: str, **values: Any) -> list[Any]:
-        """The rows of a statement."""
-        with self.engine.begin() as connection:
+        """The rows of a statement, which may be run again after an outage: it must not matter how often."""
+
+        def work(connection: Connection) -> list[Any]:
             result = connection.execute(self._sa.text(text), values)
             return list(result) if result.returns_rows else []
+
+        return self.patiently(work)
+
+    def patiently(self, work: Callable[[Connection], T]) -> T:
+        """Do work in a transaction; while the database can't be reached, wait for it.
+
+        Raises:
+            LedgerUnavailable: It didn't come back within two minutes.
+        """
+        away = (self._sa.exc.OperationalError, self._sa.exc.InterfaceError)
+        try:
+            for attempt in Retrying(
+                retry=retry_if_exception_type(away), stop=stop_after_delay(_PATIENCE_SECONDS), wait=wait_fixed(0.5),
+                reraise=True,
+            ):  # fmt: skip
+                with attempt, self.engine.begin() as connection:
+                    return work(connection)
+        except away as error:
+            said = str(error.orig).strip() or type(error).__name__
+            raise LedgerUnavailable(f"the fleet's database can't be reached: {said}") from error
+        raise AssertionError  # the loop returns or raises
 
     # --- settings ---------------------------------------------------------------------------------
 
@@ -183,6 +202,4 @@ class Database:
         """The database's clock, so that the machines' clocks needn't agree."""
         if self.is_file:
             return int(time.time() * 1000)
-        with self.engine.connect() as connection:
-            text = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-            return int(connection.execute(self._sa.text(text)).scalar_one())
+        return int(self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0][0])

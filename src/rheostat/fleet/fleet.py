@@ -83,6 +83,7 @@ class Fleet:
         self._graph = graph if graph is not None and not isinstance(graph, str) else None
         self._database = Database(str(db))
         self._queue = Queue(self._database, name)
+        self._running: Any = None
         try:
             known = self._known()
             if known is None and graph is None:
@@ -178,25 +179,27 @@ class Fleet:
         from rheostat.fleet.supervisor import Supervisor
 
         if self._graph is None:
-            self._supervisor = Supervisor(self._database, self.settings, self.workers)
-            return self._supervisor.run(stay=stay, tell=tell)
+            self._running = supervisor = Supervisor(self._database, self.settings, self.workers)
+            return supervisor.run(stay=stay, tell=tell)
         from rheostat.fleet.worker import Worker
 
-        worker = Worker(self._database, self.settings, f"{self.name}/{platform.node()}/{os.getpid()}", self._graph)
+        executor = f"{self.name}/{platform.node()}/{os.getpid()}"
+        self._running = worker = Worker(self._database, self.settings, executor, self._graph)
         watch = Supervisor(self._database, self.settings, workers=0)
 
         def done() -> bool:
-            self._queue.sweep()
+            watch.tidy()
             counts = self._queue.counts()
             tell(counts)
-            return not stay and watch._over(counts)
+            return not stay and watch.over(counts)
 
         worker.run(done)
         return self._queue.counts()
 
     def stop(self) -> None:
         """Let `work`, in another thread or below a signal handler, finish the calls under way and end."""
-        self._supervisor.stop()
+        if self._running is not None:
+            self._running.stop()
 
     def gather(self) -> list[TaskResult]:
         """Work until nothing is left to do, and return what became of each task."""

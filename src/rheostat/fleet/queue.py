@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from dbos import DBOS, DBOSClient, EnqueueOptions, WorkflowSerializationFormat
+from sqlalchemy import Connection
 
 from rheostat.fleet.database import Database, Settings, queue_of
 from rheostat.fleet.order import place, value
@@ -161,17 +162,22 @@ class Queue:
         )}  # fmt: skip
         new = [task for task in tasks if self.id_of(task.id) not in known]
         for begin in range(0, len(new), _PAGE):
-            with self.database.transaction() as connection:
-                for task in new[begin : begin + _PAGE]:
+            page = new[begin : begin + _PAGE]
+            places = [place(task.priority, value(task, profile, model)) for task in page]
+
+            def enqueue(connection: Connection, page: Any = page, places: Any = places) -> None:
+                for task, behind in zip(page, places, strict=True):
                     options: EnqueueOptions = {
                         "workflow_name": WORKFLOW,
                         "queue_name": queue_of(self.fleet),
                         "workflow_id": self.id_of(task.id),
                         "app_version": VERSION,
-                        "priority": place(task.priority, value(task, profile, model)),
+                        "priority": behind,
                         "serialization_type": WorkflowSerializationFormat.PORTABLE,
                     }
                     self.client.enqueue_in_transaction(connection, options, task.to_dict())
+
+            self.database.patiently(enqueue)
         return len(new)
 
     def put_back(self, *ids: str) -> None:

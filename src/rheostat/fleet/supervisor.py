@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -13,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from rheostat.errors import RheostatError
+from rheostat.errors import LedgerUnavailable, RheostatError
 from rheostat.fleet.checkpoints import forget
 from rheostat.fleet.database import Database, Settings
 from rheostat.fleet.queue import Counts, Queue
-from rheostat.fleet.worker import GRACE_SECONDS
+from rheostat.fleet.worker import AWAY, GRACE_SECONDS
 
 __all__ = ["Supervisor", "WorkersFailed"]
 
@@ -54,6 +55,8 @@ class Supervisor:
     _queue: Queue = field(init=False, repr=False)
     _processes: dict[str, _Process] = field(default_factory=dict, repr=False)
     _quick: int = 0
+    _swept: float = -math.inf
+    _pruned: float = -math.inf
     _stop: bool = False
 
     def __post_init__(self) -> None:
@@ -73,27 +76,33 @@ class Supervisor:
         Raises:
             WorkersFailed: Workers can't start.
         """
-        swept = pruned = 0.0
         try:
-            while True:
-                now = time.monotonic()
-                if now - swept > _SWEEP_SECONDS:
-                    swept = now
-                    self._queue.sweep()
-                if now - pruned > _PRUNE_SECONDS:
-                    pruned = now
-                    old = self._queue.prune(self.settings.retention_days)
-                    forget(self.database, [self._queue.id_of(each) for each in old])
-                counts = self._queue.counts()
-                tell(counts)
-                if self._stop or (not stay and self._over(counts)):
-                    return counts
+            counts = self._queue.counts()
+            while not self._stop:
+                with contextlib.suppress(LedgerUnavailable):  # it has been waited for, and may come back
+                    self.tidy()
+                    counts = self._queue.counts()
+                    tell(counts)
+                    if not stay and self.over(counts):
+                        break
                 self._keep()
                 time.sleep(_TICK_SECONDS)
+            return counts
         finally:
             self._end()
 
-    def _over(self, counts: Counts) -> bool:
+    def tidy(self) -> None:
+        """Now and then: queue the tasks of dead workers again, and delete what is older than its retention."""
+        now = time.monotonic()
+        if now - self._swept > _SWEEP_SECONDS:
+            self._swept = now
+            self._queue.sweep()
+        if now - self._pruned > _PRUNE_SECONDS:
+            self._pruned = now
+            forget(self.database, self._queue.prune(self.settings.retention_days))
+
+    def over(self, counts: Counts) -> bool:
+        """Whether all tasks have ended, or none can be begun."""
         if counts.running:
             return False
         return counts.queued == counts.foreign or bool(self.database.settings(self.settings.name).paused)
@@ -132,7 +141,7 @@ class Supervisor:
     def _died(self, process: _Process) -> None:
         said = _tail(process.log)
         process.log.close()
-        if time.monotonic() - process.since > _QUICK_SECONDS:
+        if process.popen.returncode == AWAY or time.monotonic() - process.since > _QUICK_SECONDS:
             self._quick = 0
             return
         self._quick += 1

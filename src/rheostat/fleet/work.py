@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -18,7 +19,7 @@ from tenacity import RetryCallState, wait_random_exponential
 from rheostat.calling import unwired  # noqa: F401 - models without a wire are seen from here on
 from rheostat.calling.instrument import install_gate, refusal_in
 from rheostat.calling.payer import Payer, paid_by
-from rheostat.errors import BadInput, BudgetExceeded, MissingExtra
+from rheostat.errors import BadInput, BudgetExceeded, LedgerUnavailable, MissingExtra
 from rheostat.fleet.database import account_of
 from rheostat.fleet.graphs import input_for
 from rheostat.fleet.queue import TaskResult
@@ -29,6 +30,7 @@ from rheostat.money.ledger import Account, Ledger, Reading
 
 __all__ = ["PutBack", "TaskFailed", "UsedUp", "Work"]
 
+_AWAY: Final = ("OperationalError", "InterfaceError", "PoolTimeout", "PoolClosed", "AdminShutdown", "CannotConnectNow")
 _WAIT: Final = wait_random_exponential(multiplier=1, max=60)
 
 
@@ -77,15 +79,20 @@ class Work:
             TaskFailed: Its last attempt failed, or its deadline passed.
         """
         began, account = time.monotonic(), account_of(self.fleet, task.id)
-        await self.ledger.aopen(Account(account, self._limits(task), account_of(self.fleet)))
-        for attempt in range(claims, self.attempts + 1):
+        attempt, away = claims, 0
+        while attempt <= self.attempts:
             try:
                 if self.stopping():
                     raise PutBack
+                await self.ledger.aopen(Account(account, self._limits(task), account_of(self.fleet)), {})
                 state = await self._attempt(task, account)
-            except (PutBack, asyncio.CancelledError):
+            except (PutBack, TaskFailed):
                 raise
             except Exception as error:
+                if _database_away(error):  # it isn't the task's fault, and counts as no attempt
+                    away += 1
+                    await self._pause(away)
+                    continue
                 refused = refusal_in(error)
                 if isinstance(refused, BudgetExceeded):
                     state = {}
@@ -95,20 +102,25 @@ class Work:
                 final = isinstance(error, BadInput | MissingExtra)
                 if final or attempt >= self.attempts:
                     why = f"{type(error).__name__}: {error}"
-                    failed = await self._result(task, account, {}, began, attempt, by="error", why=why, state_="failed")
-                    raise TaskFailed(failed) from error
+                    failed = await self._result(task, account, {}, began, attempt, by="error", why=why)
+                    raise TaskFailed(replace(failed, state="failed")) from error
+                attempt += 1
                 await self._pause(attempt)
             else:
-                return await self._result(task, account, state, began, attempt)
+                result = await self._result(task, account, state, began, attempt)
+                if result.answer is None and _late(task):
+                    raise TaskFailed(replace(result, state="failed", by="deadline", why=_why_late(task)))
+                return result
         why = f"its worker died at each of {self.attempts} attempts"
-        raise TaskFailed(await self._result(task, account, {}, began, claims, by="error", why=why, state_="failed"))
+        died = await self._result(task, account, {}, began, claims - 1, by="error", why=why)
+        raise TaskFailed(replace(died, state="failed"))
 
     def _limits(self, task: FleetTask) -> Budget | None:
         """The task's own limits; a deadline ends it in time."""
         limits = {} if self.each is None else self.each.to_dict()
         if task.deadline is not None:
             left = (task.deadline - datetime.now(UTC)).total_seconds()
-            limits["seconds"] = min(max(left, 0.001), limits.get("seconds", left))
+            limits["seconds"] = min(max(left, 0.001), float(limits.get("seconds", math.inf)))
         return Budget.from_dict(limits) if limits else None
 
     async def _attempt(self, task: FleetTask, account: str) -> dict[str, Any]:
@@ -118,9 +130,9 @@ class Work:
         begun = before.created_at is not None
         if begun:
             await self.ledger.aexpire(0, account=account)  # what the worker that died held: no one else works on this
-        if task.deadline is not None and datetime.now(UTC) >= task.deadline:
-            why = f"its deadline passed at {task.deadline:%Y-%m-%d %H:%M} UTC"
-            raise TaskFailed(TaskResult(id=task.id, state="failed", by="deadline", why=why))
+        if _late(task):
+            result = await self._result(task, account, {}, time.monotonic(), 1, by="deadline", why=_why_late(task))
+            raise TaskFailed(replace(result, state="failed"))
         # a run that ended because the fleet's account was used up has nothing left to go on with: it begins again
         again = begun and not before.next and read(before.values)["end"].get("by") == "budget"
         data = None if begun and not again else input_for(self.graph, task.input)
@@ -170,14 +182,13 @@ class Work:
         *,
         by: str = "",
         why: str = "",
-        state_: Any = "done",
     ) -> TaskResult:
         reading: Reading = await self.ledger.areading(account)
         end = read(state)["end"] if state else {}
         nanos = reading["usd_nanos"]
         return TaskResult(
             id=task.id,
-            state=state_,
+            state="done",
             answer=_answer(state),
             verdict={"solved": True, "unsolved": False}.get(str(state.get("status"))),
             by=by or end.get("by") or "answer",
@@ -188,6 +199,25 @@ class Work:
             attempts=attempts,
             seconds=round(time.monotonic() - began, 3),
         )
+
+
+def _database_away(error: BaseException | None) -> bool:
+    """Whether the fleet's database can't be reached, as the ledger or the checkpointer tells it."""
+    while error is not None:
+        kind = type(error)
+        driver = kind.__module__.partition(".")[0] in ("psycopg", "psycopg_pool", "sqlite3")
+        if isinstance(error, LedgerUnavailable) or (driver and kind.__name__ in _AWAY):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _late(task: FleetTask) -> bool:
+    return task.deadline is not None and datetime.now(UTC) >= task.deadline
+
+
+def _why_late(task: FleetTask) -> str:
+    return f"its deadline passed at {task.deadline:%Y-%m-%d %H:%M} UTC"
 
 
 def _answer(state: dict[str, Any]) -> Any:

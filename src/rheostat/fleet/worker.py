@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from dbos import DBOS, DBOSConfig, WorkflowSerializationFormat
 
-from rheostat.errors import BadInput, LedgerError
+from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.fleet.checkpoints import close_saver, open_saver
 from rheostat.fleet.database import Database, Settings, queue_of
 from rheostat.fleet.graphs import AnyGraph, compiled, load_graph
@@ -28,8 +28,10 @@ from rheostat.fleet.tasks import FleetTask
 from rheostat.fleet.work import PutBack, TaskFailed, UsedUp, Work
 from rheostat.money.budget import Budget
 
-__all__ = ["GRACE_SECONDS", "Worker", "main"]
+__all__ = ["AWAY", "GRACE_SECONDS", "Worker", "main"]
 
+AWAY: Final = 75
+"""The exit status of a worker that can't reach the database (EX_TEMPFAIL)."""
 GRACE_SECONDS: Final = 600
 """The longest that a worker that was told to stop waits for calls under way."""
 _BEAT_SECONDS: Final = 3.0
@@ -47,6 +49,7 @@ class Worker:
     graph: AnyGraph
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _work: Work | None = field(default=None, repr=False)
+    _running: int = 0
     _making: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def stop(self) -> None:
@@ -96,7 +99,7 @@ class Worker:
         finally:
             self._stop.set()
             try:
-                DBOS.destroy(workflow_completion_timeout_sec=GRACE_SECONDS)
+                DBOS.destroy(workflow_completion_timeout_sec=GRACE_SECONDS if self._running else 0)
                 queue.sweep(leaving=self.executor)
                 self.database.leave(self.executor)
             finally:
@@ -128,6 +131,13 @@ class Worker:
 
     async def task(self, row: dict[str, Any]) -> dict[str, Any]:
         """The body of the workflow."""
+        self._running += 1
+        try:
+            return await self._task(row)
+        finally:
+            self._running -= 1
+
+    async def _task(self, row: dict[str, Any]) -> dict[str, Any]:
         task = FleetTask.from_dict(row)
         name = self._queue.id_of(task.id)
         claims = await asyncio.to_thread(self._queue.claims, name)
@@ -168,22 +178,22 @@ async def _fleet_task(task: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """Work as standard input says, until it is closed."""
     asked = json.loads(sys.stdin.readline())
-    database = Database(asked["db"])
-    settings = database.settings(asked["fleet"])
-    worker = Worker(database, settings, asked["executor"], load_graph(settings.graph))
-
-    def closed() -> None:
-        sys.stdin.read()
-        worker.stop()
-
-    signal.signal(signal.SIGTERM, lambda *_: worker.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
-    threading.Thread(target=closed, daemon=True).start()
     try:
+        database = Database(asked["db"])
+        settings = database.settings(asked["fleet"])
+        worker = Worker(database, settings, asked["executor"], load_graph(settings.graph))
+
+        def closed() -> None:
+            sys.stdin.read()
+            worker.stop()
+
+        signal.signal(signal.SIGTERM, lambda *_: worker.stop())
+        threading.Thread(target=closed, daemon=True).start()
         worker.run()
     except LedgerError as error:
         _log.error("%s", error)
-        os._exit(1)
+        os._exit(AWAY if isinstance(error, LedgerUnavailable) else 1)
     os._exit(0)  # threads of models and pools must not hold up the end
 
 
