@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo docs docs-serve docs-pages recording pictures check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
+.PHONY: help profile demo docs docs-serve docs-pages recording pictures check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds bench-fleet ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -156,6 +156,10 @@ bench-holds: $(VENV)/.dev ## level and length cap under small budgets, and how m
 	OPENAI_API_KEY=k ANTHROPIC_API_KEY=k GOOGLE_API_KEY=k $(BIN)/python -m rheostat.bench.clamps
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.contention
 
+bench-fleet: $(VENV)/.dev ## tasks a second of a fleet beside plain asyncio with the same checkpoints, on both databases
+	$(BIN)/python -m rheostat.bench.fleet
+	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.fleet --db
+
 ##@ Prove at length
 
 soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random steps on every ledger; hours
@@ -164,6 +168,7 @@ soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random ste
 	RHEOSTAT_HISTORIES=$${HISTORIES:-10000} $(BIN)/pytest tests/money/test_contention.py
 	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/calling/test_gate_life.py
 	RHEOSTAT_SECOND_BEST=1 $(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
+	FLEET_TASKS=200 $(BIN)/pytest tests/fleet/test_fleet_faults.py
 	$(BIN)/python tools/guests/guests.py
 
 HOSTILE_TESTS := tests/sandbox tests/evidence tests/tools $(addprefix tests/agents/test_,coder.py coder_hostile.py hostile.py) \

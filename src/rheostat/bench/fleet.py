@@ -68,7 +68,7 @@ def serve() -> None:
 @contextmanager
 def _server() -> Iterator[None]:
     command = [sys.executable, "-c", "from rheostat.bench.fleet import serve; serve()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
         if process.stdout is None or process.stdin is None:
             raise RuntimeError("no pipes")
         os.environ[_SERVER] = process.stdout.readline().strip()
@@ -122,10 +122,10 @@ def fleet(address: str, count: int, workers: int) -> float:
         counts = one.counts()
         if counts.done != count or counts.first_ms is None or counts.last_ms is None:
             raise RuntimeError(f"{counts}, {one.results()[0]}")
-        rows = one._database.query(  # to the millisecond, where DBOS keeps seconds on SQLite
-            f"SELECT min(held_at_ms), max(closed_at_ms) FROM rheostat_reservations WHERE account LIKE 'fleet/{one.name}/%'"  # noqa: S608 - our own name
-        )
-        return count / ((rows[0][1] - rows[0][0]) / 1000)
+        text = "SELECT min(held_at_ms), max(closed_at_ms) FROM rheostat_reservations WHERE account LIKE :beneath"
+        rows = one._database.query(text, beneath=f"{one.account}/%")  # DBOS keeps only seconds on SQLite
+        first, last_ms = rows[0]
+        return float(1000 * count / (last_ms - first))
 
 
 def main() -> None:
@@ -146,7 +146,7 @@ def main() -> None:
                 found[count, "asyncio, same checkpoints, same ledger"].append(plain(address, count, durable=True))
                 for workers in map(int, asked.workers.split(",")):
                     found[count, f"fleet, {workers} × {_AT_ONCE}"].append(fleet(address, count, workers))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"tasks": count, "setting": name, "tasks_per_second": statistics.median(rates)}
         for (count, name), rates in found.items()
     ]
