@@ -140,7 +140,7 @@ def _check(name: str, value: Any) -> None:
 
 
 _COUNTED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
-_CALL = ("call_tokens", "call_input_tokens", "call_output_tokens")
+_CALL = ("call_requests", "call_tokens", "call_input_tokens", "call_output_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,10 +153,10 @@ class Room:
     thinking_tokens: int | None = None
     calls: int | None = None
     seconds: float | None = None
-    paced: bool = False
-    """There is a rate."""
+    call_requests: int | None = None
+    """The requests that the rates allow in a minute, for which each waits."""
     call_tokens: int | None = None
-    """The most that one request may be under the rates, which it waits for: input and output tokens together."""
+    """The most that one request may be under the rates: input and output tokens together."""
     call_input_tokens: int | None = None
     """The same, of input tokens."""
     call_output_tokens: int | None = None
@@ -180,11 +180,13 @@ class Room:
 
     def sends(self, requests: Iterable[Spend]) -> bool:
         """Whether each of these requests is small enough to leave under the rates, whatever has to be waited for."""
-        if not self.paced:
-            return True
-        caps = (("tokens", self.call_tokens), ("input_tokens", self.call_input_tokens))
-        limits = [(name, cap) for name, cap in (*caps, ("output_tokens", self.call_output_tokens)) if cap is not None]
-        return all(getattr(each, name) <= cap for each in requests for name, cap in limits)
+        limits = [(name.removeprefix("call_"), cap) for name in _CALL[1:] if (cap := getattr(self, name)) is not None]
+        return not limits or all(getattr(each, name) <= cap for each in requests for name, cap in limits)
+
+    @property
+    def paced(self) -> bool:
+        """Whether there is a rate."""
+        return any(getattr(self, name) is not None for name in _CALL)
 
     def keeping(self, reserve: Budget) -> Room:
         """The room without a reserve that is kept back (never below zero)."""
@@ -201,7 +203,7 @@ class Room:
             return self
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in (*_COUNTED, "seconds", *_CALL)}
         both = {name: min((each for each in pair if each is not None), default=None) for name, pair in pairs.items()}
-        return replace(self, paced=self.paced or other.paced, **both)
+        return Room(**both)
 
     def shared(self, parts: int) -> Room:
         """An equal part of the counted limits, and the same time."""

@@ -136,7 +136,9 @@ class DurableLedger(InThreads, Notes, FormerNames):
             seen = (reading or {}).get("version", 0) if (reading or {}).get("account") == account.id else 0
             if known and known[0][0] == account.parent and known[0][1] >= seen:
                 if reading is None:
-                    say_what_is_kept(account, None if known[0][2] is None else budget_of(known[0][2]), rate_of(known[0][3]))
+                    say_what_is_kept(
+                        account, None if known[0][2] is None else budget_of(known[0][2]), rate_of(known[0][3])
+                    )
                 return
             if known:  # either another parent, which is an error, or a state has a higher version
                 self._change(account.id, lambda book: book.open(account, reading))

@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 from rheostat.errors import LedgerError, NoPrice
 from rheostat.money.budget import Budget
 from rheostat.money.ledger.counts import LIMITS, UNPRICED, Counts, amount_of, counts_of, minus, plain, plus, zeros
-from rheostat.money.ledger.protocol import Reading
 from rheostat.money.ledger.pace import Pace
+from rheostat.money.ledger.protocol import Reading
+from rheostat.money.ledger.rate import Rate
 from rheostat.money.ledger.window import Window
 from rheostat.money.usage import Spend
 
@@ -106,6 +107,11 @@ class Entry:
             self.charged = zeros()
         if self.pace is not None:
             self.pace.tick(self.elapsed_ms)
+
+    @property
+    def rate(self) -> Rate | None:
+        """Its rate."""
+        return None if self.pace is None else self.pace.rate
 
     @property
     def late(self) -> bool:

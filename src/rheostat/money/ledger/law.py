@@ -15,7 +15,6 @@ from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LimitWarn
 from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger.admission import check_rates, check_sizes, in_line, placed
 from rheostat.money.ledger.counts import (
-    LIMITS,
     OUTPUT,
     THINKING,
     UNPRICED,
@@ -29,8 +28,8 @@ from rheostat.money.ledger.counts import (
     zeros,
 )
 from rheostat.money.ledger.entry import OPEN, Entry, Held, Status
-from rheostat.money.ledger.protocol import Account, Note, Reading
 from rheostat.money.ledger.pace import Pace
+from rheostat.money.ledger.protocol import Account, Note, Reading
 from rheostat.money.ledger.rate import Rate, RateSeen
 from rheostat.money.ledger.refusals import overrun, refusal, say_what_is_kept, spelled
 from rheostat.money.usage import Spend
@@ -82,7 +81,7 @@ class Book:
                     f"account {account.id!r} is open under {known.parent!r}, not under {account.parent!r}"
                 )
             if pinned:
-                say_what_is_kept(account, known.budget, known.pace and known.pace.rate)
+                say_what_is_kept(account, known.budget, known.rate)
             if reading is not None and isinstance(reading.get("version"), int):
                 known.version = max(known.version, reading["version"])
             return False
@@ -371,7 +370,6 @@ class Book:
             for name, amount in entry.room(patient=patient).items():
                 left[name] = min(amount, left.get(name, amount))
             if entry.pace is not None:
-                left["paced"] = True
                 for name, most in entry.pace.rate.one_request.items():
                     left[name] = min(most, left.get(name, most))
         return Room(**left)

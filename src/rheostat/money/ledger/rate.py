@@ -61,7 +61,7 @@ class Rate:
         if not isinstance(self.counts_max_tokens, bool):
             raise BadInput(f"counts_max_tokens is True or False, not {self.counts_max_tokens!r}")
         seconds = self.period_seconds
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.1 <= seconds <= 86_400:  # noqa: PLR2004 - a tenth of a second to a day
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.1 <= seconds <= 86_400:
             raise BadInput(f"period_seconds is 60, and in tests between 0.1 and 86,400, not {seconds!r}")
 
     @property
@@ -75,7 +75,7 @@ class Rate:
     @property
     def one_request(self) -> dict[str, int]:
         """The most that one request may be, by the fields of `Room`."""
-        return {f"call_{field_of(name)}": cap for name, _, cap in self.caps if name != "rpm"}
+        return {f"call_{field_of(name)}": cap for name, _, cap in self.caps}
 
     def to_dict(self) -> dict[str, Any]:
         """What differs from the defaults, as plain data."""

@@ -9,17 +9,15 @@ from rheostat.errors import BudgetExceeded, HoldExceeded, LimitWarning
 from rheostat.money.budget import Budget
 from rheostat.money.ledger.counts import LIMITS, Counts, amount_of
 from rheostat.money.ledger.entry import Entry, Held
-from rheostat.money.ledger.protocol import Account
 from rheostat.money.ledger.pace import Short
+from rheostat.money.ledger.protocol import Account
 from rheostat.money.ledger.rate import Rate
 from rheostat.money.usage import usd
 
 __all__ = ["overrun", "refusal", "say_what_is_kept", "spelled", "too_fast", "too_large"]
 
 
-def refusal(
-    entry: Entry, asking: Entry, short: tuple[str, int, int, float], *, queued: bool = False
-) -> BudgetExceeded:
+def refusal(entry: Entry, asking: Entry, short: tuple[str, int, int, float], *, queued: bool = False) -> BudgetExceeded:
     """An amount doesn't fit a limit: (limit, asked, left, cap)."""
     limit, asked, left, cap = short
     held, standing = amount_of(limit, entry.held), amount_of(limit, entry.standing)
@@ -84,7 +82,9 @@ def say_what_is_kept(account: Account, kept: Budget | None, rate: Rate | None) -
     same = kept is account.budget or (kept is not None and kept.same(account.budget))
     if same and rate == account.rate:
         return
-    had, given = (" and ".join(str(each) for each in pair if each) for pair in ((kept, rate), (account.budget, account.rate)))
+    had, given = (
+        " and ".join(str(each) for each in pair if each) for pair in ((kept, rate), (account.budget, account.rate))
+    )
     text = f"account {account.id!r} is open and keeps its limits ({had or 'none'}), not {given or 'none'}"
     warnings.warn(f"{text}: ledger.amend({account.id!r}, …) changes them", LimitWarning, stacklevel=4)
 

@@ -122,7 +122,7 @@ def rate_of(state: str) -> Rate | None:
 
 def account_of(entry: Entry) -> Account:
     """An account as it was opened, with the limits that it has now."""
-    return Account(entry.id, entry.budget, entry.parent, entry.window, entry.pace and entry.pace.rate)
+    return Account(entry.id, entry.budget, entry.parent, entry.window, entry.rate)
 
 
 def held_of(row: tuple[Any, ...]) -> Held:

@@ -22,7 +22,8 @@ class InThreads:
     async def aamend(self: Ledger, account: str, budget: Budget | None = None, *, rate: Rate | None = None) -> None:
         await in_thread(lambda: self.amend(account, budget, rate=rate))
 
-    async def ahold(self: Ledger, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
+    async def ahold(
+        self: Ledger, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
     ) -> list[Reservation]:
         def give_back(held: list[Reservation]) -> None:
             for reservation in held:
@@ -30,7 +31,8 @@ class InThreads:
 
         return await in_thread(lambda: self.hold(account, amounts, note, ticket=ticket), give_back)
 
-    async def aadmit(self: Ledger, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
+    async def aadmit(
+        self: Ledger, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
     ) -> tuple[Reservation, Room]:
         def give_back(admitted: tuple[Reservation, Room]) -> None:
             self.void(admitted[0].id)
@@ -40,7 +42,8 @@ class InThreads:
     async def aresize(self: Ledger, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
         await in_thread(lambda: self.resize(account, standing, amount, note))
 
-    async def adraw(self: Ledger, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
+    async def adraw(
+        self: Ledger, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
     ) -> list[Reservation]:
         def give_back(held: list[Reservation]) -> None:
             for reservation in held:
