@@ -2,9 +2,9 @@
 
 Each account that is short of room has a line, first come, first served, and another one for its rate. The ledger keeps
 the lines across processes (`Ledger.line_up`), with a place for the first waiter of each process. A waiter for room
-holds nothing but its own standing hold, and never waits for the standing holds of other waiters. A waiter for a rate may
-hold room, but has nothing in flight, and only what is in flight is in its way. So there is no deadlock: one of them can
-always go on.
+holds nothing but its own standing hold, and never waits for the standing holds of other waiters. A waiter for a rate
+may hold room, but has nothing in flight, and only what is in flight is in its way. So there is no deadlock: one of them
+can always go on.
 """
 
 from __future__ import annotations

@@ -6,12 +6,12 @@ leaves, until the provider's limit has room for it.
 **The law.** A request counts its whole hold while it is in flight, and what it used for a minute after it ended. It may
 leave if the sum, with it, is within the limit. So the provider never sees more than the limit in *any* sliding minute,
 whenever between a request's departure and its end it counts it: a request that it counts within the minute before some
-moment is then either still in flight, and counts here with at least as much, or has ended less than a minute before, and
-counts here with what it used. Between two admissions the sum only falls.
+moment is then either still in flight, and counts here with at least as much, or has ended less than a minute before,
+and counts here with what it used. Between two admissions the sum only falls.
 
-That is stricter than the token bucket by which limits are usually described. A bucket that gives back at settlement what
-was held too much lets a minute have its whole burst, its refill, and all that was given back meanwhile. Here, a *burst*
-is the limit itself: an idle account may use a whole minute's worth at once, and then waits.
+That is stricter than the token bucket by which limits are usually described. A bucket that gives back at settlement
+what was held too much lets a minute have its whole burst, its refill, and all that was given back meanwhile. Here, a
+*burst* is the limit itself: an idle account may use a whole minute's worth at once, and then waits.
 
 What is only held, or standing, counts nothing: the provider sees a request when it leaves, not when it is planned. So a
 fan-out may be larger than the limit; its requests leave one after the other. A request waits with nothing in flight, so

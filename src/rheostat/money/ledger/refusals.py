@@ -1,4 +1,4 @@
-"""What a ledger says when an amount doesn't fit, costs more than its hold, or an account is opened with other limits."""
+"""What a ledger says where an amount doesn't fit or costs more than its hold, or an account has other limits."""
 
 from __future__ import annotations
 
