@@ -4,7 +4,8 @@
 `anthropic-ratelimit-{requests,tokens,input-tokens,   Anthropic: counts; resets as RFC 3339 times
 output-tokens}-{limit,remaining,reset}`               (docs.claude.com/en/api/rate-limits)
 `x-ratelimit-{limit,remaining,reset}-{requests,       OpenAI, Groq, xAI, Azure: counts; resets as `1s`, `6m0s`,
-tokens}`                                              `2m59.56s` or seconds (platform.openai.com/docs/guides/rate-limits,
+tokens}`                                              `2m59.56s` or seconds
+                                                      (platform.openai.com/docs/guides/rate-limits,
                                                       console.groq.com/docs/rate-limits). Groq's requests are those of
                                                       a day, so that few of them left is a limit too
 `retry-after-ms`, `retry-after`                       with a 429: milliseconds; seconds or a date (RFC 9110, section

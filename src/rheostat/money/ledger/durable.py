@@ -332,6 +332,10 @@ class DurableLedger(InThreads, Notes, FormerNames):
         """All accounts with their readings, by id."""
         text = f"SELECT {ENTRY} FROM rheostat_accounts ORDER BY id"
         entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
+        paced = [each for each in entries if each.pace is not None]
+        now = self._now_ms() if paced else 0
+        for each in paced:
+            each.tick(now, now)
         return [(account_of(each), each.reading()) for each in entries]
 
     def journal(self, *, open_only: bool = False) -> list[Line]:

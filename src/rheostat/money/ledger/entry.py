@@ -171,6 +171,7 @@ class Entry:
             "overrun_usd_nanos": self.overrun_usd_nanos,
             "by_model": {name: plain(counts) for name, counts in self.by_model.items()},
             "by_node": {name: plain(counts) for name, counts in self.by_node.items()},
+            **({} if self.pace is None else {"rate": self.pace.reading(self.elapsed_ms)}),
         }
 
     def restore(self, reading: Reading, wall_ms: int) -> None:

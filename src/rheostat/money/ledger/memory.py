@@ -244,7 +244,11 @@ class MemoryLedger(FormerNames):
     def accounts(self) -> list[tuple[Account, Reading]]:
         """All accounts that weren't evicted, with their readings, by id."""
         with self._lock:
-            entries = sorted(self._book.entries.values(), key=lambda entry: entry.id)
+            book = self._now()
+            entries = sorted(book.entries.values(), key=lambda entry: entry.id)
+            for each in entries:
+                if each.pace is not None:
+                    each.tick(book.mono_ms, book.wall_ms)
             return [(account_of(each), each.reading()) for each in entries]
 
     def journal(self, *, open_only: bool = False) -> list[Line]:

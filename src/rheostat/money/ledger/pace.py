@@ -131,6 +131,14 @@ class Pace:
         """All that counts of a kind now."""
         return self.in_flight(number) + self.used(number)
 
+    def reading(self, now_ms: int) -> dict[str, Any]:
+        """What counts now, as plain data: see `Reading`."""
+        found: dict[str, Any] = {
+            field_of(name): {"limit": cap, "in_flight": self.in_flight(number), "used": self.used(number)}
+            for name, number, cap in self.rate.caps
+        }
+        return {**found, "stopped_seconds": max(0, self.stopped_until_ms - now_ms) / 1000}
+
     def beyond(self, asked: Counts) -> Short | None:
         """The limit that this amount can never fit; `None`: it can."""
         amount = _amount(asked)

@@ -33,6 +33,8 @@ Reading = dict[str, Any]
 `unknown_calls`           the number of such calls
 `overrun_usd_nanos`       the amount that providers charged above holds (posted in full)
 `by_model`, `by_node`     settled, by name: the 20 largest, the rest under `others`
+`rate`                    if the account has one: what counts of it now (`limit`, `in_flight`, `used` in the
+                          last minute, by `requests`, `tokens` …) and `stopped_seconds`
 `opened_at`               seconds since the epoch
 `elapsed_milliseconds`    time since then, at the last change of the account; the deadline counts it
 ========================  ============================================================================
