@@ -119,6 +119,9 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         queued: bool = False,
         child: str | None = None,
         renews_at_ms: int | None = None,
+        rate: bool = False,
+        ready_in_seconds: float | None = None,
+        ready_at_ms: int | None = None,
         who: str = "",
         hint: str = "",
     ) -> None:
@@ -133,6 +136,12 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         words. `queued`: others wait before this one."""
         self.renews_at_ms = renews_at_ms
         """When the account's limits start anew, in milliseconds since the epoch; `None`: they don't."""
+        self.rate = rate
+        """The limit is a rate, of which there is more as time goes on: `settled` is what counts of the last minute,
+        `held` what is in flight."""
+        self.ready_in_seconds, self.ready_at_ms = ready_in_seconds, ready_at_ms
+        """When a rate will have room, in seconds from now and in milliseconds since the epoch by the ledger's clock, if
+        nothing else leaves; `None`: that depends on requests in flight, or never."""
         self.hint = hint
         """What the user can do next."""
         who = who or f"account {account!r}" + (f" (above {child!r})" if child else "")
@@ -141,15 +150,20 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         else:
             text = f"{who}: {limit.removesuffix('_nanos')}: asked {self._bare(asked)}, "
             text += f"left {self._bare(left)} of {self._bare(cap)}"
-            parts = {"settled": settled, "held": held, "unknown": unknown}
+            names = ("in the last minute", "in flight") if rate else ("settled", "held")
+            parts = dict(zip((*names, "unknown"), (settled, held, unknown), strict=True))
             went = ", ".join(f"{name} {self._bare(amount)}" for name, amount in parts.items() if amount)
             text += f" ({went})" if went else ""
             text += f", anew from {self.renews_at:%Y-%m-%d %H:%M %Z}" if self.renews_at else ""
+            text += f", ready in {ready_in_seconds:.1f} s" if ready_in_seconds is not None else ""
         super().__init__(f"{text}. {hint}" if hint else text)
 
     @property
     def waits(self) -> bool:
-        """The room is only held by requests in flight: when their replies are in, it may be enough."""
+        """The room is only held by requests in flight: when their replies are in, it may be enough. Or it is a rate's,
+        which time gives back."""
+        if self.rate:
+            return self.asked <= self.cap
         return self.queued or (self.limit != "seconds" and self.asked <= self.left + self.coming)
 
     @property
@@ -168,6 +182,8 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         if self.limit == "seconds":
             return f"its {self.cap:g} seconds are used up"
         left, cap = self._bare(self.left), self._bare(self.cap)
+        if self.rate:
+            return f"the next call may need {self.spelled(self.asked)}, and the provider allows {cap}"
         return f"the next call may need {self.spelled(self.asked)}, and {left} of {cap} is left"
 
     def spelled(self, amount: float) -> str:
@@ -184,7 +200,7 @@ class BudgetExceeded(ModelError, RheostatError, RuntimeError):
         """The same error with a hint and, if given, another name for the account."""
         names = (
             "account", "limit", "asked", "left", "cap", "settled", "held", "unknown", "coming", "standing", "queued",
-            "child", "renews_at_ms",
+            "child", "renews_at_ms", "rate", "ready_in_seconds", "ready_at_ms",
         )  # fmt: skip
         return BudgetExceeded(**{name: getattr(self, name) for name in names}, who=who, hint=hint)
 

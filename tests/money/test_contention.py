@@ -36,7 +36,7 @@ from rheostat import (
 )
 from rheostat.bench.contention import Crowd
 from rheostat.flow import Effect, Flow, adrive, drive
-from rheostat.money.ledger import Ledger
+from rheostat.money.ledger import Ledger, patience
 from rheostat.money.ledger import line as lines
 from rheostat.testing import Said, scripted
 from rheostat.testing.server import Turn
@@ -216,7 +216,7 @@ def test_blocking_code_on_an_event_loop_doesnt_wait() -> None:
 def test_a_place_in_the_ledgers_line_outlives_its_process_for_seconds_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lines, "_TICKET_SECONDS", 0.3)
+    monkeypatch.setattr(patience, "_TICKET_SECONDS", 0.3)
     ledger = ledger_with(Budget(output_tokens=200), SQLiteLedger(tmp_path / "ledger.db"))
     ledger.line_up("all", "of a process that died", 0.5)
     meter = Meter(ledger, gate=False)
@@ -441,9 +441,14 @@ class World:
 @pytest.fixture
 def worlds(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], World]:
     """Histories whose clock and waits belong to the scheduler."""
-    monkeypatch.setattr(lines._Waiter, "pause", lambda waiter, seconds: Paused(lambda: None, lambda: asyncio.sleep(0)))
+
+    def pause(waiter: lines.Waiter, seconds: float, *, blocks: bool = False) -> Paused:
+        return Paused(lambda: None, lambda: asyncio.sleep(0))
+
+    monkeypatch.setattr(lines.Waiter, "pause", pause)
     now: list[World] = []
-    monkeypatch.setattr(lines, "time", SimpleNamespace(monotonic=lambda: now[0].now))
+    for module in (lines, patience):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0].now))
 
     def make(seed: int) -> World:
         now[:] = [World(seed)]

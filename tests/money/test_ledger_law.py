@@ -96,7 +96,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
         law.Book, "mark_unknown", lambda _: lambda book, name, estimate=None: book.void(name), MemoryStore
     ),
     "a request may leave twice": (
-        law.Book, "begin", lambda _: lambda book, name: name in book.reservations, MemoryStore
+        law.Book, "begin", lambda _: lambda book, name, ticket=None: name in book.reservations, MemoryStore
     ),
     "everything fits": (entry.Entry, "shortage", lambda _: lambda account, asked: None, MemoryStore),
     "parents don't bind": (
@@ -129,7 +129,7 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
     ),
     "newcomers overtake": (law.Book, "_check_line", lambda _: lambda book, chain, ticket, asked: None, MemoryStore),
     "all that is held comes back": (
-        law, "_refusal", lambda refusal: lambda entry, asking, short, queued=False: _patient(
+        law, "refusal", lambda refusal: lambda entry, asking, short, queued=False: _patient(
             refusal(entry, asking, short, queued=queued)), MemoryStore
     ),
 }  # fmt: skip

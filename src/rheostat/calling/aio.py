@@ -18,6 +18,7 @@ import orjson
 
 from rheostat.calling import gate
 from rheostat.calling.deadline import Deadline, awithin
+from rheostat.calling.heed import hear, heed
 from rheostat.calling.payer import Attempt
 from rheostat.calling.replies import cut, read
 from rheostat.calling.seen import Seen, late, look
@@ -81,9 +82,11 @@ async def _sent(sending: Any, seen: Seen) -> Any:
         if isinstance(error, Deadline):
             raise late(seen.payer) from None
         raise
+    hear(attempt, response.status, response.headers)
     if response.status >= 400:
         await adrive(gate.refused_by(attempt, response.status))
         return response
+    await adrive(heed(attempt))
     _Watched(response, attempt, seen, body, ends)
     return response
 

@@ -18,6 +18,7 @@ import orjson
 
 from rheostat.calling import gate
 from rheostat.calling.deadline import Deadline, within
+from rheostat.calling.heed import hear
 from rheostat.calling.payer import Attempt
 from rheostat.calling.replies import read
 from rheostat.calling.seen import Seen, late, look
@@ -71,6 +72,7 @@ def _sent(send: Any, seen: Seen) -> Any:
     except BaseException as error:
         drive(gate.fail(attempt, error, body))
         raise
+    hear(attempt, response.status_code, response.headers)
     if response.status_code >= 400:
         drive(gate.refused_by(attempt, response.status_code))
     elif "eventstream" in response.headers.get("content-type", ""):

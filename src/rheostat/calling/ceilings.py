@@ -91,7 +91,9 @@ class Ceilings(Holds):
         if not account:
             return True
         room = yield from self.room(account)
-        return any(left is not None for left in (room.usd_nanos, room.tokens, room.output_tokens, room.thinking_tokens))
+        limits = (room.usd_nanos, room.tokens, room.output_tokens, room.thinking_tokens)
+        by_rate = (room.call_tokens, room.call_input_tokens, room.call_output_tokens)
+        return any(left is not None for left in (*limits, *by_rate))
 
     @staticmethod
     def bound(endpoint: Endpoint, input_tokens: int, settings: Settings) -> Spend:

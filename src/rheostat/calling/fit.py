@@ -127,6 +127,10 @@ class Fitting:
             most = self.bound(plan, inputs)
             return most if reserve is None else most + self.last_word(plan, inputs, reserve)
 
+        def sends(plan: ThinkingPlan) -> bool:
+            requests = self.requests(plan, inputs)[1]
+            return room.sends(requests if reserve is None else [*requests, self.last_word(plan, inputs, reserve)])
+
         answers = [wanted.answer_tokens]
         while answers[-1] // 2 >= _LEAST_ANSWER_TOKENS:
             answers.append(answers[-1] // 2)
@@ -137,7 +141,7 @@ class Fitting:
                     f"the room allows an answer of {answer_tokens} tokens", by="budget", answer_tokens=answer_tokens
                 )
             fitting = within(shorter, inputs, self.endpoint)
-            plan = fitting and self.policy.fit(fitting, room, self.endpoint.dial.facts, bound, self.clamps)
+            plan = fitting and self.policy.fit(fitting, room, self.endpoint.dial.facts, bound, self.clamps, sends=sends)
             if plan is not None:
                 return plan
         return None
@@ -213,6 +217,8 @@ class Planned:
 
     def explained(self, refused: BudgetExceeded, account: str) -> BudgetExceeded:
         """The ledger's refusal, with a hint on what to do."""
+        if refused.rate:
+            return refused
         needed = getattr(self.with_tools, refused.limit, None) if self.with_tools else None
         tools = ""
         if needed:

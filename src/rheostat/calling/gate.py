@@ -1,7 +1,7 @@
 """The gate: no request leaves unless the budget can pay its worst case.
 
-`admit` bounds a request as it leaves, holds that amount at every account that pays, and records in the same atomic step
-that the request has left. `settle` and `fail` close the hold:
+`admit` bounds a request as it leaves, holds that amount at every account that pays, waits until their rates have room
+for it, and records in the same atomic step that the request has left. `settle` and `fail` close the hold:
 
 ===============================================  ====================================================================
 a reply with usage                               settled at its cost
@@ -25,6 +25,7 @@ from typing import Any
 
 from rheostat.calling import watch
 from rheostat.calling.bound import bound, estimate, limits_of, planned, prices_of
+from rheostat.calling.heed import heed
 from rheostat.calling.payer import Attempt, Call, Payer
 from rheostat.calling.usage import MOMENT_SECONDS, Body
 from rheostat.calling.wire import WireRequest
@@ -32,7 +33,8 @@ from rheostat.errors import BudgetExceeded, LedgerError
 from rheostat.flow import Effect, Flow
 from rheostat.money.budget import Room
 from rheostat.money.ledger import Ledger, Reservation
-from rheostat.money.ledger.line import last_word_of, line_of, patiently
+from rheostat.money.ledger.line import last_word_of, line_of
+from rheostat.money.ledger.patience import patiently
 from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
 from rheostat.providers.failures import failure
@@ -62,7 +64,13 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
     attempt.work = watch.begin("request", request.model, request=request, payer=payer, attempt=attempt)
     try:
         amounts = [(each, bound(request, each, prices, limits_of(each))) for each in payer.chain()]
-        limits += yield from _take_all(attempt, amounts, request)
+        try:
+            limits += yield from _take_all(attempt, amounts, request)
+        except BudgetExceeded as refused:
+            if not refused.rate or refused.waits:
+                raise
+            amounts = [(each, bound(request, each, prices, {*limits_of(each), "tokens"})) for each in payer.chain()]
+            limits += yield from _take_all(attempt, amounts, request)  # a guess was held where no limit counted tokens
     except BudgetExceeded as refused:
         watch.end(attempt.work, refused, outcome="refused")
         if call is None and refused.limit != "seconds" and not refused.hint:
@@ -71,6 +79,7 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
     except BaseException as error:
         watch.end(attempt.work, error, outcome="refused")
         raise
+    attempt.started = time.monotonic()
     watch.more(attempt.work, admitted=time.monotonic(), held=attempt.holds[0][1].amount)
     for ledger, _ in attempt.holds:
         attempt.owner = line_of(ledger).began()
@@ -89,8 +98,19 @@ def _unplanned(request: WireRequest) -> str:
     )
 
 
-def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], request: WireRequest) -> Flow[list[float]]:
-    """Hold at every payer or at none. While one has to wait for room, nothing is held at the others.
+def _take_all(
+    attempt: Attempt,
+    amounts: Sequence[tuple[Payer, Spend]],
+    request: WireRequest,
+    ticket_around: str | None = None,
+    *,
+    within: bool = False,
+) -> Flow[list[float]]:
+    """Hold at every payer or at none. While one has to wait, nothing is held at the others.
+
+    Args:
+        ticket_around: The ticket of an outer payer, who may wait meanwhile.
+        within: There is an outer payer.
 
     Returns:
         The seconds that are left to each payer with a deadline.
@@ -99,19 +119,41 @@ def _take_all(attempt: Attempt, amounts: Sequence[tuple[Payer, Spend]], request:
     call = payer.call
 
     def work(ticket: str | None) -> Flow[list[float]]:
-        seconds = (yield from _take_all(attempt, inner, request)) if inner else []
+        seconds = (yield from _take_all(attempt, inner, request, ticket, within=True)) if inner else []
         try:
             reservation, room = yield from _take(payer, amount, request, ticket)
         except BaseException:
             with contextlib.suppress(LedgerError):
                 yield from give_back(attempt)
-            attempt.closed = False
+            attempt.closed, attempt.paced = False, []
             raise
         attempt.holds.append((payer.ledger, reservation))
+        if room.paced:
+            attempt.paced.append((payer.ledger, payer.account))
         return seconds if room.seconds is None else [*seconds, room.seconds]
 
     wait = payer.patient and (call is None or (call.alone and call.held is None))
-    return (yield from patiently(payer.ledger, payer.account, work, wait=wait, standing=last_word_of(payer.account)))
+    standing = last_word_of(payer.account)
+    try:
+        return (
+            yield from patiently(
+                payer.ledger, payer.account, work, wait=wait, standing=standing, paced=payer.paced, ticket=ticket_around
+            )
+        )
+    except BaseException:
+        for each, _ in () if within else amounts:  # one may have waited for a rate under its hold, in vain
+            yield from _give_up(each)
+        raise
+
+
+def _give_up(payer: Payer) -> Flow[None]:
+    call, ledger = payer.call, payer.ledger
+    held = call.held if call is not None else None
+    if call is not None and held is not None:
+        call.held = None
+        with contextlib.suppress(LedgerError):
+            yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
+        line_of(ledger).stir()
 
 
 def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None) -> Flow[tuple[Reservation, Room]]:
@@ -121,7 +163,11 @@ def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None)
         note = {**call.note, "model": call.note.get("model", "") if request.model in call.prices else request.model}
         held, call.held = call.held, None
         if held is not None:
-            room = yield from _begin(ledger, held, amount)
+            try:
+                room = yield from _begin(ledger, held, amount, ticket)
+            except BudgetExceeded:
+                call.held = held  # it may wait for the rate under its hold
+                raise
             if room is not None:
                 return held, room
     account, place = payer.account, {} if ticket is None else {"ticket": ticket}
@@ -131,13 +177,22 @@ def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None)
     return admitted
 
 
-def _begin(ledger: Ledger, held: Reservation, amount: Spend) -> Flow[Room | None]:
-    """Begin under a hold that was taken in advance; `None`: the request can't be sent under it, and it is voided."""
+def _begin(ledger: Ledger, held: Reservation, amount: Spend, ticket: str | None) -> Flow[Room | None]:
+    """Begin under a hold that was taken in advance; `None`: the request can't be sent under it, and it is voided.
+
+    Raises:
+        BudgetExceeded: A rate has no room; it stays held.
+    """
+    place = {} if ticket is None else {"ticket": ticket}
     try:
         if _covers(held.amount, amount):
-            room: Room | None = yield Effect(lambda: ledger.begin(held.id), lambda: ledger.abegin(held.id))
+            room: Room | None = yield Effect(
+                lambda: ledger.begin(held.id, **place), lambda: ledger.abegin(held.id, **place)
+            )
             if room is None or room.seconds is None or room.seconds > 0:
                 return room  # None: a process that died sent it before, and that cost stays charged
+    except BudgetExceeded:
+        raise
     except BaseException:
         with contextlib.suppress(LedgerError):
             yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
@@ -217,6 +272,7 @@ def settle(
             over = over or error
         finally:
             _freed(attempt, ledger)
+    yield from heed(attempt)
     watch.end(attempt.work, over, outcome="settled")
     if over is not None:
         raise over
@@ -270,6 +326,7 @@ def fail(
         for ledger, reservation in attempt.holds:
             yield _settling(ledger, reservation, spend, "")
             _freed(attempt, ledger)
+        yield from heed(attempt)
         watch.end(attempt.work, why, outcome="settled")
     else:
         attempt.closed = True
@@ -278,6 +335,7 @@ def fail(
             attempt.charged = attempt.charged or guess or reservation.amount
             yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
             _freed(attempt, ledger)
+        yield from heed(attempt)
         watch.end(attempt.work, why, outcome="unknown")
 
 

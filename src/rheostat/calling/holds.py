@@ -13,7 +13,8 @@ from rheostat.errors import BadInput
 from rheostat.flow import Effect, Flow
 from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger import Account, Ledger, Reading, Reservation, Use, UseKey
-from rheostat.money.ledger.line import chain_of, last_word_of, line_of, patiently
+from rheostat.money.ledger.line import chain_of, last_word_of, line_of
+from rheostat.money.ledger.patience import patiently
 from rheostat.money.usage import Spend
 
 __all__ = ["Holds", "OnContention"]
@@ -52,7 +53,7 @@ class Holds:
     def open(self, account: Account, reading: Reading | None) -> Flow[None]:
         """Open an account, restored from its last reading if the ledger has forgotten it."""
         yield Effect(lambda: self.ledger.open(account, reading), lambda: self.ledger.aopen(account, reading))
-        stale = self._stale_after_seconds
+        stale = line_of(self.ledger).stale_after_seconds = self._stale_after_seconds
         if stale is not None and time.monotonic() - self._swept_at > _SWEEP_SECONDS:
             self._swept_at = time.monotonic()
             yield Effect(lambda: self.ledger.expire(stale), lambda: self.ledger.aexpire(stale))
@@ -72,6 +73,12 @@ class Holds:
         """Whether to wait for room that is only held by requests in flight."""
         payer = PAYER.get()  # nothing waits inside work that itself holds room
         return self.on_contention == "wait" and (payer is None or payer.patient)
+
+    @property
+    def paced(self) -> bool:
+        """Whether to wait for a rate. Work that itself holds room does too: it has nothing in flight."""
+        payer = PAYER.get()
+        return self.on_contention == "wait" and (payer is None or payer.paced)
 
     def room(self, account: str) -> Flow[Room]:
         """The room that is left; if this meter waits, also what requests in flight may give back."""

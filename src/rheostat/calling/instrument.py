@@ -21,6 +21,7 @@ import orjson
 from rheostat.calling import gate
 from rheostat.calling.aio import install_aiohttp
 from rheostat.calling.deadline import Deadline, awithin, within
+from rheostat.calling.heed import hear, heed
 from rheostat.calling.payer import Attempt, Payer
 from rheostat.calling.prefixes import learn
 from rheostat.calling.refusals import refusal_in, through
@@ -193,7 +194,9 @@ def _sync(original: Any, module: Any) -> Any:
             if over and isinstance(error, Exception):
                 raise through(late(seen.payer), request) from error
             raise
+        hear(attempt, response.status_code, response.headers)
         if kwargs.get("stream") and response.status_code < 400 and not _is_here(response):
+            drive(heed(attempt))
             response.stream = stream_of(module)(response, attempt, seen, body, ends, request)
             return response
         try:
@@ -235,7 +238,9 @@ def _async(original: Any, module: Any) -> Any:
             if isinstance(error, Deadline) or (over and isinstance(error, Exception)):
                 raise through(late(seen.payer), request) from None
             raise
+        hear(attempt, response.status_code, response.headers)
         if kwargs.get("stream") and response.status_code < 400 and not _is_here(response):
+            await adrive(heed(attempt))
             response.stream = astream_of(module)(response, attempt, seen, body, ends, request)
             return response
         try:

@@ -48,7 +48,7 @@ class Meter(Ceilings):
             account is opened; `None`: never.
         quiet: Call models without the run's callbacks, for a caller that reports the call as its own.
         on_contention: Where room is only held by requests in flight: `wait` for it, first come, first served, until
-            the deadline or for ten minutes; or `refuse` at once.
+            the deadline or for ten minutes; or `refuse` at once. A rate is waited for until the deadline, or refused.
         gate: Read requests where they leave. False, where instrumentation is forbidden: LangChain's objects are
             trusted, and what the SDK sends beyond them (retries, settings of the model object) is in no ledger.
     """
@@ -218,7 +218,8 @@ class Meter(Ceilings):
         Args:
             known: Other fields of `Payer`: the budget, declared prices, whether it is an agent's run.
         """
-        return Payer(self.ledger, account, call=call, gated=self.gated, patient=self.patient, **known)
+        patient, paced = self.patient, self.paced
+        return Payer(self.ledger, account, call=call, gated=self.gated, patient=patient, paced=paced, **known)
 
     def _revive(self, revive: Callable[[], bool]) -> Flow[None]:
         yield Effect(revive, lambda: asyncio.to_thread(revive))

@@ -18,7 +18,7 @@ from typing import Any
 from rheostat.calling.watch import Work
 from rheostat.flow import Effect
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Ledger, Reservation
+from rheostat.money.ledger import Ledger, RateSeen, Reservation
 from rheostat.money.ledger.line import Owner
 from rheostat.money.pricing import Price, Terms
 from rheostat.money.usage import Spend
@@ -52,6 +52,10 @@ class Attempt:
     """As the body asks for it."""
     most_output_tokens: int | None = None
     """The length cap in the body."""
+    paced: list[tuple[Ledger, str]] = field(default_factory=list)
+    """The accounts with a rate at or above them, which want to know what the provider says of its limits."""
+    said: RateSeen | None = None
+    """What it said, until it is heeded."""
     closed: bool = False
     owner: Owner | None = None
     """The thread and task that sent it."""
@@ -128,6 +132,8 @@ class Payer:
     """An agent's run at its own steps: only a payer set in this context is around it, not one that `lookups` find."""
     patient: bool = True
     """Wait for room that is only held by requests in flight."""
+    paced: bool = True
+    """Wait for a rate, which time gives back."""
 
     def pays_for(self, other: Payer) -> bool:
         """Whether a hold on the other's account also holds here: it is this account, or lies beneath it."""
@@ -168,7 +174,8 @@ def paid_by(payer: Payer) -> Iterator[Payer]:
     if around is not None and around.pays_for(payer):
         around = around.outer
     patient = payer.patient and (around is None or around.patient)
-    payer = replace(payer, outer=around if around is not payer else payer.outer, patient=patient)
+    paced = payer.paced and (around is None or around.paced)
+    payer = replace(payer, outer=around if around is not payer else payer.outer, patient=patient, paced=paced)
     token = PAYER.set(payer)
     try:
         yield payer

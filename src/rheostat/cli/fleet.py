@@ -24,7 +24,7 @@ from rheostat.fleet.outlook import Outlook, outlook, worst
 from rheostat.fleet.queue import Counts
 from rheostat.fleet.tasks import read_tasks
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Reading
+from rheostat.money.ledger import Rate, Reading
 from rheostat.money.usage import usd as dollars
 
 app = typer.Typer(
@@ -63,6 +63,12 @@ def run(
     workers: Workers = 1,
     at_once: Annotated[int, typer.Option(min=1, help="Tasks that one worker works on at the same time.")] = 8,
     attempts: Annotated[int, typer.Option(min=1, help="The most times that a task is begun.")] = 3,
+    rpm: Annotated[int | None, typer.Option(help="Requests a minute that the provider allows: calls wait.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Tokens a minute, input and output together.")] = None,
+    counts_max_tokens: Annotated[
+        bool, typer.Option("--counts-max-tokens", help="The provider counts max_tokens, whatever is used (OpenAI).")
+    ] = False,
+    account: Annotated[str | None, typer.Option(help="An account above, open in the database's ledger.")] = None,
     model: Annotated[
         str | None, typer.Option(help="Order tasks by what this model's profile promises for their price.")
     ] = None,
@@ -88,6 +94,8 @@ def run(
         budget=budget,
         each=each,
         db=db,
+        rate=None if rpm is None and tpm is None else Rate(rpm, tpm, counts_max_tokens=counts_max_tokens),
+        account=account,
         workers=workers,
         at_once=at_once,
         attempts=attempts,

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rheostat.cli.accounts import Where, accounts, amend, open_, opened_ledger
 from rheostat.cli.safe_text import escape
 from rheostat.cli.said import Csv, Json, put, say
 from rheostat.errors import BadInput
-from rheostat.money.budget import Budget
-from rheostat.money.ledger import Account, Line, Reading, Window, open_ledger
+from rheostat.money.ledger import Line
 from rheostat.money.ledger.durable import DurableLedger
 from rheostat.money.ledger.journal import By, as_row, read_export, totals
 from rheostat.money.ledger.journal import reconcile as match
@@ -29,18 +27,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
 )
-
-Where = Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file, or postgresql://USER@HOST/DATABASE.")]
-
-
-@contextlib.contextmanager
-def opened_ledger(address: str) -> Iterator[DurableLedger]:
-    """An existing ledger, closed at the end."""
-    ledger = open_ledger(address, must_exist=True)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
 
 
 def _beneath(ledger: DurableLedger, account: str | None) -> list[Line]:
@@ -115,120 +101,9 @@ def _cells(parts: dict[str, Spend]) -> list[str]:
     ]  # fmt: skip
 
 
-@app.command(name="open")
-def open_(
-    ledger: Annotated[str, typer.Argument(metavar="LEDGER", help="An SQLite file (created if missing), or Postgres.")],
-    account: Annotated[str, typer.Argument(help="The account's id, such as team or user-7.")],
-    usd_limit: Annotated[str | None, typer.Option("--usd", help="Limit in US dollars.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Limit in tokens, input and output together.")] = None,
-    calls: Annotated[int | None, typer.Option(help="Limit in calls.")] = None,
-    parent: Annotated[str | None, typer.Option(help="The account above it; its limits also bind.")] = None,
-    each: Annotated[str | None, typer.Option(help="day or month: when the limits start anew.")] = None,
-    zone: Annotated[str, typer.Option(help="Time zone of the day or month.")] = "UTC",
-    as_json: Json = False,
-) -> None:
-    """Open an account, or give an open account new limits."""
-    budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
-    window = Window(each, zone) if each is not None else None  # type: ignore[arg-type]  # Window says what it may be
-    opened = open_ledger(ledger)
-    try:
-        known = {one.id: one for one, _ in opened.accounts()}
-        if account in known:
-            opened.amend(account, budget)
-        else:
-            opened.open(Account(account, budget, parent, window))
-    finally:
-        opened.close()
-    text = f"{account}: {budget}" + (" (already open: new limits)" if account in known else "")
-    say({"account": account, "budget": budget.to_dict(), "was_open": account in known}, text, as_json=as_json)
-
-
-@app.command()
-def amend(
-    ledger: Where,
-    account: Annotated[str, typer.Argument(help="The id of an open account.")],
-    usd_limit: Annotated[str | None, typer.Option("--usd", help="Limit in US dollars.")] = None,
-    tokens: Annotated[int | None, typer.Option(help="Limit in tokens, input and output together.")] = None,
-    calls: Annotated[int | None, typer.Option(help="Limit in calls.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Give an open account new limits, higher or lower, from its next call on."""
-    budget = Budget(usd=usd_limit, tokens=tokens, calls=calls)
-    with opened_ledger(ledger) as opened:
-        opened.amend(account, budget)
-    say({"account": account, "budget": budget.to_dict()}, f"{account}: {budget}", as_json=as_json)
-
-
-@app.command()
-def accounts(
-    ledger: Where,
-    every: Annotated[bool, typer.Option("--all", help="Include the threads and runs that solvers opened.")] = False,
-    as_json: Json = False,
-    as_csv: Csv = False,
-) -> None:
-    """List accounts: the tree with limits, spend and what is left.
-
-    in flight: held for calls that have not come back. unknown: cut or killed; their cost is unknown, so they
-    stay charged at the hold or an estimate. Amounts are money / tokens.
-    """
-    with opened_ledger(ledger) as opened:
-        found = opened.accounts()
-        left = {account.id: opened.room(account.id) for account, _ in found}
-    rows = [
-        {"account": account.id, "parent": account.parent, "budget": account.budget and str(account.budget),
-         "window": account.window and f"{account.window.every} {account.window.zone}"}
-        | {key: value for key, value in reading.items()
-           if not isinstance(value, dict) and key not in ("account", "parent")}
-        for account, reading in found
-    ]  # fmt: skip
-    if put(rows, as_json=as_json, as_csv=as_csv):
-        return
-    made = [account.id for account, _ in found if account.id.startswith(("thread/", "run/"))]
-    if not every and len(made) < len(found):
-        found = [(account, reading) for account, reading in found if account.id not in set(made)]
-    else:
-        made = []
-    table = Table("account", "limits", "calls", "settled", "in flight", "unknown", "left")
-    table.columns[0].overflow = "fold"  # a name that is cut names nobody
-    for account, reading in _tree(found):
-        depth = _depth(account, dict((a.id, a) for a, _ in found))
-        limits = str(account.budget) if account.budget else "-"
-        limits += f" a {account.window.every} ({account.window.zone})" if account.window else ""
-        room = left[account.id]
-        parts = [usd(room.usd_nanos)] if room.usd_nanos is not None else []
-        parts += [f"{getattr(room, name):,} {name.replace('_', ' ')}"
-                  for name in ("tokens", "output_tokens", "thinking_tokens", "calls")
-                  if getattr(room, name) is not None]  # fmt: skip
-        parts += [f"{max(0.0, room.seconds):.0f} s"] if room.seconds is not None else []
-        table.add_row(
-            "  " * depth + escape(account.id),
-            limits,
-            f"{reading['calls']:,}",
-            _sum(reading, ""),
-            _sum(reading, "held_"),
-            _sum(reading, "unknown_"),
-            " · ".join(parts) or "-",
-        )
-    Console().print(table)
-    if made:
-        typer.echo(f"and {len(made)} threads and runs beneath them: --all shows them")
-
-
-def _sum(reading: Reading, part: str) -> str:
-    calls = reading[f"{part}calls"]
-    tokens = reading[f"{part}input_tokens"] + reading[f"{part}output_tokens"]
-    return f"{usd(reading[f'{part}usd_nanos'])} / {tokens:,}" if calls else "-"
-
-
-def _depth(account: Account, by_id: dict[str, Account]) -> int:
-    return 0 if account.parent is None else 1 + _depth(by_id[account.parent], by_id)
-
-
-def _tree(found: list[tuple[Account, Reading]], parent: str | None = None) -> Iterator[tuple[Account, Reading]]:
-    for account, reading in found:
-        if account.parent == parent:
-            yield account, reading
-            yield from _tree(found, account.id)
+app.command(name="open")(open_)
+app.command()(amend)
+app.command()(accounts)
 
 
 def _table(lines: list[Line]) -> Table:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rheostat.cli.ledger import Where, opened_ledger
+from rheostat.cli.accounts import Where, opened_ledger
 from rheostat.cli.safe_text import visible
 from rheostat.errors import BadInput
 from rheostat.files import write_whole

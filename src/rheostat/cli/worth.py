@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.ledger import Where, opened_ledger
+from rheostat.cli.accounts import Where, opened_ledger
 from rheostat.cli.safe_text import escape
 from rheostat.cli.said import Csv, Json, put
 from rheostat.errors import BadInput

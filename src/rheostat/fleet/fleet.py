@@ -17,7 +17,7 @@ from rheostat.fleet.queue import Counts, Queue, TaskResult
 from rheostat.fleet.tasks import FleetTask, as_tasks
 from rheostat.judgement.shipped import default_profile
 from rheostat.money.budget import Budget, checked_budget
-from rheostat.money.ledger import Account, Reading
+from rheostat.money.ledger import Account, Rate, Reading
 from rheostat.money.ledger.rows import budget_of
 
 __all__ = ["Fleet"]
@@ -26,8 +26,8 @@ __all__ = ["Fleet"]
 class Fleet:
     """Tasks under one hard cap, on a durable queue: whatever is killed, each task ends once, and no step is paid twice.
 
-    The queue, the checkpoints and the ledger are in one database. The accounts are `fleet/NAME` with the cap, beneath
-    it `fleet/NAME/TASK`, and beneath that the runs. Opening a fleet that exists goes on with it.
+    The queue, the checkpoints and the ledger are in one database. The accounts are `fleet/NAME` with the cap (beneath
+    `rate/NAME`, if there is a rate), beneath it `fleet/NAME/TASK`, and beneath that the runs. Opening a fleet that exists goes on with it.
 
     >>> fleet = Fleet("nightly", "graphs/solver.py:graph", budget=Budget(usd="50"), each=Budget(usd="0.20"))
     >>> fleet.submit([{"id": "1", "question": "What is 7 * 6?"}])
@@ -43,6 +43,8 @@ class Fleet:
             it.
         each: The limits of one task.
         db: The path of an SQLite file, or `postgresql://…` for workers on several machines.
+        rate: The requests and tokens a minute that the provider allows, of all workers together: calls wait for them.
+        account: An account above, open in the database's ledger: a team's, or a rate that several fleets share.
         workers: Worker processes on this machine; with a graph object there is one worker, in this process.
         at_once: The tasks that one worker works on at the same time.
         attempts: The most times that one task is begun before it is set aside as failed.
@@ -64,6 +66,8 @@ class Fleet:
         budget: Budget | None = None,
         each: Budget | None = None,
         db: str | Path = "fleet.db",
+        rate: Rate | None = None,
+        account: str | None = None,
         workers: int = 1,
         at_once: int = 8,
         attempts: int = 3,
@@ -100,7 +104,7 @@ class Fleet:
                     model=model,
                     paused=known.paused if known else "",
                 )
-                self._open(made, budget, new=known is None)
+                self._open(made, budget, rate, account, new=known is None)
                 prepare(self._database)
                 self._queue.open(made)
                 known = made
@@ -113,13 +117,20 @@ class Fleet:
         rows = self._database.query("SELECT name FROM rheostat_fleets WHERE name = :name", name=self.name)
         return self._database.settings(self.name) if rows else None
 
-    def _open(self, settings: Settings, budget: Budget | None, *, new: bool) -> None:
+    def _open(
+        self, settings: Settings, budget: Budget | None, rate: Rate | None, account: str | None, *, new: bool
+    ) -> None:
         if new and budget is None:
             raise BadInput(f'a new fleet needs a hard cap: Fleet({self.name!r}, …, budget=Budget(usd="50"))')
         if settings.graph:
             load_graph(settings.graph)  # a mistake shows here, not in every worker
+        ledger, above = self._database.ledger, account
+        if rate is not None:
+            above = f"rate/{self.name}"
+            ledger.open(Account(above, parent=account, rate=rate), {})
+            ledger.amend(above, rate=rate)
         if budget is not None:
-            self._database.ledger.open(Account(self.account, checked_budget(budget)), None if new else {})
+            ledger.open(Account(self.account, checked_budget(budget), above), None if new else {})
 
     def close(self) -> None:
         """Close the connections; tasks and results stay in the database."""

@@ -51,6 +51,10 @@ _SCORED_SAMPLES: dict[str, int] = {"fast": 2, "balanced": 5, "thorough": 12}
 """The most answers of best-of-N, where a scorer tells them apart."""
 
 
+def _always(plan: ThinkingPlan) -> bool:
+    return True
+
+
 def _smaller(plan: ThinkingPlan, model: ModelFacts, clamps: Clamps | None) -> Iterator[ThinkingPlan]:
     """Variants of a plan with ever less thought and the same number of samples."""
     if clamps is not None:
@@ -158,7 +162,14 @@ class Policy:
         )
 
     def fit(
-        self, plan: ThinkingPlan, room: Room, model: ModelFacts, bound: Bound, clamps: Clamps | None = None
+        self,
+        plan: ThinkingPlan,
+        room: Room,
+        model: ModelFacts,
+        bound: Bound,
+        clamps: Clamps | None = None,
+        *,
+        sends: Callable[[ThinkingPlan], bool] = _always,
     ) -> ThinkingPlan | None:
         """Make a plan small enough for the room: less thought first, then fewer samples; `None` if nothing fits.
 
@@ -166,6 +177,7 @@ class Policy:
             bound: Returns the most that a plan can cost.
             clamps: The length caps learned from use, if the model's levels are only names: at each level, a tighter
                 length cap is tried before a lower level.
+            sends: Whether each request of a plan is small enough to leave, see `Room.sends`.
         """
         useless = 0 < plan.thinking_tokens < model.least_useful_thinking_tokens
         for samples in dict.fromkeys((plan.samples, 1)):
@@ -175,7 +187,7 @@ class Policy:
             smaller = _smaller(fewer, model, clamps)
             late = useless and fewer is not plan  # don't spend a small room on a useless thought
             for each in itertools.chain(smaller, [fewer]) if late else itertools.chain([fewer], smaller):
-                if room.fits(bound(each)):
+                if room.fits(bound(each)) and sends(each):
                     return each
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from decimal import ROUND_CEILING, Decimal
 from typing import Any
@@ -140,6 +140,7 @@ def _check(name: str, value: Any) -> None:
 
 
 _COUNTED = ("usd_nanos", "tokens", "output_tokens", "thinking_tokens", "calls")
+_CALL = ("call_requests", "call_tokens", "call_input_tokens", "call_output_tokens")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +153,14 @@ class Room:
     thinking_tokens: int | None = None
     calls: int | None = None
     seconds: float | None = None
+    call_requests: int | None = None
+    """The requests that the rates allow in a minute, for which each waits."""
+    call_tokens: int | None = None
+    """The most that one request may be under the rates: input and output tokens together."""
+    call_input_tokens: int | None = None
+    """The same, of input tokens."""
+    call_output_tokens: int | None = None
+    """The same, of output tokens."""
 
     def _each(self, amount: Spend) -> Iterator[tuple[str, int, int]]:
         for name in _COUNTED:
@@ -169,6 +178,16 @@ class Room:
         """Whether an amount exceeds no limit."""
         return self.shortage(amount) is None
 
+    def sends(self, requests: Iterable[Spend]) -> bool:
+        """Whether each of these requests is small enough to leave under the rates, whatever has to be waited for."""
+        limits = [(name.removeprefix("call_"), cap) for name in _CALL[1:] if (cap := getattr(self, name)) is not None]
+        return not limits or all(getattr(each, name) <= cap for each in requests for name, cap in limits)
+
+    @property
+    def paced(self) -> bool:
+        """Whether there is a rate."""
+        return any(getattr(self, name) is not None for name in _CALL)
+
     def keeping(self, reserve: Budget) -> Room:
         """The room without a reserve that is kept back (never below zero)."""
         kept = {
@@ -182,10 +201,9 @@ class Room:
         """The room that both allow."""
         if other is None:
             return self
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in (*_COUNTED, "seconds")}
-        return Room(
-            **{name: min((each for each in pair if each is not None), default=None) for name, pair in pairs.items()}
-        )
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in (*_COUNTED, "seconds", *_CALL)}
+        both = {name: min((each for each in pair if each is not None), default=None) for name, pair in pairs.items()}
+        return Room(**both)
 
     def shared(self, parts: int) -> Room:
         """An equal part of the counted limits, and the same time."""
@@ -199,7 +217,7 @@ class Room:
     def minus(self, amount: Spend) -> Room:
         """The room with `amount` taken out (never below zero)."""
         left = {name: max(0, left - asked) for name, asked, left in self._each(amount)}
-        return Room(**{**{name: getattr(self, name) for name in (*_COUNTED, "seconds")}, **left})
+        return replace(self, **left)
 
 
 def checked_budget(given: object) -> Budget:

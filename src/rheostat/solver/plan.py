@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -119,11 +120,12 @@ def _fitting(
 
     Until there is an answer, the last word is reserved; if nothing else fits, it becomes the plan.
     """
+    sends = functools.partial(asking.sends, room)
     reserved = room.keeping(solver.last_word) if solver.last_word else room.minus(asking.bound(_least(wanted, facts)))
-    plan = solver.policy.fit(wanted, room if answered else reserved, facts, asking.bound, clamps)
+    plan = solver.policy.fit(wanted, room if answered else reserved, facts, asking.bound, clamps, sends=sends)
     if plan is None and not answered:
         alone = wanted.because("the last word: all that is left", by="budget", samples=1, purpose="last word")
-        plan = solver.policy.fit(alone, room, facts, asking.bound, clamps)
+        plan = solver.policy.fit(alone, room, facts, asking.bound, clamps, sends=sends)
     return plan
 
 
@@ -223,6 +225,8 @@ def _refusal(
     try:
         held = yield from solver.meter.hold(account, [needed], {"node": "plan"})
     except BudgetExceeded as error:
+        if error.rate:
+            return error
         hint = (
             f"The next call on this question may need {error.spelled(error.asked)} and was not sent: "
             "raise the budget, shorten the question, or lower Caps(answer_tokens=…)" + enough_for(error, enough, wanted)

@@ -11,6 +11,7 @@ from rheostat.evidence.asking import WAYS, Way, WayName, ask, begun, next_step, 
 from rheostat.evidence.candidate import Candidate
 from rheostat.evidence.expected import Expected
 from rheostat.flow import Flow
+from rheostat.money.budget import Room
 from rheostat.money.usage import Spend
 from rheostat.providers import Endpoint
 from rheostat.providers.dial import Messages
@@ -175,6 +176,11 @@ class Asking:
             amounts = [each for number in range(plan.samples) for each in self.per_sample(plan, number)]
             self._known[key] = sum(amounts, Spend())
         return self._known[key]
+
+    def sends(self, room: Room, plan: ThinkingPlan) -> bool:
+        """Whether each request is small enough to leave under the rates."""
+        calls = self.calls(plan, 0) if room.paced else []
+        return all(room.sends(Spend.from_dict(amount) for amount in call["amounts"]) for call in calls)
 
     def calls(self, plan: ThinkingPlan, round_: int) -> list[dict[str, Any]]:
         """The prepared requests of the round, as plain data for state; equal samples share one, and its prefill."""

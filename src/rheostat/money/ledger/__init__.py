@@ -12,6 +12,7 @@ from rheostat.money.ledger.journal import Line
 from rheostat.money.ledger.memory import MemoryLedger
 from rheostat.money.ledger.postgres import PostgresLedger
 from rheostat.money.ledger.protocol import Account, Ledger, Note, Reading, Reservation, latest_reading
+from rheostat.money.ledger.rate import Rate, RateSeen
 from rheostat.money.ledger.sqlite import SQLiteLedger
 from rheostat.money.ledger.steps import StepRecord
 from rheostat.money.ledger.use import Use, UseKey
@@ -24,6 +25,8 @@ __all__ = [
     "MemoryLedger",
     "Note",
     "PostgresLedger",
+    "Rate",
+    "RateSeen",
     "Reading",
     "Reservation",
     "SQLiteLedger",

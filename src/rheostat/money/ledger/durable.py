@@ -13,11 +13,25 @@ from rheostat.money.budget import Budget, Room
 from rheostat.money.ledger.counts import counts_of
 from rheostat.money.ledger.entry import OPEN, dump
 from rheostat.money.ledger.journal import Line
-from rheostat.money.ledger.law import Book, say_what_is_kept
-from rheostat.money.ledger.notes import Notes, Transaction, in_thread
+from rheostat.money.ledger.law import Book
+from rheostat.money.ledger.notes import Notes, Transaction
 from rheostat.money.ledger.page import Page
 from rheostat.money.ledger.protocol import Account, FormerNames, Note, Reading, Reservation
-from rheostat.money.ledger.rows import ENTRY, HELD, Statement, budget_of, entry_of, held_of, line_of, packed
+from rheostat.money.ledger.rate import Rate, RateSeen
+from rheostat.money.ledger.refusals import say_what_is_kept
+from rheostat.money.ledger.rows import (
+    ENTRY,
+    HELD,
+    Statement,
+    account_of,
+    budget_of,
+    entry_of,
+    held_of,
+    line_of,
+    packed,
+    rate_of,
+)
+from rheostat.money.ledger.threads import InThreads
 from rheostat.money.usage import Spend
 
 __all__ = ["DurableLedger", "Statement", "Transaction"]
@@ -26,7 +40,7 @@ T = TypeVar("T")
 _REMEMBERED = 10_000
 
 
-class DurableLedger(Notes, FormerNames):
+class DurableLedger(InThreads, Notes, FormerNames):
     """A ledger in an SQL database. Subclasses define how to connect, lock and commit; the law is `law.Book`."""
 
     shared = True
@@ -117,12 +131,14 @@ class DurableLedger(Notes, FormerNames):
 
     def open(self, account: Account, reading: Reading | None = None) -> None:
         def work(again: bool) -> None:
-            text = "SELECT parent, version, budget FROM rheostat_accounts WHERE id = ?"
+            text = "SELECT parent, version, budget, state FROM rheostat_accounts WHERE id = ?"
             known = self._query((text, [account.id]))
             seen = (reading or {}).get("version", 0) if (reading or {}).get("account") == account.id else 0
             if known and known[0][0] == account.parent and known[0][1] >= seen:
                 if reading is None:
-                    say_what_is_kept(account, None if known[0][2] is None else budget_of(known[0][2]))
+                    say_what_is_kept(
+                        account, None if known[0][2] is None else budget_of(known[0][2]), rate_of(known[0][3])
+                    )
                 return
             if known:  # either another parent, which is an error, or a state has a higher version
                 self._change(account.id, lambda book: book.open(account, reading))
@@ -163,11 +179,11 @@ class DurableLedger(Notes, FormerNames):
                 ]
             )
 
-    def amend(self, account: str, budget: Budget) -> None:
+    def amend(self, account: str, budget: Budget | None = None, *, rate: Rate | None = None) -> None:
         text = "UPDATE rheostat_accounts SET budget = ? WHERE id = ?"
-        also = (text, [packed(budget.to_dict()), account])
+        also = [] if budget is None else [(text, [packed(budget.to_dict()), account])]
         self._retrying(
-            lambda again: self._change(account, lambda book: book.amend(account, budget), also=[also], flush=True)
+            lambda again: self._change(account, lambda book: book.amend(account, budget, rate), also=also, flush=True)
         )
 
     # --- hold, then pay -------------------------------------------------------------------------
@@ -198,8 +214,7 @@ class DurableLedger(Notes, FormerNames):
         def work(again: bool) -> Room:
             def op(book: Book) -> Room:
                 if not book.reservations:  # else the first try was committed, and only its reply was lost
-                    book.hold([name], account, [counts], note or {}, ticket)
-                    book.begin(name)
+                    book.admit(name, account, counts, note or {}, ticket)
                 return book.room(account)
 
             return self._change(account, op, reservations=[name] if again else (), flush=True)
@@ -235,12 +250,17 @@ class DurableLedger(Notes, FormerNames):
             _remember(self._account_of, name, account)
         return [Reservation(name, account, amount) for name, amount in zip(ids, amounts, strict=True)]
 
-    def line_up(self, account: str, ticket: str, seconds: float) -> None:
-        self._retrying(lambda again: self._change(account, lambda book: book.line_up(account, ticket, seconds)))
+    def line_up(self, account: str, ticket: str, seconds: float, *, rate: bool = False) -> None:
+        self._retrying(
+            lambda again: self._change(account, lambda book: book.line_up(account, ticket, seconds, rate=rate))
+        )
 
-    def begin(self, reservation: str) -> Room | None:
+    def heed(self, account: str, seen: RateSeen) -> None:
+        self._retrying(lambda again: self._change(account, lambda book: book.heed(account, seen)))
+
+    def begin(self, reservation: str, *, ticket: str | None = None) -> Room | None:
         def op(book: Book) -> Room | None:
-            return book.room(book.reservations[reservation].account) if book.begin(reservation) else None
+            return book.room(book.reservations[reservation].account) if book.begin(reservation, ticket) else None
 
         return self._on(reservation, op, flush=True)
 
@@ -316,7 +336,11 @@ class DurableLedger(Notes, FormerNames):
         """All accounts with their readings, by id."""
         text = f"SELECT {ENTRY} FROM rheostat_accounts ORDER BY id"
         entries = [entry_of(row) for row in self._retrying(lambda again: self._query((text, [])))]
-        return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
+        paced = [each for each in entries if each.pace is not None]
+        now = self._now_ms() if paced else 0
+        for each in paced:
+            each.tick(now, now)
+        return [(account_of(each), each.reading()) for each in entries]
 
     def journal(self, *, open_only: bool = False) -> list[Line]:
         """All reservations, the oldest first; with `open_only`, those neither settled nor void."""
@@ -324,67 +348,6 @@ class DurableLedger(Notes, FormerNames):
         text = f"SELECT {HELD} FROM rheostat_reservations {where} ORDER BY held_at_ms, id"
         rows = self._retrying(lambda again: self._query((text, [])))
         return [line_of(held_of(row)) for row in rows]
-
-    # --- async variants, which run in a thread -----------------------------------------------------
-
-    async def aopen(self, account: Account, reading: Reading | None = None) -> None:
-        await in_thread(lambda: self.open(account, reading))
-
-    async def aamend(self, account: str, budget: Budget) -> None:
-        await in_thread(lambda: self.amend(account, budget))
-
-    async def ahold(
-        self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
-    ) -> list[Reservation]:
-        def give_back(held: list[Reservation]) -> None:
-            for reservation in held:
-                self.void(reservation.id)
-
-        return await in_thread(lambda: self.hold(account, amounts, note, ticket=ticket), give_back)
-
-    async def aadmit(
-        self, account: str, amount: Spend, note: Note | None = None, *, ticket: str | None = None
-    ) -> tuple[Reservation, Room]:
-        def give_back(admitted: tuple[Reservation, Room]) -> None:
-            self.void(admitted[0].id)
-
-        return await in_thread(lambda: self.admit(account, amount, note, ticket=ticket), give_back)
-
-    async def aresize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
-        await in_thread(lambda: self.resize(account, standing, amount, note))
-
-    async def adraw(
-        self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
-    ) -> list[Reservation]:
-        def give_back(held: list[Reservation]) -> None:
-            for reservation in held:
-                self.void(reservation.id)
-
-        return await in_thread(lambda: self.draw(account, standing, amounts, note), give_back)
-
-    async def aline_up(self, account: str, ticket: str, seconds: float) -> None:
-        await in_thread(lambda: self.line_up(account, ticket, seconds))
-
-    async def abegin(self, reservation: str) -> Room | None:
-        return await in_thread(lambda: self.begin(reservation))
-
-    async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
-        return await in_thread(lambda: self.settle(reservation, actual, request_id))
-
-    async def avoid(self, reservation: str) -> bool:
-        return await in_thread(lambda: self.void(reservation))
-
-    async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool:
-        return await in_thread(lambda: self.mark_unknown(reservation, estimate))
-
-    async def aexpire(self, older_than_seconds: float, *, account: str | None = None) -> int:
-        return await in_thread(lambda: self.expire(older_than_seconds, account=account))
-
-    async def aroom(self, account: str, *, patient: bool = False) -> Room:
-        return await in_thread(lambda: self.room(account, patient=patient))
-
-    async def areading(self, account: str) -> Reading:
-        return await in_thread(lambda: self.reading(account))
 
 
 def _remember(cache: dict[str, Any], name: str, value: Any) -> None:

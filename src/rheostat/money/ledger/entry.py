@@ -8,7 +8,9 @@ from typing import Any, Literal, TypeAlias
 from rheostat.errors import LedgerError, NoPrice
 from rheostat.money.budget import Budget
 from rheostat.money.ledger.counts import LIMITS, UNPRICED, Counts, amount_of, counts_of, minus, plain, plus, zeros
+from rheostat.money.ledger.pace import Pace
 from rheostat.money.ledger.protocol import Reading
+from rheostat.money.ledger.rate import Rate
 from rheostat.money.ledger.window import Window
 from rheostat.money.usage import Spend
 
@@ -17,6 +19,10 @@ __all__ = ["OPEN", "Entry", "Held", "Status", "dump"]
 Status: TypeAlias = Literal["standing", "held", "sent", "unknown", "settled", "void"]
 OPEN = ("standing", "held", "sent", "unknown")
 """Statuses in which a reservation is still charged: at its hold, or, if unknown, at its estimate."""
+
+
+_CLOCKS_DIFFER_MS = 1_000
+"""A clock that is behind by less is that of another process; one that is behind by more has jumped."""
 
 
 @dataclass(slots=True)
@@ -69,6 +75,8 @@ class Entry:
     window_end_ms: int = 0
     line: list[list[Any]] = field(default_factory=list)
     """The line for room at this account, one place per process: [ticket, valid until (ms)], the first in line first."""
+    pace: Pace | None = None
+    """Its rate, and what counts against it; its clock is `elapsed_ms`."""
     limits: tuple[tuple[str, int, int | None, int], ...] = ()
     deadline_ms: int | None = None
     children: int = 0
@@ -90,11 +98,25 @@ class Entry:
 
     def tick(self, mono_ms: int, wall_ms: int) -> None:
         """Bring the time up to date; it never runs backwards, whatever the clocks do."""
-        self.elapsed_ms += max(0, mono_ms - self.seen_at_ms)
-        self.seen_at_ms = mono_ms
+        passed_ms = mono_ms - self.seen_at_ms
+        if not -_CLOCKS_DIFFER_MS <= passed_ms < 0:
+            self.elapsed_ms += max(0, passed_ms)
+            self.seen_at_ms = mono_ms
         if self.window is not None and wall_ms >= self.window_end_ms:
             self.window_start_ms, self.window_end_ms = self.window.around(wall_ms)
             self.charged = zeros()
+        if self.pace is not None:
+            self.pace.tick(self.elapsed_ms)
+
+    @property
+    def rate(self) -> Rate | None:
+        """Its rate."""
+        return None if self.pace is None else self.pace.rate
+
+    @property
+    def late(self) -> bool:
+        """Whether its deadline has passed."""
+        return self.deadline_ms is not None and self.elapsed_ms >= self.deadline_ms
 
     def counts_in_window(self, held: Held) -> bool:
         """Whether a reservation counts against the limits in the current window."""
@@ -120,7 +142,7 @@ class Entry:
                 rank = 0 if over <= coming else 1 if over <= amount_of(name, self.held) else 2
                 if rank > worst:
                     worst, found = rank, (name, amount, cap - used, cap)
-        if self.deadline_ms is not None and self.elapsed_ms >= self.deadline_ms:
+        if self.late and self.deadline_ms is not None:
             return "seconds", 0, 0, self.deadline_ms / 1000
         return found
 
@@ -149,6 +171,7 @@ class Entry:
             "overrun_usd_nanos": self.overrun_usd_nanos,
             "by_model": {name: plain(counts) for name, counts in self.by_model.items()},
             "by_node": {name: plain(counts) for name, counts in self.by_node.items()},
+            **({} if self.pace is None else {"rate": self.pace.reading(self.elapsed_ms)}),
         }
 
     def restore(self, reading: Reading, wall_ms: int) -> None:
@@ -187,6 +210,8 @@ def dump(entry: Entry) -> dict[str, Any]:
     state = {name: getattr(entry, name) for name in _STORED}
     if entry.line or entry.standing != _NOTHING:  # most accounts have neither, so that rows stay short
         state["line"], state["standing"] = entry.line, entry.standing
+    if entry.pace is not None:
+        state["pace"] = entry.pace.to_dict()
     return state
 
 

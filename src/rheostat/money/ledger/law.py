@@ -13,8 +13,8 @@ from typing import Any
 
 from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LimitWarning
 from rheostat.money.budget import Budget, Room
+from rheostat.money.ledger.admission import check_rates, check_sizes, in_line, placed
 from rheostat.money.ledger.counts import (
-    LIMITS,
     OUTPUT,
     THINKING,
     UNPRICED,
@@ -28,10 +28,13 @@ from rheostat.money.ledger.counts import (
     zeros,
 )
 from rheostat.money.ledger.entry import OPEN, Entry, Held, Status
+from rheostat.money.ledger.pace import Pace
 from rheostat.money.ledger.protocol import Account, Note, Reading
-from rheostat.money.usage import Spend, usd
+from rheostat.money.ledger.rate import Rate, RateSeen
+from rheostat.money.ledger.refusals import overrun, refusal, say_what_is_kept, spelled
+from rheostat.money.usage import Spend
 
-__all__ = ["Book", "say_what_is_kept"]
+__all__ = ["Book"]
 
 
 @dataclass(slots=True)
@@ -78,7 +81,7 @@ class Book:
                     f"account {account.id!r} is open under {known.parent!r}, not under {account.parent!r}"
                 )
             if pinned:
-                say_what_is_kept(account, known.budget)
+                say_what_is_kept(account, known.budget, known.rate)
             if reading is not None and isinstance(reading.get("version"), int):
                 known.version = max(known.version, reading["version"])
             return False
@@ -94,8 +97,10 @@ class Book:
             entry.restore(reading, self.wall_ms)
         if account.window is not None:
             entry.window_start_ms, entry.window_end_ms = account.window.around(self.wall_ms)
+        if account.rate is not None:
+            entry.pace = Pace(account.rate)
         entry.version += 1
-        entry.pinned = pinned
+        entry.pinned = pinned or account.rate is not None  # a reading says nothing of the last minute
         self.entries[account.id] = entry
         return True
 
@@ -108,15 +113,18 @@ class Book:
             theirs = above.budget.limits if above.budget else {}
             for limit, cap in (account.budget.limits if account.budget else {}).items():
                 if cap > theirs.get(limit, cap):
-                    ours, bound = (_spelled(limit, amount) for amount in (cap, theirs[limit]))
+                    ours, bound = (spelled(limit, amount) for amount in (cap, theirs[limit]))
                     text = f"a limit of {ours} is looser than that of {above.id!r} above it ({bound})"
                     warnings.warn(f"{text}: the account above binds", LimitWarning, stacklevel=4)
 
-    def amend(self, account: str, budget: Budget) -> None:
+    def amend(self, account: str, budget: Budget | None, rate: Rate | None) -> None:
         """Change an account's limits from now on."""
         entry = self.entry(account)
-        Account(account, budget, entry.parent, entry.window)  # raises if the limits don't go together
-        entry.bind(budget)
+        Account(account, budget or entry.budget, entry.parent, entry.window, rate)  # raises if they don't go together
+        if budget is not None:
+            entry.bind(budget)
+        if rate is not None:
+            entry.pace = Pace(rate) if entry.pace is None else entry.pace.amended(rate, entry.elapsed_ms)
         entry.version += 1
 
     def hold(
@@ -124,12 +132,25 @@ class Book:
     ) -> None:
         """Hold all amounts or none, at the account and all its parents."""
         chain = list(self.chain(account))
+        self._check_hold(chain, amounts, ticket)
+        for name, amount in zip(ids, amounts, strict=True):
+            self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
+
+    def admit(self, name: str, account: str, amount: Counts, note: Note, ticket: str | None = None) -> None:
+        """Hold and begin in one step."""
+        chain = list(self.chain(account))
+        self._check_hold(chain, [amount], ticket)
+        check_rates(chain, amount, ticket, self.wall_ms)
+        held = Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0)
+        self._take(chain, held)
+        self._leave(chain, held)
+
+    def _check_hold(self, chain: Sequence[Entry], amounts: Sequence[Counts], ticket: str | None) -> None:
         total = amounts[0] if len(amounts) == 1 else [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
         _check_room(chain, total)
         if ticket is not None:
             self._check_line(chain, ticket, total)
-        for name, amount in zip(ids, amounts, strict=True):
-            self._take(chain, Held(name, account, amount, note.get("model", ""), note.get("node", ""), 0))
+        check_sizes(chain, amounts)
 
     def _take(self, chain: Sequence[Entry], held: Held) -> None:
         """Add an open reservation to the totals."""
@@ -151,28 +172,30 @@ class Book:
         Raises:
             BudgetExceeded: Others are ahead in the line.
         """
-        lines = {entry.id: [name for name, until_ms in entry.line if until_ms > self.wall_ms] for entry in chain}
+        lines = {entry.id: [name for name, _ in in_line(entry.line, self.wall_ms)] for entry in chain}
         own = next((entry for entry in chain if ticket in lines[entry.id]), None)
         for entry in chain if own is None else [own]:
             if lines[entry.id] and lines[entry.id][0] != ticket:
                 [(limit, left), *_] = [*entry.room().items(), ("calls", 0)]
-                raise _refusal(entry, chain[0], (limit, amount_of(limit, asked), int(left), 0), queued=True)
+                raise refusal(entry, chain[0], (limit, amount_of(limit, asked), int(left), 0), queued=True)
         if own is not None:
             own.line = [each for each in own.line if each[0] != ticket]
 
-    def line_up(self, account: str, ticket: str, seconds: float) -> None:
-        """Take or renew a place in an account's line for room; it lapses after `seconds`, and zero gives it up."""
+    def line_up(self, account: str, ticket: str, seconds: float, *, rate: bool = False) -> None:
+        """Take or renew a place in one of an account's lines; it lapses after `seconds`, and zero gives it up."""
         entry = self.entry(account)
-        until_ms = self.wall_ms + int(1000 * seconds)
-        line = [each for each in entry.line if each[1] > self.wall_ms]
-        if seconds <= 0:
-            line = [each for each in line if each[0] != ticket]
-        elif any(each[0] == ticket for each in line):
-            line = [[name, until_ms if name == ticket else until] for name, until in line]
-        else:
-            line.append([ticket, until_ms])
-        if line != entry.line:
-            entry.line = line
+        place: Entry | Pace | None = entry.pace if rate else entry
+        if place is None:
+            return  # its rate is gone
+        line = placed(place.line, ticket, self.wall_ms, self.wall_ms + int(1000 * seconds))
+        if line != place.line:
+            place.line = line
+            entry.version += 1
+
+    def heed(self, account: str, seen: RateSeen) -> None:
+        """Believe a provider that says that less is left than counts here, at the nearest account with a rate."""
+        entry = next((each for each in self.chain(account) if each.pace is not None), None)
+        if entry is not None and entry.pace is not None and entry.pace.heed(seen, entry.elapsed_ms):
             entry.version += 1
 
     # --- standing holds -------------------------------------------------------------------------
@@ -221,31 +244,47 @@ class Book:
 
     # --- send, and pay --------------------------------------------------------------------------
 
-    def begin(self, reservation: str) -> bool:
+    def begin(self, reservation: str, ticket: str | None = None) -> bool:
         """Mark a held reservation as sent, once; one that was sent before becomes unknown."""
         held = self.reservations.get(reservation)
         if held is None or held.status != "held":
             if held is None or held.status != "standing":
                 self.mark_unknown(reservation)
             return False
-        held.status, held.begun_at_ms = "sent", self.wall_ms
-        self.entries[held.account].version += 1  # every change needs a new version, because stores rely on it
+        chain = list(self.chain(held.account))
+        if not any(entry.late for entry in chain):
+            check_rates(chain, held.amount, ticket, self.wall_ms)
+        self._leave(chain, held)
         return True
+
+    def _leave(self, chain: Sequence[Entry], held: Held) -> None:
+        held.status, held.begun_at_ms = "sent", self.wall_ms
+        for entry in chain:
+            if entry.pace is not None:
+                entry.pace.leaves(held.amount, entry.elapsed_ms)
+            if entry.pace is not None or entry is chain[0]:
+                entry.version += 1  # every change needs a new version, because stores rely on it
 
     def settle(self, reservation: str, spend: Spend, request_id: str) -> tuple[bool, HoldExceeded | None]:
         """Post the actual cost, once. Returns whether it was posted, and the error to raise if it exceeds the hold."""
         actual = counts_of(spend)
+        before = self.reservations.get(reservation)
+        status, assumed = (before.status, before.charge) if before is not None else ("void", actual)
         held = self._release(reservation)
         if held is None:
             return False, None
         if spend.thinking_tokens is None:  # unknown: assume the most possible
             actual[THINKING] = min(actual[OUTPUT], held.amount[THINKING])
-        over = _overrun(held, actual)
+        over = overrun(held, actual)
         for entry in self.chain(held.account):
             entry.settled = plus(entry.settled, actual)
             if entry.counts_in_window(held):
                 entry.charged = plus(entry.charged, actual)
             entry.overrun_usd_nanos += max(0, actual[USD] - held.amount[USD])
+            if entry.pace is not None and status == "unknown":
+                entry.pace.late(held.amount, assumed, actual, entry.elapsed_ms)
+            elif entry.pace is not None:
+                entry.pace.ended(held.amount, actual, entry.elapsed_ms, had_left=status == "sent")
             if held.model:
                 tally(entry.by_model, held.model, actual)
             if held.node:
@@ -255,9 +294,13 @@ class Book:
 
     def void(self, reservation: str) -> bool:
         """Give a hold back; `False` if the reservation is closed or not in this ledger."""
+        left = self._left(reservation)
         held = self._release(reservation)
         if held is None:
             return False
+        for entry in self.chain(held.account) if left else ():
+            if entry.pace is not None:
+                entry.pace.never_left(held.amount, self.wall_ms - (held.begun_at_ms or 0))
         held.status = "void"
         return True
 
@@ -276,6 +319,8 @@ class Book:
             entry.unknown = plus(entry.unknown, held.charge)
             if entry.counts_in_window(held):
                 entry.charged = plus(minus(entry.charged, held.amount), held.charge)
+            if entry.pace is not None:
+                entry.pace.ended(held.amount, held.charge, entry.elapsed_ms, had_left=held.status == "sent")
             entry.version += 1
         held.status = "unknown"
         return True
@@ -296,6 +341,10 @@ class Book:
         else:
             self.void(reservation)
         return self.reservations[reservation].status
+
+    def _left(self, reservation: str) -> bool:
+        held = self.reservations.get(reservation)
+        return held is not None and held.status == "sent"
 
     def _release(self, reservation: str) -> Held | None:
         held = self.reservations.get(reservation)
@@ -320,6 +369,9 @@ class Book:
         for entry in self.chain(account):
             for name, amount in entry.room(patient=patient).items():
                 left[name] = min(amount, left.get(name, amount))
+            if entry.pace is not None:
+                for name, most in entry.pace.rate.one_request.items():
+                    left[name] = min(most, left.get(name, most))
         return Room(**left)
 
 
@@ -333,61 +385,10 @@ def _check_room(chain: Sequence[Entry], asked: Counts) -> None:
     for entry in chain:
         short = entry.shortage(asked)
         if short is not None:
-            refused = _refusal(entry, chain[0], short)
+            refused = refusal(entry, chain[0], short)
             if not refused.waits_for_runs:
                 raise refused
             if waits is None or (waits.waits and not refused.waits):
                 waits = refused
     if waits is not None:
         raise waits
-
-
-def _refusal(
-    entry: Entry, asking: Entry, short: tuple[str, int, int, float], *, queued: bool = False
-) -> BudgetExceeded:
-    limit, asked, left, cap = short
-    held, standing = amount_of(limit, entry.held), amount_of(limit, entry.standing)
-    return BudgetExceeded(
-        account=entry.id,
-        limit=limit,
-        asked=asked,
-        left=left,
-        cap=cap or left,
-        held=held,
-        settled=amount_of(limit, entry.settled),
-        unknown=amount_of(limit, entry.unknown),
-        coming=held - standing,
-        standing=standing,
-        queued=queued,
-        child=asking.id if entry is not asking else None,
-        renews_at_ms=entry.window_end_ms if entry.window is not None else None,
-    )
-
-
-def say_what_is_kept(account: Account, kept: Budget | None) -> None:
-    """Warn if an account is opened again with other limits, because it keeps its own."""
-    if kept is account.budget or (kept is not None and kept.same(account.budget)):
-        return
-    text = f"account {account.id!r} is open and keeps its limits ({kept or 'none'}), not {account.budget or 'none'}"
-    warnings.warn(f"{text}: ledger.amend({account.id!r}, …) changes them", LimitWarning, stacklevel=4)
-
-
-def _spelled(limit: str, amount: int) -> str:
-    return usd(amount) if limit == "usd_nanos" else f"{amount:,} {limit}"
-
-
-def _overrun(held: Held, actual: Counts) -> HoldExceeded | None:
-    """The error if a call cost more than its hold, in any kind that a limit counts; else `None`."""
-    for limit in LIMITS:
-        hold, did = amount_of(limit, held.amount), amount_of(limit, actual)
-        if did > hold:
-            return HoldExceeded(
-                account=held.account,
-                limit=limit,
-                asked=did,
-                left=hold,
-                cap=hold,
-                hint=f"The provider reported {did:,} {limit} where at most {hold:,} was possible. "
-                "It is posted in full.",
-            )
-    return None

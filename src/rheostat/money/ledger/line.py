@@ -1,8 +1,10 @@
-"""Wait in line for room that requests in flight hold and will give back.
+"""The lines of those that wait: for room that requests in flight hold and will give back, and for a rate.
 
-Each account that is short of room has a line, first come, first served. The ledger keeps the line across processes
-(`Ledger.line_up`), with a place for the first waiter of each process. A waiter holds nothing but its own standing hold,
-and never waits for the standing holds of other waiters. So there is no deadlock: one of them can always go on.
+Each account that is short of room has a line, first come, first served, and another one for its rate. The ledger keeps
+the lines across processes (`Ledger.line_up`), with a place for the first waiter of each process. A waiter for room
+holds nothing but its own standing hold, and never waits for the standing holds of other waiters. A waiter for a rate
+may hold room, but has nothing in flight, and only what is in flight is in its way. So there is no deadlock: one of them
+can always go on.
 """
 
 from __future__ import annotations
@@ -11,28 +13,22 @@ import asyncio
 import contextlib
 import threading
 import time
-import uuid
 from collections import Counter, deque
-from collections.abc import Callable
-from typing import TypeAlias, TypeVar
+from collections.abc import Sequence
+from typing import TypeAlias
 from weakref import WeakKeyDictionary
 
-from rheostat.errors import BudgetExceeded, LedgerError
+from rheostat.errors import BudgetExceeded
 from rheostat.flow import Effect, Flow
 from rheostat.money.ledger.protocol import Ledger
 
-__all__ = ["MOST_WAIT_SECONDS", "Owner", "chain_of", "last_word_of", "line_of", "patiently"]
+__all__ = ["BlocksALoop", "Line", "Owner", "Place", "Waiter", "chain_of", "last_word_of", "line_of"]
 
-T = TypeVar("T")
 Owner: TypeAlias = tuple[int, int]
 """(thread id, id of the task in it or 0)."""
+Place: TypeAlias = tuple[str, bool]
+"""A line: the account, and whether it is the one for its rate."""
 
-MOST_WAIT_SECONDS = 600.0
-"""The longest wait, whatever the deadline."""
-_POLL_SECONDS, _BEHIND_SECONDS = 0.1, 1.0
-"""The polling intervals of the first waiter in a line and of the others; they are also woken when room comes back."""
-_TICKET_SECONDS = 5.0
-"""The time that a place in the ledger's line outlives its process."""
 _STILL_SECONDS = 60.0
 """The longest wait for runs that keep a standing hold, while no room comes back."""
 
@@ -42,11 +38,13 @@ class Line:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: dict[str, deque[_Waiter]] = {}
+        self._waiting: dict[Place, deque[Waiter]] = {}
         self._sending: Counter[Owner] = Counter()
         self._runs: dict[str, frozenset[str]] = {}
         self._parked: Counter[str] = Counter()
         self._stirred_at = time.monotonic()
+        self.stale_after_seconds: float | None = None
+        """The age at which a hold has lost its holder (see `Meter`)."""
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -88,35 +86,52 @@ class Line:
         """Whether no call is waiting."""
         return not self._waiting
 
-    def blocking(self, chain: list[str]) -> str | None:
-        """The first of these accounts at which others wait, or `None`."""
-        return next((account for account in chain if account in self._waiting), None)
+    @property
+    def for_rates(self) -> bool:
+        """Whether a call is waiting for a rate, perhaps with room that others wait for."""
+        with self._lock:
+            return any(rate for _, rate in self._waiting)
 
-    def join(self, waiter: _Waiter, account: str) -> None:
-        """Put a waiter at the end of an account's line, unless it is already in it."""
-        if waiter.account == account:
+    def blocking(self, chain: list[str], kinds: Sequence[bool]) -> Place | None:
+        """The first line of these kinds at these accounts in which others wait, or `None`.
+
+        A request that is paid for by several accounts waits for all of them in turn: it doesn't wait for itself.
+        """
+        me = _me()
+        with self._lock:
+            lines = ((account, rate) for account in chain for rate in kinds)
+            return next((line for line in lines if line in self._waiting and self._waiting[line][0].owner != me), None)
+
+    def has_another(self, waiter: Waiter, place: Place) -> bool:
+        """Whether a waiter of the same task is in that line: the work around this one, which waits for both."""
+        with self._lock:
+            return any(each.owner == waiter.owner and each is not waiter for each in self._waiting.get(place, ()))
+
+    def join(self, waiter: Waiter, place: Place) -> None:
+        """Put a waiter at the end of a line, unless it is already in it."""
+        if waiter.place == place:
             return
         self.leave(waiter)
         with self._lock:
-            waiter.account = account
-            self._waiting.setdefault(account, deque()).append(waiter)
+            waiter.place = place
+            self._waiting.setdefault(place, deque()).append(waiter)
             if waiter.standing:
                 self._parked[waiter.standing] += 1
 
-    def leave(self, waiter: _Waiter) -> None:
+    def leave(self, waiter: Waiter) -> None:
         """Take a waiter out of its line, and wake the new first one."""
-        first: _Waiter | None = None
+        first: Waiter | None = None
         with self._lock:
-            account, waiter.account = waiter.account, ""
-            waiting = self._waiting.get(account)
-            if waiting is None:
+            place, waiter.place = waiter.place, None
+            waiting = self._waiting.get(place) if place is not None else None
+            if waiting is None or place is None:
                 return
             with contextlib.suppress(ValueError):
                 waiting.remove(waiter)
             if waiting:
                 first = waiting[0]
             else:
-                del self._waiting[account]
+                del self._waiting[place]
             if waiter.standing:
                 self._parked[waiter.standing] -= 1
                 if self._parked[waiter.standing] <= 0:
@@ -124,13 +139,15 @@ class Line:
         if first is not None:
             first.wake()
 
-    def is_first(self, waiter: _Waiter) -> bool:
+    def is_first(self, waiter: Waiter) -> bool:
         """Whether a waiter is the first in its line."""
-        waiting = self._waiting.get(waiter.account)
+        waiting = self._waiting.get(waiter.place) if waiter.place is not None else None
         return waiting is not None and waiting[0] is waiter
 
-    def helps(self, refused: BudgetExceeded, waiter: _Waiter, *, shared: bool) -> bool:
+    def helps(self, refused: BudgetExceeded, waiter: Waiter, *, shared: bool) -> bool:
         """Whether room can come back if this waiter waits."""
+        if refused.rate and (not refused.waits or refused.ready_in_seconds is not None):
+            return refused.waits
         still = time.monotonic() - self._stirred_at > _STILL_SECONDS
         if refused.waits:
             alone = bool(self._sending) and set(self._sending) == {_me()}  # only this task's own open stream holds it
@@ -144,12 +161,13 @@ class Line:
             )
 
 
-class _Waiter:
+class Waiter:
     """A call that waits, in a thread or on an event loop."""
 
     def __init__(self, standing: str) -> None:
-        self.account = ""
+        self.place: Place | None = None
         self.standing = standing
+        self.owner = _me()
         self._told = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._atold: asyncio.Event | None = None
@@ -160,12 +178,16 @@ class _Waiter:
             with contextlib.suppress(RuntimeError):  # its loop has ended
                 self._loop.call_soon_threadsafe(self._atold.set)
 
-    def pause(self, seconds: float) -> Effect:
-        """Wait until woken, or for at most `seconds`."""
+    def pause(self, seconds: float, *, blocks: bool = False) -> Effect:
+        """Wait until woken, or for at most `seconds`.
+
+        Args:
+            blocks: Also block an event loop: nothing but time is waited for, which goes on meanwhile.
+        """
 
         def do() -> None:
-            if asyncio._get_running_loop() is not None:
-                raise _BlocksALoop
+            if asyncio._get_running_loop() is not None and not blocks:
+                raise BlocksALoop
             self._told.wait(seconds)
             self._told.clear()
 
@@ -181,7 +203,7 @@ class _Waiter:
         return Effect(do, ado)
 
 
-class _BlocksALoop(Exception):
+class BlocksALoop(Exception):
     """Blocking code would wait on the event loop's own thread, where nothing else could go on meanwhile."""
 
 
@@ -201,80 +223,6 @@ def line_of(ledger: Ledger) -> Line:
         with _lines_lock:
             line = _lines.setdefault(ledger, Line())
     return line
-
-
-def patiently(
-    ledger: Ledger, account: str, work: Callable[[str | None], Flow[T]], *, wait: bool, standing: str = ""
-) -> Flow[T]:
-    """Do work that takes room; if requests in flight hold the room, wait for it.
-
-    Args:
-        work: Takes the room, or raises `BudgetExceeded` and holds nothing; its argument is a ticket for `Ledger.hold`.
-        wait: Whether to wait; `False`: work at once, or fail.
-        standing: The name of the caller's own standing hold, which it may keep while it waits.
-
-    Raises:
-        BudgetExceeded: The room won't come back, or not within `MOST_WAIT_SECONDS` and the deadline.
-    """
-    if not wait:
-        return (yield from work(None))
-    line, shared = line_of(ledger), ledger.shared
-    waiter = _Waiter(standing)
-    at = None
-    if not line.empty:
-        at = line.blocking((yield from chain_of(ledger, account)))
-    if at is None:
-        try:
-            return (yield from work("" if shared else None))
-        except BudgetExceeded as refused:
-            if not line.helps(refused, waiter, shared=shared):
-                raise
-            at = refused.account
-    return (yield from _in_line(ledger, account, work, line, waiter, at))
-
-
-def _in_line(
-    ledger: Ledger, account: str, work: Callable[[str | None], Flow[T]], line: Line, waiter: _Waiter, at: str
-) -> Flow[T]:
-    shared, ticket, kept_at, renewed_at = ledger.shared, "", "", 0.0
-    room = yield Effect(lambda: ledger.room(account), lambda: ledger.aroom(account))
-    until = time.monotonic() + min(MOST_WAIT_SECONDS, room.seconds if room.seconds is not None else MOST_WAIT_SECONDS)
-    line.join(waiter, at)
-    try:
-        while True:
-            first = line.is_first(waiter)
-            if time.monotonic() >= until:
-                return (yield from work(None))
-            if first:
-                try:
-                    return (yield from work(ticket if shared else None))
-                except BudgetExceeded as refused:
-                    if not line.helps(refused, waiter, shared=shared):
-                        raise
-                    line.join(waiter, refused.account)
-                if shared and (kept_at != waiter.account or time.monotonic() - renewed_at > _TICKET_SECONDS / 3):
-                    if kept_at not in ("", waiter.account):
-                        yield from _place(ledger, kept_at, ticket, 0)
-                    ticket, kept_at, renewed_at = ticket or uuid.uuid4().hex, waiter.account, time.monotonic()
-                    yield from _place(ledger, kept_at, ticket, _TICKET_SECONDS)
-            left = max(0.001, until - time.monotonic())
-            try:
-                yield waiter.pause(min(left, _POLL_SECONDS if first else _BEHIND_SECONDS))
-            except _BlocksALoop:
-                until = 0.0
-    except GeneratorExit:
-        raise
-    except BaseException:
-        if kept_at:
-            with contextlib.suppress(LedgerError):
-                yield from _place(ledger, kept_at, ticket, 0)
-        raise
-    finally:
-        line.leave(waiter)
-
-
-def _place(ledger: Ledger, account: str, ticket: str, seconds: float) -> Flow[None]:
-    yield Effect(lambda: ledger.line_up(account, ticket, seconds), lambda: ledger.aline_up(account, ticket, seconds))
 
 
 def chain_of(ledger: Ledger, account: str) -> Flow[list[str]]:

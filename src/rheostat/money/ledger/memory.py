@@ -13,7 +13,8 @@ from rheostat.money.ledger.counts import counts_of
 from rheostat.money.ledger.journal import Line
 from rheostat.money.ledger.law import Book
 from rheostat.money.ledger.protocol import Account, FormerNames, Note, Reading, Reservation
-from rheostat.money.ledger.rows import line_of
+from rheostat.money.ledger.rate import Rate, RateSeen
+from rheostat.money.ledger.rows import account_of, line_of
 from rheostat.money.ledger.steps import StepRecord
 from rheostat.money.ledger.use import Use, UseKey, use_of
 from rheostat.money.usage import Spend
@@ -72,9 +73,9 @@ class MemoryLedger(FormerNames):
                 if len(book.entries) > self._max_accounts:
                     self._evict()
 
-    def amend(self, account: str, budget: Budget) -> None:
+    def amend(self, account: str, budget: Budget | None = None, *, rate: Rate | None = None) -> None:
         with self._lock:
-            self._now().amend(account, budget)
+            self._now().amend(account, budget, rate)
 
     def _evict(self) -> None:
         """Evict the tenth that was idle for longest; evicting many at once keeps the search cheap per account."""
@@ -114,8 +115,7 @@ class MemoryLedger(FormerNames):
         name, counts = os.urandom(16).hex(), counts_of(amount)
         with self._lock:
             book = self._now()
-            book.hold([name], account, [counts], note or {}, ticket)
-            book.begin(name)
+            book.admit(name, account, counts, note or {}, ticket)
             self._of.setdefault(account, set()).add(name)
             return Reservation(name, account, amount), book.room(account)
 
@@ -144,9 +144,13 @@ class MemoryLedger(FormerNames):
         if held.status == "void":
             self._forget(standing)
 
-    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+    def line_up(self, account: str, ticket: str, seconds: float, *, rate: bool = False) -> None:
         with self._lock:
-            self._now().line_up(account, ticket, seconds)
+            self._now().line_up(account, ticket, seconds, rate=rate)
+
+    def heed(self, account: str, seen: RateSeen) -> None:
+        with self._lock:
+            self._now().heed(account, seen)
 
     def chain(self, account: str) -> list[str]:
         with self._lock:
@@ -160,10 +164,10 @@ class MemoryLedger(FormerNames):
         if not own:
             del self._of[held.account]
 
-    def begin(self, reservation: str) -> Room | None:
+    def begin(self, reservation: str, *, ticket: str | None = None) -> Room | None:
         with self._lock:
             book = self._now()
-            if not book.begin(reservation):
+            if not book.begin(reservation, ticket):
                 return None
             return book.room(book.reservations[reservation].account)
 
@@ -243,8 +247,12 @@ class MemoryLedger(FormerNames):
     def accounts(self) -> list[tuple[Account, Reading]]:
         """All accounts that weren't evicted, with their readings, by id."""
         with self._lock:
-            entries = sorted(self._book.entries.values(), key=lambda entry: entry.id)
-            return [(Account(e.id, e.budget, e.parent, e.window), e.reading()) for e in entries]
+            book = self._now()
+            entries = sorted(book.entries.values(), key=lambda entry: entry.id)
+            for each in entries:
+                if each.pace is not None:
+                    each.tick(book.mono_ms, book.wall_ms)
+            return [(account_of(each), each.reading()) for each in entries]
 
     def journal(self, *, open_only: bool = False) -> list[Line]:
         """The open reservations, the oldest first; those that are settled or void are in the totals only."""
@@ -257,8 +265,8 @@ class MemoryLedger(FormerNames):
     async def aopen(self, account: Account, reading: Reading | None = None) -> None:
         self.open(account, reading)
 
-    async def aamend(self, account: str, budget: Budget) -> None:
-        self.amend(account, budget)
+    async def aamend(self, account: str, budget: Budget | None = None, *, rate: Rate | None = None) -> None:
+        self.amend(account, budget, rate=rate)
 
     async def ahold(
         self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
@@ -278,11 +286,14 @@ class MemoryLedger(FormerNames):
     ) -> list[Reservation]:
         return self.draw(account, standing, amounts, note)
 
-    async def aline_up(self, account: str, ticket: str, seconds: float) -> None:
-        self.line_up(account, ticket, seconds)
+    async def aline_up(self, account: str, ticket: str, seconds: float, *, rate: bool = False) -> None:
+        self.line_up(account, ticket, seconds, rate=rate)
 
-    async def abegin(self, reservation: str) -> Room | None:
-        return self.begin(reservation)
+    async def abegin(self, reservation: str, *, ticket: str | None = None) -> Room | None:
+        return self.begin(reservation, ticket=ticket)
+
+    async def aheed(self, account: str, seen: RateSeen) -> None:
+        self.heed(account, seen)
 
     async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
         return self.settle(reservation, actual, request_id)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from rheostat.errors import BadInput
 from rheostat.money.budget import Budget, Room
+from rheostat.money.ledger.rate import Rate, RateSeen
 from rheostat.money.ledger.steps import StepRecord
 from rheostat.money.ledger.use import Use, UseKey
 from rheostat.money.ledger.window import Window
@@ -32,6 +33,8 @@ Reading = dict[str, Any]
 `unknown_calls`           the number of such calls
 `overrun_usd_nanos`       the amount that providers charged above holds (posted in full)
 `by_model`, `by_node`     settled, by name: the 20 largest, the rest under `others`
+`rate`                    if the account has one: what counts of it now (`limit`, `in_flight`, `used` in the
+                          last minute, by `requests`, `tokens` …) and `stopped_seconds`
 `opened_at`               seconds since the epoch
 `elapsed_milliseconds`    time since then, at the last change of the account; the deadline counts it
 ========================  ============================================================================
@@ -65,6 +68,8 @@ class Account:
     """The account whose limits, and those of its parents, also bind. It must be open, and never changes."""
     window: Window | None = None
     """The limits start anew each day or month; `None`: they apply to the account's whole life."""
+    rate: Rate | None = None
+    """What may leave in a minute, from this account and all beneath it; `None`: the rates of its parents bind."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id or len(self.id) > 500:
@@ -76,6 +81,8 @@ class Account:
                 f"account {self.id!r}: seconds={self.budget.seconds} is the deadline of one run; an account whose "
                 "limits start anew each day or month can't have one. Put it on the run's budget."
             )
+        if self.rate is not None and not isinstance(self.rate, Rate):
+            raise BadInput(f"account {self.id!r}: rate is a Rate, such as Rate(rpm=50, tpm=30_000), not {self.rate!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +110,9 @@ class Ledger(Protocol):
     A *standing* hold is kept back for a later call, such as the last word of a run. It is charged like any other hold,
     can be resized, and is never sent itself.
 
+    A `Rate` counts what is sent: a hold counts from `begin` on, and for a minute after it was settled or marked as
+    unknown (`rheostat.money.ledger.rate` has the law). What is held or standing counts only against budgets.
+
     The methods whose names begin with `a` are async variants. `rheostat.testing.ledger_machine` tests a ledger of your
     own against these rules.
     """
@@ -120,8 +130,13 @@ class Ledger(Protocol):
             LedgerError: The parent isn't open, the account is open under another parent, or the reading is damaged.
         """
 
-    def amend(self, account: str, budget: Budget) -> None:
-        """Give an open account other limits, higher or lower, which apply from the next hold on."""
+    def amend(self, account: str, budget: Budget | None = None, *, rate: Rate | None = None) -> None:
+        """Give an open account other limits, higher or lower, which apply from the next hold on.
+
+        Args:
+            budget: `None`: it keeps its own.
+            rate: `None`: it keeps its own. What left in the last minute counts against the new one.
+        """
 
     @property
     def shared(self) -> bool:
@@ -153,7 +168,9 @@ class Ledger(Protocol):
         """Hold and begin in one atomic step, for a request that leaves now.
 
         Raises:
-            BudgetExceeded, NoPrice, LedgerError, LedgerUnavailable: As in `hold`; the request must not leave.
+            BudgetExceeded: As in `hold`, or a rate has no room for it now; the error's `rate`, `waits` and
+                `ready_in_seconds` say so. Nothing is held, and the request must not leave.
+            NoPrice, LedgerError, LedgerUnavailable: As in `hold`; the request must not leave.
         """
 
     def resize(self, account: str, standing: str, amount: Spend, note: Note | None = None) -> None:
@@ -173,17 +190,34 @@ class Ledger(Protocol):
             BudgetExceeded: Their excess over the standing hold doesn't fit; nothing has changed.
         """
 
-    def line_up(self, account: str, ticket: str, seconds: float) -> None:
+    def line_up(self, account: str, ticket: str, seconds: float, *, rate: bool = False) -> None:
         """Take or renew a place in the line for room at this account, which is served in order.
 
         The place is kept for this many seconds from now; zero gives it up.
+
+        Args:
+            rate: The line for the account's rate, which is another one than that for room in its budget.
         """
 
-    def begin(self, reservation: str) -> Room | None:
+    def begin(self, reservation: str, *, ticket: str | None = None) -> Room | None:
         """Mark a reservation as sent, just before its request leaves; return the room (its seconds cut the request).
 
         `None`: the request must not be sent under this reservation, because it was begun before (by a process that
         died) or isn't known here. A reservation that was begun before stays charged in full, as unknown.
+
+        Args:
+            ticket: As in `hold`; only the lines for rates count here.
+
+        Raises:
+            BudgetExceeded: A rate has no room for it now: it stays held. After a deadline no rate is asked.
+        """
+
+    def heed(self, account: str, seen: RateSeen) -> None:
+        """Believe what a provider's reply says of its limits, at the nearest account with a rate.
+
+        If less is left than counts here, somebody else uses the provider's account: the difference counts for a minute.
+        Where it asks for a pause, nothing is admitted before its end, or for ten minutes at most. Without a rate in the
+        chain nothing happens.
         """
 
     def settle(self, reservation: str, actual: Spend, request_id: str = "") -> bool:
@@ -227,6 +261,8 @@ class Ledger(Protocol):
     def room(self, account: str, *, patient: bool = False) -> Room:
         """The room left now: the minimum over the account and all its parents, limit by limit.
 
+        A rate isn't part of it, because a request only waits for it: it says how large one request may be.
+
         Args:
             patient: Return the most room that there can be when no call is in flight any more; standing holds stay.
         """
@@ -235,7 +271,7 @@ class Ledger(Protocol):
         """The totals now, for graph state."""
 
     async def aopen(self, account: Account, reading: Reading | None = None) -> None: ...
-    async def aamend(self, account: str, budget: Budget) -> None: ...
+    async def aamend(self, account: str, budget: Budget | None = None, *, rate: Rate | None = None) -> None: ...
     async def ahold(
         self, account: str, amounts: Sequence[Spend], note: Note | None = None, *, ticket: str | None = None
     ) -> list[Reservation]: ...
@@ -246,8 +282,9 @@ class Ledger(Protocol):
     async def adraw(
         self, account: str, standing: str, amounts: Sequence[Spend], note: Note | None = None
     ) -> list[Reservation]: ...
-    async def aline_up(self, account: str, ticket: str, seconds: float) -> None: ...
-    async def abegin(self, reservation: str) -> Room | None: ...
+    async def aline_up(self, account: str, ticket: str, seconds: float, *, rate: bool = False) -> None: ...
+    async def abegin(self, reservation: str, *, ticket: str | None = None) -> Room | None: ...
+    async def aheed(self, account: str, seen: RateSeen) -> None: ...
     async def asettle(self, reservation: str, actual: Spend, request_id: str = "") -> bool: ...
     async def avoid(self, reservation: str) -> bool: ...
     async def amark_unknown(self, reservation: str, estimate: Spend | None = None) -> bool: ...

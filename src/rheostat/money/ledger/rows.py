@@ -12,6 +12,9 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger.counts import spend_of
 from rheostat.money.ledger.entry import Entry, Held
 from rheostat.money.ledger.journal import Line
+from rheostat.money.ledger.pace import Pace
+from rheostat.money.ledger.protocol import Account
+from rheostat.money.ledger.rate import Rate
 from rheostat.money.ledger.window import Window
 
 __all__ = [
@@ -20,11 +23,13 @@ __all__ = [
     "MIGRATIONS",
     "SCHEMA_VERSION",
     "Statement",
+    "account_of",
     "budget_of",
     "entry_of",
     "held_of",
     "line_of",
     "packed",
+    "rate_of",
     "row_of",
 ]
 
@@ -72,7 +77,9 @@ _USES = (
 )
 _STANDING: tuple[str, ...] = ()
 """A new status (`standing`), and its total and the line in an account's state; older versions can't read these."""
-MIGRATIONS = (_FIRST, _STEPS, _USES, _STANDING)
+_RATES: tuple[str, ...] = ()
+"""A rate and what counts against it (`pace`) in an account's state; older versions can't read these."""
+MIGRATIONS = (_FIRST, _STEPS, _USES, _STANDING, _RATES)
 """The statements that make each schema version from the one before; a database of an older Rheostat is migrated."""
 SCHEMA_VERSION = len(MIGRATIONS)
 ENTRY = "id, parent, budget, window_every, window_zone, opened_at_ms, version, state"
@@ -92,7 +99,10 @@ def packed(data: Any) -> str:
 
 def entry_of(row: tuple[Any, ...]) -> Entry:
     """An account from the columns `ENTRY`."""
-    name, parent, budget, every, zone, opened_at_ms, version, state = row
+    name, parent, budget, every, zone, opened_at_ms, version, text = row
+    state = orjson.loads(text)
+    if "pace" in state:
+        state["pace"] = Pace.from_dict(state["pace"])
     return Entry(
         id=name,
         budget=None if budget is None else budget_of(budget),
@@ -100,8 +110,19 @@ def entry_of(row: tuple[Any, ...]) -> Entry:
         window=None if every is None else Window(every, zone),
         opened_at_ms=opened_at_ms,
         version=version,
-        **orjson.loads(state),
+        **state,
     )
+
+
+def rate_of(state: str) -> Rate | None:
+    """The rate in an account's state."""
+    pace = orjson.loads(state).get("pace")
+    return None if pace is None else Pace.from_dict(pace).rate
+
+
+def account_of(entry: Entry) -> Account:
+    """An account as it was opened, with the limits that it has now."""
+    return Account(entry.id, entry.budget, entry.parent, entry.window, entry.rate)
 
 
 def held_of(row: tuple[Any, ...]) -> Held:

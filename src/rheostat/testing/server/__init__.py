@@ -11,7 +11,8 @@ calls, prompt caches, service tiers, rate limits and faults. Its bill is counted
 
 from rheostat.testing.server.bill import Bill, Line
 from rheostat.testing.server.http import ProviderServer, provider_server
+from rheostat.testing.server.limits import Limiter
 from rheostat.testing.server.rules import Refused
 from rheostat.testing.server.turn import Fault, Turn
 
-__all__ = ["Bill", "Fault", "Line", "ProviderServer", "Refused", "Turn", "provider_server"]
+__all__ = ["Bill", "Fault", "Limiter", "Line", "ProviderServer", "Refused", "Turn", "provider_server"]

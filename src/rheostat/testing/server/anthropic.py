@@ -204,6 +204,11 @@ class Messages:
         blocks = [{"role": message["role"], **block} for message in self.body["messages"] for block in _blocks(message)]
         return [*(self.body.get("tools") or []), *system, *blocks]
 
+    @property
+    def most(self) -> int:
+        """The length cap."""
+        return int(self.body["max_tokens"])
+
     def input_tokens(self) -> int:
         hidden = _TOOL_PROMPT_TOKENS if self.body.get("tools") else 0
         schema = tokens_of(self.config.get("format")) + 40 if self.config.get("format") else 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from rheostat.testing.server.anthropic import Messages, model_info
 from rheostat.testing.server.bill import Bill, Line
+from rheostat.testing.server.limits import LIMITED, Limiter
 from rheostat.testing.server.openai import Chat, Responses, openai_model
 from rheostat.testing.server.rules import Cache, Refused
 from rheostat.testing.server.turn import Fault, Turn
@@ -56,6 +57,8 @@ class ProviderServer:
         self._planned = planned
         self._cache = Cache()
         self._number = itertools.count()
+        self.limiter: Limiter | None = None
+        """Its rate limits; `None`: it has none."""
 
     @property
     def url(self) -> str:
@@ -140,8 +143,11 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *args: Any) -> None:
         pass
 
-    def _send(self, status: int, data: bytes, *, cut: bool = False, retry_after: str = "") -> None:
+    def _send(
+        self, status: int, data: bytes, *, cut: bool = False, retry_after: str = "", limited: bool = False
+    ) -> None:
         self.send_response(status)
+        self._send_limits(limited=limited)
         if retry_after:
             self.send_header("Retry-After", retry_after)
         self.send_header("request-id", "req_1")
@@ -153,6 +159,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if cut:
             self.close_connection = True
+
+    def _send_limits(self, *, limited: bool = False) -> None:
+        limiter = self.simulator.limiter
+        for name, value in limiter.headers(refused=limited).items() if limiter is not None else ():
+            self.send_header(name, value)
 
     def _json(self, status: int, body: Any, **how: Any) -> None:
         self._send(status, json.dumps(body).encode(), **how)
@@ -173,6 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
         path = self.path.split("?")[0]
+        limiter = self.simulator.limiter
         bill = self.simulator.bill  # kept now, because a slow reply belongs on the bill of its request
         try:
             if path in _COUNTS:
@@ -182,19 +194,23 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._json(404, {"error": {"message": f"no such path {path}"}})
             number, turn = self.simulator.next_turn(body, headers)
             fault = turn.fault
-            time.sleep(fault.seconds)
             request = self.simulator.check(path, body, headers)
+            if limiter is not None:
+                limiter.arrives(request.input_tokens(), request.most)
+            time.sleep(fault.seconds)
         except Refused as refused:
             with bill.lock:
                 bill.refusals.append(str(refused))
             kind = {"error": {"message": str(refused), "type": refused.kind, "param": refused.param}}
             wrapped = {"type": "error", "request_id": "req_1"} if "messages" in path else {}
-            return self._json(refused.status, {**wrapped, **kind})
+            return self._json(refused.status, {**wrapped, **kind}, limited=refused.kind == LIMITED)
         if 0 < fault.status < 500 or fault.status == _OVERLOADED:
             return self._fail(fault)
         with bill.lock:  # requests look up the cache in order
             done, line = request.do(turn)
             bill.lines.append(_as_far_as_it_came(line, fault))
+        if limiter is not None:
+            limiter.wrote(line.output_tokens, line.cached_input_tokens)
         if fault.status:
             return self._fail(fault)
         reply = request.reply(turn, done, line, str(number))
@@ -211,6 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, request: Messages | Chat | Responses, reply: dict[str, Any], fault: Fault) -> None:
         """Send server-sent events. A cut stream ends in the middle."""
         self.send_response(200)
+        self._send_limits()
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
