@@ -88,7 +88,9 @@ def main() -> int:
         right = sum(known[each.id].correct(each.answer) is True for each in results)
         spent = fleet.reading()
         tokens = spent["input_tokens"] + spent["output_tokens"]
-        print(f"\n{right} of {len(results)} right, {tokens:,} tokens, {spent['calls']} calls; {fleet.paused() or 'done'}")
+        print(
+            f"\n{right} of {len(results)} right, {tokens:,} tokens, {spent['calls']} calls; {fleet.paused() or 'done'}"
+        )
     return 0
 
 

@@ -14,10 +14,11 @@ import pytest
 
 from fleets import GRAPHS, Log, check_books, questions, server_with
 from postgres_server import PostgresServer
-from rheostat import Account, BadInput, Budget, open_ledger
+from rheostat import Account, BadInput, Budget, Rate, open_ledger
 from rheostat.fleet import Fleet
 from rheostat.fleet.graphs import load_graph
 from rheostat.fleet.supervisor import WorkersFailed
+from rheostat.testing.server.limits import Limiter
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # DBOS leaves its pools to the collector
@@ -110,7 +111,8 @@ def test_a_task_has_limits_of_its_own(db: str, name: str, log: Log, server: obje
         assert not fleet.paused()
 
 
-def test_a_poisonous_task_is_set_aside_and_the_others_go_on(db: str, name: str, log: Log, server: object) -> None:
+def test_a_poisonous_task_is_set_aside_and_the_others_go_on(tmp_path: Path, log: Log, server: object) -> None:
+    db, name = str(tmp_path / "fleet.db"), "poison"
     tasks = [*questions(3), {"id": "raises", "question": "raise"}, {"id": "kills", "question": "kill the worker"}]
     with Fleet(name, graph("steps"), budget=Budget(usd="5"), db=db, attempts=2, at_once=1) as fleet:
         fleet.submit(tasks)
@@ -216,3 +218,17 @@ def test_an_existing_ledger_can_hold_a_fleet(tmp_path: Path, server: object) -> 
     with Fleet("f", here("steps"), budget=Budget(usd="5"), db=tmp_path / "spend.db") as fleet:
         fleet.submit(questions(1))
         assert fleet.gather()[0].state == "done"
+
+
+def test_all_workers_together_keep_to_the_rate(tmp_path: Path, log: Log, server: Any) -> None:
+    """Two processes; the server refuses what is above its limits in any sliding window of two seconds."""
+    server.limiter = Limiter(rpm=15, tpm=2_000, seconds=2)
+    rate = Rate(rpm=15, tpm=2_000, period_seconds=2)
+    db = tmp_path / "fleet.db"
+    with Fleet("paced", graph("steps"), budget=Budget(usd="5"), rate=rate, db=db, workers=2) as fleet:
+        fleet.submit(questions(14))
+        assert {each.state for each in fleet.gather()} == {"done"}
+        assert len(log.prompts) == 42
+        assert not server.limiter.refused
+        assert not server.limiter.exceeded
+        check_books(fleet, server, "5")

@@ -27,7 +27,7 @@ _SWEEP_SECONDS: Final = 3.0
 _PRUNE_SECONDS: Final = 3600.0
 _QUICK_SECONDS: Final = 20.0
 """A worker that lives no longer than this has died at its start."""
-_MOST_QUICK: Final = 3
+_MOST_QUICK: Final = 2
 _TAIL: Final = 4000
 
 
