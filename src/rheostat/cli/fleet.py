@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,7 +108,7 @@ def run(
 
 
 @app.command()
-def worker(name: Name, db: Db = "fleet.db", workers: Workers = 1) -> None:
+def worker(name: Name, db: Db = "fleet.db", workers: Workers = 1, as_json: Json = False) -> None:
     """Work on a fleet that another machine or process runs, until Ctrl-C.
 
     Example:
@@ -117,7 +116,7 @@ def worker(name: Name, db: Db = "fleet.db", workers: Workers = 1) -> None:
         rheostat fleet worker nightly --db postgresql://me@db/fleets --workers 8
     """
     with Fleet(name, db=db, workers=workers) as fleet:
-        _work(fleet, stay=True)
+        _work(fleet, stay=True, as_json=as_json)
 
 
 @app.command()
@@ -142,10 +141,12 @@ def status(
 
 
 @app.command()
-def pause(name: Name, db: Db = "fleet.db") -> None:
+def pause(name: Name, db: Db = "fleet.db", as_json: Json = False) -> None:
     """Begin no further task; those that are running go on."""
     with Fleet(name, db=db) as fleet:
         fleet.pause()
+        running = fleet.counts().running
+    say({"fleet": name, "paused": True, "running": running}, f"paused; {running} tasks go on", as_json=as_json)
 
 
 @app.command()
@@ -167,10 +168,12 @@ def retry(
     name: Name,
     db: Db = "fleet.db",
     failed: Annotated[bool, typer.Option("--failed", help="The failed tasks, which is what there is to retry.")] = True,
+    as_json: Json = False,
 ) -> None:
     """Queue the failed tasks again; then `rheostat fleet resume NAME` works on them."""
     with Fleet(name, db=db) as fleet:
-        typer.echo(f"{fleet.retry()} tasks are queued again")
+        again = fleet.retry() if failed else 0
+    say({"fleet": name, "queued_again": again}, f"{again} tasks are queued again", as_json=as_json)
 
 
 @app.command()
@@ -178,16 +181,16 @@ def results(
     name: Name,
     db: Db = "fleet.db",
     out: Annotated[Path | None, typer.Option(help="Write to this file; default: standard output.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write what became of each task as JSONL: id, state, answer, verdict, by, why, usd, tokens, calls, attempts."""
-    with Fleet(name, db=db) as fleet, out.open("w", encoding="utf-8") if out else _stdout() as file:
-        for each in fleet.results():
-            file.write(json.dumps(each.to_dict()) + "\n")
-
-
-@contextlib.contextmanager
-def _stdout() -> Iterator[Any]:
-    yield sys.stdout
+    with Fleet(name, db=db) as fleet:
+        rows = [each.to_dict() for each in fleet.results()]
+    text = json.dumps(rows) + "\n" if as_json else "".join(json.dumps(row) + "\n" for row in rows)
+    if out is not None:
+        out.write_text(text, encoding="utf-8")
+    else:
+        typer.echo(text, nl=False)
 
 
 def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:

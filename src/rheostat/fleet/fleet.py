@@ -27,7 +27,8 @@ class Fleet:
     """Tasks under one hard cap, on a durable queue: whatever is killed, each task ends once, and no step is paid twice.
 
     The queue, the checkpoints and the ledger are in one database. The accounts are `fleet/NAME` with the cap (beneath
-    `rate/NAME`, if there is a rate), beneath it `fleet/NAME/TASK`, and beneath that the runs. Opening a fleet that exists goes on with it.
+    `rate/NAME`, if there is a rate), beneath it `fleet/NAME/TASK`, and beneath that the runs. Opening a fleet that
+    exists goes on with it.
 
     >>> fleet = Fleet("nightly", "graphs/solver.py:graph", budget=Budget(usd="50"), each=Budget(usd="0.20"))
     >>> fleet.submit([{"id": "1", "question": "What is 7 * 6?"}])
