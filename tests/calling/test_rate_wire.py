@@ -19,13 +19,13 @@ from conftest import in_loop
 from rheostat import (
     Account,
     AdaptiveThinking,
-    BestOfN,
     Budget,
     BudgetExceeded,
     MemoryLedger,
     Rate,
     SQLiteLedger,
     ThinkingChatModel,
+    Vote,
     build_solver,
     install_gate,
 )
@@ -188,7 +188,11 @@ def test_a_fan_out_may_be_larger_than_the_limit() -> None:
     held, alone = watched_holds(ledger)
     script = free(ScriptedModel(script=["51", "50", "51", "52"]))
     solver = build_solver(
-        script, budget=Budget(tokens=60_000), ledger=ledger, account="fleet", strategy=BestOfN(samples=4, at_once=4)
+        script,
+        budget=Budget(tokens=60_000),
+        ledger=ledger,
+        account="fleet",
+        strategy=Vote(most_samples=4, first_samples=4),
     ).compile()
     state = solver.invoke({"question": "What is 17 * 3?"})
     assert (state["status"], len(state["candidates"])) == ("answered", 4)
