@@ -239,7 +239,10 @@ def test_a_rate_can_be_amended_while_requests_are_in_flight() -> None:
         ledger.settle(each, USED)
     assert ledger.reading("key")["rate"]["requests"]["in_flight"] == 0
     clock.now += 130
-    assert sent(ledger)
+    last = sent(ledger)
+    with pytest.raises(LedgerError, match="account 'fleet' has requests in flight that its first rate couldn't count"):
+        ledger.amend("fleet", rate=Rate(rpm=1))
+    ledger.settle(last, USED)
     ledger.amend("fleet", Budget(tokens=5), rate=Rate(rpm=1))
     assert refusal(ledger).limit == "tokens", "both at one account"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LimitWarning
 from rheostat.money.budget import Budget, Room
-from rheostat.money.ledger.admission import check_rates, check_sizes, in_line, placed
+from rheostat.money.ledger.admission import check_rates, check_sizes, first_pace, in_line, placed
 from rheostat.money.ledger.counts import (
     OUTPUT,
     THINKING,
@@ -124,7 +124,7 @@ class Book:
         if budget is not None:
             entry.bind(budget)
         if rate is not None:
-            entry.pace = Pace(rate) if entry.pace is None else entry.pace.amended(rate, entry.elapsed_ms)
+            entry.pace = first_pace(entry, rate) if entry.pace is None else entry.pace.amended(rate, entry.elapsed_ms)
         entry.version += 1
 
     def hold(
@@ -146,11 +146,11 @@ class Book:
         self._leave(chain, held)
 
     def _check_hold(self, chain: Sequence[Entry], amounts: Sequence[Counts], ticket: str | None) -> None:
+        check_sizes(chain, amounts)
         total = amounts[0] if len(amounts) == 1 else [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
         _check_room(chain, total)
         if ticket is not None:
             self._check_line(chain, ticket, total)
-        check_sizes(chain, amounts)
 
     def _take(self, chain: Sequence[Entry], held: Held) -> None:
         """Add an open reservation to the totals."""
@@ -235,6 +235,7 @@ class Book:
         more = [max(0, asked - had) for asked, had in zip(total, kept.amount, strict=True)]
         if any(more):
             _check_room(chain, more)
+        check_sizes(chain, amounts)
         rest = [max(0, had - asked) for asked, had in zip(total, kept.amount, strict=True)]
         self.resize(
             standing, account, rest if any(rest[:UNPRICED]) else zeros(), {"model": kept.model, "node": kept.node}
