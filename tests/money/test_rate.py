@@ -36,7 +36,7 @@ from rheostat import (
     SQLiteLedger,
 )
 from rheostat.flow import Effect, adrive, drive
-from rheostat.money.ledger import Ledger, RateSeen, open_ledger, rows
+from rheostat.money.ledger import Ledger, RateSeen, open_ledger, patience, rows
 from rheostat.money.ledger.line import line_of
 from rheostat.money.ledger.patience import patiently
 from stores import MemoryStore, SQLiteStore
@@ -527,6 +527,15 @@ def test_a_deadline_ends_the_wait_and_is_what_ends_it() -> None:
         drive(leaving(ledger, ONE, "short"))
     assert refused.value.limit == "seconds"
     assert 0.2 < time.monotonic() - started < 3
+
+
+def test_if_all_wait_for_one_that_died_it_is_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_SWEEP_SECONDS", 0.1)
+    ledger = paced(Rate(rpm=1, period_seconds=0.3))
+    drive(Meter(ledger, gate=False, stale_after_seconds=0.4).open(Account("run", None, "fleet"), None))
+    sent(ledger)
+    assert drive(leaving(ledger, ONE))
+    assert ledger.reading("key")["unknown_calls"] == 1
 
 
 def test_a_place_in_the_ledgers_line_is_kept(tmp_path: Path) -> None:
