@@ -133,8 +133,8 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
     "what has ended counts for a moment": (pace.Pace, "_kept_ms", lambda _: property(lambda rate: 0), MemoryStore),
     "what is in flight doesn't count": (pace.Pace, "in_flight", lambda _: lambda rate, number: 0, MemoryStore),
     "late news counts again": (
-        pace.Pace, "late", lambda _: lambda rate, hold, assumed, cost, now_ms: rate.ended(
-            hold, cost, now_ms, had_left=False), MemoryStore
+        pace.Pace, "ended", lambda ended: lambda rate, hold, cost, now_ms, had_left, assumed=None: ended(
+            rate, hold, cost, now_ms, had_left=had_left), MemoryStore
     ),
     "all that is held comes back": (
         law, "refusal", lambda refusal: lambda entry, asking, short, queued=False: _patient(
