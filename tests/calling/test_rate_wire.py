@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,9 @@ from rheostat import (
     AdaptiveThinking,
     Budget,
     BudgetExceeded,
+    Effort,
     MemoryLedger,
+    Meter,
     Rate,
     SQLiteLedger,
     ThinkingChatModel,
@@ -29,12 +32,14 @@ from rheostat import (
     build_solver,
     install_gate,
 )
+from rheostat.calling.cancel import Cancel, Cancelled
 from rheostat.calling.payer import Payer, paid_by
+from rheostat.flow import adrive, drive
 from rheostat.money.ledger import Ledger, RateSeen
 from rheostat.providers.rate_limits import rate_seen
 from rheostat.testing import ScriptedModel, free
 from rheostat.testing.server import Fault, Limiter, ProviderServer, Turn
-from wire import ADAPTIVE, ASK, CHAT, RESPONSE, Api, Caller, Way, simulated
+from wire import ADAPTIVE, ASK, CHAT, RESPONSE, Api, Caller, Way, plan_of, simulated
 
 SECONDS = 0.8
 """The minute of these tests."""
@@ -386,3 +391,28 @@ def test_damaged_headers_are_ignored(value: str) -> None:
         assert rate_seen(status, dict.fromkeys(names, value), NOW) is None
         reset = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": value}
         assert rate_seen(status, reset, NOW) == RateSeen(tokens=0)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_is_cancelled_while_it_waits_never_leaves(asynchronous: bool, server: ProviderServer) -> None:
+    ledger = under(Rate(rpm=1, period_seconds=0.8))
+    at, meter, cancel = CHAT.at(server), Meter(ledger), Cancel()
+    plan = plan_of(at, Effort.low)
+    settings = at.dial.encode(plan, "whole", temperature=None, schema=None)
+
+    def call() -> Any:
+        tokens = yield from meter.input_bound(at, ASK, settings)
+        [held] = yield from meter.hold("fleet", [meter.bound(at, tokens, settings)], {})
+        return (yield from meter.call(at, "fleet", held, ASK, settings, "whole", {"node": "t"}, cancel=cancel))
+
+    def ends() -> Any:
+        threading.Timer(0.2, cancel.set).start()
+        return in_loop(adrive(call())) if asynchronous else drive(call())
+
+    drive(call())
+    with pytest.raises(Cancelled):
+        ends()
+    time.sleep(0.8)
+    assert server.bill.requests == 1
+    reading = ledger.reading("key")
+    assert (reading["held_calls"], reading["unknown_calls"], reading["calls"]) == (0, 0, 1)

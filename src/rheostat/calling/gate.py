@@ -27,6 +27,7 @@ from rheostat.calling import watch
 from rheostat.calling.bound import bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.heed import heed
 from rheostat.calling.payer import Attempt, Call, Payer
+from rheostat.calling.refusals import Unwanted
 from rheostat.calling.usage import MOMENT_SECONDS, Body
 from rheostat.calling.wire import WireRequest
 from rheostat.errors import BudgetExceeded, LedgerError
@@ -73,7 +74,7 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
             limits += yield from _take_all(attempt, amounts, request)  # a guess was held where no limit counted tokens
     except BudgetExceeded as refused:
         watch.end(attempt.work, refused, outcome="refused")
-        if call is None and refused.limit != "seconds" and not refused.hint:
+        if call is None and refused.limit != "seconds" and not (refused.hint or refused.rate):
             raise refused.because(_unplanned(request)) from None
         raise
     except BaseException as error:
@@ -160,6 +161,8 @@ def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None)
     ledger, call = payer.ledger, payer.call
     note = {"model": request.model, "node": "unplanned"}
     if call is not None:
+        if not call.wanted():
+            raise Unwanted(f"a request to {request.model} was cancelled before it left")
         note = {**call.note, "model": call.note.get("model", "") if request.model in call.prices else request.model}
         held, call.held = call.held, None
         if held is not None:
