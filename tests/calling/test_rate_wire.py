@@ -26,6 +26,7 @@ from rheostat import (
     MemoryLedger,
     Meter,
     Rate,
+    Spend,
     SQLiteLedger,
     ThinkingChatModel,
     Vote,
@@ -416,3 +417,30 @@ def test_what_is_cancelled_while_it_waits_never_leaves(asynchronous: bool, serve
     assert server.bill.requests == 1
     reading = ledger.reading("key")
     assert (reading["held_calls"], reading["unknown_calls"], reading["calls"]) == (0, 0, 1)
+
+
+def test_a_hold_that_is_swept_away_while_it_waits_is_taken_again(server: ProviderServer) -> None:
+    """Also if others have the room meanwhile, until they give it back."""
+    ledger = under(Rate(rpm=1, period_seconds=0.8))
+    ledger.open(Account("run", Budget(output_tokens=9_000), "fleet"))
+    at, meter = CHAT.at(server), Meter(ledger)
+    settings = at.dial.encode(plan_of(at, Effort.low), "whole", temperature=None, schema=None)
+
+    def call() -> Any:
+        tokens = yield from meter.input_bound(at, ASK, settings)
+        [held] = yield from meter.hold("run", [meter.bound(at, tokens, settings)], {})
+        return (yield from meter.call(at, "run", held, ASK, settings, "whole", {"node": "t"}))
+
+    def others() -> None:
+        assert ledger.expire(0) == 1
+        room = ledger.room("run").output_tokens or 0
+        [mine] = ledger.hold("run", [Spend(output_tokens=room)])
+        time.sleep(1.2)
+        drive(meter.void(mine.id))
+
+    drive(call())
+    sweeping = threading.Timer(0.3, others)
+    sweeping.start()
+    assert drive(call()).text == "The answer is 4."
+    sweeping.join()
+    assert server.bill.requests == 2
