@@ -38,6 +38,7 @@ from rheostat import (
 from rheostat.flow import Effect, adrive, drive
 from rheostat.money.ledger import Ledger, RateSeen, open_ledger, patience, rows
 from rheostat.money.ledger.line import line_of
+from rheostat.money.ledger.pace import Pace
 from rheostat.money.ledger.patience import patiently
 from stores import MemoryStore, SQLiteStore
 
@@ -363,6 +364,26 @@ def test_the_provider_never_sees_more_than_the_limit_in_any_minute(seed: int, co
     assert len(state) < 4_000, "constant space"
 
 
+BROKEN: dict[str, tuple[str, Any]] = {
+    "a minute is half of one": ("_kept_ms", property(lambda pace: 30_000)),
+    "what is in flight doesn't count": ("in_flight", lambda pace, number: 0),
+    "what has ended doesn't count": ("_post", lambda pace, amount, now_ms: None),
+    "what was held too much is given back": (
+        "ended",
+        lambda pace, hold, cost, now_ms, had_left, assumed=None: pace.never_left(hold, 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_the_provider_notices_a_broken_law(broken: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pace, *BROKEN[broken])
+    history = test_the_provider_never_sees_more_than_the_limit_in_any_minute.hypothesis.inner_test  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError):
+        for seed in range(200):
+            history(seed=seed, counts_max_tokens=seed % 2 == 0)
+
+
 def test_a_plain_bucket_would_pass_the_limit() -> None:
     """The history that the law is for: a bucket gives back at settlement, and refills, within the same minute."""
     clock, provider = Clock(), Provider()
@@ -569,6 +590,7 @@ WORKER = """
 import json, sys, time
 from rheostat import Account, Spend, open_ledger
 from rheostat.flow import Effect, drive
+from rheostat.money.ledger.pace import Pace
 from rheostat.money.ledger.patience import patiently
 
 address, calls, dies = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "dies"
