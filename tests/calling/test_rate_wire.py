@@ -42,7 +42,7 @@ from rheostat.testing import ScriptedModel, free
 from rheostat.testing.server import Fault, Limiter, ProviderServer, Turn
 from wire import ADAPTIVE, ASK, CHAT, RESPONSE, Api, Caller, Way, plan_of, simulated
 
-SECONDS = 0.8
+SECONDS = 0.5
 """The minute of these tests."""
 NOW = 1_780_000_000.0
 
@@ -95,13 +95,13 @@ def test_the_only_user_of_a_key_is_never_refused(api: Api, way: Way) -> None:
     with simulated(Turn(fault=Fault(seconds=0.03))) as server:
         server.limiter = Limiter(**limits, seconds=SECONDS, style="openai" if arrives else "anthropic")
         started = time.monotonic()
-        said = ask(chat_model(api, server, ledger), way, 10)
-        assert len(said) == 10
+        said = ask(chat_model(api, server, ledger), way, 8)
+        assert len(said) == 8
         assert server.limiter.refused == 0
         assert server.limiter.exceeded == []
         assert time.monotonic() - started > SECONDS, "they had to wait"
         assert ledger.reading("key")["usd_nanos"] == server.bill.total("usd_nanos")
-        assert (ledger.reading("key")["held_calls"], server.bill.requests) == (0, 10)
+        assert (ledger.reading("key")["held_calls"], server.bill.requests) == (0, 8)
 
 
 def test_those_that_would_be_refused_without_a_rate() -> None:
@@ -151,9 +151,9 @@ def test_a_rate_shared_by_two_ledgers_on_one_file(tmp_path: Path) -> None:
         server.limiter = Limiter(rpm=6, seconds=SECONDS)
         models = [chat_model(CHAT, server, ledger) for ledger in ledgers]
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda model: ask(model, Way(False, False), 7), models))
+            list(pool.map(lambda model: ask(model, Way(False, False), 5), models))
         assert server.limiter.refused == 0
-        assert server.bill.requests == 14
+        assert server.bill.requests == 10
         assert ledgers[0].reading("key")["usd_nanos"] == server.bill.total("usd_nanos")
     for ledger in ledgers:
         ledger.close()
@@ -209,7 +209,7 @@ def test_a_fan_out_may_be_larger_than_the_limit() -> None:
 
 def test_an_agent_with_a_last_word_kept_back_goes_on() -> None:
     """Six runs at once, each of several steps, under a limit of about one step: none ends for the budget."""
-    ledger = under(Rate(rpm=8, tpm=30_000, counts_max_tokens=True, period_seconds=0.8))
+    ledger = under(Rate(rpm=8, tpm=30_000, counts_max_tokens=True, period_seconds=0.5))
 
     def look(where: str) -> str:
         """Look somewhere."""
@@ -220,7 +220,7 @@ def test_an_agent_with_a_last_word_kept_back_goes_on() -> None:
         return Turn(tool_calls=(("look", {"where": "here"}),), text="") if asked < 2 else Turn(text="done")
 
     with simulated(planned=planned) as server:
-        server.limiter = Limiter(rpm=8, tpm=30_000, counts_max_tokens=True, seconds=0.8)
+        server.limiter = Limiter(rpm=8, tpm=30_000, counts_max_tokens=True, seconds=0.5)
         thinking = AdaptiveThinking(
             budget=Budget(usd="1", seconds=60), ledger=ledger, account="fleet", endpoint=lambda chat: CHAT.at(server)
         )
@@ -293,7 +293,7 @@ def test_an_unplanned_request_waits_too(server: ProviderServer) -> None:
 def test_two_payers_under_one_rate_wait_without_deadlock(store: str, server: ProviderServer, tmp_path: Path) -> None:
     """A request under two agents counts for both, and waits for both; others do the same meanwhile."""
     install_gate()
-    ledger = under(Rate(rpm=3, period_seconds=0.5), None if store == "memory" else SQLiteLedger(tmp_path / "l.db"))
+    ledger = under(Rate(rpm=3, period_seconds=0.3), None if store == "memory" else SQLiteLedger(tmp_path / "l.db"))
     chat = ChatOpenAI(model="gpt-5.1", base_url=server.openai_url, api_key=SecretStr("k"), max_retries=0, max_tokens=50)
     for name in ("outer", "inner"):
         for number in range(2):
@@ -396,7 +396,7 @@ def test_damaged_headers_are_ignored(value: str) -> None:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_what_is_cancelled_while_it_waits_never_leaves(asynchronous: bool, server: ProviderServer) -> None:
-    ledger = under(Rate(rpm=1, period_seconds=0.8))
+    ledger = under(Rate(rpm=1, period_seconds=0.5))
     at, meter, cancel = CHAT.at(server), Meter(ledger), Cancel()
     plan = plan_of(at, Effort.low)
     settings = at.dial.encode(plan, "whole", temperature=None, schema=None)
@@ -413,7 +413,7 @@ def test_what_is_cancelled_while_it_waits_never_leaves(asynchronous: bool, serve
     drive(call())
     with pytest.raises(Cancelled):
         ends()
-    time.sleep(0.8)
+    time.sleep(0.5)
     assert server.bill.requests == 1
     reading = ledger.reading("key")
     assert (reading["held_calls"], reading["unknown_calls"], reading["calls"]) == (0, 0, 1)
@@ -421,7 +421,7 @@ def test_what_is_cancelled_while_it_waits_never_leaves(asynchronous: bool, serve
 
 def test_a_hold_that_is_swept_away_while_it_waits_is_taken_again(server: ProviderServer) -> None:
     """Also if others have the room meanwhile, until they give it back."""
-    ledger = under(Rate(rpm=1, period_seconds=0.8))
+    ledger = under(Rate(rpm=1, period_seconds=0.6))
     ledger.open(Account("run", Budget(output_tokens=9_000), "fleet"))
     at, meter = CHAT.at(server), Meter(ledger)
     settings = at.dial.encode(plan_of(at, Effort.low), "whole", temperature=None, schema=None)
@@ -435,7 +435,7 @@ def test_a_hold_that_is_swept_away_while_it_waits_is_taken_again(server: Provide
         assert ledger.expire(0) == 1
         room = ledger.room("run").output_tokens or 0
         [mine] = ledger.hold("run", [Spend(output_tokens=room)])
-        time.sleep(1.2)
+        time.sleep(0.8)
         drive(meter.void(mine.id))
 
     drive(call())
