@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from rheostat import Account, Budget, Spend, SQLiteLedger
 from rheostat.cli.app import app
 from rheostat.errors import BadInput, BudgetInvalid, LedgerError
+from rheostat.money.ledger import RateSeen
 
 NOW = 1_780_000_000.0
 
@@ -82,6 +83,30 @@ def test_open_and_amend(tmp_path: Path) -> None:
         rheostat("open", file, "nothing")
     with pytest.raises(LedgerError, match="'nobody' is not open"):
         rheostat("open", file, "x", "--calls", "1", "--parent", "nobody")
+
+
+def test_rates_are_opened_amended_and_shown(tmp_path: Path) -> None:
+    file = str(tmp_path / "new.db")
+    said = rheostat("open", file, "key", "--rpm", "50", "--input-tpm", "30000", "--output-tpm", "8000")
+    assert "key: 50 requests · 30,000 input tokens · 8,000 output tokens a minute" in said
+    rheostat("open", file, "fleet", "--usd", "5", "--parent", "key")
+    ledger = SQLiteLedger(file)
+    admitted, _ = ledger.admit("fleet", Spend(usd_nanos=5, input_tokens=100, output_tokens=400, calls=1))
+    ledger.heed("fleet", RateSeen(requests=20, stop_seconds=90))
+    csv_rows = {row["account"]: row for row in csv.DictReader(io.StringIO(rheostat("accounts", file, "--csv")))}
+    assert csv_rows["key"]["rate_input_tokens_in_flight"] == "100"
+    assert csv_rows["key"]["rate_requests_used"] == "29"
+    assert csv_rows["fleet"]["rate_requests_limit"] == ""
+    ledger.void(admitted.id)
+    ledger.close()
+    text = rheostat("accounts", file)
+    for part in ("30,000", "stopped by", "21 requests"):
+        assert part in text
+    assert "new limits" in rheostat("open", file, "key", "--tpm", "9000", "--counts-max-tokens")
+    rows = {row["account"]: row for row in json.loads(rheostat("accounts", file, "--json"))}
+    assert rows["key"]["rate"] == "9,000 tokens a minute (max_tokens counted)"
+    with pytest.raises(BadInput, match="a rate needs at least one limit"):
+        rheostat("open", file, "nothing", "--counts-max-tokens")
 
 
 def test_of_an_account_means_with_all_beneath_it(file: Path) -> None:

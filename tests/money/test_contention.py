@@ -29,6 +29,7 @@ from rheostat import (
     BudgetExceeded,
     MemoryLedger,
     Meter,
+    Rate,
     Spend,
     SQLiteLedger,
     ThinkingChatModel,
@@ -346,16 +347,19 @@ class Paused(Effect):
 class World:
     """Runs that share accounts, one effect at a time in a random order, on a clock of its own."""
 
-    def __init__(self, seed: int) -> None:
+    looks = 5
+    """How often all may look again in vain before that is a deadlock."""
+
+    def __init__(self, seed: int, rate: Rate | None = None) -> None:
         self.dice = random.Random(seed)
         self.now = BEGAN
         self.ledger = MemoryLedger(clock=lambda: self.now, wall=lambda: self.now)
         self.meter = Meter(self.ledger, gate=False)
         self.cap = cap = self.dice.randint(80, 900)
-        self.ledger.open(Account("tenant", Budget(output_tokens=cap)))
+        self.ledger.open(Account("tenant", Budget(output_tokens=cap), rate=rate))
         for team in range(2):
             self.ledger.open(Account(f"team {team}", Budget(output_tokens=self.dice.randint(60, cap)), "tenant"))
-        self.served = self.refused = 0
+        self.served = self.refused = self.running = 0
 
     def run(self, number: int) -> Flow[None]:
         """An agent: steps, each with something kept back, and a last word when there is no more room."""
@@ -383,7 +387,7 @@ class World:
         yield from meter.ends(account)
 
     def works(self, held: Any) -> Flow[None]:
-        self.ledger.begin(held.id)
+        yield from self.leaves(held)
         for _ in range(self.dice.randint(0, 3)):
             yield Effect(lambda: None, lambda: asyncio.sleep(0))
         how = self.dice.random()
@@ -394,6 +398,14 @@ class World:
         else:
             used = Spend(output_tokens=int(held.amount.output_tokens * self.dice.random()), calls=1)
             yield from self.meter._settle(held.id, used)
+
+    def leaves(self, held: Any) -> Flow[None]:
+        """When a rate has room for it, as at the gate: it keeps its hold meanwhile."""
+
+        def work(ticket: str | None) -> Flow[None]:
+            yield Effect(lambda: self.ledger.begin(held.id), lambda: self.ledger.abegin(held.id))
+
+        yield from patience.patiently(self.ledger, held.account, work, wait=False, paced=True)
 
     def play(self, runs: int) -> None:
         """Until all have ended.
@@ -411,9 +423,10 @@ class World:
                 changes = sum(entry.version for entry in self.ledger._book.entries.values()) - len(flows)
                 looks = looks + 1 if changes == looked_at else 0
                 looked_at = changes
-                assert looks < 5, "all wait, and nobody is helped by looking again"
+                assert looks < self.looks, "all wait, and nobody is helped by looking again"
                 ready, paused = list(flows), set()
             flow = self.dice.choice(ready)
+            self.running = id(flow)  # each run is a task of its own
             effect = flows.pop(flow)
             try:
                 if effect is None:
@@ -439,7 +452,7 @@ class World:
 
 
 @pytest.fixture
-def worlds(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], World]:
+def worlds(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
     """Histories whose clock and waits belong to the scheduler."""
 
     def pause(waiter: lines.Waiter, seconds: float, *, blocks: bool = False) -> Paused:
@@ -447,17 +460,18 @@ def worlds(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], World]:
 
     monkeypatch.setattr(lines.Waiter, "pause", pause)
     now: list[World] = []
+    monkeypatch.setattr(lines, "_me", lambda: (0, now[0].running))
     for module in (lines, patience):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0].now))
 
-    def make(seed: int) -> World:
-        now[:] = [World(seed)]
+    def make(seed: int, rate: Rate | None = None) -> World:
+        now[:] = [World(seed, rate)]
         return now[0]
 
     return make
 
 
-def test_random_histories_end(worlds: Callable[[int], World]) -> None:
+def test_random_histories_end(worlds: Callable[..., World]) -> None:
     """1,000 here; `make soak` plays ten thousand."""
     waited = refused = 0
     for seed in range(HISTORIES):
@@ -475,7 +489,22 @@ def test_random_histories_end(worlds: Callable[[int], World]) -> None:
     assert refused > HISTORIES // 20, "hardly anything was ever refused"
 
 
-def test_the_histories_notice_a_deadlock(worlds: Callable[[int], World], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_histories_end_under_a_rate_too(worlds: Callable[..., World]) -> None:
+    """Waiting for the rate refuses nobody, and those that wait for room and for the rate don't wait for each other."""
+    waited = 0
+    for seed in range(HISTORIES // 2):
+        world = worlds(seed, Rate(rpm=1 + seed % 3, output_tpm=150, period_seconds=0.5))
+        world.looks = 12  # half a second and a little, with everything asleep
+        world.play(world.dice.randint(2, 8))
+        waited += world.now > BEGAN + 0.5
+        for account in ("tenant", "team 0", "team 1"):
+            assert world.ledger.reading(account)["held_output_tokens"] == 0
+        assert world.ledger.reading("tenant")["rate"]["requests"]["in_flight"] == 0
+        assert lines.line_of(world.ledger).empty
+    assert waited > HISTORIES // 20, "hardly anything ever waited for the rate"
+
+
+def test_the_histories_notice_a_deadlock(worlds: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that wait would be waited for."""
     monkeypatch.setattr(lines.Line, "helps", lambda *args, **more: True)
 

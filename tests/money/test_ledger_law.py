@@ -16,7 +16,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from postgres_server import PostgresServer
 from rheostat import MemoryLedger
-from rheostat.money.ledger import entry, law
+from rheostat.money.ledger import entry, law, pace
 from rheostat.money.ledger import postgres as postgres_ledger
 from rheostat.testing import ledger_machine
 from stores import MemoryStore, PostgresStore, SQLiteStore
@@ -128,6 +128,14 @@ MUTANTS: dict[str, tuple[Any, str, Callable[[Any], Any], Any]] = {
             ids, account, amounts, note), SQLiteStore
     ),
     "newcomers overtake": (law.Book, "_check_line", lambda _: lambda book, chain, ticket, asked: None, MemoryStore),
+    "a rate binds nothing": (law, "check_rates", lambda _: lambda chain, asked, ticket, wall_ms: None, MemoryStore),
+    "what has ended no longer counts": (pace.Pace, "_post", lambda _: lambda rate, amount, now_ms: None, SQLiteStore),
+    "what has ended counts for a moment": (pace.Pace, "_kept_ms", lambda _: property(lambda rate: 0), MemoryStore),
+    "what is in flight doesn't count": (pace.Pace, "in_flight", lambda _: lambda rate, number: 0, MemoryStore),
+    "late news counts again": (
+        pace.Pace, "ended", lambda ended: lambda rate, hold, cost, now_ms, had_left, assumed=None: ended(
+            rate, hold, cost, now_ms, had_left=had_left), MemoryStore
+    ),
     "all that is held comes back": (
         law, "refusal", lambda refusal: lambda entry, asking, short, queued=False: _patient(
             refusal(entry, asking, short, queued=queued)), MemoryStore

@@ -49,6 +49,10 @@ class Cancel:
         """Whether it was switched."""
         return self._set
 
+    def goes_on(self) -> bool:
+        """Whether it wasn't."""
+        return not self._set
+
     def set(self) -> None:
         """Cancel the calls."""
         with self._lock:

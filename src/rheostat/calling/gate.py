@@ -18,6 +18,7 @@ This module neither plans requests nor sees them leave (`instrument` and `unwire
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from rheostat.calling import watch
 from rheostat.calling.bound import bound, estimate, limits_of, planned, prices_of
 from rheostat.calling.heed import heed
 from rheostat.calling.payer import Attempt, Call, Payer
+from rheostat.calling.refusals import Unwanted
 from rheostat.calling.usage import MOMENT_SECONDS, Body
 from rheostat.calling.wire import WireRequest
 from rheostat.errors import BudgetExceeded, LedgerError
@@ -73,7 +75,7 @@ def admit(request: WireRequest, payer: Payer) -> Flow[tuple[Attempt, float | Non
             limits += yield from _take_all(attempt, amounts, request)  # a guess was held where no limit counted tokens
     except BudgetExceeded as refused:
         watch.end(attempt.work, refused, outcome="refused")
-        if call is None and refused.limit != "seconds" and not refused.hint:
+        if call is None and refused.limit != "seconds" and not (refused.hint or refused.rate):
             raise refused.because(_unplanned(request)) from None
         raise
     except BaseException as error:
@@ -132,14 +134,19 @@ def _take_all(
             attempt.paced.append((payer.ledger, payer.account))
         return seconds if room.seconds is None else [*seconds, room.seconds]
 
-    wait = payer.patient and (call is None or (call.alone and call.held is None))
-    standing = last_word_of(payer.account)
+    alone = payer.patient and (call is None or call.alone)
+    held = call is not None and call.held is not None
+    how = functools.partial(
+        patiently, payer.ledger, payer.account, work,
+        standing=last_word_of(payer.account), paced=payer.paced, ticket=ticket_around,
+    )  # fmt: skip
     try:
-        return (
-            yield from patiently(
-                payer.ledger, payer.account, work, wait=wait, standing=standing, paced=payer.paced, ticket=ticket_around
-            )
-        )
+        try:
+            return (yield from how(wait=alone and not held))
+        except BudgetExceeded as refused:
+            if not (alone and held) or refused.rate or not refused.waits:
+                raise
+            return (yield from how(wait=True))  # its hold was lost, perhaps while it waited for the rate
     except BaseException:
         for each, _ in () if within else amounts:  # one may have waited for a rate under its hold, in vain
             yield from _give_up(each)
@@ -148,9 +155,8 @@ def _take_all(
 
 def _give_up(payer: Payer) -> Flow[None]:
     call, ledger = payer.call, payer.ledger
-    held = call.held if call is not None else None
-    if call is not None and held is not None:
-        call.held = None
+    if call is not None and call.held is not None:
+        held, call.held = call.held, None
         with contextlib.suppress(LedgerError):
             yield Effect(lambda: ledger.void(held.id), lambda: ledger.avoid(held.id))
         line_of(ledger).stir()
@@ -160,6 +166,8 @@ def _take(payer: Payer, amount: Spend, request: WireRequest, ticket: str | None)
     ledger, call = payer.ledger, payer.call
     note = {"model": request.model, "node": "unplanned"}
     if call is not None:
+        if not call.wanted():
+            raise Unwanted(f"a request to {request.model} was cancelled before it left")
         note = {**call.note, "model": call.note.get("model", "") if request.model in call.prices else request.model}
         held, call.held = call.held, None
         if held is not None:
@@ -333,7 +341,7 @@ def fail(
         for ledger, reservation in attempt.holds:
             guess = None if error is None and body is None else estimate(attempt, reservation.amount, body)
             attempt.charged = attempt.charged or guess or reservation.amount
-            yield Effect(_losing(ledger, reservation.id, guess), _alosing(ledger, reservation.id, guess))
+            yield _losing(ledger, reservation.id, guess)
             _freed(attempt, ledger)
         yield from heed(attempt)
         watch.end(attempt.work, why, outcome="unknown")
@@ -356,12 +364,8 @@ class _Status(Exception):
         self.status_code = status_code
 
 
-def _losing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
-    return lambda: ledger.mark_unknown(reservation, guess)
-
-
-def _alosing(ledger: Ledger, reservation: str, guess: Spend | None) -> Any:
-    return lambda: ledger.amark_unknown(reservation, guess)
+def _losing(ledger: Ledger, reservation: str, guess: Spend | None) -> Effect:
+    return Effect(lambda: ledger.mark_unknown(reservation, guess), lambda: ledger.amark_unknown(reservation, guess))
 
 
 def close_call(call: Call, ledger: Ledger, *, thinking_tokens: int | None = None) -> Flow[None]:

@@ -152,7 +152,9 @@ class Meter(Ceilings):
                         [reservation] = yield from self.hold(account, [held.amount], note, alone=alone)
                     again = f".{state.attempt_number}" if state.attempt_number > 1 else ""
                     named = {**about, "id": f"{about['id']}{again}"} if about and "id" in about else about
-                    planned = self.planned(endpoint, reservation, note, named, reread, alone=alone, asked=messages)
+                    planned = self.planned(
+                        endpoint, reservation, note, named, reread, alone=alone, asked=messages, cancel=cancel
+                    )
                     reservation = None
                     try:
                         replies = yield from self._attempt(
@@ -190,6 +192,7 @@ class Meter(Ceilings):
         *,
         alone: bool = True,
         asked: Messages = (),
+        cancel: Cancel | None = None,
     ) -> Call:
         """A call under this hold, for the gate.
 
@@ -197,6 +200,7 @@ class Meter(Ceilings):
             about: The decisions, as fields of a `StepRecord`; without them no record is kept.
             reread: A thought that is sent back, and the most tokens that it can have, which is fewer than its bytes.
             asked: The messages that are sent, for those who watch.
+            cancel: It doesn't leave any more, once this is switched.
         """
         return Call(
             note=note,
@@ -210,6 +214,7 @@ class Meter(Ceilings):
             account=held.account,
             alone=alone,
             asked=asked,
+            wanted=(cancel or Cancel()).goes_on,
         )
 
     def payer(self, account: str, call: Call | None = None, **known: Any) -> Payer:

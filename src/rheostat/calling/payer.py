@@ -92,6 +92,8 @@ class Call:
     """The account of the run that pays."""
     alone: bool = True
     """Nothing else is held for its step, so it may wait for room."""
+    wanted: Callable[[], bool] = lambda: True
+    """Whether it may still leave, when it has waited for its turn."""
     refined: bool = False
     """The reply is settled by its reader, not by the gate: a dial may know more than the usage says."""
     attempts: list[Attempt] = field(default_factory=list)

@@ -11,7 +11,11 @@ from typing import Any, cast
 
 from rheostat.errors import RheostatError
 
-__all__ = ["Refused", "refusal_in", "through"]
+__all__ = ["Refused", "Unwanted", "refusal_in", "through"]
+
+
+class Unwanted(RheostatError):
+    """A request was cancelled while it waited for its turn, and didn't leave."""
 
 
 class Refused(BaseException):

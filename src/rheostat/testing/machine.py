@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rheostat.errors import BudgetExceeded, HoldExceeded, LimitWarning
 from rheostat.money.budget import Budget
-from rheostat.money.ledger import Account, Ledger, Reading, Window
+from rheostat.money.ledger import Account, Ledger, Rate, Reading, Window
 from rheostat.money.ledger.entry import OPEN
 from rheostat.money.usage import Spend
 from rheostat.testing.truth import Event, LedgerTruth
@@ -30,6 +30,13 @@ _limits = st.fixed_dictionaries(
         "calls": st.integers(1, 30),
         "seconds": st.integers(5, 300_000),
     },
+)
+_rates = st.builds(
+    Rate,
+    rpm=st.integers(1, 6),
+    tpm=st.none() | st.integers(150, 2000),
+    input_tpm=st.none() | st.integers(100, 900),
+    output_tpm=st.none() | st.integers(100, 900),
 )
 _pick = st.integers(0, 10**6)
 _MOST_ACCOUNTS = 6
@@ -58,8 +65,8 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
     """A hypothesis state machine for a ledger.
 
     It runs hold, begin, settle, settle again, overrun, void, mark as unknown, expire, amend, standing holds, the line,
-    two processes, restart, time, nested accounts and windows in random order. After every step, the ledger must equal
-    the truth.
+    two processes, restart, time, nested accounts, windows and rates in random order. After every step, the ledger must
+    equal the truth.
 
     >>> TestMyLedger = ledger_machine(MyStore).TestCase  # doctest: +SKIP
 
@@ -84,27 +91,31 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
 
         # --- accounts -----------------------------------------------------------------------------
 
-        def _open(self, parent: str | None, limits: dict[str, Any], every: Any) -> str:
+        def _open(self, parent: str | None, limits: dict[str, Any], every: Any, rate: Rate | None = None) -> str:
             name = f"a{len(self.truth.accounts)}"
             if every is not None:
                 limits = {limit: cap for limit, cap in limits.items() if limit != "seconds"}
-            account = Account(name, Budget(**limits) if limits else None, parent, every and Window(every))
+            account = Account(name, Budget(**limits) if limits else None, parent, every and Window(every), rate)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", LimitWarning)
                 self.ledger.open(account, {})
             self.truth.open(account, self.now)
             return name
 
-        @initialize(target=accounts, limits=_limits)
-        def first(self, limits: dict[str, Any]) -> str:
-            return self._open(None, limits, None)
+        @initialize(target=accounts, limits=_limits, rate=st.none() | _rates)
+        def first(self, limits: dict[str, Any], rate: Rate | None) -> str:
+            return self._open(None, limits, None, rate)
 
         @precondition(lambda self: len(self.truth.accounts) < _MOST_ACCOUNTS)
         @rule(
-            target=accounts, parent=st.none() | accounts, limits=_limits, every=st.sampled_from([None, "day", "month"])
+            target=accounts,
+            parent=st.none() | accounts,
+            limits=_limits,
+            every=st.sampled_from([None, "day", "month"]),
+            rate=st.none() | st.none() | _rates,
         )
-        def open(self, parent: str | None, limits: dict[str, Any], every: Any) -> str:
-            return self._open(parent, limits, every if self.store.durable else None)
+        def open(self, parent: str | None, limits: dict[str, Any], every: Any, rate: Rate | None) -> str:
+            return self._open(parent, limits, every if self.store.durable else None, rate)
 
         @precondition(lambda self: self.rested > 5)
         @rule(account=accounts)
@@ -119,6 +130,14 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             if limits:
                 self.ledger.amend(account, Budget(**limits))
                 self.truth.budgets[account] = Budget(**limits)
+
+        @precondition(lambda self: self.truth.rates.limits)
+        @rule(pick=_pick, rate=_rates)
+        def amend_rate(self, pick: int, rate: Rate) -> None:
+            """A tighter or a looser rate, with requests in flight and others that have just ended."""
+            account = sorted(self.truth.rates.limits)[pick % len(self.truth.rates.limits)]
+            self.ledger.amend(account, rate=rate)
+            self.truth.rates.limits[account] = rate
 
         # --- hold, then pay -----------------------------------------------------------------------
 
@@ -140,6 +159,9 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         def _says_if_waiting_helps(self, account: str, wanted: Spend, error: BudgetExceeded) -> None:
             """`waits` is true exactly if the amount would fit after all amounts in flight were given back."""
             room = self.ledger.room(account, patient=True)
+            if error.rate:
+                assert not error.waits, "a hold is refused by a rate only if it is too large for it"
+                return
             if not any(self.truth.accounts[name].window for name in self.truth.chain(account)):
                 assert error.waits == room.fits(wanted)
                 assert not error.waits or error.waits_for_runs
@@ -165,11 +187,20 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         def begin(self, pick: int) -> None:
             name = self._name(pick)
             event, sent = self._known(name, "held"), self._known(name, "sent")
-            room = self.ledger.begin(name)
+            late = event is not None and self.truth.left(event.account, self.now).get("seconds", 1) <= 0
+            may = event is None or late or self.truth.may_leave(event.account, event.amount, self.now)
+            try:
+                room = self.ledger.begin(name)
+            except BudgetExceeded as error:
+                assert error.rate, "only a rate stops what is held"
+                assert not may, f"it may leave: {error}"
+                return
+            assert may, "it left too early"
             assert (room is not None) == (event is not None)
             if event is not None:
                 event.status, event.begun_at = "sent", self.now
             if sent is not None:
+                self.truth.ends(sent, sent.amount, self.now)
                 sent.status = "unknown"
 
         @precondition(lambda self: self.truth.events)
@@ -187,6 +218,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             )
             assert self.ledger.settle(name, actual, "r") == (event is not None)
             if event is not None:
+                self.truth.ends(event, actual, self.now)
                 event.status, event.actual = "settled", actual
 
         @precondition(lambda self: self.truth.events)
@@ -202,6 +234,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
                 assert event is None
             except HoldExceeded:
                 assert event is not None
+                self.truth.ends(event, actual, self.now)
                 event.status, event.actual = "settled", actual
 
         @precondition(lambda self: self.truth.events)
@@ -216,7 +249,8 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
         @rule(account=accounts, wanted=AMOUNTS)
         def admit(self, account: str, wanted: Spend) -> None:
             """Hold and begin in one step."""
-            fits = self.truth.fits(account, [wanted], self.now)
+            may = self.truth.may_leave(account, wanted, self.now)
+            fits = self.truth.fits(account, [wanted], self.now) and may
             try:
                 held, room = self.ledger.admit(account, wanted, {"model": "m1", "node": "n"})
             except BudgetExceeded as error:
@@ -227,6 +261,7 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             self.truth.events[held.id] = event
             assert room.calls == self.truth.left(account, self.now).get("calls")
             assert self.ledger.begin(held.id) is None, "it had begun already"
+            self.truth.ends(event, event.amount, self.now)
             event.status = "unknown"
 
         @precondition(lambda self: self.truth.events)
@@ -239,8 +274,9 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             guess = None if share is None else part(amount, share)
             assert self.ledger.mark_unknown(name, guess) == (event is not None)
             if event is not None:
-                event.status = "unknown"
-                event.actual = None if share is None else part(amount, min(share, 1.0))
+                charge = None if share is None else part(amount, min(share, 1.0))
+                self.truth.ends(event, amount if charge is None else charge, self.now)
+                event.status, event.actual = "unknown", charge
 
         # --- time and death -----------------------------------------------------------------------
 
@@ -255,6 +291,8 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             stale = [e for e in open_ if (e.begun_at or e.at) <= self.now - seconds]
             assert self.ledger.expire(seconds) == len(stale)
             for event in stale:
+                if event.status == "sent":
+                    self.truth.ends(event, event.amount, self.now)
                 event.status = "unknown" if event.status == "sent" else "void"
 
         @precondition(lambda self: self.truth.events)
@@ -281,11 +319,14 @@ def ledger_machine(make_store: Any) -> type[RuleBasedStateMachine]:
             if self.store.durable:
                 return
             for name, account in self.truth.accounts.items():
-                amended = Account(name, self.truth.budgets[name], account.parent)
+                amended = Account(
+                    name, self.truth.budgets[name], account.parent, rate=self.truth.rates.limits.get(name)
+                )
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", LimitWarning)
                     self.ledger.open(amended, readings[name])
             self.truth.lines.clear()
+            self.truth.rates.posts.clear()
             for event in self.truth.events.values():
                 if event.status in ("held", "sent"):
                     event.status = "unknown"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Ledger, Reading
 from rheostat.money.usage import Spend
+from rheostat.testing.rates import Post, RateTruth, amount_of
 
 __all__ = ["Event", "LedgerTruth", "timeless"]
 
@@ -59,12 +60,15 @@ class LedgerTruth:
     opened_at: dict[str, float] = field(default_factory=dict)
     lines: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
     """Account → its line: (ticket, valid until), the first in line first."""
+    rates: RateTruth = field(default_factory=RateTruth)
 
     def open(self, account: Account, now: float) -> None:
         """Record that an account was opened."""
         self.accounts[account.id] = account
         self.budgets[account.id] = account.budget
         self.opened_at[account.id] = now
+        if account.rate is not None:
+            self.rates.limits[account.id] = account.rate
 
     def chain(self, account: str) -> list[str]:
         """The account and all its parents."""
@@ -106,13 +110,47 @@ class LedgerTruth:
                 left[limit] = min(amount, left.get(limit, amount))
         return left
 
-    def fits(self, account: str, amounts: list[Spend], now: float) -> bool:
-        """Whether these amounts may be held together."""
+    def fits(self, account: str, amounts: list[Spend], now: float, *, sized: bool = True) -> bool:
+        """Whether these amounts may be held together; unless `sized` is false, as one request each."""
         total = sum(amounts, Spend())
         left = self.left(account, now)
         return all(getattr(total, limit) <= left[limit] for limit in _LIMITED if limit in left) and (
-            left.get("seconds", 1) > 0
+            left.get("seconds", 1) > 0 and (not sized or self.small(account, amounts))
         )
+
+    # --- rates ----------------------------------------------------------------------------------
+
+    def small(self, account: str, amounts: list[Spend]) -> bool:
+        """Whether each request is within the whole limit of every rate."""
+        caps = [cap for name in self.chain(account) for cap in self.rates.caps(name).items()]
+        return all(amount_of(amount)[limit] <= cap for amount in amounts for limit, cap in caps)
+
+    def rate(self, account: str, now: float) -> dict[str, tuple[int, int]]:
+        """(in flight, used within the last minute) by limit of an account's own rate."""
+        posts = [post for post in self.rates.posts if account in self.chain(post.account)]
+        used = self.rates.used(posts, self.opened_at[account], now)
+        flying = [amount_of(event.amount) for event in self.under(account) if event.status == "sent"]
+        return {limit: (sum(each[limit] for each in flying), used[limit]) for limit in self.rates.caps(account)}
+
+    def may_leave(self, account: str, amount: Spend, now: float) -> bool:
+        """Whether every rate has room for a request now."""
+        asked = amount_of(amount)
+        rates = [(self.rates.caps(name), self.rate(name, now)) for name in self.chain(account)]
+        return self.small(account, [amount]) and all(
+            not asked[limit] or sum(counted[limit]) + asked[limit] <= cap
+            for caps, counted in rates
+            for limit, cap in caps.items()
+        )
+
+    def ends(self, event: Event, cost: Spend, now: float) -> None:
+        """Record what a request counts from its end on; of late news, only what is beyond the assumption."""
+        amount = amount_of(cost, cached=True)
+        if event.status == "unknown":
+            assumed = amount_of(event.charge, cached=True)
+            amount = {limit: max(0, value - assumed[limit]) for limit, value in amount.items()}
+        self.rates.posts.append(Post(event.account, now, amount))
+
+    # --- lines ----------------------------------------------------------------------------------
 
     def waiting(self, account: str, now: float) -> list[str]:
         """The valid tickets in an account's line."""
@@ -144,7 +182,14 @@ class LedgerTruth:
         left = self.left(account, now)
         for limit in (*_LIMITED, "seconds"):
             _same(f"{account}: room {limit}", getattr(room, limit), left.get(limit))
+        for (limit, counted), told in zip(self.rate(account, now).items(), _told(reading), strict=True):
+            _same(f"{account}: rate {limit}", told, counted)
         return reading
+
+
+def _told(reading: Reading) -> list[tuple[int, int]]:
+    kinds = [each for each in reading.get("rate", {}).values() if isinstance(each, dict)]
+    return [(each["in_flight"], each["used"]) for each in kinds]
 
 
 def _same(what: str, got: object, wanted: object) -> None:

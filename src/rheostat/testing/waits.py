@@ -63,7 +63,7 @@ class Waits(RuleBasedStateMachine):
             free = min(int(left.get("tokens", 400)), int(left.get("output_tokens", 400))) - amount.output_tokens // 2
             new = old + Spend(output_tokens=max(0, free), calls=0 if event else 1)
         more = _beyond(new, old)
-        fits = more == Spend() or self.truth.fits(account, [more], self.now)
+        fits = more == Spend() or self.truth.fits(account, [more], self.now, sized=False)
         try:
             self.ledger.resize(account, name, new, {"model": "m1", "node": "n"})
         except BudgetExceeded as error:
@@ -80,7 +80,8 @@ class Waits(RuleBasedStateMachine):
         name, event = self._standing(account)
         old, total = event.amount if event is not None else Spend(), sum(wanted, Spend())
         more = _beyond(total, old)
-        fits = (event is not None and more == Spend()) or self.truth.fits(account, [more], self.now)
+        alone = event is not None and more == Spend()
+        fits = self.truth.small(account, wanted) and (alone or self.truth.fits(account, [more], self.now, sized=False))
         try:
             drawn = self.ledger.draw(account, name, wanted, {"model": "m1", "node": "n"})
         except BudgetExceeded as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rheostat.money.ledger.counts import Counts
+from rheostat.errors import LedgerError
+from rheostat.money.ledger.counts import Counts, minus
 from rheostat.money.ledger.entry import Entry
 from rheostat.money.ledger.pace import Pace
+from rheostat.money.ledger.rate import Rate
 from rheostat.money.ledger.refusals import too_fast, too_large
 
-__all__ = ["check_rates", "check_sizes", "in_line", "placed"]
+__all__ = ["check_rates", "check_sizes", "first_pace", "in_line", "placed"]
 
 
 def check_sizes(chain: Sequence[Entry], amounts: Sequence[Counts]) -> None:
@@ -52,6 +54,20 @@ def check_rates(chain: Sequence[Entry], asked: Counts, ticket: str | None, wall_
             own = pace
     if own is not None:
         own.line = [each for each in own.line if each[0] != ticket]
+
+
+def first_pace(entry: Entry, rate: Rate) -> Pace:
+    """The first rate of an account that is open.
+
+    Raises:
+        LedgerError: Something is in flight there.
+    """
+    if any(minus(entry.held, entry.standing)):
+        raise LedgerError(
+            f"account {entry.id!r} has requests in flight that its first rate couldn't count: amend it when they have "
+            "ended, or open the accounts of new runs under another account with this rate"
+        )
+    return Pace(rate)
 
 
 def in_line(line: Sequence[list[Any]], wall_ms: int) -> list[list[Any]]:

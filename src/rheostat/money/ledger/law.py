@@ -13,7 +13,7 @@ from typing import Any
 
 from rheostat.errors import BudgetExceeded, HoldExceeded, LedgerError, LimitWarning
 from rheostat.money.budget import Budget, Room
-from rheostat.money.ledger.admission import check_rates, check_sizes, in_line, placed
+from rheostat.money.ledger.admission import check_rates, check_sizes, first_pace, in_line, placed
 from rheostat.money.ledger.counts import (
     OUTPUT,
     THINKING,
@@ -124,7 +124,7 @@ class Book:
         if budget is not None:
             entry.bind(budget)
         if rate is not None:
-            entry.pace = Pace(rate) if entry.pace is None else entry.pace.amended(rate, entry.elapsed_ms)
+            entry.pace = first_pace(entry, rate) if entry.pace is None else entry.pace.amended(rate, entry.elapsed_ms)
         entry.version += 1
 
     def hold(
@@ -146,11 +146,11 @@ class Book:
         self._leave(chain, held)
 
     def _check_hold(self, chain: Sequence[Entry], amounts: Sequence[Counts], ticket: str | None) -> None:
+        check_sizes(chain, amounts)
         total = amounts[0] if len(amounts) == 1 else [sum(kind) for kind in zip(*amounts, strict=True)] or zeros()
         _check_room(chain, total)
         if ticket is not None:
             self._check_line(chain, ticket, total)
-        check_sizes(chain, amounts)
 
     def _take(self, chain: Sequence[Entry], held: Held) -> None:
         """Add an open reservation to the totals."""
@@ -235,6 +235,7 @@ class Book:
         more = [max(0, asked - had) for asked, had in zip(total, kept.amount, strict=True)]
         if any(more):
             _check_room(chain, more)
+        check_sizes(chain, amounts)
         rest = [max(0, had - asked) for asked, had in zip(total, kept.amount, strict=True)]
         self.resize(
             standing, account, rest if any(rest[:UNPRICED]) else zeros(), {"model": kept.model, "node": kept.node}
@@ -251,25 +252,35 @@ class Book:
             if held is None or held.status != "standing":
                 self.mark_unknown(reservation)
             return False
-        chain = list(self.chain(held.account))
-        if not any(entry.late for entry in chain):
+        chain = self._paced(held.account)
+        if chain and not any(entry.late for entry in chain):
             check_rates(chain, held.amount, ticket, self.wall_ms)
         self._leave(chain, held)
         return True
 
+    def _paced(self, account: str) -> list[Entry]:
+        """The chain, if there is a rate in it."""
+        entry: Entry | None = self.entries[account]
+        while entry is not None:
+            if entry.pace is not None:
+                return list(self.chain(account))
+            entry = self.entries[entry.parent] if entry.parent is not None else None
+        return []
+
     def _leave(self, chain: Sequence[Entry], held: Held) -> None:
         held.status, held.begun_at_ms = "sent", self.wall_ms
+        self.entries[held.account].version += 1  # every change needs a new version, because stores rely on it
         for entry in chain:
             if entry.pace is not None:
                 entry.pace.leaves(held.amount, entry.elapsed_ms)
-            if entry.pace is not None or entry is chain[0]:
-                entry.version += 1  # every change needs a new version, because stores rely on it
+                entry.version += 1
 
     def settle(self, reservation: str, spend: Spend, request_id: str) -> tuple[bool, HoldExceeded | None]:
         """Post the actual cost, once. Returns whether it was posted, and the error to raise if it exceeds the hold."""
         actual = counts_of(spend)
         before = self.reservations.get(reservation)
-        status, assumed = (before.status, before.charge) if before is not None else ("void", actual)
+        status = before.status if before is not None else ""
+        assumed = before.charge if before is not None and status == "unknown" else None
         held = self._release(reservation)
         if held is None:
             return False, None
@@ -281,10 +292,8 @@ class Book:
             if entry.counts_in_window(held):
                 entry.charged = plus(entry.charged, actual)
             entry.overrun_usd_nanos += max(0, actual[USD] - held.amount[USD])
-            if entry.pace is not None and status == "unknown":
-                entry.pace.late(held.amount, assumed, actual, entry.elapsed_ms)
-            elif entry.pace is not None:
-                entry.pace.ended(held.amount, actual, entry.elapsed_ms, had_left=status == "sent")
+            if entry.pace is not None:
+                entry.pace.ended(held.amount, actual, entry.elapsed_ms, had_left=status == "sent", assumed=assumed)
             if held.model:
                 tally(entry.by_model, held.model, actual)
             if held.node:
@@ -294,11 +303,12 @@ class Book:
 
     def void(self, reservation: str) -> bool:
         """Give a hold back; `False` if the reservation is closed or not in this ledger."""
-        left = self._left(reservation)
+        before = self.reservations.get(reservation)
+        left = before is not None and before.status == "sent"
         held = self._release(reservation)
         if held is None:
             return False
-        for entry in self.chain(held.account) if left else ():
+        for entry in self._paced(held.account) if left else ():
             if entry.pace is not None:
                 entry.pace.never_left(held.amount, self.wall_ms - (held.begun_at_ms or 0))
         held.status = "void"
@@ -341,10 +351,6 @@ class Book:
         else:
             self.void(reservation)
         return self.reservations[reservation].status
-
-    def _left(self, reservation: str) -> bool:
-        held = self.reservations.get(reservation)
-        return held is not None and held.status == "sent"
 
     def _release(self, reservation: str) -> Held | None:
         held = self.reservations.get(reservation)

@@ -206,18 +206,19 @@ class Pace:
             cell[1:] = _beyond(cell[1:], taken)
             amount = _beyond(amount, taken)
 
-    def ended(self, hold: Counts, cost: Counts, now_ms: int, *, had_left: bool) -> None:
-        """Count what a request used, or is assumed to have used, for a minute from now."""
-        used, counted = _amount(cost, cached=True), [0] * _KINDS
+    def ended(self, hold: Counts, cost: Counts, now_ms: int, *, had_left: bool, assumed: Counts | None = None) -> None:
+        """Count what a request used for a minute from now.
+
+        Args:
+            cost: What it used, or is assumed to have used.
+            had_left: It was in flight until now.
+            assumed: What was counted when its cost was unknown, if it was: only what is beyond that counts now.
+        """
+        counted = [0] * _KINDS if assumed is None else _amount(assumed, cached=True)
         if had_left:
             self._fly(hold, -1)
-            if self.rate.counts_max_tokens:
-                counted = _amount(hold)
-        self._post(_beyond(used, counted), now_ms)
-
-    def late(self, hold: Counts, assumed: Counts, cost: Counts, now_ms: int) -> None:
-        """Count what a request used beyond what was counted when its cost was unknown."""
-        counted = _amount(hold) if self.rate.counts_max_tokens else _amount(assumed, cached=True)
+        if self.rate.counts_max_tokens and (had_left or assumed is not None):
+            counted = _amount(hold)
         self._post(_beyond(_amount(cost, cached=True), counted), now_ms)
 
     def _fly(self, hold: Counts, sign: int) -> None:

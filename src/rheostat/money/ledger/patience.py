@@ -23,8 +23,8 @@ MOST_WAIT_SECONDS = 600.0
 _POLL_SECONDS, _BEHIND_SECONDS = 0.1, 1.0
 """The polling intervals of the first waiter in a line and of the others; they are also woken when room comes back."""
 _RATE_SECONDS, _LONGEST_SECONDS = 0.25, 5.0
-"""The same of the first waiter for a rate that other processes share: while what is in flight is in the way, or others
-are before it; and while only time gives it back."""
+"""The same of the first waiter for a rate: while what is in flight in other processes is in the way, or their waiters
+are before it; and while only time gives it back, where it sleeps until that is over."""
 _TICKET_SECONDS = 5.0
 """The time that a place in the ledger's line outlives its process."""
 _CLOCK_SECONDS, _MOMENT_SECONDS = 0.1, 0.005
@@ -187,10 +187,8 @@ class _Waiting(Generic[T]):
             return _POLL_SECONDS
         if refused.ready_in_seconds is None or refused.queued:
             return _RATE_SECONDS if self.shared else _POLL_SECONDS
-        ready = refused.ready_in_seconds + 0.001
-        if not self.shared:
-            return ready
-        return min(ready, _BEHIND_SECONDS if refused.coming else _LONGEST_SECONDS)  # others give back unheard
+        unheard = self.shared and refused.coming  # what other processes give back
+        return min(refused.ready_in_seconds + 0.001, _BEHIND_SECONDS if unheard else _LONGEST_SECONDS)
 
     # --- the ledger's lines -----------------------------------------------------------------------
 
