@@ -1,6 +1,6 @@
 """What dies in the middle of a fleet: workers, their supervisor, the database. Nothing is lost, nothing repeated.
 
-`FLEET_TASKS=200` (as `make soak` sets it) runs the same with more tasks.
+`FLEET_TASKS=200` (as `make soak` sets it) runs all of it with more tasks; else only the shorter ones run, with few.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from postgres_server import PostgresServer
 from rheostat.fleet import Fleet
 from rheostat.testing.server import ProviderServer
 
-TASKS = int(os.environ.get("FLEET_TASKS", "24"))
+TASKS = int(os.environ.get("FLEET_TASKS", "12"))
+WORKERS = 3 if "FLEET_TASKS" in os.environ else 1
+long = pytest.mark.skipif("FLEET_TASKS" not in os.environ, reason="takes a minute: make soak")
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.timeout(600)]
 _names = (f"faults-{number}" for number in itertools.count())
 
@@ -46,7 +48,7 @@ def ended(process: Any, folder: Path, statuses: tuple[int, ...] = (0,)) -> None:
     assert process.wait(200) in statuses, (folder / "run.log").read_text()[-3000:]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=[pytest.param("sqlite", marks=long), "postgres"])
 def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return str(tmp_path / "fleet.db")
@@ -56,13 +58,13 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 def test_killed_workers_and_a_killed_supervisor(db: str, tmp_path: Path, log: Log, server: ProviderServer) -> None:
     """One worker dies, then the supervisor; what was left is taken up, and the cap ends it in the middle."""
-    name, at_once, workers = next(_names), 4, 2
+    name, at_once, workers = next(_names), 4, WORKERS
     options = ("--usd", "20", "--workers", str(workers), "--at-once", str(at_once))
     supervisor = starting(questions(TASKS), db, tmp_path, *options, name=name)
     wait_for(lambda: len(log.prompts) >= TASKS // 2)
     workers_of(supervisor)[0].kill()
     at_kill = len(log.prompts)
-    wait_for(lambda: len(log.prompts) >= at_kill + TASKS // 2)
+    wait_for(lambda: len(log.prompts) >= at_kill + TASKS // 3)
     orphans = workers_of(supervisor)
     supervisor.kill()
     supervisor.wait()
@@ -79,6 +81,7 @@ def test_killed_workers_and_a_killed_supervisor(db: str, tmp_path: Path, log: Lo
     assert log.twice() <= at_once, "and again only what was in flight in the worker that was killed"
 
 
+@long
 def test_the_cap_in_the_middle_with_kills(tmp_path: Path, log: Log, server: ProviderServer) -> None:
     """A cap of half the money, and a dead worker: bill ≤ ledger ≤ cap, and the rest is queued with the reason."""
     price = 55_000 * 3 * TASKS // 2
@@ -99,20 +102,21 @@ def test_the_cap_in_the_middle_with_kills(tmp_path: Path, log: Log, server: Prov
 
 def test_a_fleet_that_is_told_to_stop_finishes_its_calls(tmp_path: Path, log: Log, server: ProviderServer) -> None:
     db = str(tmp_path / "fleet.db")
-    supervisor = starting(questions(12), db, tmp_path, "--usd", "5", "--at-once", "3")
-    wait_for(lambda: len(log.prompts) >= 5)
+    supervisor = starting(questions(6), db, tmp_path, "--usd", "5", "--at-once", "3")
+    wait_for(lambda: len(log.prompts) >= 4)
     supervisor.send_signal(signal.SIGINT)
     ended(supervisor, tmp_path, (130,))
     with Fleet("f", db=db) as fleet:
         counts = fleet.counts()
-        assert counts.queued + counts.done == 12
+        assert counts.queued + counts.done == 6
         assert counts.queued
         assert not fleet.reading()["unknown_calls"], "no call was cut"
         check_books(fleet, server, "5")
-    ended(starting(questions(12), db, tmp_path, "--usd", "5", "--at-once", "3"), tmp_path)
-    assert len(log.prompts) == len(set(log.prompts)) == 36
+    ended(starting(questions(6), db, tmp_path, "--usd", "5", "--at-once", "3"), tmp_path)
+    assert len(log.prompts) == len(set(log.prompts)) == 18
 
 
+@long
 def test_a_database_that_restarts(
     own_postgres: PostgresServer, tmp_path: Path, log: Log, server: ProviderServer
 ) -> None:
