@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from rheostat.addresses import without_password
 from rheostat.cli.safe_text import escape
 from rheostat.cli.said import Json, say
 from rheostat.cli.statuses import BUDGET, DONE, INTERRUPTED, UNSOLVED
@@ -215,11 +216,13 @@ def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:
     else:
         Console().print(_table(fleet, counts, bad=True))
     if why:
-        amend = f"rheostat ledger amend DB {fleet.account} --usd …`, then `" if why.startswith("budget") else ""
+        db = without_password(fleet.db)
+        amend = f"rheostat ledger amend {db} {fleet.account} --usd …`, then `" if why.startswith("budget") else ""
         Console(stderr=True).print(
             f"{counts.queued:,} tasks are left in the queue ({escape(why)}). To go on: "
-            f"`{escape(amend)}rheostat fleet resume {escape(fleet.name)}`",
+            f"`{escape(amend)}rheostat fleet resume {escape(fleet.name)} --db {escape(db)}`",
             highlight=False,
+            soft_wrap=True,
         )
     if told:
         raise typer.Exit(INTERRUPTED)
@@ -277,7 +280,7 @@ def _table(fleet: Fleet, counts: Counts, *, bad: bool = False) -> Table:
     reading, ahead = _forecast(fleet, counts)
     budget = fleet.budget()
     table = Table(title=escape(f"fleet {fleet.name}"), show_header=False, title_justify="left")
-    share = f" ({100 * counts.ended / counts.total:.0f} %)" if counts.total else ""
+    share = f" ({100 * counts.done / counts.total:.0f} %)" if counts.total else ""
     table.add_row("done", f"{counts.done:,} of {counts.total:,}{share}")
     table.add_row("running", f"{counts.running:,} on {len(fleet.alive())} workers")
     foreign = f", {counts.foreign:,} of them in a form of another version" if counts.foreign else ""

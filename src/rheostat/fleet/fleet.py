@@ -82,11 +82,11 @@ class Fleet:
                 raise BadInput(f"{option} is a whole number of at least 1, not {number!r}")
         if retention_days <= 0:
             raise BadInput(f"retention_days must be above zero, not {retention_days!r}")
-        self.name, self.workers = name, workers
+        self.name, self.workers, self.db = name, workers, str(db)
         self.account = account_of(name)
         """The account with the cap."""
         self._graph = graph if graph is not None and not isinstance(graph, str) else None
-        self._database = Database(str(db))
+        self._database = Database(self.db)
         self._queue = Queue(self._database, name)
         self._running: Any = None
         try:

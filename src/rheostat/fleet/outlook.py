@@ -52,4 +52,5 @@ def outlook(counts: Counts, spent_usd_nanos: int | None, cap_usd_nanos: int | No
 
 def worst(results: Iterable[TaskResult], most: int = 5) -> list[TaskResult]:
     """The tasks that failed, then those that cost most."""
-    return sorted(results, key=lambda each: (each.state != "failed", -Decimal(each.usd or 0), -each.tokens))[:most]
+    ended = [each for each in results if each.state in ("done", "failed")]
+    return sorted(ended, key=lambda each: (each.state != "failed", -Decimal(each.usd or 0), -each.tokens))[:most]
