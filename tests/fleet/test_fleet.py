@@ -6,15 +6,19 @@ import asyncio
 import itertools
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
+from langgraph.graph import END, START, StateGraph
+from langgraph.types import interrupt
+from pydantic import BaseModel
 
 from fleets import GRAPHS, Log, check_books, questions, server_with
 from postgres_server import PostgresServer
-from rheostat import Account, BadInput, Budget, Rate, open_ledger
+from rheostat import Account, BadInput, Budget, LimitWarning, Rate, open_ledger
 from rheostat.fleet import Fleet
 from rheostat.fleet.graphs import load_graph
 from rheostat.fleet.supervisor import WorkersFailed
@@ -209,6 +213,66 @@ def test_two_fleets_in_one_database_dont_mix(tmp_path: Path, log: Log, server: o
         assert len(one.gather()) == 1
         assert len(two.gather()) == 2
         assert one.counts().total == 1
+
+
+def test_two_supervisors_on_one_machine_share_the_work(tmp_path: Path, log: Log, server: object) -> None:
+    """Two fleets' objects of the same name, at work at the same time, as `fleet run` and `fleet worker` are."""
+    log.seconds = 0.2
+    path = tmp_path / "fleet.db"
+    with Fleet("two", graph("steps"), budget=Budget(usd="5"), db=path, at_once=2) as one, Fleet("two", db=path) as two:
+        one.submit(questions(8))
+        with ThreadPoolExecutor(2) as both:
+            assert {counts.failed for counts in both.map(Fleet.work, (one, two))} == {0}
+        assert one.counts().done == 8
+    assert len(log.prompts) == len(set(log.prompts)) == 24
+
+
+def test_what_json_has_no_form_for_and_a_question_to_a_human(tmp_path: Path) -> None:
+    class Found(BaseModel):
+        price: int
+
+    class State(TypedDict, total=False):
+        question: str
+        answer: Any
+
+    def answer(state: State) -> State:
+        if state["question"] == "human":
+            interrupt("may I?")
+        return {"answer": Found(price=3) if state["question"] == "model" else {date(2026, 1, 1)}}
+
+    made = StateGraph(State)
+    made.add_node("answer", answer)
+    made.add_edge(START, "answer")
+    made.add_edge("answer", END)
+    with Fleet("odd", made, budget=Budget(usd="5"), db=tmp_path / "fleet.db") as fleet:
+        fleet.submit([{"id": each, "question": each} for each in ("human", "model", "set", "100 %_'\"ü\\/x")])
+
+        async def in_a_loop() -> None:
+            fleet.work()  # as in a notebook
+
+        asyncio.run(in_a_loop())
+        results = {each.id: each for each in fleet.results()}
+    assert (results["human"].state, results["human"].by) == ("failed", "user")
+    assert results["model"].answer == {"price": 3}
+    assert "2026" in results["set"].answer
+    assert len(results) == 4
+
+
+def test_a_fleet_is_opened_again_as_it_was(tmp_path: Path, server: object) -> None:
+    path = tmp_path / "fleet.db"
+    with Fleet("r", graph("steps"), budget=Budget(usd="5"), rate=Rate(rpm=60), db=path):
+        pass
+    with Fleet("r", graph("steps"), budget=Budget(usd="5"), db=path) as fleet:
+        assert str(fleet.budget()) == "$5"
+    with (
+        pytest.warns(LimitWarning, match="keeps its limits"),
+        Fleet("r", graph("steps"), budget=Budget(usd="6"), rate=Rate(rpm=90), db=path),
+    ):
+        pass
+    with Fleet("s", graph("steps"), budget=Budget(usd="5"), db=path):
+        pass
+    with pytest.raises(BadInput, match="is open under no account, which can't be changed"):
+        Fleet("s", graph("steps"), budget=Budget(usd="5"), rate=Rate(rpm=60), db=path)
 
 
 def test_an_existing_ledger_can_hold_a_fleet(tmp_path: Path, server: object) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
+import uuid
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,20 @@ class Fleet:
             raise BadInput(f'a new fleet needs a hard cap: Fleet({self.name!r}, …, budget=Budget(usd="50"))')
         if settings.graph:
             load_graph(settings.graph)  # a mistake shows here, not in every worker
-        ledger, above = self._database.ledger, account
+        ledger, pace = self._database.ledger, f"rate/{self.name}"
+        above = account if rate is None else pace
+        if not new:
+            [above] = self._database.query("SELECT parent FROM rheostat_accounts WHERE id = :id", id=self.account)[0]
+            if (rate is not None and above != pace) or (rate is None and account not in (None, above)):
+                raise BadInput(
+                    f"fleet {self.name!r} is open under {above or 'no account'}, which can't be changed: give a rate "
+                    "to that account (`rheostat ledger amend`), or start a fleet of another name"
+                )
         if rate is not None:
-            above = f"rate/{self.name}"
-            ledger.open(Account(above, parent=account, rate=rate), {})
-            ledger.amend(above, rate=rate)
+            ledger.open(Account(pace, parent=account, rate=rate), {})
+            ledger.amend(pace, rate=rate)
         if budget is not None:
-            ledger.open(Account(self.account, checked_budget(budget), above), None if new else {})
+            ledger.open(Account(self.account, checked_budget(budget), above))
 
     def close(self) -> None:
         """Close the connections; tasks and results stay in the database."""
@@ -195,7 +203,7 @@ class Fleet:
             return supervisor.run(stay=stay, tell=tell)
         from rheostat.fleet.worker import Worker
 
-        executor = f"{self.name}/{platform.node()}/{os.getpid()}"
+        executor = f"{self.name}/{platform.node()}/{uuid.uuid4().hex[:8]}"
         self._running = worker = Worker(self._database, self.settings, executor, self._graph)
         watch = Supervisor(self._database, self.settings, workers=0)
 
@@ -205,7 +213,13 @@ class Fleet:
             tell(counts)
             return not stay and watch.over(counts)
 
-        worker.run(done)
+        with ThreadPoolExecutor(1) as aside:  # DBOS would put its work on an event loop that runs here
+            running = aside.submit(worker.run, done)
+            try:
+                running.result()
+            except BaseException:
+                worker.stop()
+                raise
         return self._queue.counts()
 
     def stop(self) -> None:

@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -52,6 +53,8 @@ class Supervisor:
     workers: int = 1
     started: int = 0
     """Worker processes started so far, restarts included."""
+    _token: str = field(default_factory=lambda: uuid.uuid4().hex[:8], repr=False)
+    """Part of the workers' ids: another supervisor on this machine has others."""
     _queue: Queue = field(init=False, repr=False)
     _processes: dict[str, _Process] = field(default_factory=dict, repr=False)
     _quick: int = 0
@@ -109,7 +112,7 @@ class Supervisor:
 
     def _keep(self) -> None:
         for number in range(1, self.workers + 1):
-            executor = f"{self.settings.name}/{platform.node()}/{number}"
+            executor = f"{self.settings.name}/{platform.node()}/{self._token}/{number}"
             process = self._processes.get(executor)
             if process is not None:
                 if process.popen.poll() is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langgraph.graph.state import CompiledStateGraph
+from pydantic import BaseModel
 from tenacity import RetryCallState, wait_random_exponential
 
 from rheostat.calling import unwired  # noqa: F401 - models without a wire are seen from here on
@@ -145,6 +147,10 @@ class Work:
                     state = dict(values)
                     if self.stopping():
                         break
+        if state.get("__interrupt__"):
+            why = "the graph asks a human, and a fleet has none: let it decide by itself, or answer by its thread"
+            result = await self._result(task, account, {}, time.monotonic(), 1, by="user", why=why)
+            raise TaskFailed(replace(result, state="failed"))
         if self.stopping() and (await self.graph.aget_state(config)).next:
             raise PutBack
         end = read(state)["end"]
@@ -220,10 +226,15 @@ def _why_late(task: FleetTask) -> str:
     return f"its deadline passed at {task.deadline:%Y-%m-%d %H:%M} UTC"
 
 
+def _plain(value: Any) -> Any:
+    """Something that JSON has no form for: a model of pydantic as its fields, anything else as text."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
+
+
 def _answer(state: dict[str, Any]) -> Any:
     """The answer in a graph's last state, as plain data."""
     if "answer" in state:
-        return state["answer"]
+        return json.loads(json.dumps(state["answer"], default=_plain))
     messages = state.get("messages")
     last = messages[-1] if isinstance(messages, list) and messages else None
     if isinstance(last, AIMessage):
