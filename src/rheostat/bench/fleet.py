@@ -28,7 +28,6 @@ from typing import Any, Final
 from rheostat.fleet import Fleet
 from rheostat.fleet.checkpoints import close_saver, open_saver, prepare
 from rheostat.fleet.database import Database
-from rheostat.fleet.queue import Counts
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Ledger, MemoryLedger
 
@@ -113,14 +112,18 @@ def plain(address: str, count: int, *, durable: bool) -> float:
         database.close()
 
 
-def fleet(address: str, count: int, workers: int) -> float:
-    """Tasks a second of a fleet, from its first claim to its last end: without the start of its processes."""
-    with Fleet(uuid.uuid4().hex[:12], _GRAPH, budget=Budget(tokens=10**9), db=address, workers=workers) as one:
-        one.submit(_questions(count))
-        last: list[Counts] = []
-        one.work(tell=last.append)
+def fleet(address: str, count: int, workers: int, queued: int) -> float:
+    """Tasks a second of a fleet, from its first call to the end of its last: without the start of its processes.
+
+    Args:
+        queued: Queue this many; the cap pays for `count` of them.
+    """
+    name = uuid.uuid4().hex[:12]
+    with Fleet(name, _GRAPH, budget=Budget(calls=count), db=address, workers=workers) as one:
+        one.submit(_questions(max(queued, count)))
+        one.work()
         counts = one.counts()
-        if counts.done != count or counts.first_ms is None or counts.last_ms is None:
+        if counts.done < count - workers * _AT_ONCE:
             raise RuntimeError(f"{counts}, {one.results()[0]}")
         text = "SELECT min(held_at_ms), max(closed_at_ms) FROM rheostat_reservations WHERE account LIKE :beneath"
         rows = one._database.query(text, beneath=f"{one.account}/%")  # DBOS keeps only seconds on SQLite
@@ -134,6 +137,7 @@ def main() -> None:
     parser.add_argument("--db", default="", help="an SQLite file (a fresh one by default), or postgresql://…")
     parser.add_argument("--tasks", default="200", help="comma-separated numbers of tasks")
     parser.add_argument("--workers", default="1,2,4", help="comma-separated numbers of worker processes")
+    parser.add_argument("--queued", type=int, default=0, help="queue this many tasks, and pay only for --tasks")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -145,7 +149,8 @@ def main() -> None:
                 found[count, "asyncio, same checkpoints, ledger in memory"].append(plain(address, count, durable=False))
                 found[count, "asyncio, same checkpoints, same ledger"].append(plain(address, count, durable=True))
                 for workers in map(int, asked.workers.split(",")):
-                    found[count, f"fleet, {workers} × {_AT_ONCE}"].append(fleet(address, count, workers))
+                    name = f"fleet, {workers} × {_AT_ONCE}" + (f", of {asked.queued:,}" if asked.queued else "")
+                    found[count, name].append(fleet(address, count, workers, asked.queued))
     rows: list[dict[str, Any]] = [
         {"tasks": count, "setting": name, "tasks_per_second": statistics.median(rates)}
         for (count, name), rates in found.items()
