@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -57,9 +58,14 @@ def _tasks(name: str, path: Path | None) -> list[CalibrationTask]:
 
 
 def _settings(models: Sequence[str], kind: str) -> dict[str, Strategy | str]:
-    """Every fresh arm of these models that the profile knows for this kind of task, and the policy at each preset."""
+    """Every fresh arm of these models that the profile knows for this kind of task, and the policy at each preset.
+
+    A model of which it knows none is asked in the ways that it knows of the others.
+    """
     known = default_profile().kinds[kind].arms
     arms = [arm for arm in sorted(known) if arm.model in models and not arm.strategy]
+    unknown = [model for model in models if not any(arm.model == model for arm in arms)]
+    arms = sorted({*arms, *(replace(arm, model=model) for arm in arms for model in unknown)})
     return {**{str(arm): OneArm(arm) for arm in arms}, **{f"policy, {name}": name for name in _PRESETS}}
 
 

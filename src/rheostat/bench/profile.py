@@ -1,7 +1,8 @@
 """`make profile`: the shipped profile of the embedded models, from the committed records.
 
 Maths from `docs/benchmarks/ask.jsonl` (MultiArith and GSM8K, at temperature 0), code from the record of strategies
-(MBPP: first answers, further samples, corrections on what the tests say).
+(MBPP: first answers, further samples, corrections on what the tests say), and for models that aren't in it from the
+fixed arms of `bench-arms` on the same tasks; its other tasks are held back.
 """
 
 from __future__ import annotations
@@ -26,9 +27,31 @@ _MATHS = ("multiarith", "gsm8k")
 _WAYS = ("function", "program", "steps", "variables")
 
 
-def profile_of(asked: list[dict[str, Any]], strategies: list[dict[str, Any]]) -> Profile:
+def profile_of(asked: list[dict[str, Any]], strategies: list[dict[str, Any]], arms: list[dict[str, Any]]) -> Profile:
     """The profile of the records."""
-    return fitted([*_maths(asked), *_code(strategies)], date="2026-11-29", source="docs/benchmarks.md")
+    code = list(_code(strategies))
+    return fitted([*_maths(asked), *code, *_fixed(arms, code)], date="2026-11-29", source="docs/benchmarks.md")
+
+
+def _fixed(rows: list[dict[str, Any]], known: list[Trial]) -> Iterator[Trial]:
+    """One answer each of models that the record of strategies lacks, on the tasks that it has."""
+    tasks, models = {each.task: each.difficulty for each in known}, {each.arm.model for each in known}
+    seen = set()
+    for row in rows:
+        model, _, rest = row["setting"].partition(" · ")
+        if row["set"] != "mbpp" or rest != "none · bare" or model in models or row["task"] not in tasks:
+            continue
+        if (model, row["task"]) not in seen:
+            seen.add((model, row["task"]))
+            yield Trial(
+                task=row["task"],
+                arm=Arm(model=model, effort="none", way="bare"),
+                right=bool(row["right"]),
+                kind="code",
+                input_tokens=row["input_tokens"],
+                output_tokens=row["output_tokens"],
+                difficulty=tasks[row["task"]],
+            )
 
 
 def _maths(rows: list[dict[str, Any]]) -> Iterator[Trial]:
@@ -78,9 +101,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--asked", type=Path, default=Path("docs/benchmarks/ask.jsonl"))
     parser.add_argument("--strategies", type=Path, default=Path("docs/benchmarks/strategies.jsonl"))
+    parser.add_argument("--arms", type=Path, default=Path("docs/benchmarks/arms.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("src/rheostat/judgement/profiles/embedded.json"))
     given = parser.parse_args(arguments)
-    rows = [[json.loads(line) for line in path.read_text().splitlines()] for path in (given.asked, given.strategies)]
+    rows = [
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in (given.asked, given.strategies, given.arms)
+    ]
     made = profile_of(*rows)
     given.out.write_text(made.to_text(), encoding="utf-8")
     sys.stdout.write(made.to_text())

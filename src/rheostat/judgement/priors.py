@@ -22,7 +22,8 @@ __all__ = ["ANY", "with_priors"]
 ANY: Final = "*"
 """Any model, or any kind of task."""
 _STRONGER: Final = 1.0
-"""How much better the next model in the user's order is taken to be, in log-odds; assumed."""
+"""How much better the next model in the user's order is taken to be, in log-odds; assumed. (Measured of the embedded
+models on MBPP: 47 and 73 %, which is 1.1.)"""
 
 
 def with_priors(
@@ -31,23 +32,28 @@ def with_priors(
     """The profile with arms for each of these models, those of the prior where it has none for this kind of task.
 
     Args:
-        models: In the order in which the user named them. Of two that nothing was measured of, the later one is taken
-            for the stronger one: that is why it was named.
+        models: In the order in which the user named them. One that nothing was measured of is taken for stronger than
+            those before it, measured or not: that is why it was named.
         levels: The level of each model, where the user fixed it; `None`: the policy chooses it.
     """
     numbers = prior().kinds.get(kind) or _prior(profile, ANY) or prior().kinds[ANY]
     arms_of_any = _prior(profile, kind) or _prior(profile, ANY) or numbers
     measured = Profile(kinds={name: each for name, each in profile.kinds.items() if name != ANY}).without(ANY).kinds
     known = measured.get(kind) or replace(numbers, arms={})
-    arms, place, mine = dict(known.arms), 0, False
+    arms, place, mine, best = dict(known.arms), 0, False, -math.inf
     for facts in models:
         wanted = _useful(facts) if levels is None else {levels[facts.name]}
         own = {arm: each for arm, each in _named(known.arms, facts.name).items() if _level(arm, facts) in wanted}
         mine |= bool(own)
         if all(each.learned for arm, each in own.items() if not arm.strategy):  # else: it is known what it can do
-            own = _together(own, _arms_of(facts, arms_of_any, wanted, place))
+            stands_in = _arms_of(facts, arms_of_any, wanted)
+            better = _STRONGER * place
+            if not own:  # it was named after one that is known to do better than the prior promises
+                better = max(better, best + _STRONGER - _best(stands_in))
+            own = _together(own, {arm: _better(each, better) for arm, each in stands_in.items()})
             place += 1
         arms |= own
+        best = max(best, _best(own))
     return Profile(kinds={**measured, kind: replace(known if mine else numbers, arms=arms)})
 
 
@@ -108,7 +114,12 @@ def _useful(facts: ModelFacts) -> set[Effort]:
     return set(facts.levels) if facts.thinks else {facts.nearest(Effort.none)}
 
 
-def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort], place: int) -> dict[Arm, Measured]:
+def _best(arms: Mapping[Arm, Measured]) -> float:
+    """The log-odds of the fresh arm that is right most often."""
+    return max((_logit(each.right, each.tried) for arm, each in arms.items() if not arm.strategy), default=-math.inf)
+
+
+def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort]) -> dict[Arm, Measured]:
     """The prior's arms as arms of this model, at the levels that both know; else at the model's own."""
     of_level = {_level(arm): arm for arm in prior.arms if not arm.strategy}
     both = [each for each in levels if each in of_level and facts.nearest(each) == each]
@@ -117,8 +128,7 @@ def _arms_of(facts: ModelFacts, prior: KindProfile, levels: Collection[Effort], 
         near = min(of_level, key=functools.partial(_far, level))
         for arm, measured in prior.arms.items():
             if _level(arm) == near:
-                ours = _better(_at(measured, facts, level, prior), _STRONGER * place)
-                made[replace(arm, model=facts.name, effort=level.value)] = ours
+                made[replace(arm, model=facts.name, effort=level.value)] = _at(measured, facts, level, prior)
     return made
 
 
