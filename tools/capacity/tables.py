@@ -1,8 +1,7 @@
 """The shipped step tables, made of NVIDIA's measured kernels: `python tools/capacity/tables.py FOLDER`.
 
-Needs `aiconfigurator-core==0.12.0` (Apache-2.0, NVIDIA Corporation; runs on a CPU, offline) in an environment of its own
-(`pip install aiconfigurator-core==0.12.0`): it is deprecated, and 500 MB, so that the library doesn't depend on it. It
-writes plain JSON; the library reads it.
+Needs `aiconfigurator-core==0.12.0` (Apache-2.0, NVIDIA Corporation; runs on a CPU, offline) in an environment of its
+own (`pip install aiconfigurator-core==0.12.0`): it is deprecated, and 500 MB, so that the library doesn't depend on it.
 """
 
 from __future__ import annotations
@@ -53,7 +52,9 @@ def _table(name: str, model: str, system: str, kv: str, gpu: str) -> dict[str, A
         "max_context_tokens": min(_CONTEXT, tokens),
         "batch": _BATCH,
         "context_tokens": _TOKENS,
-        "decode_seconds": [[_seconds(engine.decode_step_latency(batch, context, 2)) for context in _TOKENS] for batch in _BATCH],
+        "decode_seconds": [
+            [_seconds(engine.decode_step_latency(batch, context, 2)) for context in _TOKENS] for batch in _BATCH
+        ],
         "prefill_tokens": _PROMPT,
         "prefill_seconds": [_seconds(engine.predict_prefill_latency(1, each)) for each in _PROMPT],
         "source": _SOURCE,

@@ -71,7 +71,8 @@ def prefill_work(demand: Demand, table: StepTable) -> Reals:
     beyond = given > tokens[-1]
     if beyond.any():
         read[beyond] = [table.prefill_step(each) for each in given[beyond]]
-    return np.maximum(read - table.step_seconds, 0.0)
+    work: Reals = np.maximum(read - table.step_seconds, 0.0)
+    return work
 
 
 def closed_form(

@@ -69,7 +69,7 @@ class Demand:
         calls, tasks = len(self.task), len(self.right)
         lengths = {len(each) for each in (self.stage, self.input_tokens, self.output_tokens, self.gap_seconds)}
         if not calls or lengths != {calls} or len(self.clamp_tokens) != calls or len(self.usd) != tasks:
-            raise BadInput(f"{self.label}: the arrays of {calls} calls and {tasks} tasks differ in length, or are empty")
+            raise BadInput(f"{self.label}: {calls} calls and {tasks} tasks: the arrays are empty, or differ in length")
         steps = np.diff(self.task)
         if self.task[0] != 0 or self.task[-1] != tasks - 1 or (len(steps) and not set(np.unique(steps)) <= {0, 1}):
             raise BadInput(f"{self.label}: tasks are numbered 0 to {tasks - 1}, in order, each with a call")
@@ -213,9 +213,7 @@ def mixed(label: str, parts: Sequence[tuple[float, Demand]], *, tasks: int = 20_
     whole = sum(share for share, _ in parts)
     draw = np.random.default_rng(seed)
     counts = [max(round(tasks * share / whole), 1) for share, _ in parts]
-    picked = [
-        each.drawn(draw.integers(0, each.tasks, count)) for count, (_, each) in zip(counts, parts, strict=True)
-    ]
+    picked = [each.drawn(draw.integers(0, each.tasks, count)) for count, (_, each) in zip(counts, parts, strict=True)]
     before = np.cumsum([0, *counts[:-1]])
     shares = ", ".join(f"{share / whole:.0%} {each.label}" for share, each in parts)
 

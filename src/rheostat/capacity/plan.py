@@ -1,4 +1,4 @@
-"""The plan: for each policy the fewest replicas that keep the promised latency, what they cost, and where the cliff is."""
+"""The plan: for each policy the fewest replicas that keep the promised latency, their cost, and where the cliff is."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ class PolicyPlan:
             )
         if before.ttft_seconds[95] > 2 * self.closed.ttft_seconds:
             parts.append(f"requests wait for a place: TTFT is {before.ttft_seconds[95]:.2f} s at p95")
-        return f"the simulation needs {ratio - 1:.0%} more: at {self.closed.replicas}, " + "; ".join(parts or ["bursts"])
+        return f"the simulation needs {ratio - 1:.0%} more: at {self.closed.replicas}, " + "; ".join(
+            parts or ["bursts"]
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """As plain data."""

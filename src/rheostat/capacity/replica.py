@@ -1,7 +1,7 @@
 """One server of the simulation: continuous batching with chunked prefill, a KV cache, admission and preemption.
 
-A virtual clock counts steps: in each, every running request gets one token, so that a request with L tokens to come ends
-L steps later. Between two events (an arrival, an end, a full cache) nothing but the contexts grows, so that all steps
+A virtual clock counts steps: in each, every running request gets one token, so that one with L tokens to come ends L
+steps later. Between two events (an arrival, an end, a full cache) nothing but the contexts grows, so that all steps
 between them are one leap, whose time is the integral of the table's curve. The rules are vLLM's: first come, first
 served; a prompt is admitted if it fits below the watermark; prefills share steps with decodes, up to the token budget;
 when the cache is full, the request that was admitted last gives its tokens back and is computed again later.

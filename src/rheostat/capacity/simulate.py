@@ -1,4 +1,4 @@
-"""A discrete-event simulation of replicas that serve a demand: chance, queues and preemption, which means don't show."""
+"""A discrete-event simulation of replicas that serve a demand: the chance, queues and preemption that means hide."""
 
 from __future__ import annotations
 

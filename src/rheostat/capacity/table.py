@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,9 +139,7 @@ class StepTable:
         if len(self.batch) == 1:
             return Curve(self.context_tokens, self.decode_seconds[0])
         low, high = self.decode_seconds[place], self.decode_seconds[place + 1]
-        return Curve(
-            self.context_tokens, [max(a + (b - a) * share, 1e-9) for a, b in zip(low, high, strict=True)]
-        )
+        return Curve(self.context_tokens, [max(a + (b - a) * share, 1e-9) for a, b in zip(low, high, strict=True)])
 
     def decode_step(self, batch: float, context: float) -> float:
         """Seconds of a decode step, bilinear in batch and mean context."""
@@ -249,7 +248,7 @@ def _place(grid: Sequence[int], value: float) -> tuple[int, float]:
 
 def _ascending(name: str, values: Any) -> None:
     whole = isinstance(values, tuple) and all(isinstance(each, int) and 0 <= each <= _MOST for each in values)
-    if not whole or not values or any(two <= one for one, two in zip(values, values[1:], strict=False)):
+    if not whole or not values or any(two <= one for one, two in pairwise(values)):
         raise BadInput(f"{name} is an ascending list of whole numbers, not {values!r}")
 
 
