@@ -28,6 +28,8 @@ WATERMARK: Final = 0.01
 """The share of the KV cache that is kept free when a request is admitted (vLLM's own)."""
 _POINTS: Final = 512
 _BETTER: Final = 1e-9
+_MOSTLY: Final = 0.5
+"""Where prefills take more of the time than that, it is they that make tokens late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,10 +117,11 @@ def closed_form(
     share = min(own * mean_work, 1.0)
     token = float(tokens[place])
     queue = own * float((work * work).mean()) / 2 / (1 - share) if share < 1 else math.inf
+    first_to_break = max(needed, key=lambda each: needed[each])
     first = float(steps[place]) * 1.5 + queue + mean_work
     return ClosedForm(
         replicas=count,
-        binds=max(needed, key=lambda each: needed[each]),
+        binds="prefill" if first_to_break == "TPOT" and share > _MOSTLY else first_to_break,
         needed=needed,
         calls_per_second=rate,
         most_per_replica=best_rate,

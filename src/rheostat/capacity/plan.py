@@ -69,7 +69,7 @@ class PolicyPlan:
                 f"batches vary: TPOT is {before.tpot_seconds[95] * 1000:.1f} ms at p95, "
                 f"{self.closed.tpot_seconds * 1000:.1f} ms in the closed form's mean"
             )
-        if before.ttft_seconds[95] > 2 * self.closed.ttft_seconds:
+        if before.ttft_seconds[95] > 10 * self.closed.ttft_seconds:
             parts.append(f"requests wait for a place: TTFT is {before.ttft_seconds[95]:.2f} s at p95")
         return f"the simulation needs {ratio - 1:.0%} more: at {self.closed.replicas}, " + "; ".join(
             parts or ["bursts"]
@@ -127,8 +127,11 @@ class Plan:
             f"{table.name or table.model}: {table.model} on {table.gpus} × {table.gpu or 'GPU'}, {table.engine}, "
             f"KV {table.kv_dtype}, {table.kv_tokens:,} tokens; {table.source} ({table.date})",
             f"{self.traffic.users:g} users × {self.traffic.per_hour:g} tasks an hour × {self.traffic.growth:g}: {peak}",
-            f"step times × {self.safety:g} for safety; no prefix cache; prompts and lengths as recorded or assumed",
+            f"step times × {self.safety:g} for safety; no prefix cache; lengths and verdicts as recorded or assumed, "
+            "whatever model they come from",
         ]
+        if self.gpu_usd is not None:
+            made.append(f"${self.gpu_usd:g} a GPU-hour; $/task: the peak's GPUs all day, over the day's tasks")
         if any(each.outcome.outside > 0.01 for each in self.policies):
             most = max(each.outcome.outside for each in self.policies)
             made.append(f"up to {most:.0%} of the time lies beyond the table's grid: extrapolated")
@@ -231,7 +234,7 @@ def _policy(
             f"{demand.label}: more replicas don't help: with {last.replicas}, p95 is {last.ttft_seconds[95]:.2f} s to "
             f"the first token and {last.tpot_seconds[95] * 1000:.1f} ms a token. Raise --ttft-p95 or --tpot-p95"
         )
-    around = sorted({max(round(share * fewest), 1) for share in _CLIFF} | {fewest})
+    around = sorted({max(round(share * fewest), 1) for share in _CLIFF} | {fewest, fewest + 1})
     gpus = fewest * table.gpus
     hourly = None if gpu_usd is None else gpus * gpu_usd
     task = None if hourly is None else hourly / (traffic.mean_per_second * 3600)

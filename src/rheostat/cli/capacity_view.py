@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from rheostat.capacity.hosted import HostedOutcome, HostedPlan
+from rheostat.capacity.hosted import HostedPlan
 from rheostat.capacity.plan import Plan, PolicyPlan
 from rheostat.capacity.table import StepTable
 from rheostat.cli.safe_text import escape
@@ -14,6 +14,7 @@ from rheostat.cli.safe_text import escape
 __all__ = ["show_hosted", "show_plan", "show_table"]
 
 _CONTEXTS = 6
+_SHOWN = (50, 95)
 
 
 def show_plan(plan: Plan, console: Console) -> None:
@@ -22,69 +23,50 @@ def show_plan(plan: Plan, console: Console) -> None:
     console.print(_latencies(plan))
     console.print(_cliff(plan))
     for each in plan.policies:
+        label = each.demand.label
         needs = ", ".join(f"{name} {value:.3g}" for name, value in each.closed.needed.items())
-        _dim(console, f"{each.demand.label}: by limit alone, in closed form: {needs}; {each.why}")
+        _dim(console, f"{label}: by each limit alone, in closed form: {needs}; {each.why}")
+        if plan.traffic.peak_share > 1.01:
+            hours = plan.traffic.hours(each.replicas) * plan.table.gpus
+            _dim(console, f"{label}: replicas scaled by the hour: {hours:,.0f} GPU-hours a day, not {24 * each.gpus:,}")
         for note in each.demand.notes:
-            _dim(console, f"{each.demand.label}: {note}")
-    day = plan.traffic
-    for each in plan.policies:
-        if day.peak_share > 1.01:
-            hours = day.hours(each.replicas) * plan.table.gpus
-            _dim(
-                console, f"{each.demand.label}: scaled each hour, {hours:,.0f} GPU-hours a day; {24 * each.gpus:,} else"
-            )
+            _dim(console, f"{label}: {note}")
     for note in plan.notes:
         _dim(console, note)
 
 
 def _summary(plan: Plan) -> Table:
-    table = _table("replicas")
-    for column in (
-        "closed form",
-        "simulated",
-        "GPUs",
-        "binds",
-        "tokens a task",
-        "right",
-        "$/h",
-        "$ a task",
-        "$ a right one",
-    ):
-        table.add_column(column, justify="right")
+    table = _table("replicas", "closed", "simulated", "GPUs", "binds", "tokens", "right", "$/h", "$/task", "$/right")
     for each in plan.policies:
-        means = each.demand.moments
+        means, right = each.demand.moments, each.demand.p_right
         table.add_row(
             escape(each.demand.label), f"{each.closed.replicas:,}", f"{each.replicas:,}", f"{each.gpus:,}",
-            each.closed.binds, f"{means.calls * means.output_tokens:,.0f}",
-            "-" if each.demand.p_right is None else f"{each.demand.p_right:.0%}",
+            each.closed.binds, f"{means.calls * means.output_tokens:,.0f}", "-" if right is None else f"{right:.0%}",
             *(_usd(value) for value in (each.usd_per_hour, each.usd_per_task, each.usd_per_right)),
         )  # fmt: skip
     return table
 
 
 def _latencies(plan: Plan) -> Table:
-    table = _table("latency")
-    for column in ("TTFT p50/p95/p99, s", "TPOT p50/p95/p99, ms", "a task p50/p95/p99, s", "batch", "KV", "preempted"):
-        table.add_column(column, justify="right")
+    table = _table("p50, p95", "TTFT, s", "", "TPOT, ms", "", "task, s", "", "batch", "KV", "preempted")
     for each in plan.policies:
-        for name, outcome in (("", each.outcome), ("  at the closed form's", each.at_closed)):
-            if name and each.closed.replicas == each.replicas:
-                continue
+        rows = {each.demand.label: each.outcome}
+        if each.closed.replicas != each.replicas:
+            rows[f"  with {each.closed.replicas:,}"] = each.at_closed
+        for name, outcome in rows.items():
             table.add_row(
-                escape(name or each.demand.label),
-                _three(outcome.ttft_seconds, "{:.2f}"),
-                _three({key: 1000 * value for key, value in outcome.tpot_seconds.items()}, "{:.1f}"),
-                _three(outcome.task_seconds, "{:,.0f}" if outcome.task_seconds[95] >= 10 else "{:.2f}"),
+                escape(name),
+                *(_seconds(outcome.ttft_seconds[part]) for part in _SHOWN),
+                *(f"{1000 * outcome.tpot_seconds[part]:.1f}" for part in _SHOWN),
+                *(_seconds(outcome.task_seconds[part]) for part in _SHOWN),
                 f"{outcome.batch:.1f}", f"{outcome.kv_share:.0%}", f"{outcome.preempted:.1%}",
             )  # fmt: skip
     return table
 
 
 def _cliff(plan: Plan) -> Table:
-    table = _table("goodput by replicas")
     most = max(len(each.cliff) for each in plan.policies)
-    for _ in range(most):
-        table.add_column(justify="right")
+    table = _table("goodput by replicas", *("" for _ in range(most)))
     for each in plan.policies:
         table.add_row(escape(each.demand.label), *(_point(each, number) for number in range(most)))
     return table
@@ -100,35 +82,29 @@ def _point(each: PolicyPlan, number: int) -> str:
 
 def show_hosted(plan: HostedPlan, console: Console) -> None:
     """Print each policy under a provider's limits."""
-    table = _table("")
-    for column in ("binds", "of the limit", "users that fit", "wait p50/p95/p99, s", "that wait", "cap", "cut by caps"):
-        table.add_column(column, justify="right")
+    table = _table("", "binds", "used", "users fit", "wait p50, s", "p95", "p99", "waiting", "cap", "cut")
     for each in plan.policies:
-        waits = "without end" if each.wait_seconds is None else _three(each.wait_seconds, "{:.2f}")
+        waits = ["no end", "", ""] if each.wait_seconds is None else map(_seconds, each.wait_seconds.values())
         table.add_row(
-            escape(each.demand.label), each.binds, f"{each.used[each.binds]:.0%}", f"{each.most_users:,.0f}", waits,
-            f"{each.delayed:.1%}", f"{each.clamp_tokens:,.0f}" if each.clamp_tokens else "-", f"{each.cut:.2%}",
+            escape(each.demand.label), each.binds, f"{each.used[each.binds]:.0%}", f"{each.most_users:,.0f}", *waits,
+            f"{each.delayed:.0%}", f"{each.clamp_tokens:,.0f}" if each.clamp_tokens else "-", f"{each.cut:.1%}",
         )  # fmt: skip
     console.print(table)
     for each in plan.policies:
-        _dim(console, f"{each.demand.label}: {_asked(each)}")
+        asked = ", ".join(f"{name} {value:,.0f}" for name, value in each.asked_per_minute.items())
+        _dim(console, f"{each.demand.label}: asks a minute for {asked}")
         for note in each.demand.notes:
             _dim(console, f"{each.demand.label}: {note}")
     for note in plan.notes:
         _dim(console, note)
 
 
-def _asked(each: HostedOutcome) -> str:
-    return "asks a minute for " + ", ".join(f"{name} {value:,.0f}" for name, value in each.asked_per_minute.items())
-
-
 def show_table(table: StepTable, console: Console) -> None:
     """Print a step table."""
-    shown = _table(escape(f"{table.name or table.model}: milliseconds of a step, by batch and mean context"))
+    _dim(console, f"{table.name or table.model}: milliseconds of a step, by batch and mean context in tokens")
     every = max(-(-len(table.context_tokens) // _CONTEXTS), 1)
     places = range(len(table.context_tokens) - 1, -1, -every)[::-1]
-    for place in places:
-        shown.add_column(f"{table.context_tokens[place]:,}", justify="right")
+    shown = _table("", *(f"{table.context_tokens[place]:,}" for place in places))
     for batch, row in zip(table.batch, table.decode_seconds, strict=True):
         shown.add_row(f"{batch:,}", *(f"{1000 * row[place]:.1f}" for place in places))
     console.print(shown)
@@ -142,18 +118,20 @@ def show_table(table: StepTable, console: Console) -> None:
     )
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, pad_edge=False)
-    table.add_column("", overflow="fold")
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("", overflow="fold", min_width=6)
+    for each in columns:
+        table.add_column(each, justify="right", no_wrap=True)  # a narrow terminal breaks names, never figures
     return table
 
 
-def _three(values: dict[int, float], form: str) -> str:
-    return " / ".join(form.format(each) for each in values.values())
+def _seconds(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _usd(value: float | None) -> str:
-    return "-" if value is None else f"${value:,.0f}" if value >= 100 else f"${value:.3g}"
+    return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _dim(console: Console, text: str) -> None:
