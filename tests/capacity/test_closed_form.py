@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_tables import demand, table
 
 from rheostat.capacity import Demand, Limits, StepTable, assumed, closed_form, mixed
 from rheostat.errors import BadInput
+from small_tables import demand, table
 
 LIMITS = Limits(ttft_seconds=2, tpot_seconds=0.05)
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tables import demand
 
 from rheostat.capacity import RateLimits, Traffic, assumed, serve_hosted
 from rheostat.capacity.hosted import queue
 from rheostat.errors import BadInput
+from small_tables import demand
 
 ONE = Traffic(users=3600, per_hour=1)
 """One task a second."""

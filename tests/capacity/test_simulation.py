@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_tables import demand, flat, naive, table
 
 from rheostat.capacity import Limits, StepTable, assumed, closed_form, simulate
 from rheostat.capacity.replica import Replica, Requests
 from rheostat.errors import BadInput
+from small_tables import demand, flat, naive, table
 
 LIMITS = Limits(ttft_seconds=1, tpot_seconds=0.05)
 
@@ -170,7 +170,9 @@ def test_the_same_seed_gives_the_same_outcome() -> None:
     lengths = assumed("x", mean_tokens=300, p99_tokens=1500, tasks=500)
 
     def run(seed: int) -> Any:
-        return simulate(lengths, table(), LIMITS, tasks_per_second=3, replicas=2, tasks=800, seed=seed, routing="random")
+        return simulate(
+            lengths, table(), LIMITS, tasks_per_second=3, replicas=2, tasks=800, seed=seed, routing="random"
+        )
 
     assert run(1) == run(1)
     assert run(1) != run(2)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tables import table
 
 from rheostat.capacity import StepTable, shipped_tables
 from rheostat.capacity.table import Curve
 from rheostat.errors import BadInput
+from small_tables import table
 
 
 def test_a_step_is_bilinear_and_goes_on_beyond_the_grid() -> None:

@@ -16,7 +16,7 @@ from rheostat.judgement.profile import Profile
 from rheostat.money.ledger import MemoryLedger
 from rheostat.money.ledger.durable import DurableLedger
 from rheostat.report.calls import steps_of
-from rheostat.report.data import Step
+from rheostat.report.data import Run, Step
 from rheostat.report.trees import runs_of
 
 __all__ = ["RECORDED", "TAIL", "from_bench", "from_ledger", "from_profile", "from_text"]
@@ -110,9 +110,8 @@ def from_ledger(ledger: MemoryLedger | DurableLedger, *, model: str = "", accoun
         which = f" of a model {model}…" if model else ""
         raise BadInput(f"no finished call{which} is recorded here: run something with this ledger first")
     for run in runs_of(records):
-        verdict = next((each.verdict for each in run.candidates if each.chosen), "")
-        if verdict and run.account in tasks:
-            tasks[run.account].right = float(verdict == "passed")
+        if run.account in tasks:
+            tasks[run.account].right = _right(run)
     notes = [f"{len(tasks):,} tasks of the ledger, drawn with replacement"]
     if others:
         notes.append(f"{others:,} calls of other models are left out (--model)")
@@ -129,6 +128,15 @@ def from_ledger(ledger: MemoryLedger | DurableLedger, *, model: str = "", accoun
             note = f"{len(each):,} tasks that were given {level}: not the same tasks as those of other levels"
             found[f"{level} alone"] = _demand(f"{level} alone", each, [note])
     return found
+
+
+def _right(run: Run) -> float:
+    """1 or 0 by the verdict on the chosen answer; 0 where all that were judged were refused; NaN where nothing tells."""
+    verdicts = {each.verdict for each in run.candidates if each.verdict}
+    chosen = next((each.verdict for each in run.candidates if each.chosen), "")
+    if chosen or verdicts == {"refused"}:
+        return float(chosen == "passed")
+    return np.nan
 
 
 def _calls(step: Step) -> tuple[list[_Call], int]:
