@@ -57,7 +57,9 @@ def demand(calls: Sequence[tuple[int, int, int, int]] = ((0, 0, 100, 50),), **ch
     return Demand(**{**facts, **changes})
 
 
-def naive(steps: StepTable, requests: Sequence[tuple[float, int, int]]) -> list[tuple[float, float, int]]:
+def naive(  # noqa: PLR0912 - in one piece, so that it can be read against vLLM's scheduler
+    steps: StepTable, requests: Sequence[tuple[float, int, int]]
+) -> list[tuple[float, float, int]]:
     """(first token, end, preemptions) of each (arrival, input, output) at one replica, one step at a time."""
     work = [0.0, *(steps.prefill_work(each) for each in range(1, steps.max_context_tokens + 1))]
     came = sorted(range(len(requests)), key=lambda each: requests[each][0])

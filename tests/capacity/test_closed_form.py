@@ -23,8 +23,9 @@ def thinking() -> dict[str, Demand]:
 
 
 @pytest.mark.parametrize(
-    ("name", "published"), [("h200-qwen3-32b-fp8-kv-fp8", 106), ("h100-qwen3-32b-fp8-kv-fp8", 154), ("h200-qwen3-30b-a3b", 52)]
-)  # fmt: skip
+    ("name", "published"),
+    [("h200-qwen3-32b-fp8-kv-fp8", 106), ("h100-qwen3-32b-fp8-kv-fp8", 154), ("h200-qwen3-30b-a3b", 52)],
+)
 def test_the_published_rows(name: str, published: int) -> None:
     steps = StepTable.read(name)
     found = {
@@ -44,7 +45,7 @@ def test_the_second_moment_rules() -> None:
     assert 250 < high.token_steps / chat.token_steps < 1000
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(st.floats(0.05, 30), st.integers(20, 3000), st.integers(10, 4000))
 def test_littles_law_and_the_limits_hold(rate: float, tokens: int, output: int) -> None:
     steps = table(kv_tokens=60_000)

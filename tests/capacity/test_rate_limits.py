@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rheostat.capacity import RateLimits, Traffic, assumed, serve_hosted
@@ -24,6 +24,7 @@ def test_a_bucket_of_one_call_is_an_m_d_1_queue(load: float) -> None:
     assert (leaves - arrivals).mean() == pytest.approx(load * service / 2 / (1 - load), rel=0.06)
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 50), st.floats(1, 40)), min_size=1, max_size=40))
 def test_no_window_gets_more_than_bucket_and_inflow(calls: list[tuple[float, float]]) -> None:
     arrivals, takes = (np.array(each) for each in zip(*sorted(calls), strict=True))

@@ -131,10 +131,10 @@ def from_ledger(ledger: MemoryLedger | DurableLedger, *, model: str = "", accoun
 
 
 def _right(run: Run) -> float:
-    """1 or 0 by the verdict on the chosen answer; 0 where all that were judged were refused; NaN where nothing tells."""
+    """1 or 0 by the verdict on the chosen answer; 0 if all were refused, or none came; NaN if nothing tells."""
     verdicts = {each.verdict for each in run.candidates if each.verdict}
     chosen = next((each.verdict for each in run.candidates if each.chosen), "")
-    if chosen or verdicts == {"refused"}:
+    if chosen or verdicts == {"refused"} or (run.ended and all(each.group is None for each in run.candidates)):
         return float(chosen == "passed")
     return np.nan
 
