@@ -17,7 +17,7 @@ from rheostat.capacity.demand import Demand, assumed, mixed
 from rheostat.capacity.hosted import HostedOutcome, RateLimits, serve_hosted
 from rheostat.capacity.limits import Limits
 from rheostat.capacity.plan import Plan, PolicyPlan, make_plan
-from rheostat.capacity.simulate import Outcome, simulate
+from rheostat.capacity.simulate import Outcome, replay, simulate
 from rheostat.capacity.sources import from_bench, from_ledger, from_profile, from_text
 from rheostat.capacity.table import StepTable, shipped_tables
 from rheostat.capacity.traffic import Traffic
@@ -25,5 +25,5 @@ from rheostat.capacity.traffic import Traffic
 __all__ = [
     "ClosedForm", "Demand", "HostedOutcome", "Limits", "Outcome", "Plan", "PolicyPlan", "RateLimits", "StepTable",
     "Traffic", "acalibrate", "assumed", "calibrate", "closed_form", "from_bench", "from_ledger", "from_profile",
-    "from_text", "make_plan", "mixed", "serve_hosted", "shipped_tables", "simulate",
+    "from_text", "make_plan", "mixed", "replay", "serve_hosted", "shipped_tables", "simulate",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from rheostat.capacity.replica import Replica, Requests
 from rheostat.capacity.table import Curve, StepTable
 from rheostat.errors import BadInput
 
-__all__ = ["MOST_REPLICAS", "Outcome", "Routing", "simulate"]
+__all__ = ["MOST_REPLICAS", "Outcome", "Routing", "replay", "simulate"]
 
 Routing: TypeAlias = Literal["least", "random"]
 """`least`: to the replica with the fewest requests, in turn where several have as few; `random`."""
@@ -105,6 +105,22 @@ def simulate(
     drawn = draw.integers(0, demand.tasks, count)
     run = _Run(demand, table, few, routing, draw)
     ended = run.serve(arrivals, drawn, on_step)
+    return _outcome(run, arrivals, limits, replicas, ended)
+
+
+def replay(demand: Demand, table: StepTable, limits: Limits, arrivals: Reals, *, replicas: int = 1) -> Outcome:
+    """Serve the tasks of a demand once, in their order, at these times: to compare with what was measured.
+
+    Args:
+        arrivals: Seconds, ascending, one for each task.
+
+    Raises:
+        BadInput: A request doesn't fit into the table's contexts, or the times aren't one a task.
+    """
+    if len(arrivals) != demand.tasks or (np.diff(arrivals) < 0).any():
+        raise BadInput(f"{demand.label}: expected {demand.tasks} times in order, one a task, not {len(arrivals)}")
+    run = _Run(demand.within(table.max_context_tokens), table, replicas, "least", np.random.default_rng(0))
+    ended = run.serve(arrivals, np.arange(demand.tasks), None)
     return _outcome(run, arrivals, limits, replicas, ended)
 
 
