@@ -74,7 +74,7 @@ def _speed(given: argparse.Namespace) -> None:
         found = simulate(each, table, _LIMITS, tasks_per_second=10, replicas=replicas, tasks=given.requests)
         took = time.process_time() - began
         _say(
-            f"{name}: {given.requests:,} requests: {took:.1f} s of one core, {1e6 * took / given.requests:.1f} µs each; "
+            f"{name}: {given.requests:,} requests: {took:.1f} s of a core, {1e6 * took / given.requests:.1f} µs each; "
             f"{found.seconds / 3600:,.1f} h simulated, preempted {found.preempted:.0%}"
         )
 
