@@ -90,4 +90,5 @@ def plot_plan(plan: Plan, path: Path) -> None:
     legend = axes.legend(frameon=False, fontsize=9, loc="lower right")
     for text in legend.get_texts():
         text.set_parse_math(False)
+        text.set_color(GREY)
     save(figure, path)

@@ -155,7 +155,7 @@ def calibrate(
     out: Annotated[Path | None, typer.Option(metavar="TABLE.json", help="Write the table here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a live server's steps, and write a step table for `rheostat capacity plan --profile`.
+    """Measure a live server's steps, and write a step table for `rheostat capacity plan`.
 
     It sends streams at several concurrencies and contexts, and takes the median gap between tokens. Nothing else should
     use the server meanwhile.
