@@ -61,7 +61,7 @@ def naive(  # noqa: PLR0912 - in one piece, so that it can be read against vLLM'
     steps: StepTable, requests: Sequence[tuple[float, int, int]]
 ) -> list[tuple[float, float, int]]:
     """(first token, end, preemptions) of each (arrival, input, output) at one replica, one step at a time."""
-    work = [0.0, *(steps.prefill_work(each) for each in range(1, steps.max_context_tokens + 1))]
+    times = steps.prefill_times()
     came = sorted(range(len(requests)), key=lambda each: requests[each][0])
     made = [0] * len(requests)
     first, end, preempted = ([0.0] * len(requests) for _ in range(3))
@@ -100,10 +100,15 @@ def naive(  # noqa: PLR0912 - in one piece, so that it can be read against vLLM'
         curve = steps.curve(max(len(running), 1))
         if reading:
             left = max(steps.max_batched_tokens - len(running), 1)
-            seconds = curve.at(mean) if running else steps.step_seconds
+            seconds = curve.at(mean) if running else times[0]
+            beside = len(running)
             for each in reading:
                 stop = min(each[2], each[1] + left)
-                seconds += work[stop] - work[each[1]]
+                if each[1]:
+                    seconds += times[stop] - times[each[1]]
+                else:
+                    seconds += times[beside + stop] - times[beside]
+                    beside += stop
                 left -= stop - each[1]
                 each[1] = stop
                 if not left:

@@ -22,7 +22,9 @@ def test_a_step_is_bilinear_and_goes_on_beyond_the_grid() -> None:
     assert steps.decode_step(1, 0) == steps.decode_step(1, 100)
     assert steps.decode_step(0.5, 100) == steps.decode_step(1, 100)
     assert steps.prefill_step(5000) == pytest.approx(0.01 + 4999e-4)
-    assert steps.prefill_work(5000) == pytest.approx(4999e-4)
+    times = steps.prefill_times()
+    assert (times[0], times[5000]) == (0.01, pytest.approx(steps.prefill_step(5000)))
+    assert len(times) > steps.max_context_tokens
     assert steps.slower(2).decode_step(2, 100) == pytest.approx(2 * steps.decode_step(2, 100))
 
 

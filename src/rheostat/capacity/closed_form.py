@@ -1,8 +1,8 @@
 """Replicas in closed form, from means alone: quick, explains what binds, and is optimistic.
 
-With λ calls a second at one replica, n running requests, the step time τ(n, c), E[L] output tokens and P seconds of
-prefill work a call, a further token takes T(n) = τ(n, c) + n·P / E[L]: prefills share the steps. Little's law gives
-n = λ·T·E[L], so that λ(n) = n / (T(n)·E[L]), and the KV cache holds n·c tokens with the mean context
+With λ calls a second at one replica, n running requests, the step time τ(n, c), E[L] output tokens and P(n) seconds
+that reading a prompt adds to a step, a further token takes T(n) = τ(n, c) + n·P(n) / E[L]: prefills share the steps.
+Little's law gives n = λ·T·E[L], so that λ(n) = n / (T(n)·E[L]), and the KV cache holds n·c tokens with the mean context
 c = (E[I·L] + E[L²]/2) / E[L]. The most that one replica carries is the largest λ(n) of an n that all limits allow.
 
 It knows nothing of chance: bursts, long requests that meet, and percentiles are what the simulation adds.
@@ -21,12 +21,14 @@ from rheostat.capacity.limits import Limits
 from rheostat.capacity.table import StepTable
 from rheostat.errors import BadInput
 
-__all__ = ["WATERMARK", "Binds", "ClosedForm", "closed_form", "prefill_work"]
+__all__ = ["WATERMARK", "Binds", "ClosedForm", "closed_form"]
 
 Binds: TypeAlias = Literal["KV", "TPOT", "prefill", "sequences"]
 WATERMARK: Final = 0.01
 """The share of the KV cache that is kept free when a request is admitted (vLLM's own)."""
 _POINTS: Final = 512
+_SHARES: Final = 200
+_FAR: Final = 10**8
 _BETTER: Final = 1e-9
 _MOSTLY: Final = 0.5
 """Where prefills take more of the time than that, it is they that make tokens late."""
@@ -65,16 +67,21 @@ class ClosedForm:
         return self.calls_per_second / (self.replicas * self.most_per_replica)
 
 
-def prefill_work(demand: Demand, table: StepTable) -> Reals:
-    """Seconds of prefill work of each call."""
-    tokens, times = np.asarray(table.prefill_tokens, float), np.asarray(table.prefill_seconds)
-    given = demand.input_tokens.astype(float)
-    read = np.interp(given, tokens, times)
-    beyond = given > tokens[-1]
-    if beyond.any():
-        read[beyond] = [table.prefill_step(each) for each in given[beyond]]
-    work: Reals = np.maximum(read - table.step_seconds, 0.0)
-    return work
+class _Reading:
+    """Seconds that reading the prompt of a call adds to the step of a batch: the weights are read once for both."""
+
+    def __init__(self, demand: Demand, table: StepTable) -> None:
+        self._tokens = np.array([0.0, *table.prefill_tokens, table.prefill_tokens[-1] + _FAR])
+        known = [table.step_seconds, *table.prefill_seconds, table.prefill_step(self._tokens[-1])]
+        self._seconds = np.maximum.accumulate(known)
+        shares = (np.arange(_SHARES) + 0.5) / _SHARES
+        self._prompts = np.quantile(demand.input_tokens.astype(float), shares)
+
+    def beside(self, batch: float) -> Reals:
+        """Of prompts at equal shares of the calls."""
+        both = np.interp(self._prompts + batch, self._tokens, self._seconds)
+        added: Reals = both - np.interp(batch, self._tokens, self._seconds)
+        return added
 
 
 def closed_form(
@@ -92,8 +99,8 @@ def closed_form(
     """
     if not math.isfinite(tasks_per_second) or tasks_per_second <= 0:
         raise BadInput(f"the rate is a number of tasks a second above 0, not {tasks_per_second!r}")
-    means, work = demand.moments, prefill_work(demand, table)
-    rate, mean_work = tasks_per_second * means.calls, float(work.mean())
+    means, reading = demand.moments, _Reading(demand, table)
+    rate = tasks_per_second * means.calls
     context = means.context_tokens
     alone = table.decode_step(1, context)
     if alone > limits.tpot_seconds:
@@ -104,16 +111,19 @@ def closed_form(
     most = min(table.kv_tokens * (1 - WATERMARK) / context, float(table.max_sequences))
     batches = np.linspace(min(most, 1.0) / 64, most, _POINTS)
     steps = np.array([table.decode_step(each, context) for each in batches])
-    tokens = steps + batches * mean_work / means.output_tokens
+    works = np.array([reading.beside(each).mean() for each in batches])
+    tokens = steps + batches * works / means.output_tokens
     rates = batches / (tokens * means.output_tokens)
     fits = tokens <= limits.tpot_seconds
     # steps aren't quite monotone in the batch, so that the largest rate may lie below the largest batch
     best = int(np.argmax(np.where(fits, rates, 0.0)))
     best_rate = float(rates[best])
-    needed = _needed(table, limits, rate, mean_work, means.output_tokens, context)
+    needed = _needed(table, limits, rate, reading, means.output_tokens, context)
     count = replicas or max(1, math.ceil(rate / best_rate - _BETTER))
     own = rate / count
     place = min(int(np.searchsorted(np.maximum.accumulate(rates), own)), _POINTS - 1)
+    work = reading.beside(float(batches[place]))
+    mean_work = float(work.mean())
     share = min(own * mean_work, 1.0)
     token = float(tokens[place])
     queue = own * float((work * work).mean()) / 2 / (1 - share) if share < 1 else math.inf
@@ -137,12 +147,12 @@ def closed_form(
 
 
 def _needed(
-    table: StepTable, limits: Limits, rate: float, work: float, output: float, context: float
+    table: StepTable, limits: Limits, rate: float, reading: _Reading, output: float, context: float
 ) -> dict[Binds, float]:
     """Replicas by limit: each alone, as if the others weren't there."""
 
     def token(batch: float) -> float:
-        return table.decode_step(batch, context) + batch * work / output
+        return table.decode_step(batch, context) + batch * float(reading.beside(batch).mean()) / output
 
     def replicas(batch: float) -> float:
         return rate * token(batch) * output / batch
@@ -156,6 +166,6 @@ def _needed(
     return {
         "KV": replicas(table.kv_tokens * (1 - WATERMARK) / context),
         "TPOT": replicas(low),
-        "prefill": rate * work,
+        "prefill": rate * float(reading.beside(low).mean()),
         "sequences": replicas(float(table.max_sequences)),
     }

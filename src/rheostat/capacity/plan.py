@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from rheostat.capacity.closed_form import ClosedForm, closed_form, prefill_work
+from rheostat.capacity.closed_form import ClosedForm, closed_form
 from rheostat.capacity.demand import Demand
 from rheostat.capacity.limits import Limits
 from rheostat.capacity.simulate import Outcome, Routing, simulate
@@ -210,7 +210,7 @@ def _policy(
 ) -> PolicyPlan:
     demand = demand.within(table.max_context_tokens)
     rate = traffic.peak_per_second
-    alone = float(np.percentile(prefill_work(demand, table), 95)) + table.step_seconds
+    alone = table.prefill_step(float(np.percentile(demand.input_tokens, 95)))
     if alone > limits.ttft_seconds:
         raise BadInput(
             f"{demand.label}: reading a long prompt takes {alone:.2f} s on an idle replica; the limit is "

@@ -69,16 +69,16 @@ class Replica:
 
     __slots__ = (
         "_began", "_curves", "_ends", "_kv", "_mode", "_order", "_planned", "_reading", "_requests", "_reserved",
-        "_running", "_step", "_table", "_waiting", "_work", "batch_seconds", "busy_seconds", "due", "kv_most",
+        "_running", "_step", "_table", "_times", "_waiting", "batch_seconds", "busy_seconds", "due", "kv_most",
         "kv_seconds", "load", "outside_seconds", "reading_seconds",
     )  # fmt: skip
 
-    def __init__(self, table: StepTable, requests: Requests, curves: dict[int, Curve], work: list[float]) -> None:
+    def __init__(self, table: StepTable, requests: Requests, curves: dict[int, Curve], times: list[float]) -> None:
         self._table, self._requests = table, requests
         self._curves = curves
         """By batch; shared by all replicas."""
-        self._work = work
-        """Seconds of prefill work by tokens, from 0 to the longest context; shared by all replicas."""
+        self._times = times
+        """`StepTable.prefill_times`; shared by all replicas."""
         self._waiting: deque[int] = deque()
         self._reading: deque[list[int]] = deque()
         """Prompts in prefill: [request, tokens read, tokens in all]."""
@@ -223,12 +223,17 @@ class Replica:
             self._order = [each for each in self._order if requests.state[each] != _DONE]
 
     def _read(self, budget: int) -> float:
-        """Read from the first prompts what fits into a step; returns the seconds of work."""
-        work, seconds, left = self._work, 0.0, max(budget, 1)
+        """Read from the first prompts what fits into a step; returns the seconds that it adds."""
+        times, seconds, left = self._times, 0.0, max(budget, 1)
+        beside = self._running
         for prompt in self._reading:
             start = prompt[1]
             end = min(prompt[2], start + left)
-            seconds += work[end] - work[start]
+            if start:
+                seconds += times[end] - times[start]
+            else:
+                seconds += times[beside + end] - times[beside]
+                beside += end
             prompt[1] = end
             left -= end - start
             if not left:

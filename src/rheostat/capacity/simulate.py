@@ -135,16 +135,10 @@ class _Run:
     """The events of all replicas, in the order of time."""
 
     def __init__(self, demand: Demand, table: StepTable, few: int, routing: Routing, draw: np.random.Generator) -> None:
-        tokens = np.arange(table.max_context_tokens + 1)
-        grid, times = np.asarray(table.prefill_tokens, float), np.asarray(table.prefill_seconds)
-        work = np.interp(tokens, grid, times)
-        beyond = tokens > grid[-1]
-        work[beyond] = [table.prefill_step(float(each)) for each in tokens[beyond]]
-        work = np.maximum(work - table.step_seconds, 0.0)
-        work[0] = 0.0
         curves: dict[int, Curve] = {}
+        times = table.prefill_times()
         self.demand, self.table, self.requests = demand, table, Requests()
-        self.replicas = [Replica(table, self.requests, curves, work.tolist()) for _ in range(few)]
+        self.replicas = [Replica(table, self.requests, curves, times) for _ in range(few)]
         self.finished: dict[int, float] = {}
         """When each task with several calls ended, in seconds."""
         self._random = draw if routing == "random" else None

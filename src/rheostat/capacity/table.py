@@ -158,9 +158,17 @@ class StepTable:
         """What a step costs before it does anything, mostly reading the weights: of a shared step it is paid once."""
         return min(self.prefill_seconds[0], self.decode_seconds[0][0])
 
-    def prefill_work(self, tokens: float) -> float:
-        """Seconds that reading so many tokens adds to a step that is made anyway."""
-        return max(self.prefill_step(tokens) - self.step_seconds, 0.0)
+    def prefill_times(self) -> list[float]:
+        """Seconds of a step by its tokens, from none to the most that one request or one step has.
+
+        Tokens read beside others pay the difference: the weights (of a mixture of experts: the experts) are read once.
+        """
+        most = max(self.max_context_tokens, self.max_batched_tokens + self.max_sequences) + 1
+        times, slowest = [self.step_seconds], self.step_seconds
+        for tokens in range(1, most + 1):
+            slowest = max(self.prefill_step(tokens), slowest)
+            times.append(slowest)
+        return times
 
     def slower(self, factor: float) -> StepTable:
         """The table with all times multiplied, as a safety margin.
