@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -176,6 +178,16 @@ def test_bad_input_of_calibrate(arguments: tuple[str, ...], message: str) -> Non
     result = CliRunner().invoke(app, ["capacity", "calibrate", "http://127.0.0.1:9/v1", *arguments])
     assert isinstance(result.exception, BadInput)
     assert message in str(result.exception)
+
+
+def test_without_numpy_the_command_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['numpy'] = None; sys.argv = ['rheostat', 'capacity', 'tables']\n"
+        "from rheostat.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "capacity planning needs an optional dependency: pip install 'rheostat[capacity]'" in done.stderr
 
 
 def test_a_server_that_is_not_there() -> None:

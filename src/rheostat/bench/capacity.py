@@ -235,7 +235,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--record", type=Path, default=Path("docs/benchmarks/arms.jsonl"))
     parser.add_argument("--sets", default="multiarith 61-,mbpp", help="arms: sets of the record, with commas")
     parser.add_argument("--table", default="h100-qwen3-30b-a3b", help="arms: the step table")
-    parser.add_argument("--users", type=float, default=6000, help="arms")
+    parser.add_argument("--users", type=float, default=30_000, help="arms")
     parser.add_argument("--per-hour", type=float, default=60, help="arms")
     parser.add_argument("--gpu-usd", type=float, default=4.0, help="arms")
     given = parser.parse_args(arguments)
