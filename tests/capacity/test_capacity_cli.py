@@ -111,9 +111,12 @@ def test_tables_are_listed_and_shown(steps: str) -> None:
     assert json.loads(said("tables", steps, "--json"))["kv_tokens"] == 100_000
 
 
-def test_hostile_labels_are_harmless(steps: str) -> None:
-    text = said("plan", *USERS, "--assume", "\x1b[31m[red]x=300:1500", "--profile", steps)
+def test_hostile_labels_are_harmless(steps: str, tmp_path: Path) -> None:
+    plot = tmp_path / "plan.svg"
+    label = "\x1b[31m[red]$_x"
+    text = said("plan", *USERS, "--assume", f"{label}=60:200", "--profile", steps, "--plot", str(plot))
     assert "\x1b" not in text
+    assert "\x1b" not in plot.read_text()
     assert "\\x1b" in text
 
 

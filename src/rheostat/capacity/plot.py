@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rheostat.capacity.plan import Plan
 from rheostat.errors import BadInput, MissingExtra
+from rheostat.visible import visible
 
 __all__ = ["COLOURS", "GREY", "figure_of", "plot_plan", "save"]
 
@@ -79,13 +80,13 @@ def plot_plan(plan: Plan, path: Path) -> None:
         colour = COLOURS[number % len(COLOURS)]
         counts = [one.replicas for one in each.cliff]
         axes.plot(counts, [100 * one.goodput for one in each.cliff], "-", color=colour, linewidth=1.6)
-        axes.plot([each.replicas], [100 * each.outcome.goodput], "o", color=colour, label=each.demand.label)
+        axes.plot([each.replicas], [100 * each.outcome.goodput], "o", color=colour, label=visible(each.demand.label))
         axes.axvline(each.closed.replicas, color=colour, linestyle=":", linewidth=1)
     if max(each.replicas for each in plan.policies) > 10 * min(each.replicas for each in plan.policies):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(0, 103)
-    axes.set_xlabel(f"replicas of {plan.table.name or plan.table.model}", parse_math=False)
+    axes.set_xlabel(visible(f"replicas of {plan.table.name or plan.table.model}"), parse_math=False)
     axes.set_ylabel("requests within both limits, %")
     legend = axes.legend(frameon=False, fontsize=9, loc="lower right")
     for text in legend.get_texts():
