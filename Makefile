@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RECORD := docs/benchmarks/live-qwen2.5-coder-0.5b.jsonl
 
-.PHONY: help profile demo docs docs-serve docs-pages recording pictures check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-ledger bench-holds bench-fleet ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
+.PHONY: help profile demo docs docs-serve docs-pages recording pictures check coverage test format hooks trip test-hostile bench-live bench-ask bench-strategies bench-arms bench-peers compare-readers bench-agents bench-overhead bench-caps bench-capacity bench-ledger bench-holds bench-fleet ledger-scenarios soak test-guests test-vllm update relock test-latest test-lowest release-check clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -148,6 +148,11 @@ bench-caps: $(VENV)/.demo ## 200 runs under random token caps, against the serve
 
 bench-ledger: $(VENV)/.dev ## how fast the three ledgers are (starts a Postgres of its own, if one is installed)
 	$(BIN)/python tests/with_postgres.py $(BIN)/python -m rheostat.bench.ledger
+
+bench-capacity: $(VENV)/.dev ## capacity plans against published figures, a recorded policy and a real llama.cpp (20 minutes); and their pictures
+	$(BIN)/rheostat models pull
+	for what in speed rows arms llama; do $(BIN)/python -m rheostat.bench.capacity $$what || exit 1; done
+	$(BIN)/python -m rheostat.bench.capacity_picture docs/pictures
 
 ledger-scenarios: $(VENV)/.dev ## what may go wrong with money, against a server that bills: the table of docs/explanation/ledger.md
 	$(BIN)/python tests/scenarios.py

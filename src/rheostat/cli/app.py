@@ -36,6 +36,7 @@ COMMANDS = {
     "profile": ("profile", "How often each arm is right on each kind of task, and what it costs."),
     "prices": ("prices", "The list prices of hosted models: their age, and newer ones."),
     "replay": ("replay", "Run a strategy over recorded samples, without a model."),
+    "capacity": ("capacity", "How many GPUs, or which rate limits, users need whose model thinks."),
     "bench": ("bench", "Measure accuracy, tokens and cost of adaptive and fixed thinking."),
     "models": ("models", "Small real models that run on your own machine."),
     "doctor": ("doctor", "Show what this machine has, and how to install what is missing."),
