@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rheostat.capacity.demand import Demand
 from rheostat.capacity.sources import from_bench, from_ledger, from_profile, from_text
-from rheostat.cli.ledger import opened_ledger
+from rheostat.cli.accounts import opened_ledger
 from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.judgement.profile import Profile
