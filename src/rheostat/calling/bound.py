@@ -180,6 +180,8 @@ def limits_of(payer: Payer) -> set[str]:
     """The limits that a request counts against: the payer's own; without a budget, those that its hold counts."""
     if payer.budget is not None:
         return set(payer.budget.limits)
+    if payer.limits is not None:
+        return set(payer.limits)
     call = payer.call
     if call is not None and call.held is not None and call.held.amount.usd_nanos is None:
         return _BY_TOKENS - {"usd_nanos"}

@@ -123,6 +123,8 @@ class Payer:
     account: str
     budget: Budget | None = None
     """Its own limits; those of the accounts above it bind as well."""
+    limits: frozenset[str] | None = None
+    """The names of the limits that bind, where there is no budget of its own; `None`: any may."""
     prices: Mapping[str, Price] = field(default_factory=dict)
     """Prices that the user declared, by the model's name on the wire."""
     outer: Payer | None = None

@@ -61,8 +61,12 @@ def run(
     name: Annotated[str, typer.Option(help="The fleet's name; default: the file's.")] = "",
     db: Db = "fleet.db",
     workers: Workers = 1,
-    at_once: Annotated[int, typer.Option(min=1, help="Tasks that one worker works on at the same time.")] = 8,
-    attempts: Annotated[int, typer.Option(min=1, help="The most times that a task is begun.")] = 3,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="Tasks that one worker works on at the same time; at first 8.")
+    ] = None,
+    attempts: Annotated[
+        int | None, typer.Option(min=1, help="The most times that a task is begun; at first 3.")
+    ] = None,
     rpm: Annotated[int | None, typer.Option(help="Requests a minute that the provider allows: calls wait.")] = None,
     tpm: Annotated[int | None, typer.Option(help="Tokens a minute, input and output together.")] = None,
     counts_max_tokens: Annotated[
@@ -201,6 +205,8 @@ def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:
     def stop(number: int, frame: Any) -> None:
         told.append(number)
         fleet.stop()
+        if len(told) > 1:  # again: at once
+            raise KeyboardInterrupt
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from rheostat.errors import MissingExtra
@@ -33,12 +36,18 @@ def _saver(database: Database) -> Any:
         if database.is_file:
             from langgraph.checkpoint.sqlite import SqliteSaver
 
-            return SqliteSaver.from_conn_string(_path(database))
+            return _on_file(SqliteSaver, _path(database))
         from langgraph.checkpoint.postgres import PostgresSaver
 
         return PostgresSaver.from_conn_string(database.address)
     except ImportError:
         raise MissingExtra("Fleet", "fleet") from None
+
+
+@contextmanager
+def _on_file(kind: Any, path: str) -> Iterator[Any]:
+    with closing(sqlite3.connect(path, timeout=60, check_same_thread=False)) as connection:
+        yield kind(connection)
 
 
 async def open_saver(database: Database, connections: int) -> Any:
@@ -60,7 +69,11 @@ async def open_saver(database: Database, connections: int) -> Any:
 
     settings = {"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row}
     pool: Any = AsyncConnectionPool(database.address, min_size=1, max_size=connections, kwargs=settings, open=False)
-    await pool.open(wait=True)
+    try:
+        await pool.open(wait=True)
+    except BaseException:
+        await pool.close()
+        raise
     return AsyncPostgresSaver(pool)
 
 

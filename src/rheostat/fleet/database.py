@@ -28,6 +28,7 @@ _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS rheostat_fleets (name TEXT PRIMARY KEY, settings TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS rheostat_workers (executor TEXT PRIMARY KEY, fleet TEXT NOT NULL,"
     " seen_at_ms BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS rheostat_suspects (task TEXT PRIMARY KEY, begun INTEGER NOT NULL)",
 )
 
 
@@ -65,7 +66,9 @@ def queue_of(fleet: str) -> str:
 
 def account_of(fleet: str, task: str | None = None) -> str:
     """The account of a fleet, or of one of its tasks, which lies beneath it."""
-    return f"fleet/{fleet}" if task is None else f"fleet/{fleet}/{task}"
+    if task is None:
+        return f"fleet/{fleet}"
+    return f"fleet/{fleet}/{task.replace('%', '%25').replace('/', '%2F')}"  # a slash means: beneath
 
 
 class Database:
@@ -197,6 +200,24 @@ class Database:
             since=self.now_ms() - int(1000 * ALIVE_SECONDS),
         )
         return [row[0] for row in rows]
+
+    def suspect(self, task: str) -> int:
+        """Count that a task is begun whose worker died before; returns how often it was."""
+        self.query(
+            "INSERT INTO rheostat_suspects (task, begun) VALUES (:task, 1)"
+            " ON CONFLICT (task) DO UPDATE SET begun = rheostat_suspects.begun + 1",
+            task=task,
+        )
+        return int(self.query("SELECT begun FROM rheostat_suspects WHERE task = :task", task=task)[0][0])
+
+    def cleared(self, task: str) -> None:
+        """Forget that count."""
+        self.query("DELETE FROM rheostat_suspects WHERE task = :task", task=task)
+
+    def beats(self, fleet: str) -> dict[str, int]:
+        """When each worker of a fleet was last heard of, by the database's clock."""
+        text = "SELECT executor, seen_at_ms FROM rheostat_workers WHERE fleet = :fleet"
+        return {row[0]: row[1] for row in self.query(text, fleet=fleet)}
 
     def now_ms(self) -> int:
         """The database's clock, so that the machines' clocks needn't agree."""

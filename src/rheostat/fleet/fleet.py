@@ -7,6 +7,7 @@ import platform
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +49,11 @@ class Fleet:
         rate: The requests and tokens a minute that the provider allows, of all workers together: calls wait for them.
         account: An account above, open in the database's ledger: a team's, or a rate that several fleets share.
         workers: Worker processes on this machine; with a graph object there is one worker, in this process.
-        at_once: The tasks that one worker works on at the same time.
-        attempts: The most times that one task is begun before it is set aside as failed.
-        retention_days: Results and checkpoints are deleted when they are this old. What was spent stays in the ledger.
+        at_once: The tasks that one worker works on at the same time; by default 8. A fleet that is opened again keeps
+            what isn't given.
+        attempts: The most times that one task is begun before it is set aside as failed; by default 3.
+        retention_days: Results and checkpoints are deleted when they are this old; by default 30. What was spent stays
+            in the ledger.
         model: A model's name: with less money than tasks, those go first for which its profile promises the most
             correct answers' worth per dollar. Without it the order is by `priority` and `worth` alone.
 
@@ -71,17 +74,19 @@ class Fleet:
         rate: Rate | None = None,
         account: str | None = None,
         workers: int = 1,
-        at_once: int = 8,
-        attempts: int = 3,
-        retention_days: float = 30.0,
+        at_once: int | None = None,
+        attempts: int | None = None,
+        retention_days: float | None = None,
         model: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not 1 <= len(name) <= 100 or "/" in name or not name.isprintable():
             raise BadInput(f"a fleet's name is a text of 1 to 100 printable characters without '/', not {name!r}")
         for option, number in (("workers", workers), ("at_once", at_once), ("attempts", attempts)):
+            if number is None:
+                continue
             if not isinstance(number, int) or isinstance(number, bool) or number < 1:
                 raise BadInput(f"{option} is a whole number of at least 1, not {number!r}")
-        if retention_days <= 0:
+        if retention_days is not None and retention_days <= 0:
             raise BadInput(f"retention_days must be above zero, not {retention_days!r}")
         self.name, self.workers, self.db = name, workers, str(db)
         self.account = account_of(name)
@@ -96,16 +101,15 @@ class Fleet:
                 self._database.settings(name)  # raises, and names the fleets that there are
             if known is None or graph is not None:
                 address = _absolute(graph) if isinstance(graph, str) else ""
-                made = Settings(
-                    name=name,
-                    graph=address,
-                    each=None if each is None else checked_budget(each).to_dict(),
-                    at_once=at_once,
-                    attempts=attempts,
-                    retention_days=retention_days,
-                    model=model,
-                    paused=known.paused if known else "",
-                )
+                given = {
+                    "each": None if each is None else checked_budget(each).to_dict(),
+                    "at_once": at_once,
+                    "attempts": attempts,
+                    "retention_days": retention_days,
+                    "model": model,
+                }
+                changed = {option: value for option, value in given.items() if value is not None}
+                made = replace(known or Settings(name=name), graph=address, **changed)  # type: ignore[arg-type]
                 self._open(made, budget, rate, account, new=known is None)
                 prepare(self._database)
                 self._queue.open(made)
@@ -233,8 +237,14 @@ class Fleet:
         return self.results()
 
     async def agather(self) -> list[TaskResult]:
-        """As `gather`."""
-        return await asyncio.to_thread(self.gather)
+        """As `gather`; if it is cancelled, the calls under way are finished first."""
+        working = asyncio.ensure_future(asyncio.to_thread(self.gather))
+        try:
+            return await asyncio.shield(working)
+        except asyncio.CancelledError:
+            self.stop()
+            await asyncio.wait([working])
+            raise
 
     # --- out --------------------------------------------------------------------------------------
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from dbos import DBOS, DBOSClient, EnqueueOptions, WorkflowSerializationFormat
 from sqlalchemy import Connection
 
-from rheostat.fleet.database import Database, Settings, queue_of
+from rheostat.fleet.database import ALIVE_SECONDS, Database, Settings, account_of, queue_of
 from rheostat.fleet.order import place, value
 from rheostat.fleet.tasks import FleetTask
 from rheostat.judgement.profile import Profile
@@ -100,6 +102,9 @@ class Queue:
     database: Database
     fleet: str
     _client: DBOSClient | None = field(default=None, repr=False)
+    _silent: dict[str, tuple[int | None, float]] = field(default_factory=dict, repr=False)
+    """Of each worker with tasks: its last beat, and since when we see that one."""
+    _looked: float = -math.inf
 
     @property
     def client(self) -> DBOSClient:
@@ -128,8 +133,12 @@ class Queue:
         return f"{self.fleet}/"
 
     def id_of(self, task: str) -> str:
-        """The id of a task's workflow, of its thread, and the end of its account's name."""
+        """The id of a task's workflow."""
         return f"{self._prefix}{task}"
+
+    def thread_of(self, workflow: str) -> str:
+        """The thread of a workflow's checkpoints."""
+        return account_of(self.fleet, workflow.removeprefix(self._prefix)).removeprefix("fleet/")
 
     # --- in ---------------------------------------------------------------------------------------
 
@@ -202,13 +211,28 @@ class Queue:
         if leaving is not None:
             self.put_back(*(name for name, executor in running if executor == leaving))
             return len(running)
-        alive = set(self.database.alive(self.fleet)) if running else set()
+        gone = self._gone({executor for _, executor in running})
         found = 0
         for name, executor in running:
-            if executor not in alive:
+            if executor in gone:
                 # DBOS's own recovery, which counts the attempt and has one winner; the client has no public name for it
                 found += self.client._sys_db.reenqueue_for_recovery(name, [executor], queue_of(self.fleet))
         return found
+
+    def _gone(self, executors: set[str]) -> set[str]:
+        """Those that weren't heard of for a while of *our* time, in which we looked again and again.
+
+        By the database's clock alone, all would be dead after an outage, or when a machine wakes up.
+        """
+        now, beats = time.monotonic(), self.database.beats(self.fleet) if executors else {}
+        if now - self._looked > ALIVE_SECONDS / 2:
+            self._silent.clear()
+        self._looked = now
+        self._silent = {
+            name: known if (known := self._silent.get(name)) and known[0] == beats.get(name) else (beats.get(name), now)
+            for name in executors
+        }
+        return {name for name, (_, since) in self._silent.items() if now - since > ALIVE_SECONDS}
 
     def retry(self) -> int:
         """Queue the failed tasks again, except those whose deadline passed; what they spent before stays spent.
@@ -276,7 +300,8 @@ class Queue:
                 load_input=False,
             )
             for each in page:
-                yield self._result(each)
+                if each.workflow_id.startswith(self._prefix):  # SQLite's LIKE ignores case
+                    yield self._result(each)
             if len(page) < _PAGE:
                 return
             begin += _PAGE
@@ -285,7 +310,7 @@ class Queue:
         name = status.workflow_id.removeprefix(self._prefix)
         state = _STATES[status.status]
         if state == "done":
-            return TaskResult(**{**status.output, "id": name})
+            return _known(status.output, id=name)
         began, ended = status.dequeued_at, status.completed_at
         known = TaskResult(
             id=name,
@@ -296,21 +321,27 @@ class Queue:
         if state != "failed":
             return known
         with contextlib.suppress(ValueError, AttributeError, TypeError):
-            return TaskResult(**{**json.loads(str(status.error)), "id": name, "state": "failed"})
+            return _known(json.loads(str(status.error)), id=name, state="failed")
         return replace(known, by="error", why=str(status.error))
 
-    def prune(self, days: float) -> list[str]:
-        """Delete the results of tasks that ended this many days ago.
-
-        Returns:
-            Their ids.
-        """
+    def old(self, days: float) -> list[str]:
+        """The ids of the workflows of tasks that ended this many days ago."""
         before = self.database.now_ms() - int(days * 86_400_000)
-        old = [row[0] for row in self.database.query(
+        return [row[0] for row in self.database.query(
             f"SELECT workflow_uuid FROM {self._table} WHERE substr(workflow_uuid, 1, :n) = :prefix"  # noqa: S608 - ours
             " AND completed_at <= :before AND status IN ('SUCCESS', 'ERROR', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')",
             n=len(self._prefix), prefix=self._prefix, before=before,
         )]  # fmt: skip
-        for begin in range(0, len(old), _PAGE):
-            self.client.delete_workflows(old[begin : begin + _PAGE])
-        return old
+
+    def delete(self, workflows: Sequence[str]) -> None:
+        """Delete the results of these tasks."""
+        for begin in range(0, len(workflows), _PAGE):
+            self.client.delete_workflows(list(workflows[begin : begin + _PAGE]))
+
+
+def _known(row: dict[str, Any], **more: Any) -> TaskResult:
+    """A result from a row, which a newer version may have written."""
+    return TaskResult(**{name: value for name, value in {**row, **more}.items() if name in _FIELDS})
+
+
+_FIELDS = {each.name for each in fields(TaskResult)}

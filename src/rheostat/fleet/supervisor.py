@@ -19,7 +19,7 @@ from rheostat.errors import LedgerUnavailable, RheostatError
 from rheostat.fleet.checkpoints import forget
 from rheostat.fleet.database import Database, Settings
 from rheostat.fleet.queue import Counts, Queue
-from rheostat.fleet.worker import AWAY, GRACE_SECONDS
+from rheostat.fleet.worker import AWAY, GRACE_SECONDS, READY
 
 __all__ = ["Supervisor", "WorkersFailed"]
 
@@ -102,7 +102,9 @@ class Supervisor:
             self._queue.sweep()
         if now - self._pruned > _PRUNE_SECONDS:
             self._pruned = now
-            forget(self.database, self._queue.prune(self.settings.retention_days))
+            old = self._queue.old(self.settings.retention_days)
+            forget(self.database, [self._queue.thread_of(each) for each in old])
+            self._queue.delete(old)
 
     def over(self, counts: Counts) -> bool:
         """Whether all tasks have ended, or none can be begun."""
@@ -133,7 +135,12 @@ class Supervisor:
             env=dict(os.environ),
             start_new_session=True,  # Ctrl-C is for this process; it tells the workers
         )
-        asked = {"db": self.database.address, "fleet": self.settings.name, "executor": executor}
+        asked = {
+            "db": self.database.address,
+            "fleet": self.settings.name,
+            "executor": executor,
+            "path": [each for each in sys.path if each],
+        }
         with contextlib.suppress(BrokenPipeError):
             if popen.stdin is not None:  # on a pipe, because a command line shows a password to everyone
                 popen.stdin.write(json.dumps(asked) + "\n")
@@ -144,7 +151,8 @@ class Supervisor:
     def _died(self, process: _Process) -> None:
         said = _tail(process.log)
         process.log.close()
-        if process.popen.returncode == AWAY or time.monotonic() - process.since > _QUICK_SECONDS:
+        began = READY in said or time.monotonic() - process.since > _QUICK_SECONDS
+        if process.popen.returncode == AWAY or began:  # what dies on a task is that task's fault
             self._quick = 0
             return
         self._quick += 1

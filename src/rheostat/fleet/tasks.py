@@ -146,7 +146,7 @@ def read_tasks(path: Path) -> list[FleetTask]:
         BadInput: The file can't be read, or a line isn't a task; the message has its number.
     """
     rows = []
-    for number, line in enumerate(read_text(path, "tasks", most_bytes=_MOST_BYTES, may_be_packed=True).splitlines(), 1):
+    for number, line in enumerate(read_text(path, "tasks", most_bytes=_MOST_BYTES, may_be_packed=True).split("\n"), 1):
         if line.strip():
             try:
                 rows.append(FleetTask.from_dict(json.loads(line)))

@@ -13,29 +13,65 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from dbos import DBOS, DBOSConfig, WorkflowSerializationFormat
+from dbos import DBOS, DBOSConfig, WorkflowSerializationFormat, _dbos
 
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.fleet.checkpoints import close_saver, open_saver
 from rheostat.fleet.database import Database, Settings, queue_of
 from rheostat.fleet.graphs import AnyGraph, compiled, load_graph
-from rheostat.fleet.queue import APPLICATION, VERSION, WORKFLOW, Queue
+from rheostat.fleet.queue import APPLICATION, VERSION, WORKFLOW, Queue, TaskResult
 from rheostat.fleet.tasks import FleetTask
 from rheostat.fleet.work import PutBack, TaskFailed, UsedUp, Work
 from rheostat.money.budget import Budget
 
-__all__ = ["AWAY", "GRACE_SECONDS", "Worker", "main"]
+__all__ = ["AWAY", "GRACE_SECONDS", "READY", "Worker", "main"]
 
+READY: Final = "this worker takes tasks"
+"""What a worker says when it has started."""
 AWAY: Final = 75
 """The exit status of a worker that can't reach the database (EX_TEMPFAIL)."""
 GRACE_SECONDS: Final = 600
 """The longest that a worker that was told to stop waits for calls under way."""
 _BEAT_SECONDS: Final = 3.0
+_AGAIN_SECONDS: Final = 3.0
 _log = logging.getLogger(__name__)
+
+
+class Alone:
+    """Tasks run side by side, but one whose worker died runs alone: if it kills this worker too, it was its fault."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Condition()
+        self._together, self._lone, self._waiting = 0, False, 0
+
+    @asynccontextmanager
+    async def taken(self, *, alone: bool) -> AsyncIterator[None]:
+        """Wait for a place."""
+        async with self._changed:
+            if alone:
+                self._waiting += 1
+                try:
+                    await self._changed.wait_for(lambda: not self._lone and not self._together)
+                finally:
+                    self._waiting -= 1
+                self._lone = True
+            else:
+                await self._changed.wait_for(lambda: not self._lone and not self._waiting)
+                self._together += 1
+        try:
+            yield
+        finally:
+            async with self._changed:
+                if alone:
+                    self._lone = False
+                else:
+                    self._together -= 1
+                self._changed.notify_all()
 
 
 @dataclass
@@ -51,6 +87,7 @@ class Worker:
     _work: Work | None = field(default=None, repr=False)
     _running: int = 0
     _making: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _alone: Alone = field(default_factory=Alone, repr=False)
 
     def stop(self) -> None:
         """Take no further task, finish the calls under way, put the tasks back, and end. Returns at once."""
@@ -66,10 +103,10 @@ class Worker:
             BadInput: This process already has a worker, or uses DBOS for something else.
         """
         global _worker  # noqa: PLW0603 - DBOS's registry is as global
-        if _worker is not None:
+        if _worker is not None or _dbos._dbos_global_instance is not None:
             raise BadInput(
-                "this process already has a fleet's worker: give a graph's address, such as "
-                "'graphs/solver.py:graph', so that each fleet has processes of its own"
+                "this process already uses DBOS, for a fleet or for something else: give the graph's address, such "
+                "as 'graphs/solver.py:graph', so that the fleet has processes of its own"
             )
         _worker = self
         queue = Queue(self.database, self.settings.name)
@@ -91,6 +128,7 @@ class Worker:
             DBOS(config=config)
             DBOS.listen_queues([queue_of(self.settings.name)])
             DBOS.launch()
+            _log.warning(READY)
             beat = threading.Thread(target=self._beat, name="fleet-heartbeat", daemon=True)
             beat.start()
             while not self._stop.wait(0.5) and not done():
@@ -129,6 +167,19 @@ class Worker:
                 )
         return self._work
 
+    async def _prepared(self, name: str) -> bool:
+        """Make everything ready; whether a worker died while it had this task."""
+        try:
+            await self._ready()
+            return await asyncio.to_thread(self._queue.claims, name) > 1
+        except Exception as error:  # the database is away: that is not the task's fault
+            _log.warning("not ready: %s", error)
+            await asyncio.sleep(_AGAIN_SECONDS)
+            raise PutBack from error
+
+    async def _work_on(self, task: FleetTask, died_before: int) -> TaskResult:
+        return await (await self._ready()).run(task, died_before)
+
     async def task(self, row: dict[str, Any]) -> dict[str, Any]:
         """The body of the workflow."""
         self._running += 1
@@ -140,10 +191,14 @@ class Worker:
     async def _task(self, row: dict[str, Any]) -> dict[str, Any]:
         task = FleetTask.from_dict(row)
         name = self._queue.id_of(task.id)
-        claims = await asyncio.to_thread(self._queue.claims, name)
         try:
-            work = await self._ready()
-            return (await work.run(task, claims)).to_dict()
+            died = await self._prepared(name)
+            async with self._alone.taken(alone=died):
+                died_before = await asyncio.to_thread(self.database.suspect, name) if died else 0
+                result = await self._work_on(task, died_before)
+            if died:
+                await asyncio.to_thread(self.database.cleared, name)
+            return result.to_dict()
         except TaskFailed as failed:
             raise SetAside(json.dumps(failed.result.to_dict())) from None
         except PutBack as why:
@@ -180,6 +235,7 @@ def main() -> None:
     asked = json.loads(sys.stdin.readline())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the supervisor decides
     try:
+        sys.path += [each for each in asked["path"] if each not in sys.path]  # at the end: it hides nothing
         database = Database(asked["db"])
         settings = database.settings(asked["fleet"])
         worker = Worker(database, settings, asked["executor"], load_graph(settings.graph))
