@@ -63,3 +63,16 @@ def test_small_talk_isnt_thought_about() -> None:
     rates = {each.right / each.tried for each in with_priors(Profile(), "chat", [NEW]).kinds["chat"].arms.values()}
     assert len(rates) == 1
     assert len({each.right for arm, each in shipped().kinds[ANY].arms.items() if not arm.strategy}) > 1
+
+
+def best(arms: dict[Arm, Measured], model: str) -> float:
+    return max(each.rate for arm, each in arms.items() if arm.model == model and not arm.strategy)
+
+
+def test_an_unknown_model_is_taken_for_stronger_than_measured_ones_before_it_only() -> None:
+    """Or it would never be played beside a model that is known to do better than the prior promises."""
+    facts = [ModelFacts(name="large", levels={Effort.none: 0, Effort.low: 9}), NEW]
+    after = with_priors(two_models(), "maths", facts).kinds["maths"].arms
+    assert best(after, "new") > best(after, "large")
+    before = with_priors(two_models(), "maths", [NEW, facts[0]]).kinds["maths"].arms
+    assert best(before, "new") < best(after, "new")
