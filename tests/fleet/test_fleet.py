@@ -324,6 +324,8 @@ def test_names_and_ids_that_look_alike_are_not_mixed(tmp_path: Path) -> None:
         assert len(lower.gather()) == 1
     with Fleet("Night", db=path) as again:
         assert len(again.results()) == 3
+        with pytest.raises(BadInput, match="made with a graph object"):
+            again.work()
 
 
 def test_a_fleet_is_opened_again_as_it_was(tmp_path: Path, server: object) -> None:

@@ -198,10 +198,15 @@ class Fleet:
             tell: Called a few times a second with the counts.
 
         Raises:
+            BadInput: Nothing says which graph; or this process uses DBOS for something else.
             WorkersFailed: Workers can't start.
         """
         from rheostat.fleet.supervisor import Supervisor
 
+        if self._graph is None and not self.settings.graph:
+            raise BadInput(
+                f"fleet {self.name!r} was made with a graph object: give it again, Fleet({self.name!r}, graph)"
+            )
         if self._graph is None:
             self._running = supervisor = Supervisor(self._database, self.settings, self.workers)
             return supervisor.run(stay=stay, tell=tell)

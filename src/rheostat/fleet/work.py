@@ -154,11 +154,8 @@ class Work:
         state: dict[str, Any] = dict(before.values) if begun else {}
         # a run that ended without an answer, because of the cap or an outage, has nothing left to go on with
         ended = begun and not before.next and read(state)["end"].get("by") in ("budget", "failure")
-        data = (
-            None
-            if begun and not (ended and answer_of(state, task.input) is None)
-            else input_for(self.graph, task.input)
-        )
+        afresh = not begun or (ended and answer_of(state, task.input) is None)
+        data = input_for(self.graph, task.input) if afresh else None
         room = await self.ledger.aroom(account)
         limits = frozenset(name for name in LIMITS if getattr(room, name) is not None)
         seconds = _seconds_left(task)
@@ -176,14 +173,12 @@ class Work:
             raise PutBack
         if unfinished or state.get("__interrupt__"):
             raise _Waits("the graph waits for a human, and a fleet has none: let it decide by itself")
+        if answer_of(state, task.input) is not None:
+            return state
         end = read(state)["end"]
-        if answer_of(state, task.input) is None and end.get("by") == "failure":
+        if end.get("by") == "failure":
             raise ProviderFailed(end.get("why") or "the model couldn't be reached")
-        if (
-            answer_of(state, task.input) is None
-            and end.get("by") == "budget"
-            and await self._is_ours(end.get("account"), account)
-        ):
+        if end.get("by") == "budget" and await self._is_ours(end.get("account"), account):
             raise UsedUp(end.get("why") or "the budget is used up")
         return state
 

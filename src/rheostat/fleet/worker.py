@@ -177,8 +177,16 @@ class Worker:
             await asyncio.sleep(_AGAIN_SECONDS)
             raise PutBack from error
 
-    async def _work_on(self, task: FleetTask, died_before: int) -> TaskResult:
-        return await (await self._ready()).run(task, died_before)
+    async def _work_on(self, task: FleetTask, name: str, *, died: bool) -> TaskResult:
+        """Run a task; one whose worker died runs alone, and each time that it begins so is counted until it ends."""
+        work = await self._ready()
+        async with self._alone.taken(alone=died):
+            if not died:
+                return await work.run(task)
+            try:
+                return await work.run(task, await asyncio.to_thread(self.database.suspect, name))
+            finally:  # whatever became of it, it didn't kill this worker
+                await asyncio.to_thread(self.database.cleared, name)
 
     async def task(self, row: dict[str, Any]) -> dict[str, Any]:
         """The body of the workflow."""
@@ -193,12 +201,7 @@ class Worker:
         name = self._queue.id_of(task.id)
         try:
             died = await self._prepared(name)
-            async with self._alone.taken(alone=died):
-                died_before = await asyncio.to_thread(self.database.suspect, name) if died else 0
-                result = await self._work_on(task, died_before)
-            if died:
-                await asyncio.to_thread(self.database.cleared, name)
-            return result.to_dict()
+            return (await self._work_on(task, name, died=died)).to_dict()
         except TaskFailed as failed:
             raise SetAside(json.dumps(failed.result.to_dict())) from None
         except PutBack as why:
