@@ -100,6 +100,20 @@ def test_the_cap_in_the_middle_with_kills(tmp_path: Path, log: Log, server: Prov
         assert told["tasks"]["queued"] == counts.queued
 
 
+def test_what_a_dead_worker_held_holds_nothing_up(tmp_path: Path, log: Log, server: ProviderServer) -> None:
+    """Its tasks run one after the other now, and the first of them must not wait for the holds of the others."""
+    log.seconds = 2.0
+    db, cap = str(tmp_path / "fleet.db"), "0.0033"  # four calls in flight, and no fifth
+    supervisor = starting(questions(6), db, tmp_path, "--usd", cap, "--at-once", "4", "--json")
+    wait_for(lambda: len(log.prompts) >= 4)
+    workers_of(supervisor)[0].kill()
+    ended(supervisor, tmp_path, (3,))
+    with Fleet("f", db=db) as fleet:
+        assert fleet.paused().startswith("budget")
+        assert fleet.counts().queued == 6
+        check_books(fleet, server, cap)
+
+
 def test_a_fleet_that_is_told_to_stop_finishes_its_calls(tmp_path: Path, log: Log, server: ProviderServer) -> None:
     db = str(tmp_path / "fleet.db")
     supervisor = starting(questions(6), db, tmp_path, "--usd", "5", "--at-once", "3")

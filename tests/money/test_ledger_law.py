@@ -159,6 +159,6 @@ def test_the_machine_notices_a_broken_law(
         server = request.getfixturevalue("postgres")
         store = functools.partial(PostgresStore, server)
     monkeypatch.setattr(where, attribute, mutant(getattr(where, attribute)))
-    quick = settings(histories(300), phases=[Phase.generate], database=None, derandomize=True)
+    quick = settings(histories(3000), phases=[Phase.generate], database=None, derandomize=True)
     with pytest.raises((AssertionError, ExceptionGroup)):
         run_state_machine_as_test(ledger_machine(store), settings=quick)

@@ -94,11 +94,12 @@ def serve(
     """Keep a model server running until Ctrl-C; your other rheostat commands find and share it."""
     file = require_model(CATALOGUE[name]) if name in CATALOGUE else Path(name)
     server = LocalServer(file, port=port)
-    announcement = announce(server)
     told = {"model": file.name, "url": server.url, "key": server.key, "log": str(server.log)}
     text = f"{file.name} at {server.url}\nkey: {server.key}\nlog: {server.log}\nCtrl-C ends it."
-    say(told, text, as_json=as_json)
+    announcement = None
     try:
+        announcement = announce(server)
+        say(told, text, as_json=as_json)
         while server.alive():
             time.sleep(0.5)
         typer.echo(f"the server stopped by itself; its log: {server.log}", err=True)
@@ -106,5 +107,6 @@ def serve(
     except KeyboardInterrupt:
         pass
     finally:
-        announcement.unlink(missing_ok=True)
+        if announcement is not None:
+            announcement.unlink(missing_ok=True)
         server.stop()

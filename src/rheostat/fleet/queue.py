@@ -203,21 +203,37 @@ class Queue:
         Returns:
             Their number.
         """
-        running = self.database.query(
-            f"SELECT workflow_uuid, executor_id FROM {self._table}"  # noqa: S608 - our own constant
-            " WHERE status = 'PENDING' AND queue_name = :queue",
-            queue=queue_of(self.fleet),
-        )
+        running = self._running()
         if leaving is not None:
+            self.inherit(leaving)
             self.put_back(*(name for name, executor in running if executor == leaving))
             return len(running)
         gone = self._gone({executor for _, executor in running})
         found = 0
         for name, executor in running:
-            if executor in gone:
-                # DBOS's own recovery, which counts the attempt and has one winner; the client has no public name for it
-                found += self.client._sys_db.reenqueue_for_recovery(name, [executor], queue_of(self.fleet))
+            # DBOS's own recovery, which counts the attempt and has one winner; the client has no public name for it
+            if executor in gone and self.client._sys_db.reenqueue_for_recovery(name, [executor], queue_of(self.fleet)):
+                found += 1
+                self._give_up(name, ALIVE_SECONDS / 2)  # a hold that is younger is that of the next worker
         return found
+
+    def inherit(self, executor: str) -> None:
+        """Give up the calls of a dead worker, before another one starts under its id."""
+        for name, other in self._running():
+            if other == executor:
+                self._give_up(name, 0)
+
+    def _give_up(self, name: str, older_than_seconds: float) -> None:
+        """Close a task's reservations, so that no other task waits for them until this one is begun again."""
+        self.database.ledger.expire(older_than_seconds, account=account_of(self.fleet, name.removeprefix(self._prefix)))
+
+    def _running(self) -> list[tuple[str, str]]:
+        """Each running task's workflow and worker."""
+        return [(row[0], row[1]) for row in self.database.query(
+            f"SELECT workflow_uuid, executor_id FROM {self._table}"  # noqa: S608 - our own constant
+            " WHERE status = 'PENDING' AND queue_name = :queue",
+            queue=queue_of(self.fleet),
+        )]  # fmt: skip
 
     def _gone(self, executors: set[str]) -> set[str]:
         """Those that weren't heard of for a while of *our* time, in which we looked again and again.

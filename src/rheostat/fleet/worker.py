@@ -124,6 +124,7 @@ class Worker:
         self._queue = queue
         try:
             queue.client.check_connection()
+            queue.inherit(self.executor)
             self.database.beat(self.executor, self.settings.name)
             DBOS(config=config)
             DBOS.listen_queues([queue_of(self.settings.name)])
