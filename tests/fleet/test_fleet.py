@@ -21,6 +21,7 @@ from postgres_server import PostgresServer
 from rheostat import Account, BadInput, Budget, LimitWarning, Rate, ThinkingChatModel, open_ledger
 from rheostat.fleet import Fleet
 from rheostat.fleet.graphs import load_graph
+from rheostat.fleet.queue import Queue
 from rheostat.fleet.supervisor import WorkersFailed
 from rheostat.testing import ScriptedModel
 from rheostat.testing.server.limits import Limiter
@@ -153,6 +154,20 @@ def test_workers_that_cannot_start_are_not_started_for_ever(tmp_path: Path, serv
         bad.write_text("raise RuntimeError('broken since')\n")
         with pytest.raises(WorkersFailed, match="broken since"):
             fleet.work()
+
+
+def test_what_was_refused_before_a_fleet_was_resumed_pauses_it_no_more(tmp_path: Path, server: object) -> None:
+    """A task that was refused may end long after its fleet got more money."""
+    with Fleet("p", here("steps"), budget=Budget(usd="5"), db=tmp_path / "fleet.db") as fleet:
+        fleet.submit([{"id": "a", "question": "a"}])
+        queue = Queue(fleet._database, "p")
+        _, resumed = queue.begun("p/a")
+        queue.pause("budget: used up", resumed)
+        assert fleet.paused()
+        fleet.resume()
+        queue.pause("budget: used up", resumed)
+        assert not fleet.paused()
+        queue.close()
 
 
 def test_no_task_begins_while_it_is_paused_or_after_its_deadline(tmp_path: Path, log: Log, server: object) -> None:

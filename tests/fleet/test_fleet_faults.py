@@ -100,6 +100,27 @@ def test_the_cap_in_the_middle_with_kills(tmp_path: Path, log: Log, server: Prov
         assert told["tasks"]["queued"] == counts.queued
 
 
+@long
+def test_a_worker_that_hangs_and_comes_back_leaves_its_tasks_to_those_that_took_them(
+    tmp_path: Path, log: Log, server: ProviderServer
+) -> None:
+    db, at_once = str(tmp_path / "fleet.db"), 3
+    options = ("--usd", "20", "--workers", "2", "--at-once", str(at_once))
+    supervisor = starting(questions(TASKS), db, tmp_path, *options)
+    wait_for(lambda: len(log.prompts) >= 8)
+    log.seconds = 1.0
+    hung = workers_of(supervisor)[0]
+    hung.suspend()
+    with Fleet("f", db=db) as fleet:
+        wait_for(lambda: fleet.counts().done >= TASKS - 1, 200)
+        hung.resume()
+        ended(supervisor, tmp_path)
+        assert fleet.counts().done == TASKS
+        check_books(fleet, server, "20")
+    assert len(set(log.prompts)) == 3 * TASKS
+    assert log.twice() <= at_once, "again only what was in flight"
+
+
 def test_what_a_dead_worker_held_holds_nothing_up(tmp_path: Path, log: Log, server: ProviderServer) -> None:
     """Its tasks run one after the other now, and the first of them must not wait for the holds of the others."""
     log.seconds = 2.0

@@ -51,6 +51,8 @@ class Settings:
     """The model by whose profile tasks are ordered."""
     paused: str = ""
     """Why no task is begun; empty: tasks are."""
+    resumed: int = 0
+    """How often it was resumed."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Settings:

@@ -151,13 +151,20 @@ class Queue:
         )
         self.database.save(settings)
 
-    def pause(self, why: str) -> None:
-        """Begin no further task; those that are running go on."""
-        self.open(replace(self.database.settings(self.fleet), paused=why))
+    def pause(self, why: str, resumed: int | None = None) -> None:
+        """Begin no further task; those that are running go on.
+
+        Args:
+            resumed: Not if the fleet was resumed more often than this: what was refused before that may fit now.
+        """
+        settings = self.database.settings(self.fleet)
+        if resumed is None or resumed == settings.resumed:
+            self.open(replace(settings, paused=why))
 
     def resume(self) -> None:
         """Begin tasks again."""
-        self.open(replace(self.database.settings(self.fleet), paused=""))
+        settings = self.database.settings(self.fleet)
+        self.open(replace(settings, paused="", resumed=settings.resumed + 1))
 
     def add(self, tasks: Sequence[FleetTask], profile: Profile, model: str | None) -> int:
         """Queue tasks; those that were queued before, in whatever state they are now, are left alone.
@@ -262,10 +269,23 @@ class Queue:
             self.client.rewind_workflow(self.id_of(task), queue_name=queue_of(self.fleet), application_version=VERSION)
         return len(again)
 
-    def claims(self, workflow: str) -> int:
-        """How often a task was begun; putting it back starts the count anew, a worker's death doesn't."""
-        text = f"SELECT recovery_attempts FROM {self._table} WHERE workflow_uuid = :name"  # noqa: S608 - our constant
-        return int(self.database.query(text, name=workflow)[0][0] or 1)
+    def begun(self, workflow: str) -> tuple[int, int]:
+        """How often a task was begun, and how often its fleet was resumed.
+
+        Putting a task back starts its count anew, a worker's death doesn't.
+        """
+        ((begun, settings),) = self.database.query(
+            f"SELECT recovery_attempts, (SELECT settings FROM rheostat_fleets WHERE name = :fleet) FROM {self._table}"  # noqa: S608 - our constant
+            " WHERE workflow_uuid = :name",
+            name=workflow, fleet=self.fleet,
+        )  # fmt: skip
+        return int(begun or 1), Settings.from_dict(json.loads(settings)).resumed
+
+    def owner(self, workflow: str) -> str | None:
+        """The token of the execution that a running task belongs to: each claim writes another one."""
+        text = f"SELECT owner_xid FROM {self._table} WHERE workflow_uuid = :name"  # noqa: S608 - our constant
+        rows = self.database.query(text, name=workflow)
+        return rows[0][0] if rows else None
 
     # --- out --------------------------------------------------------------------------------------
 

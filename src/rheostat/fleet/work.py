@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Ledger, Reading
 from rheostat.money.ledger.counts import LIMITS
 
-__all__ = ["PutBack", "TaskFailed", "UsedUp", "Work"]
+__all__ = ["PutBack", "Taken", "TaskFailed", "UsedUp", "Work"]
 
 _DRIVERS: Final = ("psycopg", "psycopg_pool", "sqlite3")
 _AWAY: Final = ("OperationalError", "InterfaceError", "PoolTimeout", "PoolClosed", "AdminShutdown", "CannotConnectNow")
@@ -46,6 +46,14 @@ class PutBack(Exception):
 
 class UsedUp(PutBack):
     """The account of the fleet, or one above it, can't pay any more."""
+
+
+class Taken(PutBack):
+    """The task belongs to another worker now."""
+
+
+async def _always() -> bool:
+    return True
 
 
 class TaskFailed(Exception):
@@ -75,14 +83,16 @@ class Work:
     def __post_init__(self) -> None:
         install_gate()
 
-    async def run(self, task: FleetTask, died: int = 0) -> TaskResult:
+    async def run(self, task: FleetTask, died: int = 0, ours: Callable[[], Awaitable[bool]] = _always) -> TaskResult:
         """Run a task to its end.
 
         Args:
             died: How often it was begun alone after a worker had died with it, this time included.
+            ours: Asked between a graph's steps: whether the task is still this worker's.
 
         Raises:
             PutBack: It is to be queued again, with its checkpoints.
+            Taken: It is another worker's.
             TaskFailed: Its last attempt failed, or its deadline passed.
         """
         began, account, attempt, away = time.monotonic(), account_of(self.fleet, task.id), max(1, died), 0
@@ -94,7 +104,7 @@ class Work:
                 if self.stopping():
                     raise PutBack
                 await self.ledger.aopen(Account(account, self._limits(task), account_of(self.fleet)), {})
-                state = await self._attempt(task, account)
+                state = await self._attempt(task, account, ours)
                 if answer_of(state, task.input) is None and _late(task):
                     raise TaskFailed(await result.late(attempt))
                 return await result.done(state, attempt)
@@ -142,7 +152,7 @@ class Work:
             spent = (await self.ledger.areading(account))["elapsed_milliseconds"] / 1000
             await self.ledger.aamend(account, replace(limits, seconds=limits.seconds + spent))
 
-    async def _attempt(self, task: FleetTask, account: str) -> dict[str, Any]:
+    async def _attempt(self, task: FleetTask, account: str, ours: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
         """Run the graph from its input, or from where a worker that died left it; return its last state."""
         config = self._config(account)
         before = await self.graph.aget_state(config)
@@ -165,6 +175,8 @@ class Work:
                 async with aclosing(steps):  # type: ignore[type-var]  # it is an async generator
                     async for values in steps:
                         state = dict(values)
+                        if not await ours():
+                            raise Taken
                         if self.stopping():
                             break
         breaks = bool(self.graph.interrupt_before_nodes or self.graph.interrupt_after_nodes)

@@ -13,20 +13,22 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from dbos import DBOS, DBOSConfig, WorkflowSerializationFormat, _dbos
+from dbos._context import current_owner_xid
 
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.fleet.checkpoints import close_saver, open_saver
-from rheostat.fleet.database import Database, Settings, queue_of
+from rheostat.fleet.database import ALIVE_SECONDS, Database, Settings, queue_of
 from rheostat.fleet.graphs import AnyGraph, compiled, load_graph
 from rheostat.fleet.queue import APPLICATION, VERSION, WORKFLOW, Queue, TaskResult
 from rheostat.fleet.tasks import FleetTask
-from rheostat.fleet.work import PutBack, TaskFailed, UsedUp, Work
+from rheostat.fleet.work import PutBack, Taken, TaskFailed, UsedUp, Work
 from rheostat.money.budget import Budget
 
 __all__ = ["AWAY", "GRACE_SECONDS", "READY", "Worker", "main"]
@@ -75,6 +77,27 @@ class Alone:
 
 
 @dataclass
+class Claim:
+    """A worker's claim to one task, which another one may take when this one is silent for too long."""
+
+    worker: Worker
+    name: str
+    token: str | None
+    """What its claim wrote into the queue."""
+    sure_at: float
+
+    async def holds(self) -> bool:
+        """Whether the task is still this worker's; the queue is asked only if this process was away for a while."""
+        if self.sure_at > self.worker.away_until and time.time() - self.worker.heard_at < ALIVE_SECONDS / 2:
+            return True
+        now = time.time()
+        if await asyncio.to_thread(self.worker.queue.owner, self.name) != self.token:
+            return False
+        self.sure_at = now
+        return True
+
+
+@dataclass
 class Worker:
     """One process of a fleet. There can be one worker in a process at a time, because DBOS has one instance."""
 
@@ -83,6 +106,10 @@ class Worker:
     executor: str
     """Its id: another worker that starts under the same id goes on with what this one left."""
     graph: AnyGraph
+    heard_at: float = 0.0
+    """The time of its last heartbeat, on the wall, which also goes on while the machine sleeps."""
+    away_until: float = 0.0
+    """The time of its last heartbeat that came late."""
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _work: Work | None = field(default=None, repr=False)
     _running: int = 0
@@ -109,7 +136,7 @@ class Worker:
                 "as 'graphs/solver.py:graph', so that the fleet has processes of its own"
             )
         _worker = self
-        queue = Queue(self.database, self.settings.name)
+        queue = self.queue = Queue(self.database, self.settings.name)
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_url": self.database.url,
@@ -121,11 +148,11 @@ class Worker:
             "use_listen_notify": False,
         }
         logging.getLogger("dbos").propagate = False
-        self._queue = queue
         try:
             queue.client.check_connection()
             queue.inherit(self.executor)
             self.database.beat(self.executor, self.settings.name)
+            self.heard_at = time.time()
             DBOS(config=config)
             DBOS.listen_queues([queue_of(self.settings.name)])
             DBOS.launch()
@@ -149,6 +176,10 @@ class Worker:
         while not self._stop.wait(_BEAT_SECONDS):
             try:
                 self.database.beat(self.executor, self.settings.name)
+                now = time.time()
+                if not 0 <= now - self.heard_at < ALIVE_SECONDS / 2:
+                    self.away_until = now
+                self.heard_at = now
             except Exception as error:  # the database is away for a while
                 _log.warning("no heartbeat: %s", type(error).__name__)
 
@@ -168,26 +199,28 @@ class Worker:
                 )
         return self._work
 
-    async def _prepared(self, name: str) -> bool:
-        """Make everything ready; whether a worker died while it had this task."""
+    async def _prepared(self, name: str) -> tuple[bool, int]:
+        """Make everything ready; whether a worker died while it had this task, and how often the fleet was resumed."""
         try:
             await self._ready()
-            return await asyncio.to_thread(self._queue.claims, name) > 1
+            claims, resumed = await asyncio.to_thread(self.queue.begun, name)
+            return claims > 1, resumed
         except Exception as error:  # the database is away: that is not the task's fault
             _log.warning("not ready: %s", error)
             await asyncio.sleep(_AGAIN_SECONDS)
             raise PutBack from error
 
-    async def _work_on(self, task: FleetTask, name: str, *, died: bool) -> TaskResult:
+    async def _work_on(self, task: FleetTask, claim: Claim, *, died: bool) -> TaskResult:
         """Run a task; one whose worker died runs alone, and each time that it begins so is counted until it ends."""
         work = await self._ready()
         async with self._alone.taken(alone=died):
             if not died:
-                return await work.run(task)
+                return await work.run(task, ours=claim.holds)
             try:
-                return await work.run(task, await asyncio.to_thread(self.database.suspect, name))
+                begun = await asyncio.to_thread(self.database.suspect, claim.name)
+                return await work.run(task, begun, claim.holds)
             finally:  # whatever became of it, it didn't kill this worker
-                await asyncio.to_thread(self.database.cleared, name)
+                await asyncio.to_thread(self.database.cleared, claim.name)
 
     async def task(self, row: dict[str, Any]) -> dict[str, Any]:
         """The body of the workflow."""
@@ -199,16 +232,19 @@ class Worker:
 
     async def _task(self, row: dict[str, Any]) -> dict[str, Any]:
         task = FleetTask.from_dict(row)
-        name = self._queue.id_of(task.id)
+        name = self.queue.id_of(task.id)
+        claim = Claim(self, name, current_owner_xid(name), time.time())
+        resumed = 0
         try:
-            died = await self._prepared(name)
-            return (await self._work_on(task, name, died=died)).to_dict()
+            died, resumed = await self._prepared(name)
+            return (await self._work_on(task, claim, died=died)).to_dict()
         except TaskFailed as failed:
             raise SetAside(json.dumps(failed.result.to_dict())) from None
         except PutBack as why:
             if isinstance(why, UsedUp):
-                await asyncio.to_thread(self._queue.pause, f"budget: {why}")
-            await asyncio.to_thread(self._queue.put_back, name)
+                await asyncio.to_thread(self.queue.pause, f"budget: {why}", resumed)
+            if not isinstance(why, Taken) and await claim.holds():
+                await asyncio.to_thread(self.queue.put_back, name)
             raise asyncio.CancelledError from None  # DBOS records no outcome
 
 
