@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,16 @@ def test_a_step_is_bilinear_and_goes_on_beyond_the_grid() -> None:
     assert (times[0], times[5000]) == (0.01, pytest.approx(steps.prefill_step(5000)))
     assert len(times) > steps.max_context_tokens
     assert steps.slower(2).decode_step(2, 100) == pytest.approx(2 * steps.decode_step(2, 100))
+
+
+def test_prompts_below_the_tables_first_cost_less_than_it() -> None:
+    """A live server is measured at a few lengths; a shorter prompt isn't as dear as the shortest of them."""
+    steps = replace(table(), prefill_tokens=(100, 200), prefill_seconds=(0.5, 1.0), decode_seconds=((0.03,) * 3,) * 3)
+    assert steps.prefill_step(0) == pytest.approx(0.03)
+    assert steps.prefill_step(50) == pytest.approx(0.265)
+    assert replace(steps, prefill_tokens=(100,), prefill_seconds=(0.5,)).prefill_step(50) == pytest.approx(0.265)
+    times = steps.prefill_times()
+    assert times[101] - times[1] == pytest.approx(0.5, abs=0.03), "a prompt beside another request costs its tokens"
 
 
 _RISING = st.lists(st.floats(1e-4, 1), min_size=3, max_size=3).map(sorted)

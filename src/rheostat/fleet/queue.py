@@ -369,10 +369,11 @@ class Queue:
             n=len(self._prefix), prefix=self._prefix, before=before,
         )]  # fmt: skip
 
-    def delete(self, workflows: Sequence[str]) -> None:
-        """Delete the results of these tasks."""
+    def delete(self, workflows: Sequence[str], days: float) -> None:
+        """Delete the results of these tasks, except those that were queued again meanwhile."""
         for begin in range(0, len(workflows), _PAGE):
-            self.client.delete_workflows(list(workflows[begin : begin + _PAGE]))
+            ended = set(self.old(days))
+            self.client.delete_workflows([each for each in workflows[begin : begin + _PAGE] if each in ended])
 
 
 def _known(row: dict[str, Any], **more: Any) -> TaskResult:

@@ -104,7 +104,7 @@ class Supervisor:
             self._pruned = now
             old = self._queue.old(self.settings.retention_days)
             forget(self.database, [self._queue.thread_of(each) for each in old])
-            self._queue.delete(old)
+            self._queue.delete(old, self.settings.retention_days)
 
     def over(self, counts: Counts) -> bool:
         """Whether all tasks have ended, or none can be begun."""
