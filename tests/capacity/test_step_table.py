@@ -31,7 +31,12 @@ def test_a_step_is_bilinear_and_goes_on_beyond_the_grid() -> None:
 
 def test_prompts_below_the_tables_first_cost_less_than_it() -> None:
     """A live server is measured at a few lengths; a shorter prompt isn't as dear as the shortest of them."""
-    steps = replace(table(), prefill_tokens=(100, 200), prefill_seconds=(0.5, 1.0), decode_seconds=((0.03,) * 3,) * 3)
+    steps = replace(
+        table(),
+        prefill_tokens=(100, 200),
+        prefill_seconds=(0.5, 1.0),
+        decode_seconds=tuple((0.03,) * len(r) for r in table().decode_seconds),
+    )
     assert steps.prefill_step(0) == pytest.approx(0.03)
     assert steps.prefill_step(50) == pytest.approx(0.265)
     assert replace(steps, prefill_tokens=(100,), prefill_seconds=(0.5,)).prefill_step(50) == pytest.approx(0.265)
