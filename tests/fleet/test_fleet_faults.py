@@ -82,15 +82,15 @@ def test_killed_workers_and_a_killed_supervisor(db: str, tmp_path: Path, log: Lo
 
 
 @long
-def test_the_cap_in_the_middle_with_kills(tmp_path: Path, log: Log, server: ProviderServer) -> None:
+def test_the_cap_in_the_middle_with_kills(db: str, tmp_path: Path, log: Log, server: ProviderServer) -> None:
     """A cap of half the money, and a dead worker: bill ≤ ledger ≤ cap, and the rest is queued with the reason."""
     price = 55_000 * 3 * TASKS // 2
-    db, cap = str(tmp_path / "fleet.db"), f"{price / 1e9:.9f}"
-    supervisor = starting(questions(TASKS), db, tmp_path, "--usd", cap, "--at-once", "4", "--json")
+    name, cap = next(_names), f"{price / 1e9:.9f}"
+    supervisor = starting(questions(TASKS), db, tmp_path, "--usd", cap, "--at-once", "4", "--json", name=name)
     wait_for(lambda: len(log.prompts) >= TASKS // 2)
     workers_of(supervisor)[0].kill()
     ended(supervisor, tmp_path, (3,))
-    with Fleet("f", db=db) as fleet:
+    with Fleet(name, db=db) as fleet:
         counts = fleet.counts()
         assert fleet.paused().startswith("budget")
         assert counts.queued + counts.done == TASKS
