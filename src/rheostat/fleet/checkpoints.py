@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from rheostat.errors import MissingExtra
+from rheostat.errors import LedgerUnavailable, MissingExtra
 from rheostat.fleet.database import Database
 
 __all__ = ["close_saver", "forget", "open_saver", "prepare"]
@@ -24,11 +24,20 @@ def prepare(database: Database) -> None:
 
 
 def forget(database: Database, threads: list[str]) -> None:
-    """Delete the checkpoints of these threads."""
+    """Delete the checkpoints of these threads.
+
+    Raises:
+        LedgerUnavailable: The database can't be reached.
+    """
     if threads:
-        with _saver(database) as saver:
-            for thread in threads:
-                saver.delete_thread(thread)
+        try:
+            with _saver(database) as saver:
+                for thread in threads:
+                    saver.delete_thread(thread)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("psycopg", "psycopg_pool", "sqlite3"):
+                raise
+            raise LedgerUnavailable(f"the fleet's database can't be reached: {error}") from error
 
 
 def _saver(database: Database) -> Any:

@@ -78,6 +78,7 @@ class Database:
 
     Raises:
         MissingExtra: DBOS isn't installed.
+        BadInput: The path has a character that can't be used.
         LedgerError, LedgerUnavailable: As the ledger raises them.
     """
 
@@ -92,6 +93,8 @@ class Database:
         self.ledger = open_ledger(address)  # first: it refuses a file that is a database of something else
         if isinstance(self.ledger, SQLiteLedger):
             self.url = f"sqlite:///{Path(self.ledger.path).resolve()}"
+            if "?" in self.url:  # what follows would be read as options, and the queue be in another file
+                raise BadInput(f"the path of a fleet's database can't have a '?': {address}")
         else:
             self.url = "postgresql+psycopg://" + address.partition("://")[2]
         self.engine = self._engine()

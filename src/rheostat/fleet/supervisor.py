@@ -18,7 +18,8 @@ from typing import Any, Final
 from rheostat.errors import LedgerUnavailable, RheostatError
 from rheostat.fleet.checkpoints import forget
 from rheostat.fleet.database import Database, Settings
-from rheostat.fleet.queue import Counts, Queue
+from rheostat.fleet.queue import Queue
+from rheostat.fleet.results import Counts
 from rheostat.fleet.worker import AWAY, GRACE_SECONDS, READY
 
 __all__ = ["Supervisor", "WorkersFailed"]
@@ -125,7 +126,7 @@ class Supervisor:
     def _start(self, executor: str) -> _Process:
         import tempfile
 
-        log = tempfile.TemporaryFile("w+", prefix="rheostat-worker-")  # noqa: SIM115 - closed with its process
+        log = tempfile.TemporaryFile("w+", prefix="rheostat-worker-", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed with its process
         popen = subprocess.Popen(
             [sys.executable, "-P", "-m", "rheostat.fleet.worker"],
             stdin=subprocess.PIPE,
@@ -150,8 +151,8 @@ class Supervisor:
 
     def _died(self, process: _Process) -> None:
         said = _tail(process.log)
+        began = time.monotonic() - process.since > _QUICK_SECONDS or _has(process.log, READY)
         process.log.close()
-        began = READY in said or time.monotonic() - process.since > _QUICK_SECONDS
         if process.popen.returncode == AWAY or began:  # what dies on a task is that task's fault
             self._quick = 0
             return
@@ -172,13 +173,21 @@ class Supervisor:
         for process in self._processes.values():
             try:
                 process.popen.wait(max(0.1, until - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: at once
+            except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt):  # a second Ctrl-C: all of them, at once
+                    until = time.monotonic()
                 process.popen.kill()
                 process.popen.wait()
             process.log.close()
         self._processes.clear()
         self._queue.sweep()
         self._queue.close()
+
+
+def _has(log: Any, text: str) -> bool:
+    """Whether a line of a log has a text; it may be long before the end."""
+    log.seek(0)
+    return any(text in line for line in log)
 
 
 def _tail(log: Any) -> str:
