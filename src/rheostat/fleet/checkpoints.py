@@ -19,7 +19,7 @@ def prepare(database: Database) -> None:
     Raises:
         MissingExtra: The saver isn't installed.
     """
-    with _saver(database) as saver:
+    with database.alone(), _saver(database) as saver:
         saver.setup()
 
 
