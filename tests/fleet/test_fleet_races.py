@@ -287,6 +287,23 @@ def test_results_are_in_one_order(tmp_path: Path, request: pytest.FixtureRequest
         assert [each.id for each in fleet.results()] == [f"{each:04}" for each in range(1200)]
 
 
+def test_machines_that_open_a_fleet_in_an_empty_database_at_the_same_time(request: pytest.FixtureRequest) -> None:
+    """Each makes the tables that aren't there."""
+    address = request.getfixturevalue("postgres").address
+    with psycopg.connect(address, autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS empty_at_first")
+        connection.execute("CREATE DATABASE empty_at_first")
+    db, made, start = address.replace("/postgres", "/empty_at_first"), plain(lambda state: {}), threading.Barrier(3)
+
+    def opened(number: int) -> int:
+        start.wait()
+        with Fleet("first", made, budget=Budget(usd="1"), db=db) as fleet:
+            return fleet.submit([{"id": str(number), "question": "q"}])
+
+    with ThreadPoolExecutor(3) as machines:
+        assert list(machines.map(opened, range(3))) == [1, 1, 1]
+
+
 # --- processes ------------------------------------------------------------------------------------------------
 
 
@@ -324,6 +341,30 @@ def test_a_second_ctrl_c_ends_all_workers_at_once(
         began = time.monotonic()
         watch._end()
         assert time.monotonic() - began < 4
+
+
+def test_a_worker_that_hangs_for_good_is_killed(
+    tmp_path: Path, server: object, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    """There may be no other one. One that is still loading its graph isn't."""
+    instead(monkeypatch, "import time; time.sleep(60)")
+    monkeypatch.setattr(supervisor, "_HUNG_SECONDS", 1.0)
+    with steps(tmp_path) as fleet:
+        watch = Supervisor(fleet._database, fleet.settings, workers=2)
+        watch._keep()
+        (hangs, hung), (_, loads) = watch._processes.items()
+        fleet._database.beat(hangs, "f")
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            watch.tidy()
+            time.sleep(0.15)
+        assert hung.popen.wait(5)
+        assert loads.popen.poll() is None
+        watch._keep()
+        assert not fleet._database.beats("f")
+        for each in watch._processes.values():
+            each.popen.kill()
+        watch._end()
 
 
 def test_a_worker_that_cannot_start_ends_whatever_its_graph_began(tmp_path: Path, server: object) -> None:

@@ -23,7 +23,7 @@ from rheostat.fleet.results import ENDED, STATES, Counts, State, TaskResult, res
 from rheostat.fleet.tasks import FleetTask
 from rheostat.judgement.profile import Profile
 
-__all__ = ["APPLICATION", "VERSION", "WORKFLOW", "Queue"]
+__all__ = ["APPLICATION", "VERSION", "WORKFLOW", "Queue", "Silence"]
 
 APPLICATION: Final = "rheostat"
 WORKFLOW: Final = "rheostat fleet task"
@@ -33,6 +33,30 @@ _POLL_SECONDS: Final = 0.1
 _PAGE: Final = 500
 
 
+class Silence:
+    """Who wasn't heard of for a while of *our* time, in which we looked again and again.
+
+    By the database's clock alone, all would be dead after an outage, or when a machine wakes up.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int | None, float]] = {}
+        """Of each worker: its last beat, and since when we see that one."""
+        self._looked = -math.inf
+
+    def of(self, executors: Collection[str], beats: Mapping[str, int], seconds: float | None = None) -> set[str]:
+        """Those of these workers whose last beat has been the same for so many seconds, 15 by default."""
+        now = time.monotonic()
+        if now - self._looked > ALIVE_SECONDS / 2:
+            self._since.clear()
+        self._looked = now
+        self._since = {
+            name: known if (known := self._since.get(name)) and known[0] == beats.get(name) else (beats.get(name), now)
+            for name in executors
+        }
+        return {name for name, (_, since) in self._since.items() if now - since > (seconds or ALIVE_SECONDS)}
+
+
 @dataclass
 class Queue:
     """The tasks of one fleet."""
@@ -40,15 +64,14 @@ class Queue:
     database: Database
     fleet: str
     _client: DBOSClient | None = field(default=None, repr=False)
-    _silent: dict[str, tuple[int | None, float]] = field(default_factory=dict, repr=False)
-    """Of each worker with tasks: its last beat, and since when we see that one."""
-    _looked: float = -math.inf
+    _silence: Silence = field(default_factory=Silence, repr=False)
 
     @property
     def client(self) -> DBOSClient:
         """DBOS's client on the same connections."""
         if self._client is None:
-            DBOS.migrate(self.database.url)
+            with self.database.alone():
+                DBOS.migrate(self.database.url)
             self._client = DBOSClient(
                 system_database_engine=self.database.engine,
                 dbos_system_schema=None if self.database.is_file else "dbos",
@@ -177,7 +200,8 @@ class Queue:
             self.inherit(leaving)
             self.put_back(*(name for name, executor in running if executor == leaving))
             return len(running)
-        gone = self._gone({executor for _, executor in running})
+        executors = {executor for _, executor in running}
+        gone = self._silence.of(executors, self.database.beats(self.fleet) if executors else {})
         found = 0
         for name, executor in running:
             if executor in gone:
@@ -224,21 +248,6 @@ class Queue:
             " WHERE status = 'PENDING' AND queue_name = :queue",
             queue=queue_of(self.fleet),
         )]  # fmt: skip
-
-    def _gone(self, executors: set[str]) -> set[str]:
-        """Those that weren't heard of for a while of *our* time, in which we looked again and again.
-
-        By the database's clock alone, all would be dead after an outage, or when a machine wakes up.
-        """
-        now, beats = time.monotonic(), self.database.beats(self.fleet) if executors else {}
-        if now - self._looked > ALIVE_SECONDS / 2:
-            self._silent.clear()
-        self._looked = now
-        self._silent = {
-            name: known if (known := self._silent.get(name)) and known[0] == beats.get(name) else (beats.get(name), now)
-            for name in executors
-        }
-        return {name for name, (_, since) in self._silent.items() if now - since > ALIVE_SECONDS}
 
     def retry(self) -> int:
         """Queue the failed tasks again, except those whose deadline passed; what they spent before stays spent.

@@ -18,7 +18,7 @@ from typing import Any, Final
 from rheostat.errors import LedgerUnavailable, RheostatError
 from rheostat.fleet.checkpoints import forget
 from rheostat.fleet.database import Database, Settings
-from rheostat.fleet.queue import Queue
+from rheostat.fleet.queue import Queue, Silence
 from rheostat.fleet.results import Counts
 from rheostat.fleet.worker import AWAY, GRACE_SECONDS, READY
 
@@ -27,6 +27,8 @@ __all__ = ["Supervisor", "WorkersFailed"]
 _TICK_SECONDS: Final = 0.3
 _SWEEP_SECONDS: Final = 3.0
 _PRUNE_SECONDS: Final = 3600.0
+_HUNG_SECONDS: Final = 60.0
+"""A worker of ours that isn't heard of for this long is killed: its tasks are others' by then, if there are any."""
 _QUICK_SECONDS: Final = 20.0
 """A worker that lives no longer than this has died at its start."""
 _MOST_QUICK: Final = 2
@@ -57,6 +59,7 @@ class Supervisor:
     _token: str = field(default_factory=lambda: uuid.uuid4().hex[:8], repr=False)
     """Part of the workers' ids: another supervisor on this machine has others."""
     _queue: Queue = field(init=False, repr=False)
+    _silence: Silence = field(default_factory=Silence, repr=False)
     _processes: dict[str, _Process] = field(default_factory=dict, repr=False)
     _quick: int = 0
     _swept: float = -math.inf
@@ -101,11 +104,22 @@ class Supervisor:
         if now - self._swept > _SWEEP_SECONDS:
             self._swept = now
             self._queue.sweep()
+            self._kill_hung()
         if now - self._pruned > _PRUNE_SECONDS:
             self._pruned = now
             old = self._queue.old(self.settings.retention_days)
             forget(self.database, [self._queue.thread_of(each) for each in old])
             self._queue.delete(old, self.settings.retention_days)
+
+    def _kill_hung(self) -> None:
+        """Kill workers of ours that hang, so that others are started: there may be no other one."""
+        if self._processes:
+            beats = self.database.beats(self.settings.name)
+            started = [
+                executor for executor in self._processes if executor in beats
+            ]  # it may take long to load a graph
+            for executor in self._silence.of(started, beats, _HUNG_SECONDS):
+                self._processes[executor].popen.kill()
 
     def over(self, counts: Counts) -> bool:
         """Whether all tasks have ended, or none can be begun."""
@@ -121,6 +135,8 @@ class Supervisor:
                 if process.popen.poll() is None:
                     continue
                 self._died(process)
+                with contextlib.suppress(LedgerUnavailable):
+                    self.database.leave(executor)  # until the next one has started
             self._processes[executor] = self._start(executor)
 
     def _start(self, executor: str) -> _Process:
