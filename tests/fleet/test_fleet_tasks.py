@@ -37,6 +37,7 @@ def test_the_same_question_without_an_id_is_the_same_task() -> None:
         ({}, "needs one of input, question, messages"),
         ({"question": "q", "id": ""}, "1 to 200 printable"),
         ({"question": "q", "id": "a\x1b[31m"}, "printable"),
+        ({"question": "q", "id": "/" * 200}, "at most 50 of"),
         ({"question": "q", "id": "i", "priority": 51}, "-50 to 50"),
         ({"question": "q", "id": "i", "priority": 1.5}, "-50 to 50"),
         ({"question": "q", "id": "i", "worth": "much"}, "worth is in dollars"),

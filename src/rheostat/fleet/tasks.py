@@ -20,6 +20,8 @@ __all__ = ["MOST_PRIORITY", "FleetTask", "as_tasks", "read_tasks"]
 MOST_PRIORITY: Final = 50
 _MOST_BYTES: Final = 256 << 20
 _MOST_ID: Final = 200
+_MOST_ESCAPED: Final = 50
+"""Of the characters that are three in an account's name, which can't have more than 500."""
 _MOST_WORTH: Final = 10**9
 _INPUTS: Final = ("input", "question", "messages")
 
@@ -46,6 +48,8 @@ class FleetTask:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not 1 <= len(self.id) <= _MOST_ID or not self.id.isprintable():
             raise BadInput(f"a task's id is a text of 1 to {_MOST_ID} printable characters, not {self.id!r}")
+        if sum(map(self.id.count, "/%")) > _MOST_ESCAPED:
+            raise BadInput(f"task {self.id}: an id has at most {_MOST_ESCAPED} of '/' and '%'")
         if not isinstance(self.input, dict) or not self.input:
             raise BadInput(f"task {self.id}: the input is an object such as {{'question': …}}, not {self.input!r}")
         number = isinstance(self.priority, int) and not isinstance(self.priority, bool)
