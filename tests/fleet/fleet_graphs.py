@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from operator import add
 from typing import Annotated, Any, TypedDict
 
@@ -62,3 +63,18 @@ def agent() -> Any:
     graph.add_edge(START, "ask")
     graph.add_edge("ask", END)
     return graph.compile()
+
+
+def threads() -> Any:
+    """A node that asks in threads of its own, which know nothing of the task."""
+    model = chat()
+
+    def ask(state: Steps) -> Steps:
+        with ThreadPoolExecutor(1) as pool:
+            return {"answer": pool.submit(model.invoke, state["question"], max_tokens=50).result().text}
+
+    graph = StateGraph(Steps)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "ask")
+    graph.add_edge("ask", END)
+    return graph

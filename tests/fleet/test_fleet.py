@@ -161,7 +161,7 @@ def test_what_was_refused_before_a_fleet_was_resumed_pauses_it_no_more(tmp_path:
     with Fleet("p", here("steps"), budget=Budget(usd="5"), db=tmp_path / "fleet.db") as fleet:
         fleet.submit([{"id": "a", "question": "a"}])
         queue = Queue(fleet._database, "p")
-        _, resumed = queue.begun("p/a")
+        _, resumed, _ = queue.begun("p/a")
         queue.pause("budget: used up", resumed)
         assert fleet.paused()
         fleet.resume()

@@ -120,6 +120,19 @@ def test_a_worker_that_hangs_and_comes_back_leaves_its_tasks_to_those_that_took_
     assert log.twice() <= at_once, "again only what was in flight"
 
 
+@long
+def test_the_only_worker_hangs_for_good(tmp_path: Path, log: Log, server: ProviderServer) -> None:
+    db = str(tmp_path / "fleet.db")
+    supervisor = starting(questions(TASKS), db, tmp_path, "--usd", "20", "--at-once", "3")
+    wait_for(lambda: len(log.prompts) >= 8)
+    workers_of(supervisor)[0].suspend()
+    ended(supervisor, tmp_path)
+    with Fleet("f", db=db) as fleet:
+        assert fleet.counts().done == TASKS
+        check_books(fleet, server, "20")
+    assert log.twice() <= 3, "again only what was in flight"
+
+
 def test_what_a_dead_worker_held_holds_nothing_up(tmp_path: Path, log: Log, server: ProviderServer) -> None:
     """Its tasks run one after the other now, and the first of them must not wait for the holds of the others."""
     log.seconds = 2.0

@@ -21,7 +21,7 @@ from rheostat.cli.said import Json, say
 from rheostat.cli.statuses import BUDGET, DONE, INTERRUPTED, UNSOLVED
 from rheostat.fleet.fleet import Fleet
 from rheostat.fleet.outlook import Outlook, outlook, worst
-from rheostat.fleet.queue import Counts
+from rheostat.fleet.results import Counts
 from rheostat.fleet.tasks import read_tasks
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Rate, Reading
@@ -210,7 +210,13 @@ def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:
 
     before = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with _showing(fleet) as tell:
+        with _showing(fleet) as show:
+
+            def tell(counts: Counts) -> None:
+                if told:
+                    fleet.stop()  # the signal came before there was anything to stop
+                show(counts)
+
             counts = fleet.work(stay=stay, tell=tell)
     finally:
         for each, handler in before.items():

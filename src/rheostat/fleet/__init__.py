@@ -7,11 +7,11 @@ from rheostat.fleet.tasks import FleetTask, read_tasks
 
 if TYPE_CHECKING:
     from rheostat.fleet.fleet import Fleet
-    from rheostat.fleet.queue import Counts, TaskResult
+    from rheostat.fleet.results import Counts, TaskResult
 
 __all__ = ["Counts", "Fleet", "FleetTask", "TaskResult", "read_tasks"]
 
-_ROOMS = {"Counts": "queue", "Fleet": "fleet", "TaskResult": "queue"}
+_ROOMS = {"Counts": "results", "Fleet": "fleet", "TaskResult": "results"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from rheostat.errors import MissingExtra
+from rheostat.errors import LedgerUnavailable, MissingExtra
 from rheostat.fleet.database import Database
 
 __all__ = ["close_saver", "forget", "open_saver", "prepare"]
@@ -19,16 +19,25 @@ def prepare(database: Database) -> None:
     Raises:
         MissingExtra: The saver isn't installed.
     """
-    with _saver(database) as saver:
+    with database.alone(), _saver(database) as saver:
         saver.setup()
 
 
 def forget(database: Database, threads: list[str]) -> None:
-    """Delete the checkpoints of these threads."""
+    """Delete the checkpoints of these threads.
+
+    Raises:
+        LedgerUnavailable: The database can't be reached.
+    """
     if threads:
-        with _saver(database) as saver:
-            for thread in threads:
-                saver.delete_thread(thread)
+        try:
+            with _saver(database) as saver:
+                for thread in threads:
+                    saver.delete_thread(thread)
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("psycopg", "psycopg_pool", "sqlite3"):
+                raise
+            raise LedgerUnavailable(f"the fleet's database can't be reached: {error}") from error
 
 
 def _saver(database: Database) -> Any:

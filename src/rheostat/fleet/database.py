@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -22,6 +23,7 @@ __all__ = ["ALIVE_SECONDS", "Database", "Settings", "account_of", "queue_of"]
 
 T = TypeVar("T")
 _PATIENCE_SECONDS: Final = 120
+_LOCK: Final = 0x52686565666C7431
 ALIVE_SECONDS: Final = 15.0
 """A worker that wasn't heard of for this long is taken for dead."""
 _TABLES: Final = (
@@ -78,6 +80,7 @@ class Database:
 
     Raises:
         MissingExtra: DBOS isn't installed.
+        BadInput: The path has a character that can't be used.
         LedgerError, LedgerUnavailable: As the ledger raises them.
     """
 
@@ -92,10 +95,12 @@ class Database:
         self.ledger = open_ledger(address)  # first: it refuses a file that is a database of something else
         if isinstance(self.ledger, SQLiteLedger):
             self.url = f"sqlite:///{Path(self.ledger.path).resolve()}"
+            if "?" in self.url:  # what follows would be read as options, and the queue be in another file
+                raise BadInput(f"the path of a fleet's database can't have a '?': {address}")
         else:
             self.url = "postgresql+psycopg://" + address.partition("://")[2]
         self.engine = self._engine()
-        with self.engine.begin() as connection:
+        with self.alone(), self.engine.begin() as connection:
             for statement in _TABLES:
                 connection.execute(sa.text(statement))
 
@@ -120,6 +125,24 @@ class Database:
 
         sa.event.listen(engine, "connect", connected)
         return engine
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make tables while no other process does; Postgres would refuse one of both.
+
+        Waiting without a statement, because an index that is made concurrently waits for all statements to end.
+        """
+        if self.is_file:
+            yield
+            return
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            key = {"key": _LOCK}
+            while not connection.execute(self._sa.text("SELECT pg_try_advisory_lock(:key)"), key).scalar():
+                time.sleep(0.1)
+            try:
+                yield
+            finally:
+                connection.execute(self._sa.text("SELECT pg_advisory_unlock(:key)"), key)
 
     def close(self) -> None:
         """Close all connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -11,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rheostat.errors import BadInput
+from rheostat.errors import BadInput, LedgerUnavailable
 from rheostat.fleet.checkpoints import prepare
 from rheostat.fleet.database import Database, Settings, account_of
-from rheostat.fleet.graphs import AnyGraph, load_graph
-from rheostat.fleet.queue import Counts, Queue, TaskResult
+from rheostat.fleet.graphs import AnyGraph, checked, load_graph
+from rheostat.fleet.queue import Queue
+from rheostat.fleet.results import Counts, TaskResult
 from rheostat.fleet.tasks import FleetTask, as_tasks
 from rheostat.judgement.shipped import default_profile
 from rheostat.money.budget import Budget, checked_budget
@@ -91,7 +93,7 @@ class Fleet:
         self.name, self.workers, self.db = name, workers, str(db)
         self.account = account_of(name)
         """The account with the cap."""
-        self._graph = graph if graph is not None and not isinstance(graph, str) else None
+        self._graph = checked(graph, "the graph") if graph is not None and not isinstance(graph, str) else None
         self._database = Database(self.db)
         self._queue = Queue(self._database, name)
         self._running: Any = None
@@ -108,11 +110,14 @@ class Fleet:
                     "retention_days": retention_days,
                     "model": model,
                 }
-                changed = {option: value for option, value in given.items() if value is not None}
-                made = replace(known or Settings(name=name), graph=address, **changed)  # type: ignore[arg-type]
+                changed: Any = {option: value for option, value in given.items() if value is not None}
+                made = replace(known or Settings(name=name), graph=address, **changed)
                 self._open(made, budget, rate, account, new=known is None)
                 prepare(self._database)
-                self._queue.open(made)
+                if known is None:
+                    self._queue.open(made)
+                else:  # it may have been paused or resumed meanwhile
+                    self._queue.change(lambda now: replace(now, graph=address, **changed))
                 known = made
             self.settings = known
         except BaseException:
@@ -217,10 +222,12 @@ class Fleet:
         watch = Supervisor(self._database, self.settings, workers=0)
 
         def done() -> bool:
-            watch.tidy()
-            counts = self._queue.counts()
-            tell(counts)
-            return not stay and watch.over(counts)
+            with contextlib.suppress(LedgerUnavailable):  # it has been waited for, and may come back
+                watch.tidy()
+                counts = self._queue.counts()
+                tell(counts)
+                return not stay and watch.over(counts)
+            return False
 
         with ThreadPoolExecutor(1) as aside:  # DBOS would put its work on an event loop that runs here
             running = aside.submit(worker.run, done)
@@ -247,8 +254,9 @@ class Fleet:
         try:
             return await asyncio.shield(working)
         except asyncio.CancelledError:
-            self.stop()
-            await asyncio.wait([working])
+            while not working.done():
+                self.stop()  # again, if it hadn't begun
+                await asyncio.wait([working], timeout=0.2)
             raise
 
     # --- out --------------------------------------------------------------------------------------

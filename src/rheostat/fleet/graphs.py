@@ -13,7 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from rheostat.errors import BadInput
 
-__all__ = ["AnyGraph", "compiled", "input_for", "load_graph"]
+__all__ = ["AnyGraph", "checked", "compiled", "input_for", "load_graph"]
 
 AnyGraph = StateGraph[Any, Any, Any, Any] | CompiledStateGraph[Any, Any, Any, Any]
 _GRAPHS = (StateGraph, CompiledStateGraph)
@@ -37,7 +37,20 @@ def load_graph(address: str) -> AnyGraph:
         made = made()
     if not isinstance(made, _GRAPHS):
         raise BadInput(f"{address} is no LangGraph graph, but {type(made).__name__}")
-    return made
+    return checked(made, address)
+
+
+def checked(graph: AnyGraph, name: str) -> AnyGraph:
+    """The same graph, if it can be compiled.
+
+    Raises:
+        BadInput: It can't.
+    """
+    try:
+        compiled(graph, None)
+    except ValueError as error:
+        raise BadInput(f"{name} can't be compiled: {error}") from None
+    return graph
 
 
 def _from_file(path: Path) -> Any:

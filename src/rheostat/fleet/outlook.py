@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from rheostat.fleet.queue import Counts, TaskResult
+from rheostat.fleet.results import Counts, TaskResult
 
 __all__ = ["Outlook", "outlook", "worst"]
 

@@ -9,19 +9,21 @@ import contextlib
 import json
 import math
 import time
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final
 
 from dbos import DBOS, DBOSClient, EnqueueOptions, WorkflowSerializationFormat
-from sqlalchemy import Connection
+from dbos._error import DBOSException
+from sqlalchemy import Connection, text
 
 from rheostat.fleet.database import ALIVE_SECONDS, Database, Settings, account_of, queue_of
 from rheostat.fleet.order import place, value
+from rheostat.fleet.results import ENDED, STATES, Counts, State, TaskResult, result_of
 from rheostat.fleet.tasks import FleetTask
 from rheostat.judgement.profile import Profile
 
-__all__ = ["APPLICATION", "VERSION", "WORKFLOW", "Counts", "Queue", "State", "TaskResult"]
+__all__ = ["APPLICATION", "VERSION", "WORKFLOW", "Queue", "Silence"]
 
 APPLICATION: Final = "rheostat"
 WORKFLOW: Final = "rheostat fleet task"
@@ -30,69 +32,29 @@ VERSION: Final = "rheostat-fleet-1"
 _POLL_SECONDS: Final = 0.1
 _PAGE: Final = 500
 
-State: TypeAlias = Literal["queued", "running", "done", "failed"]
-_STATES: Final[dict[str, State]] = {
-    "ENQUEUED": "queued", "DELAYED": "queued", "CANCELLED": "queued", "PENDING": "running", "SUCCESS": "done",
-    "ERROR": "failed", "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "failed",
-}  # fmt: skip
-_ENDED: Final = ("SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
+class Silence:
+    """Who wasn't heard of for a while of *our* time, in which we looked again and again.
 
-@dataclass(frozen=True, kw_only=True)
-class TaskResult:
-    """What became of one task."""
+    By the database's clock alone, all would be dead after an outage, or when a machine wakes up.
+    """
 
-    id: str
-    state: State
-    answer: Any = None
-    """As the graph gave it; `None`: there is none."""
-    verdict: bool | None = None
-    """What the graph's verifier said of the answer; `None`: nothing could tell."""
-    by: str = ""
-    """What ended it: `answer`, `budget`, `deadline`, `error` … (see `rheostat.graph.ending`)."""
-    why: str = ""
-    """The same in words; of a failed task its last error."""
-    usd: str | None = None
-    """Dollars spent on it, all attempts together; `None`: part of it had no price."""
-    tokens: int = 0
-    """Input and output tokens, all attempts together."""
-    calls: int = 0
-    attempts: int = 0
-    """The times that it was begun."""
-    seconds: float = 0.0
-    """From its last beginning to its end."""
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[int | None, float]] = {}
+        """Of each worker: its last beat, and since when we see that one."""
+        self._looked = -math.inf
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """The tasks of a fleet by state, and how long those that ended have taken together."""
-
-    queued: int = 0
-    running: int = 0
-    done: int = 0
-    failed: int = 0
-    foreign: int = 0
-    """Of the queued ones, those that another version of Rheostat queued in a form that this one doesn't know."""
-    first_ms: int | None = None
-    """When the first task began, in milliseconds since the epoch."""
-    last_ms: int | None = None
-    """When the latest ended."""
-    recent: int = 0
-    """Tasks that ended in the last five minutes."""
-
-    @property
-    def ended(self) -> int:
-        """The tasks that need no further work."""
-        return self.done + self.failed
-
-    @property
-    def total(self) -> int:
-        """All tasks."""
-        return self.queued + self.running + self.ended
+    def of(self, executors: Collection[str], beats: Mapping[str, int], seconds: float | None = None) -> set[str]:
+        """Those of these workers whose last beat has been the same for so many seconds, 15 by default."""
+        now = time.monotonic()
+        if now - self._looked > ALIVE_SECONDS / 2:
+            self._since.clear()
+        self._looked = now
+        self._since = {
+            name: known if (known := self._since.get(name)) and known[0] == beats.get(name) else (beats.get(name), now)
+            for name in executors
+        }
+        return {name for name, (_, since) in self._since.items() if now - since > (seconds or ALIVE_SECONDS)}
 
 
 @dataclass
@@ -102,15 +64,14 @@ class Queue:
     database: Database
     fleet: str
     _client: DBOSClient | None = field(default=None, repr=False)
-    _silent: dict[str, tuple[int | None, float]] = field(default_factory=dict, repr=False)
-    """Of each worker with tasks: its last beat, and since when we see that one."""
-    _looked: float = -math.inf
+    _silence: Silence = field(default_factory=Silence, repr=False)
 
     @property
     def client(self) -> DBOSClient:
         """DBOS's client on the same connections."""
         if self._client is None:
-            DBOS.migrate(self.database.url)
+            with self.database.alone():
+                DBOS.migrate(self.database.url)
             self._client = DBOSClient(
                 system_database_engine=self.database.engine,
                 dbos_system_schema=None if self.database.is_file else "dbos",
@@ -125,8 +86,12 @@ class Queue:
             self._client = None
 
     @property
+    def _schema(self) -> str:
+        return "" if self.database.is_file else "dbos."
+
+    @property
     def _table(self) -> str:
-        return "workflow_status" if self.database.is_file else "dbos.workflow_status"
+        return f"{self._schema}workflow_status"
 
     @property
     def _prefix(self) -> str:
@@ -146,10 +111,33 @@ class Queue:
         """Make the queue, or give it these settings."""
         self.client.register_queue(
             queue_of(self.fleet),
-            worker_concurrency=0 if settings.paused else settings.at_once,
+            worker_concurrency=_places(settings),
             polling_interval_sec=_POLL_SECONDS,
         )
         self.database.save(settings)
+
+    def change(self, changed: Callable[[Settings], Settings]) -> None:
+        """Change the settings, and the queue with them.
+
+        In one transaction: of two that change them at the same time, or one that dies here, none may leave a queue that
+        takes no tasks in a fleet that isn't paused.
+        """
+
+        def work(connection: Connection) -> None:
+            name = {"name": self.fleet}
+            connection.execute(text("UPDATE rheostat_fleets SET name = name WHERE name = :name"), name)  # the lock
+            row = connection.execute(text("SELECT settings FROM rheostat_fleets WHERE name = :name"), name).one()
+            made = changed(Settings.from_dict(json.loads(row[0])))
+            connection.execute(
+                text("UPDATE rheostat_fleets SET settings = :settings WHERE name = :name"),
+                {**name, "settings": json.dumps(asdict(made))},
+            )
+            connection.execute(
+                text(f"UPDATE {self._schema}queues SET worker_concurrency = :places WHERE name = :queue"),  # noqa: S608 - our own constant
+                {"places": _places(made), "queue": queue_of(self.fleet)},
+            )
+
+        self.database.patiently(work)
 
     def pause(self, why: str, resumed: int | None = None) -> None:
         """Begin no further task; those that are running go on.
@@ -157,14 +145,11 @@ class Queue:
         Args:
             resumed: Not if the fleet was resumed more often than this: what was refused before that may fit now.
         """
-        settings = self.database.settings(self.fleet)
-        if resumed is None or resumed == settings.resumed:
-            self.open(replace(settings, paused=why))
+        self.change(lambda now: replace(now, paused=why) if resumed in (None, now.resumed) else now)
 
     def resume(self) -> None:
         """Begin tasks again."""
-        settings = self.database.settings(self.fleet)
-        self.open(replace(settings, paused="", resumed=settings.resumed + 1))
+        self.change(lambda now: replace(now, paused="", resumed=now.resumed + 1))
 
     def add(self, tasks: Sequence[FleetTask], profile: Profile, model: str | None) -> int:
         """Queue tasks; those that were queued before, in whatever state they are now, are left alone.
@@ -215,14 +200,36 @@ class Queue:
             self.inherit(leaving)
             self.put_back(*(name for name, executor in running if executor == leaving))
             return len(running)
-        gone = self._gone({executor for _, executor in running})
+        executors = {executor for _, executor in running}
+        gone = self._silence.of(executors, self.database.beats(self.fleet) if executors else {})
         found = 0
         for name, executor in running:
-            # DBOS's own recovery, which counts the attempt and has one winner; the client has no public name for it
-            if executor in gone and self.client._sys_db.reenqueue_for_recovery(name, [executor], queue_of(self.fleet)):
-                found += 1
-                self._give_up(name, ALIVE_SECONDS / 2)  # a hold that is younger is that of the next worker
+            if executor in gone:
+                self._give_up(name, ALIVE_SECONDS / 2)  # first: whoever dies here must leave no hold without its owner
+                found += self._recovered(name, executor)
         return found
+
+    def _recovered(self, name: str, executor: str) -> bool:
+        """Queue a worker's task again by DBOS's own recovery, which counts the attempt and has one winner."""
+        return self.client._sys_db.reenqueue_for_recovery(name, [executor], queue_of(self.fleet))  # no public name
+
+    def abandoned(self, executor: str, active: Collection[str], before: Mapping[str, float]) -> dict[str, float]:
+        """Queue a worker's own tasks again on which it doesn't work: a claim's reply, or an outcome, was lost.
+
+        Args:
+            active: Those on which it works.
+            before: What this returned the last time.
+
+        Returns:
+            Each other one, and since when.
+        """
+        now = time.monotonic()
+        found = {name: before.get(name, now) for name, other in self._running() if other == executor}
+        idle = {name: since for name, since in found.items() if name not in active}
+        for name in [name for name, since in idle.items() if now - since > ALIVE_SECONDS]:
+            self._recovered(name, executor)
+            del idle[name]
+        return idle
 
     def inherit(self, executor: str) -> None:
         """Give up the calls of a dead worker, before another one starts under its id."""
@@ -242,21 +249,6 @@ class Queue:
             queue=queue_of(self.fleet),
         )]  # fmt: skip
 
-    def _gone(self, executors: set[str]) -> set[str]:
-        """Those that weren't heard of for a while of *our* time, in which we looked again and again.
-
-        By the database's clock alone, all would be dead after an outage, or when a machine wakes up.
-        """
-        now, beats = time.monotonic(), self.database.beats(self.fleet) if executors else {}
-        if now - self._looked > ALIVE_SECONDS / 2:
-            self._silent.clear()
-        self._looked = now
-        self._silent = {
-            name: known if (known := self._silent.get(name)) and known[0] == beats.get(name) else (beats.get(name), now)
-            for name in executors
-        }
-        return {name for name, (_, since) in self._silent.items() if now - since > ALIVE_SECONDS}
-
     def retry(self) -> int:
         """Queue the failed tasks again, except those whose deadline passed; what they spent before stays spent.
 
@@ -264,27 +256,31 @@ class Queue:
             Their number.
         """
         failed: tuple[State, ...] = ("failed",)
-        again = [each.id for each in self.results(failed) if each.by != "deadline"]
-        for task in again:
-            self.client.rewind_workflow(self.id_of(task), queue_name=queue_of(self.fleet), application_version=VERSION)
-        return len(again)
+        again = 0
+        for task in [each.id for each in self.results(failed) if each.by != "deadline"]:
+            with contextlib.suppress(DBOSException):  # another one was faster
+                self.client.rewind_workflow(
+                    self.id_of(task), queue_name=queue_of(self.fleet), application_version=VERSION
+                )
+                again += 1
+        return again
 
-    def begun(self, workflow: str) -> tuple[int, int]:
-        """How often a task was begun, and how often its fleet was resumed.
+    def begun(self, workflow: str) -> tuple[int, int, str | None]:
+        """How often a task was begun, how often its fleet was resumed, and the token of `owner`.
 
         Putting a task back starts its count anew, a worker's death doesn't.
         """
-        ((begun, settings),) = self.database.query(
-            f"SELECT recovery_attempts, (SELECT settings FROM rheostat_fleets WHERE name = :fleet) FROM {self._table}"  # noqa: S608 - our constant
-            " WHERE workflow_uuid = :name",
+        of_fleet = "(SELECT settings FROM rheostat_fleets WHERE name = :fleet)"
+        ((begun, owner, settings),) = self.database.query(
+            f"SELECT recovery_attempts, owner_xid, {of_fleet} FROM {self._table} WHERE workflow_uuid = :name",  # noqa: S608 - ours
             name=workflow, fleet=self.fleet,
         )  # fmt: skip
-        return int(begun or 1), Settings.from_dict(json.loads(settings)).resumed
+        return int(begun or 1), Settings.from_dict(json.loads(settings)).resumed, owner
 
     def owner(self, workflow: str) -> str | None:
         """The token of the execution that a running task belongs to: each claim writes another one."""
-        text = f"SELECT owner_xid FROM {self._table} WHERE workflow_uuid = :name"  # noqa: S608 - our constant
-        rows = self.database.query(text, name=workflow)
+        query = f"SELECT owner_xid FROM {self._table} WHERE workflow_uuid = :name"  # noqa: S608 - our constant
+        rows = self.database.query(query, name=workflow)
         return rows[0][0] if rows else None
 
     # --- out --------------------------------------------------------------------------------------
@@ -304,10 +300,10 @@ class Queue:
         by: dict[str, int] = {"queued": 0, "running": 0, "done": 0, "failed": 0}
         foreign, recent, firsts, lasts = 0, 0, [], []
         for status, version, count, first, last, lately in rows:
-            by[_STATES[status]] += count
-            if _STATES[status] == "queued" and version != VERSION:
+            by[STATES[status]] += count
+            if STATES[status] == "queued" and version != VERSION:
                 foreign += count
-            if status in _ENDED:
+            if status in ENDED:
                 recent += int(lately or 0)
                 lasts.append(last)
             firsts.append(first)
@@ -326,39 +322,19 @@ class Queue:
         Args:
             states: Only tasks in one of these; all by default.
         """
-        begin = 0
-        while True:
-            page = self.client.list_workflows(
-                workflow_id_prefix=self._prefix,
-                status=[each for each, state in _STATES.items() if not states or state in states],
-                limit=_PAGE,
-                offset=begin,
-                load_input=False,
-            )
-            for each in page:
-                if each.workflow_id.startswith(self._prefix):  # SQLite's LIKE ignores case
-                    yield self._result(each)
-            if len(page) < _PAGE:
-                return
-            begin += _PAGE
-
-    def _result(self, status: Any) -> TaskResult:
-        name = status.workflow_id.removeprefix(self._prefix)
-        state = _STATES[status.status]
-        if state == "done":
-            return _known(status.output, id=name)
-        began, ended = status.dequeued_at, status.completed_at
-        known = TaskResult(
-            id=name,
-            state=state,
-            attempts=status.recovery_attempts or 0,
-            seconds=(ended - began) / 1000 if began and ended else 0.0,
-        )
-        if state != "failed":
-            return known
-        with contextlib.suppress(ValueError, AttributeError, TypeError):
-            return _known(json.loads(str(status.error)), id=name, state="failed")
-        return replace(known, by="error", why=str(status.error))
+        wanted = [each for each, state in STATES.items() if not states or state in states]
+        ids = [row[0] for row in self.database.query(
+            f"SELECT workflow_uuid FROM {self._table} WHERE substr(workflow_uuid, 1, :n) = :prefix"  # noqa: S608 - ours
+            f" AND status IN ({', '.join(map(repr, wanted))}) ORDER BY created_at, workflow_uuid",
+            n=len(self._prefix), prefix=self._prefix,
+        )]  # fmt: skip
+        for begin in range(0, len(ids), _PAGE):  # not by offsets: tasks that were queued together have no order there
+            page = ids[begin : begin + _PAGE]
+            found = {
+                each.workflow_id: each
+                for each in self.client.list_workflows(workflow_ids=page, status=wanted, load_input=False)
+            }
+            yield from (result_of(each.removeprefix(self._prefix), found[each]) for each in page if each in found)
 
     def old(self, days: float) -> list[str]:
         """The ids of the workflows of tasks that ended this many days ago."""
@@ -376,9 +352,6 @@ class Queue:
             self.client.delete_workflows([each for each in workflows[begin : begin + _PAGE] if each in ended])
 
 
-def _known(row: dict[str, Any], **more: Any) -> TaskResult:
-    """A result from a row, which a newer version may have written."""
-    return TaskResult(**{name: value for name, value in {**row, **more}.items() if name in _FIELDS})
-
-
-_FIELDS = {each.name for each in fields(TaskResult)}
+def _places(settings: Settings) -> int:
+    """The tasks that a worker may work on at the same time."""
+    return 0 if settings.paused else settings.at_once

@@ -18,7 +18,8 @@ from typing import Any, Final
 from rheostat.errors import LedgerUnavailable, RheostatError
 from rheostat.fleet.checkpoints import forget
 from rheostat.fleet.database import Database, Settings
-from rheostat.fleet.queue import Counts, Queue
+from rheostat.fleet.queue import Queue, Silence
+from rheostat.fleet.results import Counts
 from rheostat.fleet.worker import AWAY, GRACE_SECONDS, READY
 
 __all__ = ["Supervisor", "WorkersFailed"]
@@ -26,6 +27,8 @@ __all__ = ["Supervisor", "WorkersFailed"]
 _TICK_SECONDS: Final = 0.3
 _SWEEP_SECONDS: Final = 3.0
 _PRUNE_SECONDS: Final = 3600.0
+_HUNG_SECONDS: Final = 60.0
+"""A worker of ours that isn't heard of for this long is killed: its tasks are others' by then, if there are any."""
 _QUICK_SECONDS: Final = 20.0
 """A worker that lives no longer than this has died at its start."""
 _MOST_QUICK: Final = 2
@@ -56,6 +59,7 @@ class Supervisor:
     _token: str = field(default_factory=lambda: uuid.uuid4().hex[:8], repr=False)
     """Part of the workers' ids: another supervisor on this machine has others."""
     _queue: Queue = field(init=False, repr=False)
+    _silence: Silence = field(default_factory=Silence, repr=False)
     _processes: dict[str, _Process] = field(default_factory=dict, repr=False)
     _quick: int = 0
     _swept: float = -math.inf
@@ -100,11 +104,22 @@ class Supervisor:
         if now - self._swept > _SWEEP_SECONDS:
             self._swept = now
             self._queue.sweep()
+            self._kill_hung()
         if now - self._pruned > _PRUNE_SECONDS:
             self._pruned = now
             old = self._queue.old(self.settings.retention_days)
             forget(self.database, [self._queue.thread_of(each) for each in old])
             self._queue.delete(old, self.settings.retention_days)
+
+    def _kill_hung(self) -> None:
+        """Kill workers of ours that hang, so that others are started: there may be no other one."""
+        if self._processes:
+            beats = self.database.beats(self.settings.name)
+            started = [
+                executor for executor in self._processes if executor in beats
+            ]  # it may take long to load a graph
+            for executor in self._silence.of(started, beats, _HUNG_SECONDS):
+                self._processes[executor].popen.kill()
 
     def over(self, counts: Counts) -> bool:
         """Whether all tasks have ended, or none can be begun."""
@@ -120,12 +135,14 @@ class Supervisor:
                 if process.popen.poll() is None:
                     continue
                 self._died(process)
+                with contextlib.suppress(LedgerUnavailable):
+                    self.database.leave(executor)  # until the next one has started
             self._processes[executor] = self._start(executor)
 
     def _start(self, executor: str) -> _Process:
         import tempfile
 
-        log = tempfile.TemporaryFile("w+", prefix="rheostat-worker-")  # noqa: SIM115 - closed with its process
+        log = tempfile.TemporaryFile("w+", prefix="rheostat-worker-", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed with its process
         popen = subprocess.Popen(
             [sys.executable, "-P", "-m", "rheostat.fleet.worker"],
             stdin=subprocess.PIPE,
@@ -150,8 +167,8 @@ class Supervisor:
 
     def _died(self, process: _Process) -> None:
         said = _tail(process.log)
+        began = time.monotonic() - process.since > _QUICK_SECONDS or _has(process.log, READY)
         process.log.close()
-        began = READY in said or time.monotonic() - process.since > _QUICK_SECONDS
         if process.popen.returncode == AWAY or began:  # what dies on a task is that task's fault
             self._quick = 0
             return
@@ -172,13 +189,21 @@ class Supervisor:
         for process in self._processes.values():
             try:
                 process.popen.wait(max(0.1, until - time.monotonic()))
-            except (subprocess.TimeoutExpired, KeyboardInterrupt):  # a second Ctrl-C: at once
+            except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
+                if isinstance(error, KeyboardInterrupt):  # a second Ctrl-C: all of them, at once
+                    until = time.monotonic()
                 process.popen.kill()
                 process.popen.wait()
             process.log.close()
         self._processes.clear()
         self._queue.sweep()
         self._queue.close()
+
+
+def _has(log: Any, text: str) -> bool:
+    """Whether a line of a log has a text; it may be long before the end."""
+    log.seek(0)
+    return any(text in line for line in log)
 
 
 def _tail(log: Any) -> str:

@@ -20,6 +20,9 @@ __all__ = ["MOST_PRIORITY", "FleetTask", "as_tasks", "read_tasks"]
 MOST_PRIORITY: Final = 50
 _MOST_BYTES: Final = 256 << 20
 _MOST_ID: Final = 200
+_MOST_ESCAPED: Final = 50
+"""Of the characters that are three in an account's name, which can't have more than 500."""
+_MOST_WORTH: Final = 10**9
 _INPUTS: Final = ("input", "question", "messages")
 
 
@@ -45,6 +48,8 @@ class FleetTask:
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not 1 <= len(self.id) <= _MOST_ID or not self.id.isprintable():
             raise BadInput(f"a task's id is a text of 1 to {_MOST_ID} printable characters, not {self.id!r}")
+        if sum(map(self.id.count, "/%")) > _MOST_ESCAPED:
+            raise BadInput(f"task {self.id}: an id has at most {_MOST_ESCAPED} of '/' and '%'")
         if not isinstance(self.input, dict) or not self.input:
             raise BadInput(f"task {self.id}: the input is an object such as {{'question': …}}, not {self.input!r}")
         number = isinstance(self.priority, int) and not isinstance(self.priority, bool)
@@ -56,10 +61,12 @@ class FleetTask:
         if self.worth is not None:
             try:
                 worth = usd_nanos(self.worth)
-            except ValueError as error:
+            except (ValueError, ArithmeticError) as error:
                 raise BadInput(f"task {self.id}: worth is in dollars, such as '0.05': {error}") from None
             if worth <= 0:
                 raise BadInput(f"task {self.id}: worth is above zero, not {usd(worth)}; leave it out if it isn't known")
+            if worth > usd_nanos(_MOST_WORTH):
+                raise BadInput(f"task {self.id}: worth is at most {_MOST_WORTH:,} dollars")
 
     def to_dict(self) -> dict[str, Any]:
         """The task as plain JSON data."""
@@ -93,7 +100,8 @@ class FleetTask:
         name = row.get("id")
         try:
             text = json.dumps(data, sort_keys=True, allow_nan=False)
-        except (TypeError, ValueError) as error:
+            json.dumps(data, ensure_ascii=False).encode()  # half of a surrogate pair can't be stored
+        except (TypeError, ValueError, RecursionError) as error:
             raise BadInput(f"task {name!r}: the input must be plain JSON data: {error}") from None
         worth = row.get("worth")
         return cls(
@@ -114,7 +122,10 @@ def _deadline(given: Any, name: Any) -> datetime | None:
         raise BadInput(f"task {name!r}: deadline is a time such as '2026-12-01T07:00:00Z', not {given!r}") from None
     if when.tzinfo is None:
         raise BadInput(f"task {name!r}: the deadline {given!r} has no time zone: write it with 'Z' or '+01:00'")
-    return when.astimezone(UTC)
+    try:
+        return when.astimezone(UTC)
+    except OverflowError:
+        raise BadInput(f"task {name!r}: there is no deadline {given!r} in UTC") from None
 
 
 def as_tasks(rows: Iterable[FleetTask | Mapping[str, Any] | str]) -> list[FleetTask]:

@@ -24,7 +24,7 @@ from rheostat.calling.payer import Payer, paid_by
 from rheostat.errors import BadInput, BudgetExceeded, LedgerUnavailable, MissingExtra, ProviderFailed
 from rheostat.fleet.database import account_of
 from rheostat.fleet.graphs import input_for
-from rheostat.fleet.queue import TaskResult
+from rheostat.fleet.results import TaskResult
 from rheostat.fleet.tasks import FleetTask
 from rheostat.graph.state import read
 from rheostat.money.budget import Budget
@@ -145,20 +145,21 @@ class Work:
         return Budget.from_dict(limits) if limits else None
 
     async def _begin_again(self, task: FleetTask, account: str) -> None:
-        """What a worker that died held is given up, because no one else works on this; its seconds begin anew."""
-        await self.ledger.aexpire(0, account=account)
+        """Its seconds begin anew, whenever its account was opened."""
         limits = self._limits(task)
         if limits is not None and limits.seconds is not None:
             spent = (await self.ledger.areading(account))["elapsed_milliseconds"] / 1000
-            await self.ledger.aamend(account, replace(limits, seconds=limits.seconds + spent))
+            if spent > 1:
+                await self.ledger.aamend(account, replace(limits, seconds=limits.seconds + spent))
 
     async def _attempt(self, task: FleetTask, account: str, ours: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
         """Run the graph from its input, or from where a worker that died left it; return its last state."""
         config = self._config(account)
         before = await self.graph.aget_state(config)
         begun = before.created_at is not None
-        if begun:
-            await self._begin_again(task, account)
+        if begun:  # what a worker that died held is given up, because no one else works on this
+            await self.ledger.aexpire(0, account=account)
+        await self._begin_again(task, account)
         if _late(task):
             return {}
         state: dict[str, Any] = dict(before.values) if begun else {}
@@ -216,7 +217,10 @@ class Work:
             if isinstance(error, LedgerUnavailable):
                 return True
             kind = type(error)
-            driver |= kind.__module__.partition(".")[0] in _DRIVERS and kind.__name__ in _AWAY
+            if kind.__module__.partition(".")[0] in _DRIVERS and kind.__name__ in _AWAY:
+                if _is_from(error, self.graph.checkpointer) and not str(error).startswith("no such"):
+                    return True  # even if it is back by now
+                driver = True
             error = error.__cause__
         if driver:
             try:
@@ -233,6 +237,16 @@ class Work:
             if self.stopping():
                 raise PutBack
             await asyncio.sleep(0.2)
+
+
+def _is_from(error: BaseException, saver: Any) -> bool:
+    """Whether an exception was raised in a method of this checkpointer."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_locals.get("self") is saver:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 class _Waits(Exception):

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -21,12 +22,16 @@ from typing import Any, Final
 
 from dbos import DBOS, DBOSConfig, WorkflowSerializationFormat, _dbos
 from dbos._context import current_owner_xid
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 
+from rheostat.calling.instrument import install_gate
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.fleet.checkpoints import close_saver, open_saver
 from rheostat.fleet.database import ALIVE_SECONDS, Database, Settings, queue_of
 from rheostat.fleet.graphs import AnyGraph, compiled, load_graph
-from rheostat.fleet.queue import APPLICATION, VERSION, WORKFLOW, Queue, TaskResult
+from rheostat.fleet.queue import APPLICATION, VERSION, WORKFLOW, Queue
+from rheostat.fleet.results import TaskResult
 from rheostat.fleet.tasks import FleetTask
 from rheostat.fleet.work import PutBack, Taken, TaskFailed, UsedUp, Work
 from rheostat.money.budget import Budget
@@ -41,6 +46,7 @@ GRACE_SECONDS: Final = 600
 """The longest that a worker that was told to stop waits for calls under way."""
 _BEAT_SECONDS: Final = 3.0
 _AGAIN_SECONDS: Final = 3.0
+_OUTAGE: Final = (LedgerUnavailable, OperationalError, InterfaceError, NoConnection)
 _log = logging.getLogger(__name__)
 
 
@@ -84,7 +90,8 @@ class Claim:
     name: str
     token: str | None
     """What its claim wrote into the queue."""
-    sure_at: float
+    sure_at: float = 0.0
+    """When the queue said so."""
 
     async def holds(self) -> bool:
         """Whether the task is still this worker's; the queue is asked only if this process was away for a while."""
@@ -111,6 +118,9 @@ class Worker:
     away_until: float = 0.0
     """The time of its last heartbeat that came late."""
     _stop: threading.Event = field(default_factory=threading.Event, repr=False)
+    _ended: threading.Event = field(default_factory=threading.Event, repr=False)
+    _idle: dict[str, float] = field(default_factory=dict, repr=False)
+    """Tasks that are this worker's by the queue, but on which it doesn't work, and since when."""
     _work: Work | None = field(default=None, repr=False)
     _running: int = 0
     _making: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -167,21 +177,31 @@ class Worker:
             try:
                 DBOS.destroy(workflow_completion_timeout_sec=GRACE_SECONDS if self._running else 0)
                 queue.sweep(leaving=self.executor)
+                self._ended.set()
                 self.database.leave(self.executor)
             finally:
+                self._ended.set()
                 queue.close()
                 _worker = None
 
     def _beat(self) -> None:
-        while not self._stop.wait(_BEAT_SECONDS):
+        while not self._ended.wait(_BEAT_SECONDS):  # the last calls may take longer than a dead worker is waited for
             try:
                 self.database.beat(self.executor, self.settings.name)
                 now = time.time()
                 if not 0 <= now - self.heard_at < ALIVE_SECONDS / 2:
                     self.away_until = now
                 self.heard_at = now
+                if not self._stop.is_set():
+                    self._idle = self.queue.abandoned(self.executor, self._active(), self._idle)
             except Exception as error:  # the database is away for a while
                 _log.warning("no heartbeat: %s", type(error).__name__)
+
+    @staticmethod
+    def _active() -> list[str]:
+        """The tasks on which this process works."""
+        dbos = _dbos._dbos_global_instance
+        return [] if dbos is None else dbos._active_workflows_set.activeList()
 
     async def _ready(self) -> Work:
         async with self._making:
@@ -199,16 +219,20 @@ class Worker:
                 )
         return self._work
 
-    async def _prepared(self, name: str) -> tuple[bool, int]:
+    async def _prepared(self, claim: Claim) -> tuple[bool, int]:
         """Make everything ready; whether a worker died while it had this task, and how often the fleet was resumed."""
         try:
             await self._ready()
-            claims, resumed = await asyncio.to_thread(self.queue.begun, name)
-            return claims > 1, resumed
+            now = time.time()
+            claims, resumed, owner = await asyncio.to_thread(self.queue.begun, claim.name)
         except Exception as error:  # the database is away: that is not the task's fault
             _log.warning("not ready: %s", error)
             await asyncio.sleep(_AGAIN_SECONDS)
             raise PutBack from error
+        if owner != claim.token:
+            raise Taken
+        claim.sure_at = now
+        return claims > 1, resumed
 
     async def _work_on(self, task: FleetTask, claim: Claim, *, died: bool) -> TaskResult:
         """Run a task; one whose worker died runs alone, and each time that it begins so is counted until it ends."""
@@ -233,11 +257,23 @@ class Worker:
     async def _task(self, row: dict[str, Any]) -> dict[str, Any]:
         task = FleetTask.from_dict(row)
         name = self.queue.id_of(task.id)
-        claim = Claim(self, name, current_owner_xid(name), time.time())
-        resumed = 0
+        claim = Claim(self, name, current_owner_xid(name))
+        while True:
+            try:
+                return await self._once(task, claim)
+            except _OUTAGE as error:  # just when the task's end, or why it goes back, was to be written
+                _log.warning("the database is away: %s", type(error).__name__)
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _once(self, task: FleetTask, claim: Claim) -> dict[str, Any]:
+        """Work on a task once; an outage of the database ends it like any other exception."""
+        name, resumed = claim.name, 0
         try:
-            died, resumed = await self._prepared(name)
-            return (await self._work_on(task, claim, died=died)).to_dict()
+            died, resumed = await self._prepared(claim)
+            result = (await self._work_on(task, claim, died=died)).to_dict()
+            # half of a surrogate pair, which a model may say, can't be stored
+            stored: dict[str, Any] = json.loads(json.dumps(result, ensure_ascii=False).encode(errors="replace"))
+            return stored
         except TaskFailed as failed:
             raise SetAside(json.dumps(failed.result.to_dict())) from None
         except PutBack as why:
@@ -279,6 +315,7 @@ def main() -> None:
         database = Database(asked["db"])
         settings = database.settings(asked["fleet"])
         worker = Worker(database, settings, asked["executor"], load_graph(settings.graph))
+        install_gate(strict=True)  # a call in a thread that knows no task would be paid by no account
 
         def closed() -> None:
             sys.stdin.read()
@@ -290,6 +327,9 @@ def main() -> None:
     except LedgerError as error:
         _log.error("%s", error)
         os._exit(AWAY if isinstance(error, LedgerUnavailable) else 1)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
     os._exit(0)  # threads of models and pools must not hold up the end
 
 
