@@ -146,7 +146,7 @@ class StepTable:
         return self.curve(batch).at(context)
 
     def prefill_step(self, tokens: float) -> float:
-        """Seconds to read a prompt of so many tokens, alone on the server; below the table's first, down to a step's."""
+        """Seconds to read a prompt of so many tokens, alone; below the table's first, down to a step's."""
         if tokens < self.prefill_tokens[0]:
             return self.step_seconds + (self.prefill_seconds[0] - self.step_seconds) * tokens / self.prefill_tokens[0]
         if len(self.prefill_tokens) == 1:
