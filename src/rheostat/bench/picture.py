@@ -31,9 +31,9 @@ _STYLE: Final[dict[Any, Any]] = {
     "ytick.color": _GREY,
 }
 _TITLES: Final = {
-    "multiarith 61-": "MultiArith 61 to 130",
+    "multiarith 61-": "MultiArith 61 to 180",
     "mbpp": "MBPP, its tests as verifier",
-    "gsm8k": "GSM8K 61 to 80",
+    "gsm8k": "GSM8K 61 to 100",
 }
 Row = Mapping[str, Any]
 
