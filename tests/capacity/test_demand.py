@@ -173,12 +173,23 @@ def test_settings_of_a_record_on_the_tasks_that_all_answered() -> None:
     assert found["policy"].output_tokens.tolist() == [30, 30, 30]
     assert found["policy"].stage.tolist() == [0, 1, 2]
     assert (found["fixed"].tasks, found["fixed"].p_right, found["fixed"].usd.tolist()) == (1, 1.0, [1.0])
-    with pytest.raises(BadInput, match="no set 'other' in this record; there are 's'"):
+    with pytest.raises(BadInput, match="no set 'other' of 'any model' in this record; there are 's' of"):
         from_bench(rows, of="other")
     with pytest.raises(BadInput, match="share no task"):
         from_bench([row("fixed", "2", 100, 1), row("policy", "1", 90, 3)])
     with pytest.raises(BadInput, match=r"isn't one of rheostat\.bench\.arms"):
         from_bench([{**row("fixed", "1", 100, 1), "ways": None}])
+
+
+def test_rows_of_other_models_are_not_mixed_in() -> None:
+    """A policy that had two models isn't the one that had one of them, whatever both are called in the record."""
+    alone = [{**each, "models": "a"} for each in (row("fixed", "1", 100, 1), row("policy", "1", 90, 3))]
+    both = [{**each, "models": "a,b"} for each in (row("fixed", "1", 10, 1), row("policy", "1", 20, 1))]
+    assert from_bench([*alone, *both])["policy"].output_tokens.tolist() == [30, 30, 30]
+    assert from_bench([*both, *alone], model="a")["policy"].output_tokens.tolist() == [30, 30, 30]
+    assert from_bench([*alone, *both], model="a,b")["policy"].output_tokens.tolist() == [20]
+    with pytest.raises(BadInput, match="there are 's' of 'a', 's' of 'a,b'"):
+        from_bench([*alone, *both], model="b")
 
 
 def test_the_committed_record_can_be_planned_for() -> None:

@@ -221,23 +221,25 @@ def from_bench(rows: Sequence[Mapping[str, Any]], *, of: str = "", model: str = 
 
     Args:
         of: The set of tasks; without it, the first one.
-        model: Only rows whose models are these, as in the record.
+        model: The models that the policy had, with commas, as in the record; without it, the first ones of that set.
 
     Raises:
         BadInput: The record has no such set, or a row isn't one of that record.
     """
-    sets = dict.fromkeys(str(row.get("set", "")) for row in rows if str(row.get("models", "")).startswith(model))
-    if not sets or (of and of not in sets):
-        raise BadInput(f"no set {of!r} in this record; there are {', '.join(map(repr, sets)) or 'none'}")
-    of = of or next(iter(sets))
+    there = dict.fromkeys((str(row.get("set", "")), str(row.get("models", ""))) for row in rows)
+    found = next((pair for pair in there if of in ("", pair[0]) and model in ("", pair[1])), None)
+    if found is None:
+        known = ", ".join(f"{name!r} of {models!r}" for name, models in there) or "none"
+        raise BadInput(f"no set {of or 'of any name'!r} of {model or 'any model'!r} in this record; there are {known}")
+    of = found[0]
     by: dict[str, dict[str, Mapping[str, Any]]] = defaultdict(dict)
     for row in rows:
-        if row.get("set") == of and str(row.get("models", "")).startswith(model):
+        if (str(row.get("set", "")), str(row.get("models", ""))) == found:
             by[str(row["setting"])][str(row["task"])] = row
     shared = sorted(set.intersection(*(set(each) for each in by.values())))
     if not shared:
         raise BadInput(f"the settings of {of!r} share no task: run the benchmark to its end")
-    note = f"{of}: {len(shared)} tasks that every setting answered; draws of a task are equal parts, in sequence"
+    note = f"{of}, {found[1]}: {len(shared)} tasks that every setting answered; draws are equal parts, in sequence"
     return {name: _of_rows(name, [each[task] for task in shared], note) for name, each in sorted(by.items())}
 
 
