@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+from langgraph.graph import END, START, StateGraph
 
 from rheostat.fleet import Fleet
 from rheostat.money.usage import usd_nanos
@@ -19,6 +21,20 @@ from rheostat.testing.server import ProviderServer, Turn, provider_server
 
 GRAPHS = Path(__file__).with_name("fleet_graphs.py")
 PRICES = Path(__file__).parents[1] / "data" / "prices.toml"
+
+
+class Plain(TypedDict, total=False):
+    question: str
+    answer: str
+
+
+def plain(answer: Any) -> Any:
+    """A graph of one node."""
+    made = StateGraph(Plain)
+    made.add_node("answer", answer)
+    made.add_edge(START, "answer")
+    made.add_edge("answer", END)
+    return made
 
 
 class Log:

@@ -16,7 +16,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 from pydantic import BaseModel
 
-from fleets import GRAPHS, Log, check_books, questions, server_with
+from fleets import GRAPHS, Log, Plain, check_books, plain, questions, server_with
 from postgres_server import PostgresServer
 from rheostat import Account, BadInput, Budget, LimitWarning, Rate, ThinkingChatModel, open_ledger
 from rheostat.fleet import Fleet
@@ -272,20 +272,6 @@ def test_what_json_has_no_form_for_and_a_question_to_a_human(tmp_path: Path) -> 
     assert results["model"].answer == {"price": 3}
     assert "2026" in results["set"].answer
     assert len(results) == 4
-
-
-def plain(answer: Any) -> Any:
-    """A graph of one node."""
-    made = StateGraph(Plain)
-    made.add_node("answer", answer)
-    made.add_edge(START, "answer")
-    made.add_edge("answer", END)
-    return made
-
-
-class Plain(TypedDict, total=False):
-    question: str
-    answer: str
 
 
 def test_models_without_a_price_under_a_cap_in_tokens(tmp_path: Path) -> None:

@@ -144,12 +144,12 @@ class Work:
             limits["seconds"] = min(max(left, 0.001), float(limits.get("seconds", math.inf)))
         return Budget.from_dict(limits) if limits else None
 
-    async def _begin_again(self, task: FleetTask, account: str) -> None:
-        """Its seconds begin anew, whenever its account was opened."""
+    async def _restart_clock(self, task: FleetTask, account: str) -> None:
+        """A task's seconds count from now; the ledger counts them from when its account was opened."""
         limits = self._limits(task)
         if limits is not None and limits.seconds is not None:
             spent = (await self.ledger.areading(account))["elapsed_milliseconds"] / 1000
-            if spent > 1:
+            if spent > 1:  # else it has just been opened
                 await self.ledger.aamend(account, replace(limits, seconds=limits.seconds + spent))
 
     async def _attempt(self, task: FleetTask, account: str, ours: Callable[[], Awaitable[bool]]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Work:
         begun = before.created_at is not None
         if begun:  # what a worker that died held is given up, because no one else works on this
             await self.ledger.aexpire(0, account=account)
-        await self._begin_again(task, account)
+        await self._restart_clock(task, account)
         if _late(task):
             return {}
         state: dict[str, Any] = dict(before.values) if begun else {}
