@@ -86,7 +86,7 @@ class Database:
 
     def __init__(self, address: str) -> None:
         try:
-            import dbos  # noqa: F401
+            import dbos  # noqa: F401 - whether it is there
             import sqlalchemy as sa
         except ImportError:
             raise MissingExtra("Fleet", "fleet") from None

@@ -230,7 +230,7 @@ class Work:
         return False
 
     async def _pause(self, attempt: int) -> None:
-        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]
+        state = RetryCallState(retry_object=None, fn=None, args=(), kwargs={})  # type: ignore[arg-type]  # the wait reads its number only
         state.attempt_number = attempt
         until = time.monotonic() + _WAIT(state)
         while time.monotonic() < until:
