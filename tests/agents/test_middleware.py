@@ -725,14 +725,14 @@ def test_a_slow_tool_ends_with_the_run() -> None:
     @tool
     def slow() -> str:
         """Takes long."""
-        time.sleep(3)
+        time.sleep(12)
         return "late"
 
     with simulated(Turn(tool_calls=(("slow", {}),), text=""), DONE) as server:
         case = Case(CHAT, server, budget=Budget(usd="5", seconds=0.7))
         started = time.monotonic()
         case.agent([slow]).invoke(ASK)
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 10
 
 
 WRONG: list[dict[str, Any]] = [

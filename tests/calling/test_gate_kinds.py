@@ -44,6 +44,7 @@ from rheostat.money.pricing import Terms, price_of
 from rheostat.money.usage import Spend
 from rheostat.providers import endpoint_for
 from test_gate import KEY, Agent, Setting, apis, chat, provider
+from waiting import wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore::rheostat.SettingWarning", "ignore::UserWarning")
 
@@ -514,8 +515,7 @@ def test_a_cancelled_call_of_a_model_without_a_wire_holds_nothing() -> None:
                 await Slow(responses=[]).bind(max_tokens=100).ainvoke("hi")
 
         task = asyncio.ensure_future(call())
-        await asyncio.sleep(0.1)
-        assert ledger.reading("a")["held_calls"] == 1
+        await asyncio.to_thread(wait_for, lambda: ledger.reading("a")["held_calls"] == 1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

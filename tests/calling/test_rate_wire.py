@@ -40,6 +40,7 @@ from rheostat.money.ledger import Ledger, RateSeen
 from rheostat.providers.rate_limits import rate_seen
 from rheostat.testing import ScriptedModel, free
 from rheostat.testing.server import Fault, Limiter, ProviderServer, Turn
+from waiting import wait_for
 from wire import ADAPTIVE, ASK, CHAT, RESPONSE, Api, Caller, Way, plan_of, simulated
 
 SECONDS = 0.5
@@ -432,6 +433,7 @@ def test_a_hold_that_is_swept_away_while_it_waits_is_taken_again(server: Provide
         return (yield from meter.call(at, "run", held, ASK, settings, "whole", {"node": "t"}))
 
     def others() -> None:
+        wait_for(lambda: ledger.reading("run")["held_calls"])
         assert ledger.expire(0) == 1
         room = ledger.room("run").output_tokens or 0
         [mine] = ledger.hold("run", [Spend(output_tokens=room)])

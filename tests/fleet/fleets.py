@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypedDict
@@ -78,13 +78,6 @@ def starting(tasks: list[dict[str, Any]], db: str, folder: Path, *options: str, 
     command = [sys.executable, "-m", "rheostat", "fleet", "run", str(file), "--graph", f"{GRAPHS}:steps", "--db", db]
     with (folder / "run.log").open("ab") as out:
         return subprocess.Popen([*command, "--name", name, *options], stdout=out, stderr=out)
-
-
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
-    until = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < until, "it didn't happen"
-        time.sleep(0.05)
 
 
 def check_books(fleet: Fleet, server: ProviderServer, cap_usd: str) -> None:

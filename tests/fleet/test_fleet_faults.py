@@ -17,10 +17,11 @@ from typing import Any
 import psutil
 import pytest
 
-from fleets import Log, check_books, questions, server_with, starting, wait_for
+from fleets import Log, check_books, questions, server_with, starting
 from postgres_server import PostgresServer
 from rheostat.fleet import Fleet
 from rheostat.testing.server import ProviderServer
+from waiting import wait_for
 
 TASKS = int(os.environ.get("FLEET_TASKS", "12"))
 WORKERS = 3 if "FLEET_TASKS" in os.environ else 1

@@ -21,7 +21,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import StateGraph
 from sqlalchemy.exc import OperationalError
 
-from fleets import GRAPHS, Log, Plain, plain, questions, server_with, wait_for
+from fleets import GRAPHS, Log, Plain, plain, questions, server_with
 from rheostat import Account, BadInput, Budget, LedgerUnavailable, MemoryLedger, ThinkingChatModel, open_ledger
 from rheostat.fleet import Fleet, FleetTask, queue, supervisor, worker
 from rheostat.fleet import fleet as fleet_module
@@ -31,6 +31,7 @@ from rheostat.fleet.queue import Queue
 from rheostat.fleet.supervisor import Supervisor
 from rheostat.fleet.work import Work
 from rheostat.testing import ScriptedModel
+from waiting import wait_for
 
 pytestmark = [pytest.mark.filterwarnings("ignore::ResourceWarning"), pytest.mark.timeout(120)]
 
@@ -73,9 +74,9 @@ def test_a_worker_is_alive_until_its_last_calls_have_ended(
         fleet.stop()
         time.sleep(0.3)
         before = fleet._database.beats("f")
-        time.sleep(0.5)
         assert before
-        assert fleet._database.beats("f") != before
+        wait_for(lambda: fleet._database.beats("f") != before)
+        assert fleet._database.beats("f")
         working.result()
         assert not fleet.alive()
         assert fleet.counts().queued == 1
@@ -319,14 +320,14 @@ def test_a_second_ctrl_c_ends_all_workers_at_once(
     tmp_path: Path, server: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     instead(monkeypatch, "import time; time.sleep(60)")
-    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 10)
+    monkeypatch.setattr(supervisor, "GRACE_SECONDS", 40)
     with steps(tmp_path) as fleet:
         watch = Supervisor(fleet._database, fleet.settings, workers=3)
         watch._keep()
         threading.Timer(0.5, _thread.interrupt_main).start()
         began = time.monotonic()
         watch._end()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 20
 
 
 def test_a_worker_that_hangs_for_good_is_killed(

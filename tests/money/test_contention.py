@@ -41,6 +41,7 @@ from rheostat.money.ledger import Ledger, patience
 from rheostat.money.ledger import line as lines
 from rheostat.testing import Said, scripted
 from rheostat.testing.server import Turn
+from waiting import wait_for, waiting
 from wire import CHAT, simulated
 
 HISTORIES = int(os.environ.get("RHEOSTAT_HISTORIES", "0")) or 1_000
@@ -127,7 +128,7 @@ def test_the_first_to_come_is_the_first_to_be_served() -> None:
     for number, tokens in ((1, 200), (2, 10), (3, 10)):
         threads.append(threading.Thread(target=wants, args=(number, tokens)))
         threads[-1].start()
-        time.sleep(0.3)
+        wait_for(lambda number=number: waiting(ledger) == number)  # type: ignore[misc]
     assert served == []
     drive(meter.void(held.id))
     for thread in threads:
@@ -178,7 +179,7 @@ def test_one_that_is_cancelled_leaves_the_line() -> None:
         await asyncio.sleep(0.05)
         assert not second.done(), "it stands behind the first"
         first.cancel()
-        await asyncio.wait_for(second, 2)
+        await asyncio.wait_for(second, 20)
         with pytest.raises(asyncio.CancelledError):
             await first
 
@@ -242,10 +243,10 @@ def test_between_processes_the_first_to_come_is_the_first(tmp_path: Path) -> Non
 
     threads = [threading.Thread(target=wants, args=(second, "run 1", 200))]
     threads[0].start()
-    time.sleep(0.3)
+    wait_for(lambda: waiting(other))
     threads.append(threading.Thread(target=wants, args=(first, "run 2", 20)))  # it would fit
     threads[1].start()
-    time.sleep(0.3)
+    wait_for(lambda: waiting(one))
     assert served == []
     drive(first.void(held.id))
     for thread in threads:

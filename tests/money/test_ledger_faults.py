@@ -24,6 +24,7 @@ from rheostat.money.ledger import open_ledger
 from rheostat.testing import timeless
 from rheostat.testing.server import Fault, Turn
 from stores import PostgresStore
+from waiting import wait_for
 from wire import PLAIN, simulated
 
 WORKER = str(Path(__file__).parents[1] / "ledger_worker.py")
@@ -110,7 +111,7 @@ def test_workers_that_are_killed_leave_nothing_but_unknown(
     dice = random.Random(5)
 
     def kill() -> None:
-        time.sleep(1.0)
+        wait_for(lambda: ledger.reading("shared")["calls"] > 20)
         for worker in workers:
             time.sleep(dice.random() * 0.1)
             os.kill(worker.pid, signal.SIGKILL)

@@ -41,6 +41,7 @@ from rheostat.money.ledger.line import line_of
 from rheostat.money.ledger.pace import Pace
 from rheostat.money.ledger.patience import patiently
 from stores import MemoryStore, SQLiteStore
+from waiting import wait_for, waiting
 
 HISTORIES = int(os.environ.get("RHEOSTAT_HISTORIES", "0")) or 150
 ONE = Spend(input_tokens=100, output_tokens=200, calls=1)
@@ -500,7 +501,7 @@ def test_all_are_served_in_turn(how: str) -> None:
         for number in range(12):
             threads.append(threading.Thread(target=lambda number=number: drive(one(number))))
             threads[-1].start()
-            time.sleep(0.005)
+            wait_for(lambda number=number: len(done) + waiting(ledger) > number)  # type: ignore[misc]
         for thread in threads:
             thread.join(20)
     else:
@@ -535,9 +536,9 @@ def test_a_waiter_for_room_and_one_for_the_rate_help_each_other() -> None:
         served.append("room")
 
     threads = [threading.Thread(target=each) for each in (holds, begins)]
-    for thread in threads:
-        thread.start()
-        time.sleep(0.05)
+    threads[0].start()
+    wait_for(lambda: waiting(ledger))
+    threads[1].start()
     for thread in threads:
         thread.join(10)
     assert served == ["rate", "room"]
@@ -579,7 +580,7 @@ def test_a_place_in_the_ledgers_line_is_kept(tmp_path: Path) -> None:
     for number in range(3):
         threads.append(threading.Thread(target=one, args=(number,)))
         threads[-1].start()
-        time.sleep(0.2)
+        wait_for(lambda number=number: len(done) + sum(map(waiting, ledgers)) > number)  # type: ignore[misc]
     for thread in threads:
         thread.join(20)
     assert done[0] == 0

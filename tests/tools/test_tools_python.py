@@ -39,7 +39,7 @@ def calculate_refused(expression: str) -> str:
     began = time.monotonic()
     with pytest.raises(ToolException) as refusal:
         calculate(expression)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5
     return str(refusal.value)
 
 

@@ -151,7 +151,7 @@ def test_an_endless_loop(tmp_path: Path, kind: Sandbox) -> None:
     said, artifact = script(tmp_path, "print('begun', flush=True)\nwhile True: pass", kind, seconds=0.5)
     assert said.replace(' [sandbox="none"]', "") == "TIMED OUT after 0.5 s\nbegun"
     assert artifact["exit_code"] is None
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 15
 
 
 def test_100_megabytes_of_output(tmp_path: Path, kind: Sandbox) -> None:
