@@ -143,6 +143,30 @@ def test_an_outage_while_a_tasks_end_is_written_is_not_its_fault(
         assert away[0]["by"] == "budget"
 
 
+def test_a_worker_that_is_told_to_stop_doesnt_wait_for_the_databases_return(
+    tmp_path: Path, log: Log, server: object, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with steps(tmp_path) as fleet:
+        with monkeypatch.context() as outage:
+
+            def gone(*given: Any, **more: Any) -> Any:
+                raise LedgerUnavailable("away")
+
+            async def ends(self: Any, *given: Any, **more: Any) -> Any:
+                fleet.stop()
+                for each in ("begun", "put_back", "owner"):
+                    outage.setattr(Queue, each, gone)
+                gone()
+
+            outage.setattr(work_module._Results, "done", ends)
+            fleet.submit(questions(1))
+            with pytest.raises(LedgerUnavailable):  # it ends, and says why
+                fleet.work()
+            paid = len(log.prompts)
+        assert [each.state for each in fleet.gather()] == ["done"]
+        assert len(log.prompts) == paid  # its steps are in the checkpoints
+
+
 async def run_once(graph: Any, ledger: MemoryLedger, **more: Any) -> Any:
     work = Work("f", graph, ledger, attempts=1, **more)
     return await work.run(FleetTask(id="a", input={"question": "q"}))

@@ -263,6 +263,8 @@ class Worker:
                 return await self._once(task, claim)
             except _OUTAGE as error:  # just when the task's end, or why it goes back, was to be written
                 _log.warning("the database is away: %s", type(error).__name__)
+                if self._stop.is_set():  # the task goes on elsewhere when this worker is gone
+                    raise asyncio.CancelledError from None
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _once(self, task: FleetTask, claim: Claim) -> dict[str, Any]:
