@@ -311,7 +311,7 @@ def _stop_bytes(body: dict[str, Any]) -> int:
     """The bytes of the longest stop sequence, which has at most as many tokens."""
     stops = body.get("stop")
     listed = stops if isinstance(stops, list) else [stops]
-    return max((len(each.encode()) for each in listed if isinstance(each, str)), default=0)
+    return max((len(each.encode(errors="surrogatepass")) for each in listed if isinstance(each, str)), default=0)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -338,7 +338,7 @@ _NOT_TEXT = {"type", "role", "id", "index", "signature"}
 def _length(said: Any) -> int:
     """The bytes of the text, without the JSON around it."""
     if isinstance(said, str):
-        return len(said.encode())
+        return len(said.encode(errors="surrogatepass"))
     if isinstance(said, dict):
         return sum(_length(value) for name, value in said.items() if name not in _NOT_TEXT)
     if isinstance(said, list):

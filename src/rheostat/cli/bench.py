@@ -98,7 +98,7 @@ def report_(
         say({"record": str(record), "settings": told}, "", as_json=True)
         return
     for level in (None, *sorted({o.level for o in outcomes})):
-        tell(f"\n### {level or 'all'}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
+        tell(f"\n### {one_line(level or 'all')}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
         for ours in (s for s in settings if s.adaptive):
             for other in fixed:
                 mean, low, high = report.difference(outcomes, ours.name, other.name, level=level)

@@ -163,6 +163,7 @@ def resume(
         fleet.resume()
         if workers:
             _work(fleet, as_json=as_json)
+    say({"fleet": name, "paused": False}, "resumed: its workers elsewhere go on", as_json=as_json)
 
 
 @app.command()

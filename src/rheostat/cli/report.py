@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from rheostat.cli.accounts import Where, opened_ledger
-from rheostat.cli.safe_text import visible
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.screen import tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.files import write_whole
@@ -59,7 +59,7 @@ def report(
     if as_json:
         tell_json(made.to_dict())
     elif path is not None:
-        tell(visible(path))
+        tell(one_line(path))
     if open_it and path is not None:
         webbrowser.open(path.resolve().as_uri())
 

@@ -23,7 +23,8 @@ def for_csv(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula gets a quote in front (OWASP, "CSV Injection")."""
     if not isinstance(value, str):
         return value
-    return f"'{visible(value)}" if _FORMULA.match(value) and not _is_number(value) else visible(value)
+    shown = one_line(value)
+    return f"'{shown}" if _FORMULA.match(value) and not _is_number(value) else shown
 
 
 def _is_number(text: str) -> bool:

@@ -16,7 +16,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from rheostat.addresses import without_password
-from rheostat.visible import one_line, visible
+from rheostat.visible import one_line, visible, visible_json
 
 __all__ = ["Screen", "guard", "json_of", "labelled", "tell", "tell_json"]
 
@@ -75,7 +75,7 @@ def json_of(data: Any) -> str:
         text = json.dumps(data, allow_nan=False, default=str)
     except ValueError:
         text = json.dumps(json.loads(json.dumps(data, default=str), parse_constant=lambda _: None))
-    return text.replace("\x7f", "\\u007f")
+    return visible_json(text)
 
 
 class _Guarded:
