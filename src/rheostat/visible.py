@@ -12,8 +12,8 @@ _CONTROLS = re.compile(
     "\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
     "\U000e0000-\U000e0fff\ud800-\udfff]"
 )
-"""C0 but tab and newline, DEL, C1, what turns text around, what hides in it (Unicode's Default_Ignorable_Code_Point, but
-the joiners and variation selectors of scripts and emoji), and lone surrogates, which no file can hold."""
+"""C0 but tab and newline, DEL, C1, what turns text around, what hides in it (Unicode's Default_Ignorable_Code_Point,
+but for the joiners and variation selectors of scripts and emoji), and lone surrogates, which no file can hold."""
 
 
 def visible(text: object) -> str:

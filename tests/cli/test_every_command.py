@@ -393,18 +393,13 @@ def test_a_terminal_of_ascii_gets_ascii(line: str, world: dict[str, str]) -> Non
     check(run(*filled(line, world), encoding="ascii"), (0,))
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        *FINE[:7],
-        "show {books} thread/",
-        "explain {books} thread/",
-        "worth {books}",
-        "fleet status f --db {fleet}",
-        "profile show {p.json}",
-        "{H}",
-    ],
-)
+COLOURED = [
+    *FINE[:7], "show {books} thread/", "explain {books} thread/", "worth {books}", "fleet status f --db {fleet}",
+    "profile show {p.json}", "{H}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", COLOURED)
 def test_colours_are_our_own(line: str, world: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     said = run(*filled(line, world))
@@ -415,7 +410,8 @@ def test_colours_are_our_own(line: str, world: dict[str, str], monkeypatch: pyte
 
 EVENTS = [
     {"type": "difficulty", "score": 0.5, "kind": LONE, "reasons": [LONE]},
-    {"type": "plan", "effort": LONE, "thinking_tokens": 1, "samples": 1, "decided_by": LONE, "reasons": [LONE], "round": 1},
+    {"type": "plan", "effort": LONE, "thinking_tokens": 1, "samples": 1, "decided_by": LONE, "reasons": [LONE],
+     "round": 1},
     {"type": "estimate", "score": 0.5},
     {"type": "plan", "effort": LONE, "thinking_tokens": 1, "samples": 1, "decided_by": LONE, "reasons": [LONE],
      "round": 1, "last_word": True},

@@ -305,7 +305,7 @@ def _table(made: Comparison) -> Table:
     table.add_column("strategy − it", justify="right")
     for line in made.lines:
         ours = line is made.strategy
-        cells = [Text(one_line(line.name), "bold cyan" if ours else ""), *_cells(line, money)]
+        cells: list[Text | str] = [Text(one_line(line.name), "bold cyan" if ours else ""), *_cells(line, money)]
         table.add_row(*cells, end_section=ours)
     return table
 

@@ -99,9 +99,12 @@ def result_of(task: str, status: Any) -> TaskResult:
 
 
 def _known(row: dict[str, Any], **more: Any) -> TaskResult:
-    """A result from a row, which a newer version or anybody else may have written: what has another type is left out."""
+    """A result from a row, which a newer version or anybody may have written: what has another type is left out."""
     made = {**row, **more}
     return TaskResult(**{name: made[name] for name, fits in _FITS.items() if name in made and fits(made[name])})
+
+
+_AMOUNT: Final = re.compile(r"\d{1,20}(\.\d{1,20})?")
 
 
 def _is_count(value: Any) -> bool:
@@ -115,7 +118,7 @@ def _is_text(value: Any) -> bool:
 _FITS: Final[dict[str, Callable[[Any], bool]]] = {
     "id": _is_text, "state": _is_text, "answer": lambda value: True, "by": _is_text, "why": _is_text,
     "verdict": lambda value: value is None or isinstance(value, bool),
-    "usd": lambda value: value is None or (_is_text(value) and re.fullmatch(r"\d{1,20}(\.\d{1,20})?", value) is not None),
+    "usd": lambda value: value is None or (_is_text(value) and _AMOUNT.fullmatch(value) is not None),
     "tokens": _is_count, "calls": _is_count, "attempts": _is_count,
     "seconds": lambda value: isinstance(value, int | float) and math.isfinite(value),
 }  # fmt: skip

@@ -173,7 +173,8 @@ def fetch(url: str = DEFAULT_UPDATE_URL) -> tuple[int, Path]:
         raw = json.loads(reply.content)
         models = sum(len(provider.models) for provider in _providers(raw))
     except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TypeError, RecursionError) as error:
-        raise BadInput(f"no price list at {without_password(url)}: {error}. The list in force stays: {origin()}") from error
+        shown = without_password(f"{url}: {error}")
+        raise BadInput(f"no price list at {shown}. The list in force stays: {origin()}") from error
     path = fetched_path()
     with locked(path):
         kept = {"fetched": datetime.now(UTC).date().isoformat(), "url": url, "providers": raw}

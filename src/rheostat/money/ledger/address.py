@@ -37,5 +37,7 @@ def open_ledger(address: str, *, must_exist: bool = False) -> DurableLedger:
         raise BadInput("no ledger at a connection string of keywords: write it as postgresql://USER@HOST/DATABASE")
     path = Path(address.removeprefix("sqlite:///"))
     if must_exist and not path.exists():
-        raise BadInput(f"no file {without_password(str(path))}: give the path of a ledger's SQLite file, or postgresql://USER@HOST/DATABASE")
+        raise BadInput(
+            f"no file {without_password(str(path))}: give the path of a ledger's SQLite file, or postgresql://USER@HOST/DATABASE"
+        )
     return SQLiteLedger(path)
