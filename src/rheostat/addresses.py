@@ -14,7 +14,7 @@ _HIDDEN = (
     (rf"(?i)({_NAME})\s?=\s?(?:'(?:[^'\\]|\\.)*'|\"[^\"]*\"|[^&\s'\"]+)", r"\1=***"),
     # of headers, and of JSON
     (r"(?i)(authorization|api[_-]?key|password|secret)(['\"]?\s?:\s?['\"]?)"
-     r"(?:(?:bearer|basic)\s+\S{4,}|[^\s'\",;{}]{8,})", r"\1\2***"),
+     r"(?:(?:bearer|basic)\s+[^\s'\",;{}]{4,}|[^\s'\",;{}]{8,})", r"\1\2***"),
     (r"\b(?:sk-|xai-|gsk_|hf_|ghp_|lsv2_|pplx-|AIza|AKIA)[\w-]{12,}", "***"),  # keys that are known by their beginning
 )  # fmt: skip
 _PATTERNS = tuple((re.compile(pattern), shown) for pattern, shown in _HIDDEN)

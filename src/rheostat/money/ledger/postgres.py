@@ -16,6 +16,7 @@ from rheostat.money.ledger.durable import DurableLedger, Transaction
 from rheostat.money.ledger.entry import OPEN, Entry, Held
 from rheostat.money.ledger.law import Book
 from rheostat.money.ledger.page import Page
+from rheostat.money.ledger.refusals import no_text
 from rheostat.money.ledger.rows import MIGRATIONS, SCHEMA_VERSION, Statement
 
 if TYPE_CHECKING:
@@ -130,6 +131,8 @@ class PostgresLedger(DurableLedger):
             raise LedgerUnavailable(f"the ledger's database can't be reached: {str(error).strip()}") from error
         except self._database_error as error:
             raise LedgerError(f"the ledger's database refused: {str(error).strip()}") from error
+        except UnicodeEncodeError as error:
+            raise no_text(error) from None
 
     def close(self) -> None:
         self._pool.close()
