@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from conftest import Runner
 from rheostat import AdaptiveThinking, Budget, read
 from rheostat.calling.payer import paid_by
+from rheostat.calling.usage import Body
+from rheostat.calling.wire import WireRequest
 from rheostat.testing import ScriptedModel, free
 from test_gate_kinds import CHAT, SAID, Wire, sse
 
@@ -54,6 +57,16 @@ def test_a_count_that_can_be_is_believed() -> None:
     reading = posted(BOX, {**PLAIN, "completion_tokens_details": {"reasoning_tokens": 99}})
     assert (reading["calls"], reading["unknown_calls"]) == (1, 0)
     assert (reading["input_tokens"], reading["output_tokens"], reading["thinking_tokens"]) == (20, 10, 10)
+
+
+@pytest.mark.parametrize("id_", ["x" * 1_000_000, "a\x00b\x1b[31m\u202e", {"an": "object"}, 7])
+def test_an_id_that_is_none_is_kept_short_and_plain(id_: Any) -> None:
+    body = Body(WireRequest(provider="openai", flavor="chat", kind="billable"))
+    body.feed(json.dumps({"id": id_, "model": id_, "choices": [], "usage": PLAIN}).encode())
+    body.finish()
+    for name in (body.request_id, body.model):
+        assert 0 < len(name) <= 200
+        assert name.isprintable()
 
 
 def test_a_provider_bills_what_it_reports() -> None:

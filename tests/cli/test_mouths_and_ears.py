@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import socket
 from dataclasses import replace
@@ -19,11 +20,13 @@ from rheostat import Account, Budget
 from rheostat.addresses import without_password
 from rheostat.cli.app import app
 from rheostat.cli.safe_text import escape, for_csv, visible
+from rheostat.cli.said import put
 from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.local import CATALOGUE, store
-from rheostat.money.ledger import open_ledger
+from rheostat.money.ledger import StepRecord, open_ledger
 from rheostat.money.pricing import PRICES, own_prices
+from rheostat.visible import one_line, visible_json
 
 HOSTILE = {
     "clears the screen": "\x1b[2J\x1b[H",
@@ -55,8 +58,23 @@ def test_nothing_that_is_shown_steers_the_terminal(text: str) -> None:
 def test_what_is_visible_is_printable_and_stays_so(text: str) -> None:
     shown = visible(text)
     assert not any(ord(char) < 32 and char not in "\t\n" for char in shown)
+    assert not set(shown) & set("\u061c\u200b\u200e\u202e\u2066\u2069\u2028\ufeff\u00ad\u3164\U000e0041\U000e0100")
     assert not any(0x7F <= ord(char) < 0xA0 for char in shown)
     assert visible(shown) == shown
+
+
+@given(st.text())
+def test_json_stays_what_it_says(text: str) -> None:
+    shown = visible_json(json.dumps(text, ensure_ascii=False))
+    assert json.loads(shown) == text
+    assert visible(shown) == shown
+
+
+@given(st.text())
+def test_a_line_is_one_line(text: str) -> None:
+    shown = one_line(text)
+    assert len(shown.splitlines()) <= 1
+    assert one_line(shown) == shown
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r=", " =", "＝"])
@@ -68,6 +86,14 @@ def test_no_cell_is_a_formula(start: str) -> None:
 @pytest.mark.parametrize("value", ["-5", "3.5", 7, None, "plain", "a=b"])
 def test_what_is_none_stays(value: object) -> None:
     assert for_csv(value) == value
+
+
+@pytest.mark.parametrize("text", ['x";=1+1;"', "x;=1+1", "a,=1+1", "a\n=1+1", "a\t=1+1"])
+def test_no_separator_of_any_locale_ends_a_cell(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    put([{"name": text, "tokens": 7, "gap": None}], as_json=False, as_csv=True)
+    _, row = capsys.readouterr().out.splitlines()
+    assert row.endswith('",7,""')
+    assert row[1:].rpartition('",7')[0].replace('""', "").count('"') == 0
 
 
 def test_an_account_with_a_hostile_name_in_table_and_spreadsheet(tmp_path: Path) -> None:
@@ -89,7 +115,22 @@ ADDRESSES = {
     "host=db password=hunter2 user=ann": "host=db password=*** user=ann",
     "https://ann:p@ss:hunter2@host/": "https://***@host/",
     "https://host/path": "https://host/path",
-}
+    "postgresql://ann:hunt?er#2@db/books": "postgresql://***@db/books",
+    "postgresql://ann:hunt/er2@db/books": "postgresql://***@db/books",
+    "postgresql+psycopg://ann:hunter2@[::1]:5432/books": "postgresql+psycopg://***@[::1]:5432/books",
+    "postgresql://db/books?user=ann&sslpassword=hunter2": "postgresql://db/books?user=ann&sslpassword=***",
+    "host=db password = 'hun ter2' user=ann": "host=db password=*** user=ann",
+    "https://host/?access_token=hunter2&client_secret=hunter2&sig=hunter2":
+        "https://host/?access_token=***&client_secret=***&sig=***",
+    "OPENAI_API_KEY=hunter2": "OPENAI_API_KEY=***",
+    "{'Authorization': 'Bearer hunter2hunter2', 'x-api-key': 'hunter2hunter2'}":
+        "{'Authorization': '***', 'x-api-key': '***'}",
+    "Incorrect API key provided: sk-ant-hunter2hunter2": "Incorrect API key provided: ***",
+    "http://localhost:8000/v1/a@b": "http://localhost:8000/v1/a@b",
+    "postgresql://USER@HOST/DATABASE": "postgresql://USER@HOST/DATABASE",
+    "max_tokens=9, tokens: asked 500, left 3; api_key: is missing":
+        "max_tokens=9, tokens: asked 500, left 3; api_key: is missing",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -98,9 +139,10 @@ def test_addresses_lose_their_password(address: str) -> None:
 
 
 def test_errors_lose_it_too() -> None:
-    with pytest.raises(BadInput) as raised:
-        open_ledger("mysql://ann:hunter2@db/books")
-    assert "hunter2" not in str(raised.value)
+    for address in ("mysql://ann:hunter2@db/books", "host=db password=hunter2", "postgresql://ann:hunter2 !@db/books"):
+        with pytest.raises(BadInput) as raised:
+            open_ledger(address)
+        assert "hunter2" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -167,3 +209,17 @@ def test_a_model_file_changed_behind_its_time_stamp_is_found(tmp_path: Path) -> 
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file.stat().st_mtime_ns == before.st_mtime_ns
     assert not store.verified(file, model)
+
+
+HALF = "a\ud800"
+"""Half of a surrogate pair: JSON can hold it, a file and a database can't."""
+
+
+def test_a_ledger_keeps_what_it_can_and_refuses_what_it_cannot(tmp_path: Path) -> None:
+    ledger = open_ledger(str(tmp_path / "books.db"))
+    with pytest.raises(BadInput, match="half of a surrogate pair"):
+        ledger.open(Account(HALF, Budget(tokens=9)))
+    ledger.record(StepRecord(id="s", account="a", node="call", model=HALF, reasons=(HALF, "\x00"), error=HALF))
+    [step] = ledger.steps()
+    assert (step.model, step.reasons) == ("a?", ("a?", "\x00"))
+    ledger.close()

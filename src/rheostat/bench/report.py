@@ -10,6 +10,7 @@ from typing import Any
 
 from rheostat.bench.run import Outcome, Setting
 from rheostat.errors import MissingExtra
+from rheostat.visible import one_line
 
 __all__ = ["Row", "difference", "markdown", "plot_png", "plot_text", "rows"]
 
@@ -111,7 +112,8 @@ def markdown(table: Sequence[Row]) -> str:
     for row in table:
         cost = f"{row.usd_per_correct:.6f}" if row.usd_per_correct is not None else "–"
         tokens = f"{row.tokens_per_correct:.0f}" if row.tokens_per_correct is not None else "–"
-        name = f"**{row.setting}**" if row.adaptive else row.setting
+        name = one_line(row.setting).replace("|", "\\|")
+        name = f"**{name}**" if row.adaptive else name
         mark = "yes" if row.setting in best else ""
         lines.append(
             f"| {name} | {row.correct}/{row.problems} = {row.accuracy:.1%} | {row.untold} | {row.output_tokens:.0f} "
@@ -132,7 +134,7 @@ def plot_text(table: Sequence[Row], *, width: int = 72, height: int = 16) -> str
         x = min(int(row.output_tokens / most * (width - 1)), width - 1)
         y = min(int(row.accuracy / top * (height - 1)), height - 1)
         mark = "A" if row.adaptive else "o"
-        label = (row.setting if row.adaptive else row.setting.removeprefix("fixed ")) + " "
+        label = one_line(row.setting if row.adaptive else row.setting.removeprefix("fixed ")) + " "
         place = canvas[height - 1 - y]
         place[x] = mark
         start = x + 2 if x + 2 + len(label) <= width else x - len(label)
@@ -170,23 +172,25 @@ def plot_png(table: Sequence[Row], path: Path, title: str) -> None:
     axes.plot([r.output_tokens for r in fixed], [100 * r.accuracy for r in fixed], "o-", color="#888", label="fixed")
     for row in table:
         if row.adaptive:
-            axes.plot(row.output_tokens, 100 * row.accuracy, "*", markersize=18, label=row.setting)
+            axes.plot(row.output_tokens, 100 * row.accuracy, "*", markersize=18, label=one_line(row.setting))
     for row in fixed:
         axes.annotate(
-            row.setting.removeprefix("fixed "),
+            one_line(row.setting.removeprefix("fixed ")),
             (row.output_tokens, 100 * row.accuracy),
             textcoords="offset points",
             xytext=(6, -12),
             fontsize=8,
             color="#555",
+            parse_math=False,
         )
     axes.set_xlabel("output tokens a problem (thinking included)")
     axes.set_ylabel("accuracy, %")
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
-    axes.set_title(title)
+    for text in axes.legend(loc="lower right").get_texts():
+        text.set_parse_math(False)
+    axes.set_title(one_line(title), parse_math=False)
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)

@@ -157,7 +157,7 @@ def _input_tokens(
 
 def _reread(request: WireRequest, thought: str, tokens: int) -> int:
     """How many bytes a thought has beyond its tokens, if this request sends it back unchanged."""
-    size = len(thought.encode())
+    size = len(thought.encode(errors="surrogatepass"))
     sent = [each for each in request.body.get("messages") or () if isinstance(each, dict)]
     said = any(thought in str(each.get("content")) for each in sent)
     return max(0, size - tokens) if said else 0

@@ -19,6 +19,7 @@ from rheostat.calling.wire import Flavor, WireRequest
 from rheostat.money.price_list import snapshot
 from rheostat.money.pricing import Terms
 from rheostat.money.usage import Spend
+from rheostat.visible import one_line
 
 __all__ = ["MOMENT_SECONDS", "Body"]
 
@@ -43,6 +44,7 @@ MOMENT_SECONDS = 0.25
 """How long a server may go on after its client has gone."""
 _AFTER_SECONDS = 1.0
 """How long a server that lists its tokens may go on: longer than others, since its speed is known, which is lower."""
+_MOST_NAME_CHARS = 200
 _PENDING = {"queued", "in_progress"}
 
 
@@ -161,7 +163,8 @@ class Body:
             else event
         )
         if isinstance(root, dict):
-            self.request_id = str(root.get("id") or root.get("responseId") or self.request_id)
+            named = root.get("id") or root.get("responseId")
+            self.request_id = one_line(named)[:_MOST_NAME_CHARS] if named else self.request_id
             usage = root.get("usage") or root.get("usageMetadata")
             if isinstance(usage, dict):  # running totals: a later one replaces an earlier one
                 self._usage.update({name: value for name, value in usage.items() if value is not None})
@@ -222,7 +225,7 @@ class Body:
     @property
     def model(self) -> str:
         """The model that answered, where the reply says so."""
-        return str(self._root.get("model") or self._root.get("modelVersion") or "")
+        return one_line(str(self._root.get("model") or self._root.get("modelVersion") or ""))[:_MOST_NAME_CHARS]
 
     def billed(self) -> tuple[Spend, Terms] | None:
         """The billed tokens with one call, not yet priced, and the terms; `None`: no usage that can be trusted."""
@@ -311,7 +314,7 @@ def _stop_bytes(body: dict[str, Any]) -> int:
     """The bytes of the longest stop sequence, which has at most as many tokens."""
     stops = body.get("stop")
     listed = stops if isinstance(stops, list) else [stops]
-    return max((len(each.encode()) for each in listed if isinstance(each, str)), default=0)
+    return max((len(each.encode(errors="surrogatepass")) for each in listed if isinstance(each, str)), default=0)
 
 
 def _object(value: Any) -> dict[str, Any]:
@@ -338,7 +341,7 @@ _NOT_TEXT = {"type", "role", "id", "index", "signature"}
 def _length(said: Any) -> int:
     """The bytes of the text, without the JSON around it."""
     if isinstance(said, str):
-        return len(said.encode())
+        return len(said.encode(errors="surrogatepass"))
     if isinstance(said, dict):
         return sum(_length(value) for name, value in said.items() if name not in _NOT_TEXT)
     if isinstance(said, list):

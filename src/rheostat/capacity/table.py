@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from rheostat.errors import BadInput
 from rheostat.files import read_text
+from rheostat.visible import visible_json
 
 __all__ = ["FORMAT", "Curve", "StepTable", "shipped_tables"]
 
@@ -197,7 +198,7 @@ class StepTable:
             f'"decode_seconds": [\n  {rows}]' if key == "decode_seconds" else f"{json.dumps(key)}: {json.dumps(value)}"
             for key, value in data.items()
         ]
-        return "{" + ",\n ".join(lines) + "}\n"
+        return visible_json("{" + ",\n ".join(lines) + "}\n")
 
     @classmethod
     def from_text(cls, text: str, name: str = "step table") -> StepTable:

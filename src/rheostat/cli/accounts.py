@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Csv, Json, put, say
+from rheostat.cli.screen import Screen, tell
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Account, Rate, Reading, Window, open_ledger
 from rheostat.money.ledger.durable import DurableLedger
@@ -140,7 +140,7 @@ def accounts(
         if account.rate is not None:
             parts += _left_now(reading, account.rate)
         table.add_row(
-            "  " * depth + escape(account.id),
+            "  " * depth + one_line(account.id),
             limits,
             f"{reading['calls']:,}",
             _sum(reading, ""),
@@ -148,9 +148,9 @@ def accounts(
             _sum(reading, "unknown_"),
             " · ".join(parts) or "-",
         )
-    Console().print(table)
+    Screen().print(table)
     if made:
-        typer.echo(f"and {len(made)} threads and runs beneath them: --all shows them")
+        tell(f"and {len(made)} threads and runs beneath them: --all shows them")
 
 
 def _paced(reading: Reading) -> dict[str, Any]:

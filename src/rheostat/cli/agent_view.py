@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.view import bars, spend_line
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Reading
@@ -26,7 +26,7 @@ class AgentView:
 
     def __init__(self, task: str, model: str, budget: Budget) -> None:
         self._task, self._model, self._budget = task, model, budget
-        self._rows: list[list[str]] = []
+        self._rows: list[list[str | Text]] = []
         self._reading: Reading = {}
         self._started = time.monotonic()
         self._steps = 0
@@ -40,15 +40,17 @@ class AgentView:
                 self._rows.append([str(self._steps), f"{event['score']:.2f}", "", "", "", ""])
                 self.doing = f"step {self._steps}: planning"
             case "plan" if self._rows:
-                self._rows[-1][2] = event["effort"] + (" [yellow]last word[/]" if event.get("last_word") else "")
-                self.doing = f"step {self._steps}: thinking ({escape('; '.join(event['reasons'])[:80])})"
+                last = " last word" if event.get("last_word") else ""
+                self._rows[-1][2] = Text.assemble(one_line(event["effort"]), (last, "yellow"))
+                self.doing = f"step {self._steps}: thinking ({'; '.join(event['reasons'])[:80]})"
             case "settle" if self._rows:
                 self._rows[-1][3] = f"{event['thinking_tokens'] or 0:,}"
                 self._rows[-1][4] = f"{event['output_tokens']:,}"
             case "tool" | "correction":
                 bad = event["type"] == "correction"
                 text = " ".join(event["text"].split())[:70]
-                shown = f"[{'red' if bad else 'green'}]{escape(event['name'])}[/] [dim]{escape(text)}[/]"
+                name = (one_line(event["name"]), "red" if bad else "green")
+                shown = Text.assemble(name, " ", (one_line(text), "dim"))
                 if self._rows and not self._rows[-1][5]:
                     self._rows[-1][5] = shown
                 else:
@@ -62,12 +64,14 @@ class AgentView:
                 self._reading = event["run"]
 
     def _note(self, colour: str, text: str) -> None:
-        self._rows.append(["", "", "", "", "", f"[{colour}]{escape(' '.join(text.split())[:90])}[/]"])
+        self._rows.append(["", "", "", "", "", Text(one_line(" ".join(text.split())[:90]), colour)])
 
     def __rich__(self) -> RenderableType:
         head = Table.grid(padding=(0, 1))
-        head.add_row("[dim]task[/]", escape(" ".join(self._task.split())[:200]))
-        head.add_row("[dim]model[/]", f"{escape(self._model)}  [dim]budget[/] {self._budget}")
+        head.add_row(Text("task", "dim"), one_line(" ".join(self._task.split())[:200]))
+        head.add_row(
+            Text("model", "dim"), Text.assemble(one_line(self._model), ("  budget ", "dim"), str(self._budget))
+        )
         parts: list[RenderableType] = [head]
         if self._rows:
             table = Table("step", "difficulty", "effort", "thinking", "output", "result", box=None)
@@ -77,7 +81,7 @@ class AgentView:
         parts += bars(self._reading, self._budget)
         seconds = time.monotonic() - self._started
         of = f" of {self._budget.seconds:g}" if self._budget.seconds else ""
-        parts.append(Spinner("dots", text=f"{self.doing}  [{seconds:.0f}{of} s]"))
+        parts.append(Spinner("dots", text=Text(one_line(f"{self.doing}  [{seconds:.0f}{of} s]"))))
         return Panel(Group(*parts), title="rheostat", border_style="cyan")
 
     def line(self) -> Text:

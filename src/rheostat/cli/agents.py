@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shlex
 from collections.abc import Coroutine
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Annotated, Any, cast
 
 import typer
 from langchain_core.messages import AIMessage
-from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
+from rich.text import Text
 
 from rheostat.agents.autonomous import build_autonomous
 from rheostat.agents.coder import build_coder
@@ -22,8 +21,9 @@ from rheostat.agents.nodes import build_agent
 from rheostat.cli.agent_view import AgentView
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.kept import KeptRun
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line, visible
 from rheostat.cli.said import Json
+from rheostat.cli.screen import Screen, labelled, tell, tell_json
 from rheostat.cli.statuses import INTERRUPTED, status_of
 from rheostat.cli.view import spend_line
 from rheostat.errors import BadInput
@@ -235,7 +235,9 @@ def auto(
         interrupted = watch.run(runner, watch.follow(graph, {"task": _task(task)}, config))
         while not interrupted and (interrupts := graph.get_state(config).interrupts):
             question = interrupts[0].value
-            typer.echo(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}", err=True)
+            tell(
+                one_line(f"{question['used']:.0%} of the budget is used. Next: {'; '.join(question['next'])}"), err=True
+            )
             answer = typer.prompt('"go on", "stop", or an instruction', default="go on", err=True)
             interrupted = watch.run(runner, watch.follow(graph, Command(resume=answer), config))
     result = watch.state
@@ -274,7 +276,7 @@ class Watch:
 
     def run(self, runner: asyncio.Runner, work: Coroutine[Any, Any, None]) -> bool:
         """Run this to its end; returns whether Ctrl-C ended it."""
-        console = Console(stderr=True)
+        console = Screen(err=True)
         shown = console.is_terminal and not self._as_json
         try:
             with Live(self._view, console=console, refresh_per_second=8) if shown else contextlib.nullcontext():
@@ -297,15 +299,15 @@ def _print(
     """Print the result, how it ended and what it cost, and exit with the status of that."""
     end = {"by": "user", "why": "Ctrl-C"} if interrupted else shown.get("end") or {}
     if as_json:
-        typer.echo(json.dumps({**shown, "end": end}, default=str))
+        tell_json({**shown, "end": end})
     else:
-        console = Console()
+        console = Screen()
         title = "interrupted" if interrupted else shown.get("status") or "answer"
-        console.print(Panel(escape(text), border_style="green" if done else "yellow", title=title))
+        console.print(Panel(visible(text), border_style="green" if done else "yellow", title=Text(one_line(title))))
         if end.get("by") not in (None, "answer"):
-            console.print(f"[dim]ended by[/] {escape(end['by'])}[dim]:[/] {escape(end['why'])}", highlight=False)
+            console.print(labelled(f"ended by {end['by']}", end["why"]))
         if shown.get("spend"):
-            console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
+            console.print(labelled("spend", spend_line(shown["spend"])))
         if hint:
-            console.print(f"[dim]{escape(hint)}[/]", highlight=False)
+            console.print(one_line(hint), style="dim")
     raise typer.Exit(INTERRUPTED if interrupted else status_of(end, done=done, proven=proven))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from rheostat.addresses import without_password
-from rheostat.cli.safe_text import escape
-from rheostat.cli.statuses import BAD_INPUT, BUDGET, INTERRUPTED, PROVIDER
+from rheostat.cli.safe_text import visible
+from rheostat.cli.screen import Screen, guard, tell, tell_json
+from rheostat.cli.statuses import BAD_INPUT, BUDGET, DONE, INTERRUPTED, PROVIDER, UNSOLVED
 from rheostat.cli.texts import texts_last
 from rheostat.errors import BudgetExceeded, ProviderFailed, RheostatError
 
@@ -94,7 +94,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(version("rheostat"))
+        tell(version("rheostat"))
         raise typer.Exit
 
 
@@ -109,8 +109,9 @@ def root(
 
 def run() -> None:
     """Run a command; errors that a user can do something about are one line, with an exit status of their own."""
+    guard()
     try:
-        app()
+        status = app(standalone_mode=False)
     except BudgetExceeded as error:
         _end("Budget", error, BUDGET)
     except ProviderFailed as error:
@@ -119,10 +120,26 @@ def run() -> None:
         _end("Error", error, BAD_INPUT)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except typer.Abort:
+        tell("Aborted.", err=True)
+        sys.exit(UNSOLVED)
     except Exception as error:
-        line = _of_provider(error)
-        if not line:
-            raise
+        _explained(error)
+        raise
+    sys.exit(status or DONE)
+
+
+def _explained(error: Exception) -> None:
+    """End with one line, if the exception is the user's to mend: of the arguments, a file or a provider."""
+    if callable(wrong := getattr(error, "format_message", None)):  # typer's own; it has no public class for all of them
+        context = getattr(error, "ctx", None)
+        if context is not None and wrong():
+            tell(f"{context.get_usage()}\nHelp: {context.command_path} --help", err=True)
+        _end("Error", error, BAD_INPUT, wrong())
+    if isinstance(error, OSError) and error.filename is not None:
+        _end("Error", error, BAD_INPUT, f"{error.filename}: {error.strerror}")
+    line = _of_provider(error)
+    if line:
         _end("Provider", error, PROVIDER, line)
 
 
@@ -136,6 +153,8 @@ def _of_provider(error: Exception) -> str:
 def _end(what: str, error: Exception, status: int, message: str = "") -> None:
     message = without_password(message or str(error))
     if "--json" in sys.argv:  # a caller that asked for JSON gets JSON
-        sys.stdout.write(json.dumps({"error": type(error).__name__, "message": message}) + "\n")
-    Console(stderr=True).print(f"[bold red]{what}:[/] {escape(message)}", highlight=False, soft_wrap=True)
+        tell_json({"error": type(error).__name__, "message": message})
+    first, *more = visible(message).split("\n")
+    said = "\n  ".join([first, *more])  # set in, so that none of them reads as a line of its own
+    Screen(err=True).print(Text.assemble((f"{what}: ", "bold red"), said), soft_wrap=True)
     sys.exit(status)

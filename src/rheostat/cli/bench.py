@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -20,7 +20,9 @@ from rheostat.bench.problems import Problem, demo_problems, live_problems
 from rheostat.bench.run import Outcome, Setting, fixed_settings, read, run
 from rheostat.bench.truth import server_tokens
 from rheostat.cli.fetch import ensure_model
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json, say
+from rheostat.cli.screen import Screen, tell
 from rheostat.errors import BadInput
 from rheostat.local import DEFAULT_MODEL
 from rheostat.models import resolve
@@ -96,11 +98,11 @@ def report_(
         say({"record": str(record), "settings": told}, "", as_json=True)
         return
     for level in (None, *sorted({o.level for o in outcomes})):
-        typer.echo(f"\n### {level or 'all'}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
+        tell(f"\n### {one_line(level or 'all')}\n\n{report.markdown(report.rows(outcomes, settings, level=level))}\n")
         for ours in (s for s in settings if s.adaptive):
             for other in fixed:
                 mean, low, high = report.difference(outcomes, ours.name, other.name, level=level)
-                typer.echo(f"- {ours.name} - {other.name}: {mean:+.1%} [{low:+.1%}, {high:+.1%}]")
+                tell(one_line(f"- {ours.name} - {other.name}: {mean:+.1%} [{low:+.1%}, {high:+.1%}]"))
     if png is not None:
         report.plot_png(report.rows(outcomes, settings), png, record.stem)
 
@@ -121,9 +123,11 @@ def _measure(
     recorded = {(o.setting, o.problem) for o in read(record)}
     before = server_tokens(endpoint)
     outcomes: list[Outcome] = []
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    )
     task = bar.add_task(f"{len(problems)} problems × {len(settings)} settings", total=len(problems) * len(settings))
-    console = Console(stderr=as_json)
+    console = Screen(err=as_json)
     with Live(bar, console=console, refresh_per_second=4, transient=console.is_terminal) as shown:
 
         def done(outcome: Outcome) -> None:
@@ -167,7 +171,7 @@ def _table(made: list[report.Row]) -> Table:
     best = report.frontier(made)
     for row in made:
         table.add_row(
-            f"[bold cyan]{row.setting}[/]" if row.adaptive else row.setting,
+            Text(one_line(row.setting), "bold cyan" if row.adaptive else ""),
             str(row.problems),
             f"{row.accuracy:.0%}" + (" ◆" if row.setting in best else ""),
             f"{row.output_tokens:.0f}",
@@ -182,7 +186,7 @@ def _table(made: list[report.Row]) -> Table:
 def _finish(
     outcomes: list[Outcome], settings: list[Setting], asked: int, png: Path | None, title: str, *, as_json: bool
 ) -> None:
-    console = Console(quiet=as_json)
+    console = Screen(quiet=as_json)
     made = report.rows(outcomes, settings)
     if as_json:
         say({"title": title, "problems": asked, "settings": [asdict(row) for row in made]}, "", as_json=True)
@@ -195,14 +199,16 @@ def _finish(
         console.print(Text(line, "dim"))
     counts = {row.problems for row in made}
     if len(counts) > 1 or max(counts, default=0) < len({o.problem for o in outcomes}):
-        console.print("[yellow]not every problem ran under every setting[/]")
+        console.print("not every problem ran under every setting", style="yellow")
     elif counts and max(counts) < asked:
-        console.print(f"[yellow]time ran out after {max(counts)} of {asked} problems (slow machine; see --seconds)[/]")
+        said = f"time ran out after {max(counts)} of {asked} problems (slow machine; see --seconds)"
+        console.print(said, style="yellow")
     console.print(Text(report.plot_text(made)))
     for ours in (s for s in settings if s.adaptive):
         for other in (s for s in settings if not s.adaptive):
             mean, low, high = report.difference(outcomes, ours.name, other.name)
-            console.print(f"{ours.name} - {other.name}: {mean:+.0%} [{low:+.0%}, {high:+.0%}] (95 %, paired bootstrap)")
+            gap = f"{mean:+.0%} [{low:+.0%}, {high:+.0%}] (95 %, paired bootstrap)"
+            console.print(one_line(f"{ours.name} - {other.name}: {gap}"))
     if png is not None:
         report.plot_png(made, png, title)
-        console.print(f"plot: {png}")
+        console.print(one_line(f"plot: {png}"))

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from rheostat.bench.record import append, read_record
 from rheostat.cli.fetch import ensure_model
 from rheostat.cli.progress import stepping
 from rheostat.cli.said import Json, say
+from rheostat.cli.screen import Screen, tell
 from rheostat.errors import BadInput
 from rheostat.judgement.shipped import own_path
 from rheostat.money.budget import Budget
@@ -95,13 +95,13 @@ def calibrate(
         told = {"trials": len(rows), "why": why, "path": None if out is None else str(out)}
         say({**told, "profile": json.loads(profile.to_text())}, "", as_json=True)
     elif out is None:
-        typer.echo(profile.to_text(), nl=False)
+        tell(profile.to_text(), end="")
     if plot is not None:
         _plot(rows, plot, tasks.name)
-    console = Console(stderr=True)
-    console.print(f"{len(rows)} trials; {why}", highlight=False)
+    console = Screen(err=True)
+    console.print(f"{len(rows)} trials; {why}")
     if out is not None:
-        console.print(f"written to {out}; to use it: rheostat profile merge {out}  ({own_path()})", highlight=False)
+        console.print(f"written to {out}; to use it: rheostat profile merge {out}  ({own_path()})")
 
 
 def _plot(rows: list[dict[str, Any]], path: Path, name: str) -> None:

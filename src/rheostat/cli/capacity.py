@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from rheostat.capacity.calibrate import calibrate as measure
 from rheostat.capacity.hosted import HostedPlan, RateLimits, serve_hosted
@@ -19,8 +17,9 @@ from rheostat.capacity.traffic import Traffic
 from rheostat.cli.capacity_demand import demands_of
 from rheostat.cli.capacity_view import show_hosted, show_plan, show_table
 from rheostat.cli.progress import stepping
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json
+from rheostat.cli.screen import Screen, tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.files import write_whole
 
@@ -105,12 +104,12 @@ def plan(
     demands = demands_of(
         source, assume or (), only or (), input_tokens=input_tokens, model=model, kind=kind, of=of, tail=tail, seed=seed
     )
-    console = Console()
+    console = Screen()
     if rates is not None:
         served = [serve_hosted(each, rates, traffic, clamp_tokens=clamp, seed=seed) for each in demands.values()]
         hosted = HostedPlan(limits=rates, traffic=traffic, policies=tuple(served))
         if as_json:
-            typer.echo(json.dumps(hosted.to_dict()))
+            tell_json(hosted.to_dict())
         else:
             show_hosted(hosted, console)
         return
@@ -124,11 +123,11 @@ def plan(
 
         plot_plan(made, plot)
     if as_json:
-        typer.echo(json.dumps(made.to_dict()))
+        tell_json(made.to_dict())
     else:
         show_plan(made, console)
         if plot is not None:
-            typer.echo(f"plot: {plot}")
+            tell(one_line(f"plot: {plot}"))
 
 
 @app.command()
@@ -182,11 +181,13 @@ def calibrate(
         except OSError as error:
             raise BadInput(f"can't write {out}: {error.strerror}; give another file with --out") from None
     if as_json or out is None:
-        typer.echo(table.to_text(), nl=False)
-    console = Console(stderr=as_json or out is None)
+        tell(table.to_text(), end="")
+    console = Screen(err=as_json or out is None)
     show_table(table, console)
     if out is not None:
-        console.print(escape(f"written to {out}; to use it: rheostat capacity plan … --profile {out}"), soft_wrap=True)
+        console.print(
+            one_line(f"written to {out}; to use it: rheostat capacity plan … --profile {out}"), soft_wrap=True
+        )
 
 
 @app.command()
@@ -205,18 +206,18 @@ def tables(
     if name:
         table = StepTable.read(name)
         if as_json:
-            typer.echo(table.to_text(), nl=False)
+            tell(table.to_text(), end="")
         else:
-            show_table(table, Console())
+            show_table(table, Screen())
         return
     found = shipped_tables()
     if as_json:
         facts = ("model", "engine", "gpu", "kv_dtype", "kv_tokens", "source", "date", "licence")
         listed = [{"name": key, **{name: getattr(each, name) for name in facts}} for key, each in found.items()]
-        typer.echo(json.dumps(listed))
+        tell_json(listed)
         return
     for key, each in found.items():
-        typer.echo(f"{key:32} {each.model}, {each.engine}, {each.gpu}, KV {each.kv_dtype}, {each.kv_tokens:,} tokens")
+        tell(f"{key:32} {each.model}, {each.engine}, {each.gpu}, KV {each.kv_dtype}, {each.kv_tokens:,} tokens")
 
 
 def _counts(name: str, text: str) -> tuple[int, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rheostat.capacity.hosted import HostedPlan
 from rheostat.capacity.plan import Plan, PolicyPlan
 from rheostat.capacity.table import StepTable
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
+from rheostat.cli.screen import Screen
 
 __all__ = ["show_hosted", "show_plan", "show_table"]
 
@@ -17,7 +18,7 @@ _CONTEXTS = 6
 _SHOWN = (50, 95)
 
 
-def show_plan(plan: Plan, console: Console) -> None:
+def show_plan(plan: Plan, console: Screen) -> None:
     """Print the policies beside each other, then what each is made of, and what was assumed."""
     console.print(_summary(plan))
     console.print(_latencies(plan))
@@ -40,7 +41,7 @@ def _summary(plan: Plan) -> Table:
     for each in plan.policies:
         means, right = each.demand.moments, each.demand.p_right
         table.add_row(
-            escape(each.demand.label), f"{each.closed.replicas:,}", f"{each.replicas:,}", f"{each.gpus:,}",
+            one_line(each.demand.label), f"{each.closed.replicas:,}", f"{each.replicas:,}", f"{each.gpus:,}",
             each.closed.binds, f"{means.calls * means.output_tokens:,.0f}", "-" if right is None else f"{right:.0%}",
             *(_usd(value) for value in (each.usd_per_hour, each.usd_per_task, each.usd_per_right)),
         )  # fmt: skip
@@ -55,7 +56,7 @@ def _latencies(plan: Plan) -> Table:
             rows[f"  with {each.closed.replicas:,}"] = each.at_closed
         for name, outcome in rows.items():
             table.add_row(
-                escape(name),
+                one_line(name),
                 *(_seconds(outcome.ttft_seconds[part]) for part in _SHOWN),
                 *(f"{1000 * outcome.tpot_seconds[part]:.1f}" for part in _SHOWN),
                 *(_seconds(outcome.task_seconds[part]) for part in _SHOWN),
@@ -68,25 +69,25 @@ def _cliff(plan: Plan) -> Table:
     most = max(len(each.cliff) for each in plan.policies)
     table = _table("goodput by replicas", *("" for _ in range(most)))
     for each in plan.policies:
-        table.add_row(escape(each.demand.label), *(_point(each, number) for number in range(most)))
+        table.add_row(one_line(each.demand.label), *(_point(each, number) for number in range(most)))
     return table
 
 
-def _point(each: PolicyPlan, number: int) -> str:
+def _point(each: PolicyPlan, number: int) -> Text:
     if number >= len(each.cliff):
-        return ""
+        return Text()
     outcome = each.cliff[number]
     said = f"{outcome.replicas}: {outcome.goodput:.0%}"
-    return f"[bold cyan]{said}[/]" if outcome.replicas == each.replicas else said
+    return Text(said, "bold cyan" if outcome.replicas == each.replicas else "")
 
 
-def show_hosted(plan: HostedPlan, console: Console) -> None:
+def show_hosted(plan: HostedPlan, console: Screen) -> None:
     """Print each policy under a provider's limits."""
     table = _table("", "binds", "used", "users fit", "wait p50, s", "p95", "p99", "waiting", "cap", "cut")
     for each in plan.policies:
         waits = ["no end", "", ""] if each.wait_seconds is None else map(_seconds, each.wait_seconds.values())
         table.add_row(
-            escape(each.demand.label), each.binds, f"{each.used[each.binds]:.0%}", f"{each.most_users:,.0f}", *waits,
+            one_line(each.demand.label), each.binds, f"{each.used[each.binds]:.0%}", f"{each.most_users:,.0f}", *waits,
             f"{each.delayed:.0%}", f"{each.clamp_tokens:,.0f}" if each.clamp_tokens else "-", f"{each.cut:.1%}",
         )  # fmt: skip
     console.print(table)
@@ -99,7 +100,7 @@ def show_hosted(plan: HostedPlan, console: Console) -> None:
         _dim(console, note)
 
 
-def show_table(table: StepTable, console: Console) -> None:
+def show_table(table: StepTable, console: Screen) -> None:
     """Print a step table."""
     _dim(console, f"{table.name or table.model}: milliseconds of a step, by batch and mean context in tokens")
     every = max(-(-len(table.context_tokens) // _CONTEXTS), 1)
@@ -134,5 +135,5 @@ def _usd(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _dim(console: Console, text: str) -> None:
-    console.print(escape(text), style="dim", highlight=False)
+def _dim(console: Screen, text: str) -> None:
+    console.print(one_line(text), style="dim")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -14,11 +13,11 @@ from typing import TypeAlias
 
 import typer
 from packaging.requirements import Requirement
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json
+from rheostat.cli.screen import Screen, tell_json
 from rheostat.errors import BadInput, RheostatError, SandboxMissing
 from rheostat.local import CATALOGUE, model_path
 from rheostat.sandbox import choose, why_not
@@ -52,12 +51,12 @@ def doctor(as_json: Json = False) -> None:
         _version(), *_versions(), *_sandboxes(), *_parts(), *_models(), *_keys(), _prices(), _postgres(), _gate(),
     ]  # fmt: skip
     if as_json:
-        typer.echo(json.dumps([{"what": what, "there": there, "note": note} for what, there, note in rows]))
+        tell_json([{"what": what, "there": there, "note": note} for what, there, note in rows])
     else:
         table = Table("part", "there", "note", box=None)
         for what, there, note in rows:
-            table.add_row(what, {True: "yes", False: "no", None: "-"}[there], escape(note))
-        Console().print(table)
+            table.add_row(what, {True: "yes", False: "no", None: "-"}[there], one_line(note))
+        Screen().print(table)
     if any(there is False and not what.startswith("  ") for what, there, _ in rows):
         raise typer.Exit(1)
 

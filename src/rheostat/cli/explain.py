@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
+from rheostat.cli.screen import Screen, tell_json
 from rheostat.errors import BadInput
 from rheostat.money.ledger import StepRecord, open_ledger
 from rheostat.money.usage import usd
@@ -46,9 +45,9 @@ def explain(
             f"nothing in this ledger begins with {what!r}: rheostat ledger accounts {ledger} --all lists the runs"
         )
     if as_json:
-        typer.echo(json.dumps([step.to_dict() for step in steps]))
+        tell_json([step.to_dict() for step in steps])
         return
-    console = Console()
+    console = Screen()
     for step in steps:
         console.print(_table(step))
 
@@ -66,7 +65,7 @@ def _sample(candidate: dict[str, Any]) -> str:
 
 def _table(step: StepRecord) -> Table:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(step.at_ms / 1000))
-    table = Table(title=f"{at}  {escape(step.model)}  {step.id[:12]}", show_header=False, title_justify="left")
+    table = Table(title=one_line(f"{at}  {step.model}  {step.id[:12]}"), show_header=False, title_justify="left")
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     effort = f"asked {step.effort_asked or '-'}, planned {step.effort_planned or '-'}, sent {step.effort_seen or '-'}"
@@ -93,5 +92,5 @@ def _table(step: StepRecord) -> Table:
         )
     rows["took"] = f"{step.milliseconds / 1000:.1f} s"
     for name, value in rows.items():
-        table.add_row(name, escape(value))
+        table.add_row(name, one_line(value))
     return table

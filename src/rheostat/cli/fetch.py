@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -14,6 +13,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from rheostat.cli.screen import Screen
 from rheostat.local import CATALOGUE, LocalModel, model_path, pull
 
 __all__ = ["ensure_model", "pull_with_bar"]
@@ -21,9 +21,9 @@ __all__ = ["ensure_model", "pull_with_bar"]
 
 def pull_with_bar(model: LocalModel, *, source: str | None = None, quiet: bool = False) -> Path:
     """Fetch a model, with a progress bar."""
-    console = Console(stderr=True)
+    console = Screen(err=True)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),

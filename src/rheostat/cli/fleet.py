@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,13 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from rheostat.addresses import without_password
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json, say
+from rheostat.cli.screen import Screen, json_of, tell
 from rheostat.cli.statuses import BUDGET, DONE, INTERRUPTED, UNSOLVED
 from rheostat.fleet.fleet import Fleet
 from rheostat.fleet.outlook import Outlook, outlook, worst
@@ -106,9 +105,7 @@ def run(
         model=model,
     ) as fleet:
         new = fleet.submit(listed)
-        Console(stderr=True).print(
-            f"{new:,} new tasks of {len(listed):,} in fleet {escape(fleet.name)}", highlight=False
-        )
+        Screen(err=True).print(f"{new:,} new tasks of {len(listed):,} in fleet {one_line(fleet.name)}")
         _work(fleet, as_json=as_json)
 
 
@@ -136,7 +133,7 @@ def status(
         if as_json:
             say(_told(fleet, fleet.counts()), "", as_json=True)
             return
-        console = Console()
+        console = Screen()
         console.print(_table(fleet, fleet.counts(), bad=True))
         if watch:
             with contextlib.suppress(KeyboardInterrupt), Live(console=console, refresh_per_second=2) as live:
@@ -166,6 +163,7 @@ def resume(
         fleet.resume()
         if workers:
             _work(fleet, as_json=as_json)
+    say({"fleet": name, "paused": False}, "resumed: its workers elsewhere go on", as_json=as_json)
 
 
 @app.command()
@@ -191,11 +189,11 @@ def results(
     """Write what became of each task as JSONL: id, state, answer, verdict, by, why, usd, tokens, calls, attempts."""
     with Fleet(name, db=db) as fleet:
         rows = [each.to_dict() for each in fleet.results()]
-    text = json.dumps(rows) + "\n" if as_json else "".join(json.dumps(row) + "\n" for row in rows)
+    text = json_of(rows) + "\n" if as_json else "".join(json_of(row) + "\n" for row in rows)
     if out is not None:
         out.write_text(text, encoding="utf-8")
     else:
-        typer.echo(text, nl=False)
+        tell(text, end="")
 
 
 def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:
@@ -226,13 +224,13 @@ def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:
     if as_json:
         say(_told(fleet, counts), "", as_json=True)
     else:
-        Console().print(_table(fleet, counts, bad=True))
+        Screen().print(_table(fleet, counts, bad=True))
     if why:
         db = without_password(fleet.db)
         amend = f"rheostat ledger amend {db} {fleet.account} --usd …`, then `" if why.startswith("budget") else ""
-        Console(stderr=True).print(
-            f"{counts.queued:,} tasks are left in the queue ({escape(why)}). To go on: "
-            f"`{escape(amend)}rheostat fleet resume {escape(fleet.name)} --db {escape(db)}`",
+        Screen(err=True).print(
+            f"{counts.queued:,} tasks are left in the queue ({one_line(why)}). To go on: "
+            f"`{one_line(amend)}rheostat fleet resume {one_line(fleet.name)} --db {one_line(db)}`",
             highlight=False,
             soft_wrap=True,
         )
@@ -244,7 +242,7 @@ def _work(fleet: Fleet, *, stay: bool = False, as_json: bool = False) -> None:
 @contextlib.contextmanager
 def _showing(fleet: Fleet) -> Iterator[Callable[[Counts], None]]:
     """A live table on a terminal, else a line now and then."""
-    console = Console(stderr=True)
+    console = Screen(err=True)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4, transient=True) as live:
             yield lambda counts: live.update(_table(fleet, counts))
@@ -291,7 +289,7 @@ def _told(fleet: Fleet, counts: Counts) -> dict[str, Any]:
 def _table(fleet: Fleet, counts: Counts, *, bad: bool = False) -> Table:
     reading, ahead = _forecast(fleet, counts)
     budget = fleet.budget()
-    table = Table(title=escape(f"fleet {fleet.name}"), show_header=False, title_justify="left")
+    table = Table(title=one_line(f"fleet {fleet.name}"), show_header=False, title_justify="left")
     share = f" ({100 * counts.done / counts.total:.0f} %)" if counts.total else ""
     table.add_row("done", f"{counts.done:,} of {counts.total:,}{share}")
     table.add_row("running", f"{counts.running:,} on {len(fleet.alive())} workers")
@@ -306,11 +304,11 @@ def _table(fleet: Fleet, counts: Counts, *, bad: bool = False) -> Table:
         table.add_row("forecast", f"{end}{dollars(ahead.usd_nanos)} at the end{beyond}")
     why = fleet.paused()
     if why:
-        table.add_row("paused", escape(why))
+        table.add_row("paused", one_line(why))
     if bad:
         for each in worst(fleet.results()):
             price = f"${each.usd}" if each.usd is not None else f"{each.tokens:,} tokens"
-            table.add_row(escape(each.id), f"{each.state}, {price}: {escape(each.why[:200])}")
+            table.add_row(one_line(each.id), one_line(f"{each.state}, {price}: {each.why[:200]}"))
     return table
 
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from rheostat.cli.profile import show_profile
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json, say
+from rheostat.cli.screen import Screen
 from rheostat.errors import BadInput
 from rheostat.files import locked, write_whole
 from rheostat.judgement.learning import learned, outcomes, texts
@@ -64,7 +64,7 @@ def learn(
     chosen = [bool(ledgers), listed, forget]
     if sum(chosen) != 1:
         raise BadInput("give ledgers to learn from, or --list, or --forget")
-    console = Console(quiet=as_json)
+    console = Screen(quiet=as_json)
     if not ledgers:
         if as_json and listed:
             with changing(learned_path()) as file:
@@ -89,13 +89,13 @@ def learn(
         return
     show_profile(made.profile, console)
     for drift in made.drifts:
-        console.print(f"drift: {escape(str(drift))}", style="yellow", highlight=False)
+        console.print(f"drift: {one_line(str(drift))}", style="yellow")
     since = datetime.datetime.fromtimestamp(found[0].at_ms / 1000, datetime.UTC).date()
-    console.print(f"{made.verdicts:,} verdicts of {made.runs:,} runs since {since}", highlight=False)
+    console.print(f"{made.verdicts:,} verdicts of {made.runs:,} runs since {since}")
     if not dry_run:
         with changing(learned_path()) as file:
             file.write(made.profile)
-        console.print(f"written to {escape(str(learned_path()))}", highlight=False)
+        console.print(f"written to {one_line(str(learned_path()))}")
 
 
 def _read(address: str, account: str) -> list[StepRecord]:
@@ -106,17 +106,17 @@ def _read(address: str, account: str) -> list[StepRecord]:
         ledger.close()
 
 
-def _learn_text(steps: list[StepRecord], console: Console, *, dry_run: bool) -> None:
+def _learn_text(steps: list[StepRecord], console: Screen, *, dry_run: bool) -> None:
     asked, right = texts(steps)
     router = fit_router(asked, right)
-    console.print(f"learned which of {len(asked):,} questions are hard for {escape(', '.join(right))}", highlight=False)
+    console.print(f"learned which of {len(asked):,} questions are hard for {one_line(', '.join(right))}")
     if not dry_run:
         with locked(router_path()):
             write_whole(router_path(), router.to_text())
-        console.print(f"written to {escape(str(router_path()))}: weights of hashed words, no text", highlight=False)
+        console.print(f"written to {one_line(str(router_path()))}: weights of hashed words, no text")
 
 
-def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
+def _kept(console: Screen, *, kind: str, model: str, forget: bool) -> None:
     if forget and not kind and not model:
         found = [path for path in (learned_path(), router_path()) if path.exists()]
         for path in found:
@@ -135,7 +135,7 @@ def _kept(console: Console, *, kind: str, model: str, forget: bool) -> None:
             _forget_text(model)
             console.print("forgotten: what was learned from texts")
         if not wanted.kinds:
-            console.print(f"nothing has been learned ({escape(str(learned_path()))})", highlight=False)
+            console.print(f"nothing has been learned ({one_line(str(learned_path()))})")
         elif forget:
             file.write(others)
             count = sum(len(each.arms) for each in wanted.kinds.values())

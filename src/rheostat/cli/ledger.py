@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.accounts import Where, accounts, amend, open_, opened_ledger
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Csv, Json, put, say
+from rheostat.cli.screen import Screen, tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.money.ledger import Line
 from rheostat.money.ledger.durable import DurableLedger
@@ -77,13 +76,13 @@ def show(
     ]
     if put(rows, as_json=as_json, as_csv=as_csv):
         return
-    console = Console()
+    console = Screen()
     for kind in asked:
         table = Table(kind, "calls", "tokens", "thinking", "settled", "in flight", "unknown")
         table.columns[0].overflow = "fold"
         found = totals(journal, kind)
         for name, parts in found.items():
-            table.add_row(escape(name), *_cells(parts))
+            table.add_row(one_line(name), *_cells(parts))
         table.add_section()
         every = {
             part: sum((parts[part] for parts in found.values()), Spend()) for part in ("settled", "held", "unknown")
@@ -113,10 +112,10 @@ def _table(lines: list[Line]) -> Table:
     for line in lines:
         at = line.held_at_ms / 1000
         table.add_row(
-            line.id,
-            line.status,
-            escape(line.account),
-            escape(line.model or "-"),
+            one_line(line.id),
+            one_line(line.status),
+            one_line(line.account),
+            one_line(line.model or "-"),
             time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at)),
             f"{max(0, now - at):,.0f} s",
             f"{usd(line.charge.usd_nanos)} / {line.charge.tokens:,} tokens",
@@ -144,8 +143,8 @@ def usage(
         return
     table = Table(*(rows[0] if rows else ("no reply was counted yet",)), box=None)
     for row in rows:
-        table.add_row(*(f"{each:,}" if isinstance(each, int) else escape(str(each)) for each in row.values()))
-    Console().print(table)
+        table.add_row(*(f"{each:,}" if isinstance(each, int) else one_line(str(each)) for each in row.values()))
+    Screen().print(table)
 
 
 @app.command()
@@ -166,15 +165,15 @@ def unknown(
         if expire is not None:
             if expire < 0:
                 raise BadInput(f"--expire {expire}: give seconds, zero or more")
-            typer.echo(f"{opened.expire(expire)} expired", err=True)
+            tell(f"{opened.expire(expire)} expired", err=True)
         lines = opened.journal(open_only=True)
     if put([as_row(line) for line in lines], as_json=as_json, as_csv=as_csv):
         return
     if not lines:
-        typer.echo("nothing is unknown or in flight")
+        tell("nothing is unknown or in flight")
         return
-    Console().print(_table(lines))
-    typer.echo("to compare them with the provider's usage export: rheostat ledger reconcile")
+    Screen().print(_table(lines))
+    tell("to compare them with the provider's usage export: rheostat ledger reconcile")
 
 
 @app.command()
@@ -203,36 +202,30 @@ def reconcile(
             for one in found.news:
                 opened.settle(one.line.id, one.billed.spend, one.billed.request_id)
     if as_json:
-        typer.echo(
-            json.dumps(
-                {
-                    "matched": len(found.matched),
-                    "settled" if apply else "could_be_settled": [m.line.id for m in found.news],
-                    "wrong": [
-                        {"reservation": m.line.id, "row": m.billed.row, "why": m.difference} for m in found.wrong
-                    ],
-                    "billed_only": [billed.row for billed in found.billed_only],
-                    "ledger_only": [line.id for line in found.ledger_only],
-                }
-            )
-        )
+        tell_json({
+            "matched": len(found.matched),
+            "settled" if apply else "could_be_settled": [m.line.id for m in found.news],
+            "wrong": [{"reservation": m.line.id, "row": m.billed.row, "why": m.difference} for m in found.wrong],
+            "billed_only": [billed.row for billed in found.billed_only],
+            "ledger_only": [line.id for line in found.ledger_only],
+        })  # fmt: skip
         return
-    console = Console()
+    console = Screen()
     console.print(f"{len(found.matched)} of {len(export_rows)} rows match a call in the ledger")
     for one in found.news:
         done = "settled" if apply else "could be settled (--apply)"
         console.print(
-            f"  {one.line.id} ({one.how}, line {one.billed.row}): {done}: "
+            f"  {one_line(one.line.id)} ({one.how}, line {one.billed.row}): {done}: "
             f"{usd(one.billed.spend.usd_nanos)} / {one.billed.spend.tokens:,} tokens instead of "
             f"{usd(one.line.amount.usd_nanos)} / {one.line.amount.tokens:,}"
         )
     for one in found.wrong:
-        console.print(f"  [yellow]{one.line.id}, line {one.billed.row}: {one.difference}[/]")
+        console.print(f"  {one_line(one.line.id)}, line {one.billed.row}: {one.difference}", style="yellow")
     if found.billed_only:
         rows = ", ".join(str(billed.row) for billed in found.billed_only[:20])
-        console.print(f"[red]{len(found.billed_only)} billed, but not in this ledger[/] (lines {rows} …)")
+        console.print(f"{len(found.billed_only)} billed, but not in this ledger (lines {rows} …)", style="red")
     if found.ledger_only:
-        console.print(f"[yellow]{len(found.ledger_only)} in this ledger, but not in the export[/]")
+        console.print(f"{len(found.ledger_only)} in this ledger, but not in the export", style="yellow")
         console.print(_table(found.ledger_only[:20]))
 
 
@@ -248,7 +241,7 @@ def void(
         lines = [line for line in opened.journal(open_only=True) if line.id == reservation]
         if not lines:
             raise BadInput(f"no reservation {reservation!r} is held, sent or unknown: rheostat ledger unknown {ledger}")
-        Console(stderr=True).print(_table(lines))
+        Screen(err=True).print(_table(lines))
         if not yes:
             typer.confirm("Are you sure that the request never reached the provider?", abort=True, err=True)
         opened.void(reservation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from dataclasses import asdict
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.fetch import pull_with_bar
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json, say
+from rheostat.cli.screen import Screen, tell, tell_json
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalServer, model_path, require_model
 from rheostat.local.catalogue import local_model
 from rheostat.local.server import announce
@@ -40,13 +40,13 @@ def list_(as_json: Json = False) -> None:
         for model in CATALOGUE.values()
     ]
     if as_json:
-        typer.echo(json.dumps(rows))
+        tell_json(rows)
         return
     table = Table("name", "size", "here", "licence", "note")
     for row in rows:
         size = f"{int(str(row['bytes'])) / 1e6:,.0f} MB"
         table.add_row(str(row["name"]), size, "yes" if row["here"] else "-", str(row["licence"]), str(row["note"]))
-    Console().print(table)
+    Screen().print(table)
 
 
 @app.command(name="pull")
@@ -78,11 +78,11 @@ def inspect(
 
     found = inspect_server(url, os.environ.get("OPENAI_API_KEY") or "none")
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        tell_json(asdict(found))
         return
     context = f"{found.context_tokens:,} tokens" if found.context_tokens else "unknown"
-    typer.echo(f"{found.kind} {found.version}\nmodels: {', '.join(found.models)}\ncontext: {context}")
-    typer.echo(f"thinking: {found.thinking}")
+    lines = (f"{found.kind} {found.version}", f"models: {', '.join(found.models)}", f"context: {context}")
+    say({}, *lines, f"thinking: {found.thinking}", as_json=False)
 
 
 @app.command()
@@ -95,14 +95,14 @@ def serve(
     file = require_model(CATALOGUE[name]) if name in CATALOGUE else Path(name)
     server = LocalServer(file, port=port)
     told = {"model": file.name, "url": server.url, "key": server.key, "log": str(server.log)}
-    text = f"{file.name} at {server.url}\nkey: {server.key}\nlog: {server.log}\nCtrl-C ends it."
+    lines = (f"{file.name} at {server.url}", f"key: {server.key}", f"log: {server.log}", "Ctrl-C ends it.")
     announcement = None
     try:
         announcement = announce(server)
-        say(told, text, as_json=as_json)
+        say(told, *lines, as_json=as_json)
         while server.alive():
             time.sleep(0.5)
-        typer.echo(f"the server stopped by itself; its log: {server.log}", err=True)
+        tell(one_line(f"the server stopped by itself; its log: {server.log}"), err=True)
         raise typer.Exit(2)
     except KeyboardInterrupt:
         pass

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json
+from rheostat.cli.screen import Screen, tell_json
 from rheostat.errors import BadInput, ModelUnknown
 from rheostat.money import price_list
 from rheostat.money.pricing import Price, price_of
@@ -46,14 +45,14 @@ def show(
         **({"model": model, **(rates or {})} if model else {}),
     }  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(told))
+        tell_json(told)
         return
-    console = Console()
+    console = Screen()
     allowed = f", {told['max_age_days']} allowed" if told["max_age_days"] else ""
-    console.print(f"{told['origin']}: {told['age_days']} days old{allowed}", highlight=False)
+    console.print(f"{told['origin']}: {told['age_days']} days old{allowed}")
     if found is not None:
         text = f"${found.input_per_million:g} input, ${found.output_per_million:g} output, for a million tokens each"
-        console.print(f"{escape(model)}: {text}", highlight=False)
+        console.print(f"{one_line(model)}: {text}")
 
 
 @app.command()
@@ -66,9 +65,9 @@ def update(
     """Fetch the newest list of prices, and use it from now on. One request; nothing about you is sent."""
     models, path = price_list.fetch(url)
     if as_json:
-        typer.echo(json.dumps({"models": models, "path": str(path)}))
+        tell_json({"models": models, "path": str(path)})
         return
-    Console().print(f"{models:,} models' prices are in {escape(path)}", highlight=False)
+    Screen().print(f"{models:,} models' prices are in {one_line(path)}")
 
 
 def _price(model: str) -> Price:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json, say
+from rheostat.cli.screen import Screen, tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.judgement.profile import Arm, KindProfile, Measured, Profile
 from rheostat.judgement.shipped import changing, default_profile, own_path, shipped
@@ -50,24 +49,24 @@ def show(
     if kind and kind not in profile.kinds:
         raise BadInput(f"no kind {kind!r} in this profile; there are {', '.join(sorted(profile.kinds)) or 'none'}")
     if as_json:
-        typer.echo(profile.to_text(), nl=False)
+        tell(profile.to_text(), end="")
         return
-    console = Console()
+    console = Screen()
     if not profile.kinds:
         console.print("the profile is empty")
     show_profile(profile, console, kind)
 
 
-def show_profile(profile: Profile, console: Console, kind: str = "") -> None:
+def show_profile(profile: Profile, console: Screen, kind: str = "") -> None:
     """Print a profile, or one kind of it, as tables."""
     for name, each in sorted(profile.kinds.items()):
         if not kind or name == kind:
             console.print(_table(name, each, profile))
-            console.print(escape(_numbers(each)), style="dim", highlight=False)
+            console.print(one_line(_numbers(each)), style="dim")
 
 
 def _table(name: str, kind: KindProfile, profile: Profile) -> Table:
-    table = Table(title=escape(name), title_justify="left", box=box.SIMPLE, pad_edge=False)
+    table = Table(title=one_line(name), title_justify="left", box=box.SIMPLE, pad_edge=False)
     table.add_column("arm", overflow="fold", min_width=24)
     for column in ("right", "P", "tokens", "a right answer", "from"):
         table.add_column(column, justify="right" if column != "from" else "left")
@@ -76,9 +75,9 @@ def _table(name: str, kind: KindProfile, profile: Profile) -> Table:
         dollars = each.usd is not None
         price = _price(rate, each)
         table.add_row(
-            escape(str(arm)), f"{each.right:.4g} of {each.tried:.4g}", f"{rate:.2f}", f"{each.output_tokens:,.0f}",
+            one_line(str(arm)), f"{each.right:.4g} of {each.tried:.4g}", f"{rate:.2f}", f"{each.output_tokens:,.0f}",
             f"${price:.4g}" if dollars else f"{price:,.0f} tokens",
-            escape(f"{each.date}{' prior' if each.prior else ' learned' if each.learned else ''}".strip()),
+            one_line(f"{each.date}{' prior' if each.prior else ' learned' if each.learned else ''}".strip()),
         )  # fmt: skip
     return table
 
@@ -109,9 +108,9 @@ def diff(
     """
     rows = _differences(_read(one), _read(two))
     if as_json:
-        typer.echo(json.dumps(rows))
+        tell_json(rows)
         return
-    console = Console()
+    console = Screen()
     if not rows:
         console.print("no difference")
         return
@@ -119,7 +118,7 @@ def diff(
     for column in ("kind", "arm", "one", "two", ""):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(row[name])) for name in ("kind", "arm", "one", "two", "said")))
+        table.add_row(*(one_line(str(row[name])) for name in ("kind", "arm", "one", "two", "said")))
     console.print(table)
 
 

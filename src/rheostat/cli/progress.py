@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rheostat.cli.screen import Screen
 
 __all__ = ["stepping"]
 
@@ -17,9 +18,9 @@ _QUIET_SECONDS = 2
 @contextmanager
 def stepping(text: str) -> Iterator[Callable[[int, int], None]]:
     """Shows how far a loop is, once it has run for two seconds; yields the function to call with (done, all)."""
-    console = Console(stderr=True)
+    console = Screen(err=True)
     bar = Progress(
-        TextColumn(text), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
+        TextColumn(text, markup=False), BarColumn(), TimeRemainingColumn(), console=console, transient=True,
         disable=not console.is_terminal,
     )  # fmt: skip
     task = bar.add_task("", total=None)

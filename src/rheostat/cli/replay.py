@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rheostat.cli.progress import stepping
 from rheostat.cli.replay_arms import arms
 from rheostat.cli.replay_route import route
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Json
+from rheostat.cli.screen import Screen, tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.money.usage import usd_nanos
 from rheostat.replay import Choice, Comparison, Line, Recording, compare, read_rows
@@ -235,9 +235,9 @@ def _report(
     if as_json:
         counts = {"samples": sum(len(row.samples) for row in recording.rows), "format": recording.format}
         named = {"name": type(strategy).__name__, **fields}
-        typer.echo(json.dumps({"file": str(file), "strategy": named, **counts, **made.to_dict(), "notes": notes}))
+        tell_json({"file": str(file), "strategy": named, **counts, **made.to_dict(), "notes": notes})
         return
-    console = Console()
+    console = Screen()
     console.print(_table(made))
     settings = ", ".join(f"{name} {value}" for name, value in fields.items() if value is not None)
     for line in (
@@ -247,9 +247,9 @@ def _report(
         *(f"{line.name}: {_MEANING[line.id]}" for line in made.lines if line.id in _MEANING),
         *notes,
     ):
-        console.print(escape(line), style="dim", highlight=False)
+        console.print(one_line(line), style="dim")
     if plot is not None:
-        typer.echo(f"plot: {plot}")
+        tell(one_line(f"plot: {plot}"))
 
 
 def _compared(
@@ -305,7 +305,7 @@ def _table(made: Comparison) -> Table:
     table.add_column("strategy − it", justify="right")
     for line in made.lines:
         ours = line is made.strategy
-        cells = [f"[bold cyan]{escape(line.name)}[/]" if ours else escape(line.name), *_cells(line, money)]
+        cells: list[Text | str] = [Text(one_line(line.name), "bold cyan" if ours else ""), *_cells(line, money)]
         table.add_row(*cells, end_section=ours)
     return table
 
@@ -314,7 +314,7 @@ def _cells(line: Line, money: bool) -> list[str]:
     gap = "–"
     if line.difference is not None:
         low, high = line.difference_low or 0.0, line.difference_high or 0.0
-        gap = f"{100 * line.difference:+.2f} \\[{100 * low:+.2f}, {100 * high:+.2f}]"
+        gap = f"{100 * line.difference:+.2f} [{100 * low:+.2f}, {100 * high:+.2f}]"
     cells = [
         f"{100 * line.accuracy:.2f}",
         f"{line.samples:.2f}",

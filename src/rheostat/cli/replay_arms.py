@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from rheostat.cli.progress import stepping
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
+from rheostat.cli.screen import Screen, tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.judgement.worth import amount
 from rheostat.money.pricing import Price
@@ -101,9 +101,9 @@ def arms(
     if plot is not None:
         plot_arms(made, plot, f"{file.name}: {made.tasks} tasks, {'a' if verifier else 'no'} verifier")
     if as_json:
-        typer.echo(json.dumps(_plain(made, trials, unit, file, verifier)))
+        tell_json(_plain(made, trials, unit, file, verifier))
         return
-    console = Console()
+    console = Screen()
     console.print(_table(made))
     how = "by the other four fifths of the tasks" if fit is None else f"on {fit.name}"
     for line in (
@@ -114,9 +114,9 @@ def arms(
         *_summary(made),
         *trials.notes,
     ):
-        console.print(escape(line), style="dim", highlight=False)
+        console.print(one_line(line), style="dim")
     if plot is not None:
-        typer.echo(f"plot: {plot}")
+        tell(one_line(f"plot: {plot}"))
 
 
 def _parts(text: str) -> tuple[str, ...]:
@@ -156,11 +156,11 @@ def _table(made: ArmsReplay) -> Table:
     for column in ("acc., %", money, "draws", "− mix", "− fixed"):
         table.add_column(column, justify="right", no_wrap=True)
     for point in made.policy:
-        name = f"[bold cyan]{amount(point.worth or 0, made.unit)}[/]"
+        name = Text(amount(point.worth or 0, made.unit), "bold cyan")
         table.add_row(name, *_cells(point, made), end_section=point is made.policy[-1])
     shown = list(made.fixed[:_SHOWN])
     for point in shown:
-        table.add_row(escape(point.name), *_cells(point, made), end_section=point is shown[-1])
+        table.add_row(one_line(point.name), *_cells(point, made), end_section=point is shown[-1])
     table.add_row("oracle", *_cells(made.oracle, made))
     return table
 

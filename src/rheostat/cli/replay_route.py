@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.progress import stepping
+from rheostat.cli.safe_text import one_line
+from rheostat.cli.screen import Screen, tell_json
 from rheostat.errors import BadInput
 from rheostat.replay.route import GAPS, read_route, replay_route
 
@@ -47,7 +47,7 @@ def route(
     with stepping("learning") as on_step:
         lines = replay_route(rows, known, seed=seed, on_step=on_step)
     if as_json:
-        typer.echo(json.dumps({"file": str(file), "tasks": len(rows), "lines": [asdict(each) for each in lines]}))
+        tell_json({"file": str(file), "tasks": len(rows), "lines": [asdict(each) for each in lines]})
         return
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("tasks ordered by")
@@ -56,8 +56,8 @@ def route(
         table.add_column(f"{part:.0%} of the gap", justify="right")
     for line in lines:
         reached = [f"{line.shares[part]:.0%}" if line.costs is None else f"${line.costs[part]:.5g}" for part in GAPS]
-        table.add_row(line.name, f"{line.apgr:.3f} \\[{line.low:.3f}, {line.high:.3f}]", *reached)
-    console = Console()
+        table.add_row(one_line(line.name), f"{line.apgr:.3f} [{line.low:.3f}, {line.high:.3f}]", *reached)
+    console = Screen()
     console.print(table)
     weak, strong = (sum(getattr(row, name) for row in rows) / len(rows) for name in ("weak", "strong"))
     how = "by the other four fifths" if fit is None else f"from {fit.name}"
@@ -66,7 +66,7 @@ def route(
         f"tasks: {len(rows):,}; weak {100 * weak:.2f} % right, strong {100 * strong:.2f} %; learned {how}",
         f"columns of the gap: {what} at which this part of it is recovered; [95 % of a bootstrap over tasks]",
     ):
-        console.print(text, style="dim", highlight=False)
+        console.print(text, style="dim")
 
 
 def _columns(text: str) -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import webbrowser
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Annotated
 import typer
 
 from rheostat.cli.accounts import Where, opened_ledger
-from rheostat.cli.safe_text import visible
+from rheostat.cli.safe_text import one_line
+from rheostat.cli.screen import tell, tell_json
 from rheostat.errors import BadInput
 from rheostat.files import write_whole
 from rheostat.report import build_report
@@ -57,9 +57,9 @@ def report(
         except OSError as error:
             raise BadInput(f"can't write {path}: {error.strerror}; give another file with --out") from None
     if as_json:
-        typer.echo(json.dumps(made.to_dict()))
+        tell_json(made.to_dict())
     elif path is not None:
-        typer.echo(visible(path))
+        tell(one_line(path))
     if open_it and path is not None:
         webbrowser.open(path.resolve().as_uri())
 

@@ -7,15 +7,15 @@ from typing import Any
 
 from rich.markup import escape as _without_markup
 
-from rheostat.visible import visible
+from rheostat.visible import one_line, visible
 
-__all__ = ["escape", "for_csv", "visible"]
+__all__ = ["escape", "for_csv", "one_line", "visible"]
 
 _FORMULA = re.compile(r"^\s*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 def escape(text: object) -> str:
-    """As `visible`, and none of it is Rich markup."""
+    """As `visible`, for a console of rich that reads markup; ours don't (`rheostat.cli.screen`)."""
     return _without_markup(visible(text))
 
 
@@ -23,7 +23,8 @@ def for_csv(value: Any) -> Any:
     """A text that a spreadsheet would take for a formula gets a quote in front (OWASP, "CSV Injection")."""
     if not isinstance(value, str):
         return value
-    return f"'{visible(value)}" if _FORMULA.match(value) and not _is_number(value) else visible(value)
+    shown = one_line(value)
+    return f"'{shown}" if _FORMULA.match(value) and not _is_number(value) else shown
 
 
 def _is_number(text: str) -> bool:

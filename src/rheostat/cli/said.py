@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from rheostat.cli.safe_text import for_csv
+from rheostat.cli.safe_text import for_csv, one_line
+from rheostat.cli.screen import tell, tell_json
 from rheostat.errors import BadInput
 
 __all__ = ["Csv", "Json", "put", "say"]
@@ -18,9 +18,13 @@ Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON do
 Csv: TypeAlias = Annotated[bool, typer.Option("--csv", help="Print CSV for a spreadsheet.")]
 
 
-def say(data: dict[str, Any], text: str, *, as_json: bool) -> None:
-    """Print the text, or the data."""
-    typer.echo(json.dumps(data, default=str) if as_json else text)
+def say(data: dict[str, Any], *lines: str, as_json: bool) -> None:
+    """Print the lines, or the data."""
+    if as_json:
+        tell_json(data)
+        return
+    for each in lines:
+        tell(one_line(each))
 
 
 def put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
@@ -28,9 +32,11 @@ def put(rows: list[dict[str, Any]], *, as_json: bool, as_csv: bool) -> bool:
     if as_json and as_csv:
         raise BadInput("give --json or --csv, not both")
     if as_json:
-        typer.echo(json.dumps(rows))
+        tell_json(rows)
     if as_csv:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]) if rows else ["empty"], lineterminator="\n")
+        names = list(rows[0]) if rows else ["empty"]
+        # quoted, so that no locale sees the end of a cell inside a text
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
         writer.writeheader()
         writer.writerows({name: for_csv(value) for name, value in row.items()} for row in rows)
     return as_json or as_csv

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from rheostat.cli.candidates import Row, Totals, tree
-from rheostat.cli.safe_text import escape, visible
+from rheostat.cli.safe_text import one_line
+from rheostat.cli.screen import Screen, labelled, tell_json
 from rheostat.cli.view import spend_line
 from rheostat.errors import BadInput, LedgerError
 from rheostat.money.ledger import Reading, StepRecord, open_ledger
@@ -57,9 +55,9 @@ def show(
     finally:
         opened.close()
     if as_json:
-        typer.echo(json.dumps({"runs": [run.to_dict() for run in runs]}))
+        tell_json({"runs": [run.to_dict() for run in runs]})
         return
-    console = Console()
+    console = Screen()
     for number, run in enumerate(runs):
         if number:
             console.print()
@@ -108,25 +106,25 @@ class _Run:
             "spend": self.reading or None,
         }
 
-    def print(self, console: Console) -> None:
+    def print(self, console: Screen) -> None:
         totals = Totals.of(self.rows)
         whole = totals.cost + totals.scoring
         first = (self.candidates or self.decisions)[0]
         looked = f"{first.kind} {first.difficulty:.2f}" if first.kind and first.difficulty is not None else ""
         head = [self.told("strategy") or "", looked, self.told("scorer") and f"scored by {self.told('scorer')}"]
-        console.print(f"[bold]{escape(self.account)}[/]", highlight=False, soft_wrap=True)
-        console.print(Text(visible(" · ".join(each for each in head if each)), style="dim"))
+        console.print(one_line(self.account), style="bold", soft_wrap=True)
+        console.print(one_line(" · ".join(each for each in head if each)), style="dim")
         if self.candidates:
             console.print(tree(self.rows, chosen=self.chosen, ended=self.ended))
         for step in self.decisions:
             said = f"after round {step.candidate.get('round', '?')}: {step.candidate.get('action', '?')}"
-            console.print(f"[dim]{escape(said)}:[/] {escape('; '.join(step.reasons))}", highlight=False)
+            console.print(labelled(said, "; ".join(step.reasons)))
         counted = (
             f"{totals.counted(self.told('scorer') or 'scoring')} · {whole.tokens:,} tokens · {usd(whole.usd_nanos)}"
         )
-        console.print(f"[dim]total:[/] {escape(counted)}", highlight=False)
+        console.print(labelled("total", counted))
         if self.reading:
-            console.print(f"[dim]spend of the run:[/] {spend_line(self.reading)}", highlight=False)
+            console.print(labelled("spend of the run", spend_line(self.reading)))
 
 
 def _plain(step: StepRecord) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import sys
 import warnings
 from dataclasses import fields
@@ -12,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
+from rich.text import Text
 
 from rheostat.addresses import without_password
 from rheostat.cli.fetch import ensure_model
-from rheostat.cli.safe_text import escape, visible
+from rheostat.cli.safe_text import one_line, visible
+from rheostat.cli.screen import Screen, labelled, tell, tell_json
 from rheostat.cli.statuses import INTERRUPTED, status_of
 from rheostat.cli.view import SolveView, spend_line
 from rheostat.errors import BadInput, LimitWarning, ProviderFailed
@@ -138,7 +138,7 @@ def solve(
     if account is not None:  # the default limits may be looser than the account's
         warnings.simplefilter("ignore", LimitWarning)
     view = SolveView(asked, model, budget)
-    console = Console(stderr=True)
+    console = Screen(err=True)
     seen = None if quiet or as_json or not console.is_terminal else console
     result, interrupted = _watch(graph, asked, view, seen)
     if seen is not None and view.totals.candidates > 1:  # the live view is gone
@@ -229,7 +229,7 @@ def _verifier(
     return Matches(matches) if matches is not None else None
 
 
-def _watch(graph: Any, question: str, view: SolveView, console: Console | None) -> tuple[dict[str, Any], bool]:
+def _watch(graph: Any, question: str, view: SolveView, console: Screen | None) -> tuple[dict[str, Any], bool]:
     """Run on an event loop, so that Ctrl-C cuts the call in flight. Returns the last state seen."""
     state: dict[str, Any] = {}
 
@@ -268,28 +268,28 @@ def _print(result: dict[str, Any], said: str, ledger_at: str | None, *, as_json:
     shown: dict[str, Any] = {**{key: result.get(key) for key in keep}, "candidates": result.get("candidates") or []}
     shown["run"], shown["end"] = read(result)["run"].get("account"), read(result)["end"]
     if as_json:
-        typer.echo(json.dumps(shown))
+        tell_json(shown)
         return
     answer = shown["answer"]
     if quiet:
         if answer is not None:
-            typer.echo(visible(answer) if sys.stdout.isatty() else answer)
+            tell(answer)
         return
-    console = Console()
+    console = Screen()
     share = shown["confidence"]
     title = f"{shown['status']}, verified" if shown["status"] == "solved" else f"{shown['status']}"
     if shown["status"] == "answered":
         scored = any(each["id"] == shown["chosen"] and each.get("score") is not None for each in shown["candidates"])
         known = "" if share is None else f": score {share:.2f}" if scored else f": {share:.0%} of the votes"
         title += f", not verified{known}"
-    body = escape(str(answer)) if answer is not None else "[red]no answer[/]"
+    body = Text(visible(answer)) if answer is not None else Text("no answer", "red")
     colour = "green" if shown["status"] == "solved" else "yellow"
-    console.print(Panel(body, title=title, subtitle=escape(said), border_style=colour))
-    console.print(f"[dim]stopped:[/] {escape(str(shown['stopped']))}", highlight=False)
+    console.print(Panel(body, title=Text(one_line(title)), subtitle=Text(one_line(said)), border_style=colour))
+    console.print(labelled("stopped", shown["stopped"]))
     if shown["spend"]:
-        console.print(f"[dim]spend:[/] {spend_line(shown['spend'])}", highlight=False)
+        console.print(labelled("spend", spend_line(shown["spend"])))
     for each in shown["baselines"] or ():
-        console.print(f"[dim]beside:[/] {escape(_beside(each, shown['candidates']))}", highlight=False)
+        console.print(labelled("beside", _beside(each, shown["candidates"])))
     if ledger_at is not None and shown["run"] is not None:
         again = f"rheostat show {without_password(ledger_at)} {shown['run']}"
-        console.print(f"[dim]again:[/] {escape(again)}", highlight=False, soft_wrap=True)
+        console.print(labelled("again", again), soft_wrap=True)

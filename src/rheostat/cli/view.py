@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rheostat.cli.candidates import Row, Totals, tree
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.money.budget import Budget
 from rheostat.money.ledger import Reading
 from rheostat.money.usage import Spend, usd
@@ -44,12 +44,12 @@ class SolveView:
 
     def __init__(self, question: str, model: str, budget: Budget) -> None:
         self._question, self._model, self._budget = question, model, budget
-        self._difficulty = ""
-        self._plan = ""
+        self._difficulty = Text()
+        self._plan = Text()
         self._rows: dict[str, Row] = {}
         self._chosen: str | None = None
         self._ended = False
-        self._decision = ""
+        self._decision = Text()
         self._reading: Reading = {}
         self.doing = "estimating"
 
@@ -60,12 +60,17 @@ class SolveView:
         match event["type"]:
             case "difficulty":
                 reasons = "; ".join(event["reasons"])
-                self._difficulty = f"[bold]{event['score']:.2f}[/] {event['kind']} [dim]({escape(reasons)})[/]"
+                score = (f"{event['score']:.2f}", "bold")
+                self._difficulty = Text.assemble(
+                    score, f" {one_line(event['kind'])} ", (f"({one_line(reasons)})", "dim")
+                )
                 self.doing = "planning"
             case "plan":
-                self._plan = (
-                    f"[bold]{event['effort']}[/]: {event['thinking_tokens']} thinking tokens × {event['samples']}, "
-                    f"decided by {event['decided_by']} [dim]({escape('; '.join(event['reasons']))})[/]"
+                self._plan = Text.assemble(
+                    (one_line(event["effort"]), "bold"),
+                    f": {event['thinking_tokens']} thinking tokens × {event['samples']}, ",
+                    f"decided by {one_line(event['decided_by'])} ",
+                    (f"({one_line('; '.join(event['reasons']))})", "dim"),
                 )
                 self.doing = f"round {event['round']}: thinking"
             case "sample":
@@ -77,7 +82,7 @@ class SolveView:
                 row.score, row.reason = event["score"], event["reason"]
                 row.scoring += Spend.from_dict(event.get("cost") or {})
             case "decision":
-                self._decision = f"[bold]{event['action']}[/]: {escape(event['why'])}"
+                self._decision = Text.assemble((one_line(event["action"]), "bold"), ": ", one_line(event["why"]))
                 self._chosen = event.get("chosen", event.get("id"))
                 self._ended = event["action"] in ("accept", "stop")
                 self.doing = "deciding"
@@ -93,19 +98,21 @@ class SolveView:
 
     def __rich__(self) -> RenderableType:
         head = Table.grid(padding=(0, 1))
-        head.add_row("[dim]question[/]", escape(" ".join(self._question.split())[:200]))
-        head.add_row("[dim]model[/]", f"{escape(self._model)}  [dim]budget[/] {self._budget}")
+        head.add_row(Text("question", "dim"), one_line(" ".join(self._question.split())[:200]))
+        head.add_row(
+            Text("model", "dim"), Text.assemble(one_line(self._model), ("  budget ", "dim"), str(self._budget))
+        )
         if self._difficulty:
-            head.add_row("[dim]difficulty[/]", self._difficulty)
+            head.add_row(Text("difficulty", "dim"), self._difficulty)
         if self._plan:
-            head.add_row("[dim]plan[/]", self._plan)
+            head.add_row(Text("plan", "dim"), self._plan)
         parts: list[RenderableType] = [head]
         if self._rows:
             parts.append(self.tree())
         if self._decision:
-            parts.append(Text.from_markup(f"[dim]decision[/] {self._decision}"))
+            parts.append(Text.assemble(("decision ", "dim"), self._decision))
         parts += bars(self._reading, self._budget)
-        parts.append(Spinner("dots", text=self.doing))
+        parts.append(Spinner("dots", text=Text(one_line(self.doing))))
         return Panel(Group(*parts), title="rheostat", border_style="cyan")
 
 
@@ -124,5 +131,5 @@ def bars(reading: Reading, budget: Budget) -> list[RenderableType]:
         used = totals[name]
         shown = f"{usd(used)} of {usd(cap)}" if name == "usd_nanos" else f"{used:,} of {cap:,}"
         bar = ProgressBar(total=cap, completed=used, width=30)
-        grid.add_row(f"[dim]{name.replace('_', ' ')}[/]", bar, shown)
+        grid.add_row(Text(name.replace("_", " "), "dim"), bar, shown)
     return [grid, Text(spend_line(reading), style="dim")]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from rheostat.cli.accounts import Where, opened_ledger
-from rheostat.cli.safe_text import escape
+from rheostat.cli.safe_text import one_line
 from rheostat.cli.said import Csv, Json, put
+from rheostat.cli.screen import Screen, tell
 from rheostat.errors import BadInput
 from rheostat.judgement.baselines import Compared, compared
 from rheostat.judgement.worth import amount
@@ -43,13 +43,13 @@ def worth(
     if put(rows, as_json=as_json, as_csv=as_csv):
         return
     if not rows:
-        typer.echo("no finished run of a solver is recorded here")
+        tell("no finished run of a solver is recorded here")
         return
     table = Table(by or "runs", "", "right", "spent", "a right answer", "saved", box=None)
     for row in rows:
         cells = [row["name"], row["beside"], row["right"], row["spent"], row["a_right_answer"], row["saved"]]
-        table.add_row(*(escape(str(each)) for each in cells))
-    Console().print(table)
+        table.add_row(*(one_line(str(each)) for each in cells))
+    Screen().print(table)
 
 
 def _worth_rows(name: str, each: Compared) -> list[dict[str, Any]]:

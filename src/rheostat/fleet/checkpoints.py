@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
+from rheostat.addresses import without_password
 from rheostat.errors import LedgerUnavailable, MissingExtra
 from rheostat.fleet.database import Database
 
@@ -37,7 +38,7 @@ def forget(database: Database, threads: list[str]) -> None:
         except Exception as error:
             if type(error).__module__.partition(".")[0] not in ("psycopg", "psycopg_pool", "sqlite3"):
                 raise
-            raise LedgerUnavailable(f"the fleet's database can't be reached: {error}") from error
+            raise LedgerUnavailable(f"the fleet's database can't be reached: {without_password(str(error))}") from error
 
 
 def _saver(database: Database) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from rheostat.addresses import without_password
 from rheostat.errors import BadInput, LedgerUnavailable, MissingExtra
 from rheostat.money.ledger import open_ledger
 from rheostat.money.ledger.sqlite import SQLiteLedger
@@ -173,7 +174,7 @@ class Database:
                 with attempt, self.engine.begin() as connection:
                     return work(connection)
         except away as error:
-            said = str(error.orig).strip() or type(error).__name__
+            said = without_password(str(error.orig).strip()) or type(error).__name__
             raise LedgerUnavailable(f"the fleet's database can't be reached: {said}") from error
         raise AssertionError  # the loop returns or raises
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict, dataclass, fields, replace
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 __all__ = ["ENDED", "STATES", "Counts", "State", "TaskResult", "result_of"]
@@ -77,8 +80,8 @@ class Counts:
 def result_of(task: str, status: Any) -> TaskResult:
     """The result of a task from DBOS's record of it."""
     state = STATES[status.status]
-    if state == "done":
-        return _known(status.output, id=task)
+    if state == "done" and isinstance(status.output, dict):
+        return _known(status.output, id=task, state=state)
     began, ended = status.dequeued_at, status.completed_at
     known = TaskResult(
         id=task,
@@ -86,6 +89,8 @@ def result_of(task: str, status: Any) -> TaskResult:
         attempts=status.recovery_attempts or 0,
         seconds=(ended - began) / 1000 if began and ended else 0.0,
     )
+    if state == "done":
+        return replace(known, by="error", why="its record in the database can't be read")
     if state != "failed":
         return known
     with contextlib.suppress(ValueError, AttributeError, TypeError):
@@ -94,8 +99,26 @@ def result_of(task: str, status: Any) -> TaskResult:
 
 
 def _known(row: dict[str, Any], **more: Any) -> TaskResult:
-    """A result from a row, which a newer version may have written."""
-    return TaskResult(**{name: value for name, value in {**row, **more}.items() if name in _FIELDS})
+    """A result from a row, which a newer version or anybody may have written: what has another type is left out."""
+    made = {**row, **more}
+    return TaskResult(**{name: made[name] for name, fits in _FITS.items() if name in made and fits(made[name])})
 
 
-_FIELDS = {each.name for each in fields(TaskResult)}
+_AMOUNT: Final = re.compile(r"\d{1,20}(\.\d{1,20})?")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_FITS: Final[dict[str, Callable[[Any], bool]]] = {
+    "id": _is_text, "state": _is_text, "answer": lambda value: True, "by": _is_text, "why": _is_text,
+    "verdict": lambda value: value is None or isinstance(value, bool),
+    "usd": lambda value: value is None or (_is_text(value) and _AMOUNT.fullmatch(value) is not None),
+    "tokens": _is_count, "calls": _is_count, "attempts": _is_count,
+    "seconds": lambda value: isinstance(value, int | float) and math.isfinite(value),
+}  # fmt: skip

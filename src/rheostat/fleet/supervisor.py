@@ -15,12 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from rheostat.addresses import without_password
 from rheostat.errors import LedgerUnavailable, RheostatError
 from rheostat.fleet.checkpoints import forget
 from rheostat.fleet.database import Database, Settings
 from rheostat.fleet.queue import Queue, Silence
 from rheostat.fleet.results import Counts
 from rheostat.fleet.worker import AWAY, GRACE_SECONDS, READY
+from rheostat.visible import visible
 
 __all__ = ["Supervisor", "WorkersFailed"]
 
@@ -210,4 +212,4 @@ def _tail(log: Any) -> str:
     log.seek(0, os.SEEK_END)
     log.seek(max(0, log.tell() - _TAIL))
     text: str = log.read()
-    return text.strip() or "nothing"
+    return visible(without_password(text.strip())) or "nothing"

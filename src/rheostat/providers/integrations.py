@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 from langchain_core.language_models import BaseChatModel
 
+from rheostat.addresses import without_password
 from rheostat.errors import SettingWarning
 from rheostat.flow import Effect
 from rheostat.providers.adapter import is_kind, model_of
@@ -149,8 +150,9 @@ class Integration(OpenAIFamily):
         try:
             return type(chat)(**{**given, **self.sends_once})
         except Exception as error:
+            said = without_password(str(error))
             warnings.warn(
-                f"{type(chat).__name__} can't be built again without retries ({error}): give it {self.sends_once}, or "
+                f"{type(chat).__name__} can't be built again without retries ({said}): give it {self.sends_once}, or "
                 "calls that its client repeats are on no ledger",
                 SettingWarning,
                 stacklevel=4,

@@ -7,6 +7,7 @@ Sources, tried or read in November 2026: vLLM 0.33 (`thinking_token_budget`, enf
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -27,6 +28,9 @@ from rheostat.thinking.model_facts import ModelFacts
 
 __all__ = ["SERVERS", "Found", "Server", "ServerDial", "inspect_server"]
 
+_MOST_BYTES = 16 << 20
+"""Of a server's reply about itself."""
+_UNREADABLE = (OSError, ValueError, RecursionError, http.client.HTTPException)
 _CLOSE_TOKENS = 8
 """Room for the close marker of a thought, which is generated too."""
 
@@ -201,18 +205,18 @@ def inspect_server(url: str, key: str = "none", *, seconds: float = 10.0) -> Fou
         root = url.rstrip("/").removesuffix("/v1")
         request = urllib.request.Request(f"{root}{path}", headers={"Authorization": f"Bearer {key}"})  # noqa: S310 - http(s), the model's own server
         with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310 - the user's own address
-            return json.load(response)
+            return json.loads(response.read(_MOST_BYTES))
 
     def ask(path: str) -> dict[str, Any]:
         try:
             said = get(path)
-        except (OSError, ValueError):
+        except _UNREADABLE:
             return {}
         return said if isinstance(said, dict) else {}
 
     try:
-        listed = get("/v1/models")["data"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        listed = [dict(each) for each in get("/v1/models")["data"]]
+    except (*_UNREADABLE, KeyError, TypeError) as error:
         hint = "" if url.rstrip("/").endswith("/v1") else " Most servers want the address to end in /v1."
         raise ModelUnknown(f"no OpenAI-compatible server answers at {without_password(url)}: {error}.{hint}") from error
     if not listed:

@@ -183,7 +183,8 @@ class _Brain:
         repeated = len({each.arm for each in pool}) < len(pool)
         count = orders if repeated else 1
         for order in range(count):
-            one = self._once(pool, random.Random(f"{seed} {order} {pool[0].task}"), repeated)  # noqa: S311
+            dice = random.Random(f"{seed} {order} {pool[0].task}".encode(errors="surrogatepass"))  # noqa: S311 - repeatable
+            one = self._once(pool, dice, repeated)
             total.right += one.right / count
             total.cost += one.cost / count
             total.draws += one.draws / count

@@ -8,6 +8,7 @@ from typing import Any
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.replay.arms import ArmsReplay
 from rheostat.replay.compare import Comparison, Line
+from rheostat.visible import one_line
 
 __all__ = ["plot_arms", "plot_png"]
 
@@ -38,13 +39,14 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
                 zorder=3 if ours else 2,
             )
             axes.annotate(
-                line.name,
+                one_line(line.name),
                 (cost, 100 * line.accuracy),
                 textcoords="offset points",
                 xytext=(4, -14) if ours else (4, 7),
                 rotation=0 if ours else 35,
                 fontsize=8 if ours else 7,
                 color="#c33" if ours else "#444",
+                parse_math=False,
             )
         axes.margins(x=0.12, y=0.08)
         if min(spent) > 0:
@@ -53,7 +55,7 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
         axes.set_xlabel(f"{label} (mean)")
         axes.set_ylabel("accuracy, %")
         axes.grid(alpha=0.3)
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(one_line(title), parse_math=False)
     figure.tight_layout()
     _save(pyplot, figure, path)
 
@@ -77,8 +79,8 @@ def plot_arms(replay: ArmsReplay, path: Path, title: str) -> None:
         color="#777", label="fixed arms", zorder=2,
     )  # fmt: skip
     for each in replay.fixed[:8]:
-        axes.annotate(each.name, (each.cost / unit, 100 * each.accuracy), xytext=(4, 4), fontsize=7,
-                      textcoords="offset points", color="#444")  # fmt: skip
+        axes.annotate(one_line(each.name), (each.cost / unit, 100 * each.accuracy), xytext=(4, 4), fontsize=7,
+                      textcoords="offset points", color="#444", parse_math=False)  # fmt: skip
     least = min(each.cost for each in (*replay.policy, *replay.fixed))
     most = max(each.cost for each in (*replay.policy, *replay.fixed))
     steps = [least + (most - least) * number / 200 for number in range(201)]
@@ -92,7 +94,7 @@ def plot_arms(replay: ArmsReplay, path: Path, title: str) -> None:
     axes.set_ylabel("accuracy, %")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    figure.suptitle(title, parse_math=False)
+    figure.suptitle(one_line(title), parse_math=False)
     figure.tight_layout()
     _save(pyplot, figure, path)
 

@@ -17,7 +17,7 @@ def order_of(row: Row, order: int, seed: int = 0) -> list[int]:
     way) that was drawn from least, so that each way comes before any repetition; within a way the order is random, and
     so is the way that begins.
     """
-    dice = random.Random(f"{seed} {order} {row.id}")  # noqa: S311 - repeatable on purpose
+    dice = random.Random(f"{seed} {order} {row.id}".encode(errors="surrogatepass"))  # noqa: S311 - repeatable on purpose
     lanes: dict[tuple[str, str], tuple[list[int], list[int]]] = {}
     for number, each in enumerate(row.samples):
         lanes.setdefault((each.model, each.way), ([], []))[0 if each.greedy else 1].append(number)

@@ -18,6 +18,7 @@ from rheostat.calling.watch import Work
 from rheostat.calling.wire import WireRequest
 from rheostat.errors import BudgetExceeded
 from rheostat.money.usage import Spend
+from rheostat.visible import visible, visible_json
 
 __all__ = [
     "SCHEMA_URL", "asked_by", "error_type", "of_candidates", "of_payment", "of_plan", "of_reply", "of_request",
@@ -74,13 +75,13 @@ def asked_by(request: WireRequest) -> Attributes:
         found["gen_ai.request.model"] = word(request.model)
     host, _, port = request.address.rpartition(":")
     if host:
-        found |= {"server.address": host, **({"server.port": int(port)} if port.isdecimal() else {})}
+        found |= {"server.address": visible(host), **({"server.port": int(port)} if port.isdecimal() else {})}
     return found
 
 
 def of_request(request: WireRequest, payer: Payer) -> Attributes:
     """A request as it leaves, and what was decided for it."""
-    found = {**asked_by(request), "rheostat.account": payer.account}
+    found = {**asked_by(request), "rheostat.account": visible(payer.account)}
     if request.stream:
         found["gen_ai.request.stream"] = True
     if request.most_output_tokens is not None:
@@ -110,7 +111,7 @@ def of_plan(plan: Mapping[str, Any]) -> Attributes:
         ours: plan[name] for name, ours in _OF_PLAN.items() if isinstance(plan.get(name), str | int | float | bool)
     }
     if plan.get("reasons"):
-        found["rheostat.reasons"] = [str(each) for each in plan["reasons"]]
+        found["rheostat.reasons"] = [visible(each) for each in plan["reasons"]]
     return found
 
 
@@ -279,4 +280,4 @@ def _parts(message: BaseMessage) -> list[dict[str, Any]]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return visible_json(json.dumps(value, ensure_ascii=False, default=str))  # half a surrogate pair can't be sent

@@ -27,6 +27,7 @@ except ImportError as error:
 from rheostat.report import attributes as to
 from rheostat.report.metrics import Metrics
 from rheostat.report.tree import Invocation, Tree, follow, make_current, nearest
+from rheostat.visible import visible
 
 __all__ = ["instrument"]
 
@@ -144,7 +145,7 @@ class _Spans:
         attributes = {
             "gen_ai.operation.name": operation,
             f"gen_ai.{key}.name": name,
-            "rheostat.account": work.run,
+            "rheostat.account": visible(work.run),
             **({"gen_ai.conversation.id": to.word(invocation.thread)} if invocation.thread else {}),
         }
         return self._tracer.start_span(
@@ -211,7 +212,7 @@ def _request(work: Work) -> _Named:
 
 
 def _step(work: Work) -> _Named:
-    return "step", SpanKind.INTERNAL, {"rheostat.account": work.facts["account"]}
+    return "step", SpanKind.INTERNAL, {"rheostat.account": visible(work.facts["account"])}
 
 
 def _tool(work: Work) -> _Named:
@@ -238,7 +239,7 @@ def _score(work: Work) -> _Named:
 
 def _payment(work: Work) -> _Named:
     name = to.word(work.name)
-    return f"pay {name}".strip(), SpanKind.INTERNAL, {"rheostat.account": work.facts["account"]}
+    return f"pay {name}".strip(), SpanKind.INTERNAL, {"rheostat.account": visible(work.facts["account"])}
 
 
 _NAMED: dict[str, Callable[[Work], _Named]] = {

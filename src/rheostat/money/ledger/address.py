@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rheostat.addresses import without_password
@@ -11,6 +12,9 @@ from rheostat.money.ledger.postgres import PostgresLedger
 from rheostat.money.ledger.sqlite import SQLiteLedger
 
 __all__ = ["open_ledger"]
+
+_KEYWORDS = re.compile(r"(?:^|\s)(?:host|hostaddr|dbname|user|password|service)\s*=")
+"""libpq's other form of an address: as the name of a file it would write a password to the disk."""
 
 
 def open_ledger(address: str, *, must_exist: bool = False) -> DurableLedger:
@@ -29,7 +33,11 @@ def open_ledger(address: str, *, must_exist: bool = False) -> DurableLedger:
     if found and scheme != "sqlite":
         shown = without_password(address)
         raise BadInput(f"no ledger at {shown!r}: give the path of an SQLite file or postgresql://USER@HOST/DATABASE")
+    if _KEYWORDS.search(address):
+        raise BadInput("no ledger at a connection string of keywords: write it as postgresql://USER@HOST/DATABASE")
     path = Path(address.removeprefix("sqlite:///"))
     if must_exist and not path.exists():
-        raise BadInput(f"no file {path}: give the path of a ledger's SQLite file, or postgresql://USER@HOST/DATABASE")
+        raise BadInput(
+            f"no file {without_password(str(path))}: give the path of a ledger's SQLite file, or postgresql://USER@HOST/DATABASE"
+        )
     return SQLiteLedger(path)

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
-from rheostat.errors import LedgerError, LedgerUnavailable, MissingExtra
+from rheostat.errors import BadInput, LedgerError, LedgerUnavailable, MissingExtra
 from rheostat.money.ledger.durable import DurableLedger, Transaction
 from rheostat.money.ledger.entry import OPEN, Entry, Held
 from rheostat.money.ledger.law import Book
 from rheostat.money.ledger.page import Page
+from rheostat.money.ledger.refusals import no_text
 from rheostat.money.ledger.rows import MIGRATIONS, SCHEMA_VERSION, Statement
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class PostgresLedger(DurableLedger):
 
     Raises:
         MissingExtra: psycopg isn't installed.
+        BadInput: The address can't be read.
         LedgerUnavailable: There is no connection.
         LedgerError: The tables were written by a newer Rheostat.
     """
@@ -67,9 +69,17 @@ class PostgresLedger(DurableLedger):
         self._server_ahead_ms = 0
         try:
             import psycopg
+            from psycopg.conninfo import conninfo_to_dict
             from psycopg_pool import ConnectionPool, PoolTimeout
         except ImportError:
             raise MissingExtra("PostgresLedger", "postgres") from None
+        try:
+            conninfo_to_dict(address)
+        except psycopg.ProgrammingError:  # its message quotes parts of the password, and so would the pool's log
+            raise BadInput(
+                "the address of the ledger's database can't be read: it is postgresql://USER:PASSWORD@HOST/DATABASE, "
+                "and spaces and other special characters in its parts are written as %20 and so on"
+            ) from None
         self._clock = clock
         self._gone: tuple[type[Exception], ...] = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
         self._database_error = psycopg.DatabaseError
@@ -121,6 +131,8 @@ class PostgresLedger(DurableLedger):
             raise LedgerUnavailable(f"the ledger's database can't be reached: {str(error).strip()}") from error
         except self._database_error as error:
             raise LedgerError(f"the ledger's database refused: {str(error).strip()}") from error
+        except UnicodeEncodeError as error:
+            raise no_text(error) from None
 
     def close(self) -> None:
         self._pool.close()

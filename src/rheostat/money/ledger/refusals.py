@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from rheostat.errors import BudgetExceeded, HoldExceeded, LimitWarning
+from rheostat.errors import BadInput, BudgetExceeded, HoldExceeded, LimitWarning
 from rheostat.money.budget import Budget
 from rheostat.money.ledger.counts import LIMITS, Counts, amount_of
 from rheostat.money.ledger.entry import Entry, Held
@@ -14,7 +14,7 @@ from rheostat.money.ledger.protocol import Account
 from rheostat.money.ledger.rate import Rate
 from rheostat.money.usage import usd
 
-__all__ = ["overrun", "refusal", "say_what_is_kept", "spelled", "too_fast", "too_large"]
+__all__ = ["no_text", "overrun", "refusal", "say_what_is_kept", "spelled", "too_fast", "too_large"]
 
 
 def refusal(entry: Entry, asking: Entry, short: tuple[str, int, int, float], *, queued: bool = False) -> BudgetExceeded:
@@ -87,6 +87,11 @@ def say_what_is_kept(account: Account, kept: Budget | None, rate: Rate | None) -
     )
     text = f"account {account.id!r} is open and keeps its limits ({had or 'none'}), not {given or 'none'}"
     warnings.warn(f"{text}: ledger.amend({account.id!r}, …) changes them", LimitWarning, stacklevel=4)
+
+
+def no_text(error: UnicodeEncodeError) -> BadInput:
+    """The error of a name that no database can store."""
+    return BadInput(f"{ascii(error.object)[:100]} can't be stored: it has half of a surrogate pair, which is no text")
 
 
 def spelled(limit: str, amount: int) -> str:

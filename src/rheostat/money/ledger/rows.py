@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -94,7 +95,10 @@ def budget_of(text: str) -> Budget:
 
 def packed(data: Any) -> str:
     """Data as compact JSON."""
-    return orjson.dumps(data).decode()
+    try:
+        return orjson.dumps(data).decode()
+    except TypeError:  # half of a surrogate pair, which a model may say, can't be stored
+        return json.dumps(data, ensure_ascii=False).encode(errors="replace").decode()
 
 
 def entry_of(row: tuple[Any, ...]) -> Entry:

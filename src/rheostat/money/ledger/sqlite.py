@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
 from rheostat.money.ledger.durable import DurableLedger, Statement, Transaction
+from rheostat.money.ledger.refusals import no_text
 from rheostat.money.ledger.rows import MIGRATIONS, SCHEMA_VERSION
 
 __all__ = ["SQLiteLedger"]
@@ -132,6 +133,8 @@ class SQLiteLedger(DurableLedger):
             raise LedgerUnavailable(f"the ledger {self.path} can't be used: {error}") from error
         except sqlite3.DatabaseError as error:
             raise LedgerError(f"the ledger {self.path} is damaged: {error}") from error
+        except UnicodeEncodeError as error:
+            raise no_text(error) from None
 
     def close(self) -> None:
         with self._lock:
