@@ -87,7 +87,7 @@ def defined_in(text: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=4)
 def outline(text: str) -> Outline | None:
-    """The outline of a source; `None`: it doesn't parse."""
+    """The outline of a source; `None`: it doesn't parse, or nests too deep."""
     tree = _tree(text)
     if tree is None:
         return None
@@ -184,8 +184,13 @@ def _says_nothing(node: ast.stmt) -> bool:
         _is_ellipsis(node)
         or isinstance(node, ast.Pass)
         or _is_docstring(node)
-        or (isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)[:200])
+        or (isinstance(node, ast.Raise) and _names_not_implemented(node.exc))
     )
+
+
+def _names_not_implemented(raised: ast.expr | None) -> bool:
+    called = raised.func if isinstance(raised, ast.Call) else raised
+    return isinstance(called, ast.Name) and called.id == "NotImplementedError"
 
 
 def _last(tree: ast.Module) -> tuple[str, int]:
