@@ -6,20 +6,15 @@ import difflib
 import itertools
 from typing import NamedTuple
 
-from langchain_core.tools import ToolException
 
-from rheostat_tools.encodings import FileText
-
-__all__ = ["Place", "closest_lines", "difference", "line_of", "line_places", "lines_of", "numbered", "places"]
+__all__ = ["Place", "closest_lines", "line_of", "line_places", "lines_of", "numbered", "places"]
 
 MOST_LINE_CHARS = 1_000
 """Longer lines are cut for display."""
 
-MOST_DIFF_LINES = 10_000
-"""Longer files are shown as replaced as a whole, because a diff of repeated lines may take minutes."""
-
 _COMPARED_LINES = 3_000
 _COMPARED_CHARS = 120
+_MATCHED_LINES = 400
 
 
 def lines_of(text: str) -> list[str]:
@@ -75,7 +70,8 @@ def line_places(text: str, old: str, new: str) -> list[Place]:
         for first in (there.count("\n", 0, at) for at in places(there, piece)):
             last = first + len(wanted)
             if (moved := _moved(lines[first:last], wanted, put)) is not None:
-                changed = "".join(f"{line}\n" for line in moved[ahead : len(moved) - behind])
+                kept = _kept(lines[first:last], moved, wanted, put)
+                changed = "".join(f"{line}\n" for line in kept[ahead : len(kept) - behind])
                 found.append(Place(first + 1, begins[first + ahead], begins[last - behind], changed))
         if found:
             return found
@@ -101,6 +97,16 @@ def _moved(there: list[str], wanted: list[str], new: list[str]) -> list[str] | N
     return [
         blanks + line if line.strip() and (number == 0 or not only_first) else line for number, line in enumerate(new)
     ]
+
+
+def _kept(there: list[str], moved: list[str], wanted: list[str], new: list[str]) -> list[str]:
+    """The new lines, of which those that were wanted stay as they are in the file."""
+    if there == wanted or max(len(wanted), len(new)) > _MATCHED_LINES:
+        return moved
+    kept = list(moved)
+    for old, at, length in difflib.SequenceMatcher(None, wanted, new, autojunk=False).get_matching_blocks():
+        kept[at : at + length] = there[old : old + length]
+    return kept
 
 
 def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tuple[str, int]:
@@ -159,33 +165,3 @@ def _invisible(wanted: list[str], lines: list[str], at: int) -> str:
 def _shown(line: str) -> str:
     marks = {"\t": "→", " ": "·", "\r": "␍"}
     return "".join(marks.get(char, "⍽" if char.isspace() else char) for char in line[:MOST_LINE_CHARS])
-
-
-def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
-    """The part of a unified diff for one file; a `now` of type `str` is the reason why the file can't be read."""
-    if isinstance(now, str):
-        return f"# {path}: {now}\n"
-    try:
-        old, new = _kept_ends(path, before), _kept_ends(path, now)
-        written = FileText.of(path, now or before or b"").encoding
-    except ToolException:
-        return f"# {path}: became binary\n"
-    head = "" if written == "utf-8" else f"# {path} is in {written}: this part is to be read, git can't apply it\n"
-    head += f"diff --git a/{path} b/{path}\n"
-    head += "new file mode 100644\n" if before is None else "deleted file mode 100644\n" if now is None else ""
-    names = ("/dev/null" if before is None else f"a/{path}", "/dev/null" if now is None else f"b/{path}")
-    if max(len(old), len(new)) > MOST_DIFF_LINES:
-        spans = f"-{min(1, len(old))},{len(old)} +{min(1, len(new))},{len(new)}"
-        body = [f"--- {names[0]}\n", f"+++ {names[1]}\n", f"@@ {spans} @@\n"]
-        body += [f"-{line}" for line in old] + [f"+{line}" for line in new]
-    else:
-        body = list(difflib.unified_diff(old, new, *names))
-    return head + "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body)
-
-
-def _kept_ends(path: str, content: bytes | None) -> list[str]:
-    """The lines of a file with their own ends."""
-    found = FileText.of(path, content or b"")
-    lines = found.mark.decode(found.encoding) + found.raw
-    kept = lines.split("\n")
-    return [f"{line}\n" for line in kept[:-1]] + kept[-1:] * bool(kept[-1])

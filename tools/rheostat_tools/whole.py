@@ -237,7 +237,8 @@ def objection(
         return None
     if reads is not None and not valid and (reads(had) or not _alike(had, text)):
         told = f"Python ({syntax_error(text)})" if suffix == ".py" else suffix[1:].upper()
-        return Objection(f"the new text is no {told}. {_INSTEAD}", meant=suffix != ".py" or _any(had, text))
+        meant = suffix != ".py" or _any(had, text) or (before is None and bool(defined_in(text)))
+        return Objection(f"the new text is no {told}. {_INSTEAD}", meant)
     if suffix != ".py":
         return _shortened(had, text)
     old, new = outline(had), outline(text)

@@ -14,11 +14,12 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from rheostat_tools.applying import apply_edits, with_names
 from rheostat_tools.changes import Edit
 from rheostat_tools.confine import ConfinedDirectory
+from rheostat_tools.difference import difference
 from rheostat_tools.encodings import FileText
 from rheostat_tools.journal import Journal
 from rheostat_tools.ours import Ours, is_environment, overview
 from rheostat_tools.terms import above_zero, shorten, terms
-from rheostat_tools.texts import closest_lines, difference, line_of, lines_of, numbered, places
+from rheostat_tools.texts import closest_lines, line_of, lines_of, numbered, places
 
 __all__ = ["Workspace"]
 
