@@ -15,6 +15,8 @@ MOST_LINE_CHARS = 1_000
 _COMPARED_LINES = 3_000
 _COMPARED_CHARS = 120
 _MATCHED_LINES = 400
+_RANKED_LINES = 20
+_STEP_CHARS = 65_536
 
 
 def lines_of(text: str) -> list[str]:
@@ -109,12 +111,18 @@ def _kept(there: list[str], moved: list[str], wanted: list[str], new: list[str])
     return kept
 
 
-def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tuple[str, int]:
-    """(lines with their numbers, the number of the last line that fits)."""
+def numbered(text: str, first: int, count: int, *, most_chars: int) -> tuple[str, int]:
+    """(lines of a text with their numbers, the number of the last line that fits)."""
     shown: list[str] = []
     chars = 0
     last = first - 1
-    for number, line in enumerate(lines[first - 1 : first - 1 + count], start=first):
+    at, line_at = 0, 1
+    while line_at < first and (passed := text.count("\n", at, at + _STEP_CHARS)) < first - line_at:
+        at, line_at = at + _STEP_CHARS, line_at + passed
+    for _ in range(first - line_at):
+        at = text.index("\n", at) + 1
+    count = min(count, most_chars)  # a line takes more than a character
+    for number, line in enumerate(lines_of("\n".join(text[at:].split("\n", count)[:count])), start=first):
         cut = f"{line[:MOST_LINE_CHARS]}… (line cut, {len(line):,} characters)" if len(line) > MOST_LINE_CHARS else line
         chars += len(cut) + 8
         if chars > most_chars and shown:
@@ -137,12 +145,16 @@ def closest_lines(text: str, wanted: str) -> str:
         ranked: list[tuple[float, int]] = []
         for number, line in enumerate(lines[:_COMPARED_LINES]):
             matcher.set_seq1(line.strip()[:_COMPARED_CHARS])
-            if matcher.real_quick_ratio() > 0.6 and matcher.quick_ratio() > 0.6:
-                ranked.append((-matcher.ratio(), number))
-        near = [number for ratio, number in sorted(ranked)[:3] if ratio < -0.6]
+            if matcher.real_quick_ratio() > 0.6 and (ratio := matcher.quick_ratio()) > 0.6:
+                ranked.append((-ratio, number))
+        best = []
+        for _, number in sorted(ranked)[:_RANKED_LINES]:
+            matcher.set_seq1(lines[number].strip()[:_COMPARED_CHARS])
+            best.append((-matcher.ratio(), number))
+        near = [number for ratio, number in sorted(best)[:3] if ratio < -0.6]
     if not near:
         return "No line of it is like the first line of old."
-    shown = "\n".join(numbered(lines, max(1, number), 3, most_chars=600)[0] for number in near)
+    shown = "\n".join(numbered(text, max(1, number), 3, most_chars=600)[0] for number in near)
     told = _invisible(lines_of(wanted), lines, near[0])
     return f"The first line of old is most like the middle one here:\n{shown}{told}"
 
