@@ -187,12 +187,14 @@ class Workspace:
                 skipped += 1
                 continue
             searched += 1
+            if (folded := text.casefold()) not in content.casefold():
+                continue
             for number, line in enumerate(lines_of(content), start=1):
                 if text in line:
                     at = max(0, line.index(text) - 80)
                     found.append(f"{shown(name)}:{number}: {line[at : at + 200].strip()}")
                     chars += len(found[-1]) + 1
-                elif text.casefold() in line.casefold():
+                elif folded in line.casefold():
                     other_case += 1
             if chars > self.most_output_chars or time.monotonic() > until:
                 found.append("… stopped here: search a subdirectory, or for a longer text")
