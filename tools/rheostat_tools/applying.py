@@ -184,7 +184,7 @@ class _Run:
                 f"old does not occur in {path}, as whole lines. {closest_lines(text, edit.old)}\n"
                 "Read the file and copy the text exactly."
             )
-        at = _within(text, at, edit.within)
+        at = _within(text, at, edit.within) if len(at) > 1 else at
         if len(at) > 1 and not edit.line:
             where = ", ".join(str(each.line) for each in at[:20])
             raise ToolException(

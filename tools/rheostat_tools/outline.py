@@ -56,12 +56,12 @@ class _Found:
     steps: int = 0
 
 
-@functools.lru_cache(maxsize=4)
 def parses(text: str) -> bool:
     """Whether a text is valid Python."""
-    return _tree(text) is not None
+    return not syntax_error(text)
 
 
+@functools.lru_cache(maxsize=8)
 def syntax_error(text: str) -> str:
     """Why a text isn't valid Python, with the line; empty: it is valid."""
     try:
@@ -75,6 +75,7 @@ def syntax_error(text: str) -> str:
     return ""
 
 
+@functools.lru_cache(maxsize=8)
 def defined_in(text: str) -> frozenset[str]:
     """The names defined at the top level of a source, even of one that doesn't parse."""
     tree = _tree(text)

@@ -15,6 +15,7 @@ MOST_LINE_CHARS = 1_000
 _COMPARED_LINES = 3_000
 _COMPARED_CHARS = 120
 _MATCHED_LINES = 400
+_MOVED_LINES = 200_000
 _RANKED_LINES = 20
 _STEP_CHARS = 65_536
 
@@ -61,15 +62,23 @@ def line_places(text: str, old: str, new: str) -> list[Place]:
     If there is no exact place, places that differ only in blanks at line ends are returned; then places where all of
     the old lines, or the first one, lack the indentation, which the new lines then get.
     """
-    lines, wanted, put = lines_of(text), lines_of(old), lines_of(new)
+    wanted, put = lines_of(old), lines_of(new)
     ahead = _alike(wanted, put)
     behind = _alike(wanted[ahead:][::-1], put[ahead:][::-1])
+    piece = "".join(f"{line}\n" for line in wanted)
+    if exact := places(f"\n{text}\n", f"\n{piece}"):
+        skipped = [sum(len(line) + 1 for line in each) for each in (wanted[:ahead], wanted[len(wanted) - behind :])]
+        changed = "".join(f"{line}\n" for line in put[ahead : len(put) - behind])
+        return [
+            Place(line_of(text, at), at + skipped[0], at + len(piece) - skipped[1], changed) for at in exact
+        ]
+    lines = lines_of(text)
     begins = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
-    for bare in (str, str.rstrip, str.strip):
+    for bare in (str.rstrip, str.strip):
         there = "\n" + "".join(f"{bare(line)}\n" for line in lines)
         piece = "\n" + "".join(f"{bare(line)}\n" for line in wanted)
         found = []
-        for first in (there.count("\n", 0, at) for at in places(there, piece)):
+        for first in (there.count("\n", 0, at) for at in places(there, piece)[: 2 + _MOVED_LINES // len(wanted)]):
             last = first + len(wanted)
             if (moved := _moved(lines[first:last], wanted, put)) is not None:
                 kept = _kept(lines[first:last], moved, wanted, put)
