@@ -141,9 +141,9 @@ class _Run:
             if why.meant or not self._done:
                 raise ToolException(f"{path}: {why.why}")
         for path, (before, content) in self._draft.changes().items():
-            if path.endswith(".py") and before and parses(FileText.of(path, before).text):
-                if error := syntax_error(FileText.of(path, content).text):
-                    raise ToolException(f"{path} would be no Python any more ({error}): write the change again, with its indentation")
+            was_python = path.endswith(".py") and before and parses(FileText.of(path, before).text)
+            if was_python and (error := syntax_error(FileText.of(path, content).text)):
+                raise ToolException(f"{path} would be no Python any more ({error}): write the change again, complete")
 
     def _take_whole(self, path: str, before: str | None, edit: Whole, shown: str) -> None:
         names = self._defined.items()

@@ -86,12 +86,12 @@ class ConfinedDirectory:
         """The path with the names that are there, where they differ only in how accents are written (NFC, NFD)."""
         there = ""
         for part in path.split("/"):
+            alike = [part]
             if not os.path.lexists(os.path.join(self.root, there, part)):
                 with suppress(OSError):
                     names = os.listdir(os.path.join(self.root, there))
                     alike = [name for name in names if _composed(name) == _composed(part)]
-                    part = alike[0] if len(alike) == 1 else part
-            there = os.path.join(there, part)
+            there = os.path.join(there, alike[0] if len(alike) == 1 else part)
         return there
 
     def read(self, path: str, *, most_bytes: int | None = None) -> bytes:

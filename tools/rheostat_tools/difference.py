@@ -60,17 +60,26 @@ def _kept_ends(path: str, content: bytes | None) -> list[str]:
 
 
 def _hunks(old: Sequence[str], new: Sequence[str]) -> Iterator[str]:
-    matcher = difflib.SequenceMatcher(None, "", "")
-    matcher.matching_blocks = [*_equal_runs(old, new), difflib.Match(len(old), len(new), 0)]
+    matcher = _Matched(None, "", "")
+    matcher.runs = [*_equal_runs(old, new), difflib.Match(len(old), len(new), 0)]
     for group in matcher.get_grouped_opcodes():
-        spans = [_span(group[0][side], group[-1][side + 1]) for side in (1, 3)]
-        yield f"@@ -{spans[0]} +{spans[1]} @@\n"
+        (_, i1, _, j1, _), (_, _, i2, _, j2) = group[0], group[-1]
+        yield f"@@ -{_span(i1, i2)} +{_span(j1, j2)} @@\n"
         for kind, i1, i2, j1, j2 in group:
             if kind == "equal":
                 yield from (f" {line}" for line in old[i1:i2])
             else:
                 yield from (f"-{line}" for line in old[i1:i2])
                 yield from (f"+{line}" for line in new[j1:j2])
+
+
+class _Matched(difflib.SequenceMatcher[str]):
+    """Groups the differences around runs of equal lines that were found before."""
+
+    runs: list[difflib.Match]
+
+    def get_matching_blocks(self) -> list[difflib.Match]:
+        return self.runs
 
 
 def _span(start: int, stop: int) -> str:
@@ -109,7 +118,9 @@ def _anchors(old: Sequence[str], new: Sequence[str], head: int, ends: tuple[int,
     """(place in old, place in new, 1) of most of the lines that occur once in both, in the same order in both."""
     counts = Counter(old[head : ends[0]]), Counter(new[head : ends[1]])
     where = {line: j for j, line in enumerate(new[head : ends[1]], head) if counts[1][line] == 1}
-    pairs = [(i, where[line]) for i, line in enumerate(old[head : ends[0]], head) if counts[0][line] == 1 and line in where]
+    pairs = [
+        (i, where[line]) for i, line in enumerate(old[head : ends[0]], head) if counts[0][line] == 1 and line in where
+    ]
     tops: list[int] = []
     chains: list[tuple[int, int, Any]] = []
     for i, j in pairs:  # the longest rising sequence

@@ -41,7 +41,9 @@ class Draft:
     def changes(self) -> dict[str, tuple[bytes | None, bytes]]:
         """(content now, or `None` if there is no file; content with the edits) by path, of the files that change."""
         return {
-            name: (self._before[name], content) for name, content in self._after.items() if self._before[name] != content
+            name: (self._before[name], content)
+            for name, content in self._after.items()
+            if self._before[name] != content
         }
 
     def text(self, path: str) -> str:

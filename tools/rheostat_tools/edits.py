@@ -45,7 +45,7 @@ _TYPED = frozenset(
 _TYPED_SUFFIXES = (".sh", ".bash", ".zsh", ".md", ".txt", ".rst", ".log", ".ps1", ".bat")
 """A block of commands or output is a file only with one of these suffixes."""
 _MAY_SHOW_EDITS = (".md", ".markdown", ".rst", ".txt", ".adoc", ".html")
-"""In a file with one of these suffixes a diff or a search/replace block is an example, unless the file begins with it."""
+"""In a file with such a suffix a diff or a search/replace block is an example, unless the block begins with it."""
 
 _LANGUAGES = {
     "json": "json jsonc json5 jsonl ipynb", "yaml": "yaml yml", "yml": "yaml yml", "toml": "toml lock",

@@ -190,7 +190,9 @@ class _Reader:
             return "the lines of its last part are missing"
         if hunk is not None and hunk.unfinished():
             return "its last part has fewer lines than its numbers say. Put a diff between ```diff and ```"
-        return "its last part has no end. Write ``` beneath it" if cut and hunk is not None and hunk.line is None else None
+        return (
+            "its last part has no end. Write ``` beneath it" if cut and hunk is not None and hunk.line is None else None
+        )
 
     def end_file(self) -> None:
         """End the part of a file; of an empty file there is only what git says of it."""

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pathspec
 
 __all__ = ["Ignored"]
 
-_GIT = ("git", "-c", "core.fsmonitor=false", "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+_GIT = (
+    "git",
+    "-c",
+    "core.fsmonitor=false",
+    "ls-files",
+    "-z",
+    "--others",
+    "--ignored",
+    "--exclude-standard",
+    "--directory",
+)
 _SECONDS = 5.0
 _MOST_BYTES = 1_000_000
 
@@ -52,7 +63,9 @@ class Ignored:
         """Whether the nearest file with a rule for a path ignores it."""
         parts = path.rstrip("/").split("/")
         places = [os.path.join(top, *parts[:depth], ".gitignore") for depth in range(len(parts) - 1, -1, -1)]
-        for depth, place in zip([*range(len(parts) - 1, -1, -1), 0], [*places, f"{top}/.git/info/exclude"], strict=True):
+        for depth, place in zip(
+            [*range(len(parts) - 1, -1, -1), 0], [*places, f"{top}/.git/info/exclude"], strict=True
+        ):
             if place not in self._rules:
                 self._rules[place] = _rules(Path(self._root, place.lstrip("/")))
             rules = self._rules[place]
@@ -66,9 +79,14 @@ class Ignored:
 def _listed(top: str) -> frozenset[str] | None:
     """What git ignores below a directory, directories with a `/`; `None`: it can't be asked, or ignores all of it."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    safe = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none", "GIT_TERMINAL_PROMPT": "0"}
+    safe = {
+        "GIT_OPTIONAL_LOCKS": "0",
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "none",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
     try:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own words
             _GIT, cwd=top, env=own | safe, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=True
         )
     except (OSError, subprocess.SubprocessError):
@@ -87,7 +105,7 @@ def _rules(path: Path) -> pathspec.GitIgnoreSpec | None:
     return pathspec.GitIgnoreSpec(_patterns(said.split("\n")))
 
 
-def _patterns(lines: Iterable[str]) -> Iterable[pathspec.Pattern]:
+def _patterns(lines: Iterable[str]) -> Iterator[Any]:
     for line in lines:
         try:
             yield from pathspec.GitIgnoreSpec.from_lines([line.removesuffix("\r")]).patterns

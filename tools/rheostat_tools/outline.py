@@ -19,6 +19,9 @@ _ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _REAL_BODY_LINES = 2
 """The length above which a body is a real one, for which `pass` is no substitute."""
 
+_MOST_SCOPES = 1_000
+"""symtable takes a time that grows with the square of this number; beyond it, every name counts as used."""
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -212,6 +215,9 @@ def _globals_used(text: str) -> Iterator[str]:
     while tables:
         table = tables.pop()
         tables += table.get_children()
+        if len(table.get_children()) > _MOST_SCOPES:
+            yield from table.get_identifiers()
+            continue
         for symbol in table.get_symbols():
             at_top = table.get_type() == "module"
             if symbol.is_referenced() and (symbol.is_global() or at_top) and not (at_top and symbol.is_assigned()):

@@ -6,7 +6,6 @@ import difflib
 import itertools
 from typing import NamedTuple
 
-
 __all__ = ["Place", "closest_lines", "line_of", "line_places", "lines_of", "numbered", "places"]
 
 MOST_LINE_CHARS = 1_000
@@ -69,9 +68,7 @@ def line_places(text: str, old: str, new: str) -> list[Place]:
     if exact := places(f"\n{text}\n", f"\n{piece}"):
         skipped = [sum(len(line) + 1 for line in each) for each in (wanted[:ahead], wanted[len(wanted) - behind :])]
         changed = "".join(f"{line}\n" for line in put[ahead : len(put) - behind])
-        return [
-            Place(line_of(text, at), at + skipped[0], at + len(piece) - skipped[1], changed) for at in exact
-        ]
+        return [Place(line_of(text, at), at + skipped[0], at + len(piece) - skipped[1], changed) for at in exact]
     lines = lines_of(text)
     begins = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
     for bare in (str.rstrip, str.strip):

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
-from rheostat.errors import BadInput
 from rheostat.visible import visible
 from rheostat_tools.applying import apply_edits, with_names
 from rheostat_tools.changes import Edit
@@ -20,16 +19,17 @@ from rheostat_tools.difference import difference
 from rheostat_tools.draft import Draft, encoded
 from rheostat_tools.encodings import FileText
 from rheostat_tools.journal import Journal
-from rheostat_tools.ours import CACHES, ENVIRONMENT_FILE, Ours, is_environment, overview
+from rheostat_tools.ours import Ours, overview
 from rheostat_tools.terms import above_zero, shorten, terms
 from rheostat_tools.texts import closest_lines, line_of, lines_of, numbered, places
+from rheostat_tools.writable import check_writable
 
 __all__ = ["Workspace"]
 
-_MOST_MESSAGE_CHARS = 4_000
 SECONDS = 5.0
 """The time limit of a listing or a search."""
 
+_MOST_MESSAGE_CHARS = 4_000
 _MOST_READ_BYTES = 100_000_000
 """The largest file that is read in part."""
 
@@ -318,30 +318,8 @@ class Workspace:
             return f"{shown(change.path)} is {done}. {len(self._changes)} earlier changes can be taken back."
 
     def check(self, path: str, before: bytes | None, content: bytes) -> None:
-        """Check that a file may be written, by its resolved path.
-
-        Raises:
-            ToolException: It belongs to an installation, is too large, or is new and has a name that misleads.
-        """
-        name, parts = shown(path), path.split("/")
-        for count in range(1, len(parts)):
-            inside = "/".join(parts[:count])
-            if parts[count - 1].casefold() in CACHES or is_environment(os.path.join(self._files.root, inside)):
-                raise ToolException(
-                    f"{name} can't be changed: {shown(inside)} is a cache or an installation, and no source of ours"
-                )
-        if parts[-1] == ENVIRONMENT_FILE:
-            raise ToolException(f"{name} can't be written: it makes its directory an installation")
-        if before is None and (odd := next((part for part in parts if _misleads(part)), None)):
-            raise ToolException(
-                f"{odd!r} can't be the name of a new file or directory: it begins or ends with a blank, ends with a "
-                "dot, or holds a backslash or a character that can't be seen. Write / between directories."
-            )
-        if len(content) > self._files.most_file_bytes:
-            raise ToolException(
-                f"{name} would have {len(content):,} bytes, above the limit of {self._files.most_file_bytes:,}. "
-                "Split it into several files."
-            )
+        """Check that a file may be written, by its resolved path (`rheostat_tools.writable`)."""
+        check_writable(self._files.root, path, before, content, most_bytes=self._files.most_file_bytes)
 
     def _put(self, changes: Mapping[str, tuple[bytes | None, bytes]]) -> list[str]:
         """Write all of some files, by (content before, content), or none; return their names."""
@@ -397,11 +375,6 @@ class Workspace:
             return [(name, size) for name, size in walked if named or ours.file(name, size)]
         except FileNotFoundError:
             raise ToolException(f"no file or directory {folder!r}. list_files shows what there is.") from None
-
-
-def _misleads(name: str) -> bool:
-    """Whether a name can be taken for another one, or for several lines."""
-    return not name.isprintable() or name != name.strip() or name.endswith(".") or "\\" in name
 
 
 def _digest(content: bytes) -> bytes:
