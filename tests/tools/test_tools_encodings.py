@@ -143,7 +143,7 @@ def test_a_crowded_repository_shows_its_sources(crowded: Path) -> None:
     assert "util" in use(workspace, "read_file", path="sub/secret.py")
     assert "util" in use(workspace, "read_file", path="large.csv", first_line=299_990)
     assert "case_17" in use(workspace, "search", text="util", path="tests/fixtures/case_17.json")
-    with pytest.raises(ToolException, match=r"\.venv is an installation"):
+    with pytest.raises(ToolException, match=r"\.venv is a cache or an installation"):
         use(workspace, "write_file", path=".venv/lib/python3.11/site-packages/pytest.py", content="x")
 
 

@@ -6,36 +6,26 @@ import difflib
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Protocol
 
 from langchain_core.tools import ToolException
 
 from rheostat_tools.changes import Edit, Insert, Refused, Replace, Whole
+from rheostat_tools.draft import Draft, Files
+from rheostat_tools.encodings import FileText
 from rheostat_tools.outline import defined_in, parses, syntax_error
 from rheostat_tools.texts import Place, closest_lines, line_places, lines_of
 from rheostat_tools.whole import Objection, has_conflict, objection
 
-__all__ = ["Files", "apply_edits", "with_names"]
+__all__ = ["apply_edits", "with_names"]
 
 _SEARCHED_SECONDS = 5.0
+_APPLIED_SECONDS = 30.0
 _COMPARED_CHARS = 4_000
 _MOST_HEADINGS = 5
-
-
-class Files(Protocol):
-    """The part of a workspace (`rheostat_tools.Workspace`) that edits need."""
-
-    @property
-    def root(self) -> str: ...
-    def files(self, path: str = ".") -> list[tuple[str, int]]: ...
-    def locate(self, path: str) -> str: ...
-    def text(self, path: str) -> str: ...
-    def write_file(self, path: str, content: str) -> str: ...
-    def splice(self, path: str, start: int, end: int, new: str) -> None: ...
 
 
 def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
@@ -50,7 +40,7 @@ def with_names(files: Files, edits: Sequence[Edit]) -> list[Edit]:
     named: list[Edit] = []
     for edit in edits:
         if not edit.path and isinstance(edit, Replace) and edit.old:
-            texts = texts or {path: text for path in sorted(there) if (text := _text(files, path)) is not None}
+            texts = texts or dict(_texts(files, sorted(there), until))
             named.append(_found(edit, texts, named[-1].path if named else "", until))
         elif _is_unclear(edit) and edit.path not in there and not isinstance(edit, Refused):
             named.append(replace(edit, path=_suffix(files, edit.path, there)))
@@ -98,26 +88,25 @@ def _found(edit: Replace, texts: Mapping[str, str], before: str, until: float) -
     )
 
 
-def apply_edits(files: Files, edits: Sequence[Edit]) -> None:
-    """Apply edits in order.
+def apply_edits(draft: Draft, edits: Sequence[Edit]) -> None:
+    """Apply edits to a draft, in order.
 
     If several blocks have the name of one file and one of them is the whole file, the others, such as its use or its
     output, are left out. If a piece of the file is shown first and then its new version, the second replaces the first.
 
     Raises:
-        ToolException: An edit can't be applied; the message says which, why, and what the file has. Earlier edits stay
-            applied.
+        ToolException: An edit can't be applied; the message says which, why, and what the file has.
     """
-    edits = with_names(files, edits)
-    run = _Run(files, edits)
+    edits = with_names(draft.there, edits)
+    run = _Run(draft, edits)
     for edit in edits:
         run.take(edit)
     run.end()
 
 
 class _Run:
-    def __init__(self, files: Files, edits: Sequence[Edit]) -> None:
-        self._files = files
+    def __init__(self, draft: Draft, edits: Sequence[Edit]) -> None:
+        self._draft, self._files = draft, draft.there
         self._edited = {PurePosixPath(edit.path).as_posix() for edit in edits}
         self._defined = {edit.path: defined_in(edit.text) for edit in edits if isinstance(edit, Whole)}
         self._whole: set[str] = set()
@@ -125,19 +114,22 @@ class _Run:
         self._shown: tuple[str, str] = ("", "")
         self._done = 0
         self._until = time.monotonic() + _SEARCHED_SECONDS
+        self._deadline = time.monotonic() + _APPLIED_SECONDS
 
     def take(self, edit: Edit) -> None:
         if isinstance(edit, Refused):
             raise ToolException(f"{edit.path}: {edit.why}" if edit.path else edit.why)
+        if time.monotonic() > self._deadline:
+            raise ToolException(f"these are more edits than can be made in {_APPLIED_SECONDS:g} s: make fewer at once")
         if not edit.path:
             raise ToolException("it isn't said which file is meant: write its name above")
         path = self._files.locate(edit.path)
-        before = self._files.text(path) if os.path.isfile(os.path.join(self._files.root, path)) else None
+        before = self._draft.text_if_there(path)
         shown, self._shown = self._shown, ("", "")
         if isinstance(edit, Replace) and edit.old:
             self._replace(path, edit)
         elif isinstance(edit, Insert) and (before is not None or edit.line):
-            self._insert(path, self._files.text(path), edit)
+            self._insert(path, self._draft.text(path), edit)
         elif isinstance(edit, Whole):
             self._take_whole(path, before, edit, shown[1] if shown[0] == path else "")
         else:
@@ -148,6 +140,10 @@ class _Run:
         for path, why in self._objections.items():
             if why.meant or not self._done:
                 raise ToolException(f"{path}: {why.why}")
+        for path, (before, content) in self._draft.changes().items():
+            was_python = path.endswith(".py") and before and parses(FileText.of(path, before).text)
+            if was_python and (error := syntax_error(FileText.of(path, content).text)):
+                raise ToolException(f"{path} would be no Python any more ({error}): write the change again, complete")
 
     def _take_whole(self, path: str, before: str | None, edit: Whole, shown: str) -> None:
         names = self._defined.items()
@@ -160,7 +156,7 @@ class _Run:
             self._whole.add(path)
             self._objections.pop(path, None)
             if before != edit.text:
-                self._files.write_file(path, edit.text)
+                self._draft.write(path, edit.text)
             return
         if path in self._whole:
             return
@@ -177,7 +173,7 @@ class _Run:
             self._objections[path] = why
 
     def _replace(self, path: str, edit: Replace) -> None:
-        text = self._files.text(path)
+        text = self._draft.text(path)
         if edit.old == edit.new:
             raise ToolException(f"{path}: old and new are the same: nothing would change")
         if has_conflict(edit.new) and not has_conflict(text):
@@ -188,7 +184,7 @@ class _Run:
                 f"old does not occur in {path}, as whole lines. {closest_lines(text, edit.old)}\n"
                 "Read the file and copy the text exactly."
             )
-        at = _within(text, at, edit.within)
+        at = _within(text, at, edit.within) if len(at) > 1 else at
         if len(at) > 1 and not edit.line:
             where = ", ".join(str(each.line) for each in at[:20])
             raise ToolException(
@@ -196,7 +192,7 @@ class _Run:
                 "new, so that only one place fits."
             )
         place = min(at, key=lambda each: abs(each.line - edit.line))
-        self._files.splice(path, place.start, place.end, place.new)
+        self._draft.replace(path, place.start, place.end, place.new)
         self._done += 1
 
     def _insert(self, path: str, before: str, edit: Insert) -> None:
@@ -207,13 +203,7 @@ class _Run:
                 "around them"
             )
         at = sum(len(line) + 1 for line in lines[: edit.line])
-        padded = before if before.endswith("\n") or not before else f"{before}\n"
-        after = padded[:at] + edit.new + padded[at:]
-        if path.endswith(".py") and parses(before) and not parses(after):
-            raise ToolException(
-                f"{path}: lines can't be added behind line {edit.line} ({syntax_error(after)}): show those around them"
-            )
-        self._files.splice(path, at, at, edit.new)
+        self._draft.replace(path, at, at, edit.new)
         self._done += 1
 
     def _used(self, path: str, names: AbstractSet[str]) -> AbstractSet[str]:
@@ -230,6 +220,12 @@ class _Run:
             if module.search(text):
                 used.update(word.findall(text))
         return used
+
+
+def _texts(files: Files, paths: Iterable[str], until: float) -> Iterator[tuple[str, str]]:
+    for path in paths:
+        if time.monotonic() < until and (text := _text(files, path)) is not None:
+            yield path, text
 
 
 def _text(files: Files, path: str) -> str | None:

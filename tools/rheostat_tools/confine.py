@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import errno
+import json
 import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from langchain_core.tools import ToolException
 
 from rheostat.errors import BadInput
 
-__all__ = ["HIDDEN", "MOST_DEPTH", "ConfinedDirectory"]
+__all__ = ["HIDDEN", "MOST_DEPTH", "ConfinedDirectory", "shown"]
 
 HIDDEN = frozenset({".git", "__pycache__", ".pytest_cache"})
 """Names that are neither listed nor accessible: a hook in `.git` or a compiled module would run without any limit."""
@@ -23,6 +24,7 @@ HIDDEN = frozenset({".git", "__pycache__", ".pytest_cache"})
 MOST_DEPTH = 40
 """The deepest nesting of directories."""
 
+_MOST_PATH_CHARS = 1_000
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,7 +65,7 @@ class ConfinedDirectory:
             os.fsencode(found)
         except (OSError, ValueError) as error:
             raise ToolException(f"{path[:200]!r} is no usable path: {error}") from None
-        parts = Path(found).parts
+        parts = Path(found if found.isascii() else self._spelled(found)).parts
         if parts[:1] == ("..",):
             raise ToolException(
                 f"{path[:200]!r} leads outside of the workspace. Use a path relative to it, such as src/main.py; "
@@ -73,9 +75,24 @@ class ConfinedDirectory:
             raise ToolException(
                 f"{path[:200]!r} is not part of the workspace: {', '.join(sorted(HIDDEN))} are left alone"
             )
-        if len(parts) > MOST_DEPTH:
-            raise ToolException(f"{path[:200]!r} nests deeper than {MOST_DEPTH} directories. Use a shorter path.")
+        if len(parts) > MOST_DEPTH or len(found) > _MOST_PATH_CHARS:
+            raise ToolException(
+                f"{path[:200]!r} is longer than {_MOST_PATH_CHARS:,} characters or nests deeper than {MOST_DEPTH} "
+                "directories. Use a shorter path."
+            )
         return "/".join(parts) or "."
+
+    def _spelled(self, path: str) -> str:
+        """The path with the names that are there, where they differ only in how accents are written (NFC, NFD)."""
+        there = ""
+        for part in path.split("/"):
+            alike = [part]
+            if not os.path.lexists(os.path.join(self.root, there, part)):
+                with suppress(OSError):
+                    names = os.listdir(os.path.join(self.root, there))
+                    alike = [name for name in names if _composed(name) == _composed(part)]
+            there = os.path.join(there, alike[0] if len(alike) == 1 else part)
+        return there
 
     def read(self, path: str, *, most_bytes: int | None = None) -> bytes:
         """The content of a file.
@@ -91,6 +108,7 @@ class ConfinedDirectory:
         folder, name = os.path.split(path)
         with _explained(path), self._open(folder) as directory:
             most_bytes = self.most_file_bytes if most_bytes is None else most_bytes
+            self._regular(path, os.stat(name, dir_fd=directory, follow_symlinks=False), most_bytes)
             file = os.open(name, _READ, dir_fd=directory)
             try:
                 self._regular(path, os.fstat(file), most_bytes)
@@ -100,28 +118,58 @@ class ConfinedDirectory:
             with os.fdopen(file, "rb") as stream:
                 content = stream.read(most_bytes + 1)
         if len(content) > most_bytes:
-            raise ToolException(f"{path} grew above the limit of {most_bytes:,} bytes")
+            raise ToolException(f"{shown(path)} grew above the limit of {most_bytes:,} bytes")
         return content
 
-    def write(self, path: str, content: bytes) -> list[str]:
-        """Write a file atomically, and return the directories that were created for it."""
-        folder, name = os.path.split(path)
-        made: list[str] = []
+    def write(self, contents: Mapping[str, bytes]) -> dict[str, list[str]]:
+        """Write files by their paths, each atomically, and none before there is room for all.
+
+        Returns:
+            The directories that were created for each.
+        """
+        made: dict[str, list[str]] = {path: [] for path in contents}
+        waiting: dict[str, str] = {}
         try:
-            with _explained(path), self._open(folder, made=made) as directory:
-                mode = None
-                try:
-                    there = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                except FileNotFoundError:
-                    pass
-                else:
-                    self._regular(path, there, self.most_file_bytes)
-                    mode = stat.S_IMODE(there.st_mode) & 0o777
-                _replace(directory, name, content, mode)
+            for path, content in contents.items():
+                waiting[path] = self._prepare(path, content, made[path])
+            for path in contents:
+                self._rename(path, waiting[path])
+                del waiting[path]
         except BaseException:
-            self.remove_directories(made)
+            for path, temporary in waiting.items():
+                with suppress(OSError, ToolException):
+                    self.remove(os.path.join(os.path.dirname(path), temporary))
+            for folders in reversed(made.values()):
+                self.remove_directories(folders)
             raise
         return made
+
+    def _prepare(self, path: str, content: bytes, made: list[str]) -> str:
+        """Write a file beside another one, with its owner and mode, and return its name."""
+        folder, name = os.path.split(path)
+        with _explained(path), self._open(folder, made=made) as directory:
+            there = None
+            with suppress(FileNotFoundError):
+                there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                self._regular(path, there, self.most_file_bytes)
+            temporary = f".{secrets.token_hex(8)}.tmp"
+            file = os.open(temporary, _NEW, 0o666, dir_fd=directory)
+            try:
+                with os.fdopen(file, "wb") as stream:
+                    stream.write(content)
+                    if there is not None:
+                        with suppress(PermissionError):
+                            os.fchown(file, there.st_uid, there.st_gid)
+                        os.fchmod(file, stat.S_IMODE(there.st_mode) & 0o777)
+            except BaseException:
+                os.unlink(temporary, dir_fd=directory)
+                raise
+        return temporary
+
+    def _rename(self, path: str, temporary: str) -> None:
+        folder, name = os.path.split(path)
+        with _explained(path), self._open(folder) as directory:
+            os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def remove(self, path: str) -> None:
         """Remove a file."""
@@ -161,6 +209,8 @@ class ConfinedDirectory:
                     and enter(os.path.normpath(os.path.join(here, each)))
                 )
                 for name in sorted(names):
+                    if time.monotonic() > until:
+                        return
                     try:
                         there = os.stat(name, dir_fd=directory, follow_symlinks=False)
                     except OSError:
@@ -191,25 +241,22 @@ class ConfinedDirectory:
 
     def _regular(self, path: str, there: os.stat_result, most_bytes: int) -> None:
         if stat.S_ISDIR(there.st_mode):
-            raise ToolException(f"{path} is a directory. list_files shows what is in it.")
+            raise ToolException(f"{shown(path)} is a directory. list_files shows what is in it.")
+        if stat.S_ISLNK(there.st_mode):
+            raise ToolException(f"{shown(path)} became a link. Links that appear while they are used are refused.")
         if not stat.S_ISREG(there.st_mode):
-            raise ToolException(f"{path} is no regular file")
+            raise ToolException(f"{shown(path)} is no regular file")
         if there.st_size > most_bytes:
-            raise ToolException(f"{path} has {there.st_size:,} bytes, above the limit of {most_bytes:,}")
+            raise ToolException(f"{shown(path)} has {there.st_size:,} bytes, above the limit of {most_bytes:,}")
 
 
-def _replace(directory: int, name: str, content: bytes, mode: int | None) -> None:
-    temporary = f".{secrets.token_hex(8)}.tmp"
-    file = os.open(temporary, _NEW, 0o666, dir_fd=directory)
-    try:
-        with os.fdopen(file, "wb") as stream:
-            stream.write(content)
-            if mode is not None:
-                os.fchmod(file, mode)
-        os.replace(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        os.unlink(temporary, dir_fd=directory)
-        raise
+def shown(path: str) -> str:
+    """A path for a message; one that holds control characters, or what can't be seen, as JSON writes it."""
+    return path if path.isprintable() else json.dumps(path)
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 @contextmanager
@@ -220,8 +267,6 @@ def _explained(path: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except NotADirectoryError:
-        raise ToolException(f"{path}: a part of the path is a file or a link, not a directory") from None
+        raise ToolException(f"{shown(path)}: a part of the path is a file or a link, not a directory") from None
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise ToolException(f"{path} became a link. Links that appear while they are used are refused.") from None
-        raise ToolException(f"{path}: {error.strerror or error}") from None
+        raise ToolException(f"{shown(path)}: {error.strerror or error}") from None

@@ -44,6 +44,8 @@ _TYPED = frozenset(
 )
 _TYPED_SUFFIXES = (".sh", ".bash", ".zsh", ".md", ".txt", ".rst", ".log", ".ps1", ".bat")
 """A block of commands or output is a file only with one of these suffixes."""
+_MAY_SHOW_EDITS = (".md", ".markdown", ".rst", ".txt", ".adoc", ".html")
+"""In a file with such a suffix a diff or a search/replace block is an example, unless the block begins with it."""
 
 _LANGUAGES = {
     "json": "json jsonc json5 jsonl ipynb", "yaml": "yaml yml", "yml": "yaml yml", "toml": "toml lock",
@@ -81,14 +83,16 @@ def edits_of(answer: str, there: Sequence[str] = ()) -> list[Edit]:
         loose = lines[last : block.begin]
         found += _loose(loose, known)
         last = block.end
-        if not block.text.strip():
-            path = ""
-            continue
         above = next((line for line in reversed(loose) if line.strip()), "")
         goes_on = path if _AFTER.fullmatch(above) else ""
         named = path_in_info(block.info, known)
         path = named if named in known else path_above(loose, known) or named or goes_on
-        found += _edits_in(block, path, known)
+        if block.text.strip():
+            found += _edits_in(block, path, known)
+        elif path and not block.closed:
+            found.append(Refused(path, "the reply was cut: its last block isn't closed"))
+        elif path and path not in known and _fits(block.language, path, came_out=False):
+            found.append(Whole(path, ""))
     return found + _loose(lines[last:], known)
 
 
@@ -96,10 +100,16 @@ def _edits_in(block: Block, path: str, known: AbstractSet[str]) -> list[Edit]:
     text = block.text
     lines = text.split("\n")
     python = (path.endswith(".py") or is_python(block.language)) and parses(text)
-    if not python and holds_searches(lines):
+    may_show = path.lower().endswith(_MAY_SHOW_EDITS)
+    begin = next(n for n, line in enumerate(lines) if line.strip())
+    read = lines[begin : begin + 1] if may_show else lines
+    if not python and holds_searches(read):
         return searches(lines, path, known)
     said_so = block.language in _DIFFS
-    if (said_so or not python) and is_diff(lines, said_so):
+    if said_so and path.endswith((".diff", ".patch")) and path not in known:
+        return [Whole(path, text, block.closed)]
+    read = lines[begin : begin + 2] if may_show else lines
+    if (said_so or not python) and is_diff(read, said_so):
         return diff(lines, path, known, cut=not block.closed)
     if not path and (path := path_in_comment(lines[0], known)):
         text = text.partition("\n")[2]

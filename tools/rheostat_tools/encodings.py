@@ -17,7 +17,8 @@ _MARKS = (
 )  # fmt: skip
 _COOKIE = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
 """The encoding declaration of Python sources (PEP 263), in the first or second line."""
-_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_UNLIKELY = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\ud800-\udfff]")
+"""Characters that no text has in an encoding that was guessed, or named by the file."""
 _SAMPLED_BYTES = 4_096
 
 
@@ -33,8 +34,6 @@ class FileText:
     """The byte order mark; empty if there is none."""
     raw: str = ""
     """The text with the line ends of the file."""
-    _marks: tuple[int, ...] = ()
-    """Positions in `text` of line ends that are \\r\\n in the file."""
     _line_end: str = "\n"
     """The line end of most lines."""
 
@@ -47,24 +46,25 @@ class FileText:
         """
         mark, encoding, raw = _decoded(name, content)
         if "\r" in raw and "\n" not in raw:
-            return cls(raw.replace("\r", "\n"), encoding, mark, raw, (), "\r")
-        text = raw.replace("\r\n", "\n")
-        crlf: list[int] = []
-        at = raw.find("\r\n")
-        while at >= 0:
-            crlf.append(at - len(crlf))
-            at = raw.find("\r\n", at + 2)
-        most = "\r\n" if 2 * len(crlf) > text.count("\n") else "\n"
-        return cls(text, encoding, mark, raw, tuple(crlf), most)
+            return cls(raw.replace("\r", "\n"), encoding, mark, raw, "\r")
+        most = "\r\n" if 2 * raw.count("\r\n") > raw.count("\n") else "\n"
+        return cls(raw.replace("\r\n", "\n"), encoding, mark, raw, most)
 
     def replaced(self, start: int, end: int, new: str) -> bytes:
         """The bytes of the file with another piece in place of `text[start:end]`.
 
+        The positions may be after a newline that the last line lacks; it still lacks it then.
+
         Raises:
             ToolException: The new piece can't be written in the file's encoding.
         """
-        first, last = self._in_raw(start), self._in_raw(end)
-        return self._encoded(self.raw[:first] + self._with_ends(new, start) + self.raw[last:])
+        length = len(self.text)
+        if end > length:
+            new = ("\n" if start > length and new else "") + new.removesuffix("\n")
+            start, end = min(start, length), length
+        crlf = self._crlf()
+        first, last = (place + bisect.bisect_left(crlf, place) for place in (start, end))
+        return self._encoded(self.raw[:first] + self._with_ends(new, start, crlf) + self.raw[last:])
 
     def whole(self, new: str) -> bytes:
         """The bytes of the file with another text; unchanged lines keep their ends, the last one its newline or none.
@@ -84,17 +84,18 @@ class FileText:
         tail = min(most, _common(self.text[::-1], new[::-1]))
         return self.replaced(start, len(self.text) - tail, new[start : len(new) - tail])
 
-    def _in_raw(self, place: int) -> int:
-        return place + bisect.bisect_left(self._marks, place)
+    def _crlf(self) -> list[int]:
+        """Positions in `text` of line ends that are \\r\\n in the file."""
+        return [found.start() - number for number, found in enumerate(re.finditer("\r\n", self.raw))]
 
-    def _with_ends(self, new: str, start: int) -> str:
+    def _with_ends(self, new: str, start: int, crlf: list[int]) -> str:
         new = new.replace("\r\n", "\n")
         end = self._line_end
-        if self._marks and end != "\r":  # mixed line ends: use that of this line or the next
+        if crlf and end != "\r":  # mixed line ends: use that of this line or the next
             at = self.text.find("\n", start)
             if at >= 0:
-                index = bisect.bisect_left(self._marks, at)
-                end = "\r\n" if index < len(self._marks) and self._marks[index] == at else "\n"
+                index = bisect.bisect_left(crlf, at)
+                end = "\r\n" if index < len(crlf) and crlf[index] == at else "\n"
         return new if end == "\n" else new.replace("\n", end)
 
     def _encoded(self, raw: str) -> bytes:
@@ -117,7 +118,7 @@ def _decoded(name: str, content: bytes) -> tuple[bytes, str, str]:
     for encoding in _guesses(content):
         try:
             raw = content.decode(encoding)
-            if raw.encode(encoding) == content and not (encoding not in ("utf-8", "ascii") and _CONTROLS.search(raw)):
+            if raw.encode(encoding) == content and not (encoding not in ("utf-8", "ascii") and _UNLIKELY.search(raw)):
                 return b"", encoding, raw
         except (UnicodeError, LookupError):
             continue

@@ -22,7 +22,7 @@ __all__ = [
 
 _MOST_ENDS = 30
 _MOST_TRIED_CHARS = 300_000
-"""The most characters of an answer that are parsed to find the ends of blocks with inner fences."""
+"""The most characters that are parsed, and lines that are looked at, to find the ends of blocks with inner fences."""
 _MOST_FURTHER = 3
 """The most columns that a closing fence may be to the right of the opening one."""
 _MOST_NAME_CHARS = 1_000
@@ -35,7 +35,7 @@ _FILE = re.compile(r"(?:[A-Za-z]:\\)?[^\s`*\"':|<>]*\w\.(\w+)|(?:[\w.-]+/)*(?:Ma
 _QUOTED_FILE = re.compile(r"[\w./ +-]+\.(\w+)")
 _INFO = re.compile(r"(?:[\w+-]*[:\s]\s*)?(?:title=|file=|path=)?[\"']?([^\s\"'=]+\.\w+)[\"']?\s*$")
 _COMMAND = re.compile(r"(?:\$|\./|(?:python[\d.]*|pytest|uv|bash|sh|node|npm|cat|git|pip|ruff|mypy|make|cd|rm|sed)\s)")
-_COMMENT = re.compile(r"(?:#|//|--|;|/\*|<!--)\s*(.+?)\s*(?:\*/|-->)?$")
+_COMMENT = re.compile(r"(?:#|//|--|;|/\*|<!--)(.+)$")
 _LANGUAGE = re.compile(r"\{?\.?([\w+#-]*)")
 _PYTHON = re.compile(r"py(?:thon)?[\d.]*[iwx]?", re.IGNORECASE)
 _SUFFIXES = frozenset(
@@ -247,8 +247,8 @@ class _Fence:
 def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: list[int]) -> tuple[str, int]:
     """The content of a block that may contain fences of the same length, and the number of the line after it.
 
-    Python ends where it parses, other text where all inner blocks are closed. `tried` has the number of characters that
-    may still be parsed to find that.
+    Python ends where it parses, other text where all inner blocks are closed. `tried` has the number of characters and
+    lines that may still be looked at to find that.
     """
     text = fence.content(lines, close)
     python = re.match(r"py(?:thon)?\b", fence.info, re.IGNORECASE) is not None
@@ -256,6 +256,9 @@ def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: l
         return text, close + 1
     depth, ends = 0, 0
     for number in range(fence.begin + 1, len(lines)):
+        tried[0] -= 1
+        if tried[0] < 0:
+            break
         if fence.mark not in lines[number] or not lines[number].lstrip("> \t").startswith(fence.mark):
             continue
         if not fence.closes(lines[number]):
@@ -270,7 +273,7 @@ def _with_inner_fences(fence: _Fence, lines: Sequence[str], close: int, tried: l
         elif not python and depth == 0:
             return (fence.content(lines, number), number + 1) if number > close else (text, close + 1)
         depth -= 1
-        if ends > _MOST_ENDS or tried[0] < 0:
+        if ends > _MOST_ENDS:
             break
     return text, close + 1
 
@@ -320,8 +323,9 @@ def path_in_comment(line: str, known: AbstractSet[str]) -> str:
     found = _COMMENT.match(line.strip()) if len(line) <= _MOST_NAME_CHARS else None
     if found is None:
         return ""
-    named = _NAMED.fullmatch(found[1])
-    path = (named[1] if named else found[1]).strip("`*\"' ")
+    said = found[1].strip().removesuffix("*/").removesuffix("-->").strip()
+    named = _NAMED.fullmatch(said)
+    path = (named[1] if named else said).strip("`*\"' ")
     return path if path in known or _is_file(path) else ""
 
 

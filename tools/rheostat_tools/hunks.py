@@ -1,9 +1,9 @@
 """Read search/replace blocks and diffs as replacements of pieces of files.
 
 A search/replace block is aider's (`<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE`;
-https://aider.chat/docs/more/edit-formats.html), or one with other words, such as those of a conflict. A hunk of a diff
-is located by its lines, because models get its numbers wrong. The numbers decide only between identical places, and
-locate added lines without context.
+https://aider.chat/docs/more/edit-formats.html), Cline's (`------- SEARCH`, `=======`, `+++++++ REPLACE`), or one with
+other words, such as those of a conflict. A hunk of a diff is located by its lines, because models get its numbers
+wrong. The numbers decide only between identical places, and locate added lines without context.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 
 from rheostat_tools.changes import Edit, Insert, Refused, Replace
+from rheostat_tools.diff_names import NOTHING, git_name, header_name, name_of_both
 from rheostat_tools.fences import path_in
 from rheostat_tools.outline import parses
 
 __all__ = ["diff", "holds_searches", "is_diff", "searches", "starts_diff"]
 
-_OPEN = re.compile(r"(<{5,9})(?:\s+\S.*|\s*SEARCH\b.*)?\s*$")
-_SEARCH = re.compile(r"<{5,9}\s*SEARCH\b")
+_OPEN = re.compile(r"(<{5,9})(?:\s+\S.*|\s*SEARCH\b.*)?\s*$|(-{5,9}) SEARCH>?\s*$")
+_SEARCH = re.compile(r"(?:<{5,9}\s*|-{5,9} )SEARCH\b")
 _DIVIDER = re.compile(r"(={5,9})\s*$")
 _BASE = re.compile(r"\|{5,9}(?:\s.*)?$")
 _CLOSE = re.compile(r">{5,9}(?:\s+\S.*|\s*REPLACE\b.*)?\s*$")
-_REPLACE = re.compile(r">{5,9}\s*(?:(?:REPLACE|UPDATED?|NEW|AFTER|END)\b.*)?$")
+_REPLACE = re.compile(r">{5,9}\s*(?:(?:REPLACE|UPDATED?|NEW|AFTER|END)\b.*)?$|\+{5,9} REPLACE\s*$")
 
 _HUNK = re.compile(r"@@(?: -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@(.*)|(.*))$")
 _NUMBERED = re.compile(r"@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@")
-_HEAD = re.compile(r"(?:diff --git |index [0-9a-f]+\.\.|similarity |(?:new|deleted|old) (?:file )?mode )")
+_HEAD = re.compile(r"(?:index [0-9a-f]+\.\.|similarity |(?:new|old) mode )")
+_GIT_FILE = re.compile(r"(new|deleted) file mode ")
 _UNLIKE_TEXT = re.compile(r"(?:rename (?:from|to)|copy (?:from|to)|GIT binary patch|Binary files )")
 _PATCH = re.compile(r"\*\*\* (Begin Patch|End Patch|Update File|Add File|Delete File|Move to)(?:: (.*))?$")
-_STAMP = re.compile(r"\s+(?:\d{4}-\d\d-\d\d|\d\d?[:/]\d\d|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b|\().*$")
+_NOT_REMOVED = "files can't be removed"
 _BULLET = re.compile(r"[-+] \S")
 
 
@@ -54,7 +56,7 @@ def searches(lines: Sequence[str], path: str, known: AbstractSet[str]) -> list[E
         number += 1
         if opened := _OPEN.match(line):
             path, above = path_in(above, known) or path, ""
-            edit, number = _search(lines, number, len(opened[1]), path)
+            edit, number = _search(lines, number, len(opened[1] or opened[2]), path)
             found.append(edit)
         elif line.strip() and not line.strip().startswith(("```", "~~~")):
             above = line
@@ -127,15 +129,15 @@ def diff(
         path: The file of hunks without a header.
         known: The paths of existing files.
         prose: The diff ends at a line that can't belong to one.
-        cut: The last hunk may have been cut.
+        cut: The end may have been cut.
     """
     reader = _Reader(path, known, prose)
     number = 0
     while number < len(lines):
         number += reader.read(lines, number)
-    if cut and reader.hunk is not None and reader.hunk.unfinished():
-        return [*reader.found, Refused(reader.path, "the reply was cut in the middle of a diff")]
-    reader.close()
+    if why := reader.why_unfinished(cut):
+        return [*reader.found, Refused(reader.path, f"the reply was cut in the middle of a diff: {why}")]
+    reader.end_file()
     return reader.found
 
 
@@ -145,8 +147,8 @@ class _Reader:
         self.found: list[Edit] = []
         self.hunk: _Hunk | None = None
         self._known, self._prose = known, prose
-        self._new_file = self._removed = False
-        self._within: list[str] = []
+        self._new_file = self._removed = self._in_patch = self._at_header = False
+        self._git: Edit | None = None
         self._shift = 0
 
     def read(self, lines: Sequence[str], number: int) -> int:
@@ -157,6 +159,11 @@ class _Reader:
         elif self._is_header(lines, number):
             self._header(line, lines[number + 1])
             return 2
+        elif line.startswith("diff --git "):
+            self.end_file()
+            self.path = git_name(line)
+        elif said := _GIT_FILE.match(line):
+            self._git = Replace(self.path, "", "") if said[1] == "new" else Refused(self.path, _NOT_REMOVED)
         elif _HEAD.match(line):
             self.close()
         elif _UNLIKE_TEXT.match(line):
@@ -171,6 +178,28 @@ class _Reader:
             if hunk is not None and ((self._prose and hunk.is_prose(line)) or (not hunk.take(line) and self._prose)):
                 self.close()
         return 1
+
+    def why_unfinished(self, cut: bool) -> str | None:
+        """What is missing at the end, or `None`; `cut`: its end isn't marked."""
+        hunk = self.hunk
+        if self._in_patch:
+            return "*** End Patch is missing"
+        if not (cut or self._prose):
+            return None
+        if self._at_header or (hunk is not None and not hunk.changes and hunk.line is not None):
+            return "the lines of its last part are missing"
+        if hunk is not None and hunk.unfinished():
+            return "its last part has fewer lines than its numbers say. Put a diff between ```diff and ```"
+        return (
+            "its last part has no end. Write ``` beneath it" if cut and hunk is not None and hunk.line is None else None
+        )
+
+    def end_file(self) -> None:
+        """End the part of a file; of an empty file there is only what git says of it."""
+        self.close()
+        if self._git is not None:
+            self.found.append(self._git)
+        self._git = None
 
     def close(self) -> None:
         """End the current hunk, and add its edit."""
@@ -194,6 +223,7 @@ class _Reader:
         else:
             self.close()
             within = []
+        self._at_header = False
         heading = (at[4] or at[5] or "").strip(" @.…")
         self.hunk = _Hunk(int(at[1]) if at[1] else None)
         self.hunk.wanted = (int(at[2] or 1), int(at[3] or 1))
@@ -208,16 +238,17 @@ class _Reader:
 
     def _header(self, first: str, second: str) -> None:
         self.close()
-        before, after = (_bare_header(line, self._known) for line in (first, second))
-        self._new_file, self._removed = before == "/dev/null", after == "/dev/null"
-        pair = (before, after) if not (self._new_file or self._removed) else (before + after).replace("/dev/null", "")
-        self.path = _common_path(*pair, self._known) if isinstance(pair, tuple) else _without_side(pair)
-        self._shift = 0
+        before, after = (header_name(line, self._known) for line in (first, second))
+        self._new_file, self._removed = before == NOTHING, after == NOTHING
+        self.path, self._git, self._at_header, self._shift = name_of_both(before, after, self._known), None, True, 0
         if self._removed:
-            self.found.append(Refused(self.path, "files can't be removed"))
+            self.found.append(Refused(self.path, _NOT_REMOVED))
+        elif not self.path:
+            self.found.append(Refused("", f"{before} can't become {after}: files can't be renamed"))
 
     def _patch(self, said: str, path: str) -> None:
         self.close()
+        self._in_patch = said != "End Patch"
         if said in ("Update File", "Add File"):
             self.path, self._new_file, self._removed, self._shift = path, said == "Add File", False, 0
             self.hunk = _Hunk(None)
@@ -276,24 +307,6 @@ class _Hunk:
             self.new.append(text if mark != "\t" else line)
         self.changes = self.changes or mark in "+-"
         return True
-
-
-def _bare_header(line: str, known: AbstractSet[str]) -> str:
-    path = line[4:].split("\t", maxsplit=1)[0].strip().strip('"')
-    return path if path in known or _without_side(path) in known else _STAMP.sub("", path)
-
-
-def _without_side(path: str) -> str:
-    return path[2:] if path[:2] in ("a/", "b/") else path
-
-
-def _common_path(before: str, after: str, known: AbstractSet[str]) -> str:
-    """The file of both sides of a diff, without `a/` and `b/`, or `original/` and `modified/`."""
-    sides = [each.partition("/") for each in (before, after)]
-    if sides[0][2] and sides[0][2] == sides[1][2] and sides[0][0] != sides[1][0]:
-        return sides[1][2]
-    paths = [_without_side(after), _without_side(before)]
-    return next((path for path in paths if path in known), paths[0])
 
 
 def _joined(lines: Sequence[str]) -> str:

@@ -68,7 +68,11 @@ class Journal:
                 str(name): None if data is None else base64.b64decode(data) for name, data in found["originals"].items()
             }
             self.notes = dict(found["notes"])
-            if outside := next((name for name in self.originals if Path(name).is_absolute() or ".." in name), None):
+            if outside := next((name for name in self.originals if _leads_out(Path(name))), None):
                 raise ValueError(f"{outside!r} lies outside of the workspace")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadInput(f"{path} is no journal of a workspace: {error}") from error
+
+
+def _leads_out(path: Path) -> bool:
+    return path.is_absolute() or ".." in path.parts

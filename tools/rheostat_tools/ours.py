@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
-import pathspec
+from rheostat_tools.confine import shown
+from rheostat_tools.ignored import Ignored
 
-__all__ = ["CACHES", "Ours", "is_environment", "overview"]
+__all__ = ["CACHES", "ENVIRONMENT_FILE", "Ours", "is_environment", "overview"]
 
+ENVIRONMENT_FILE = "pyvenv.cfg"
+"""The file that makes a directory an installation of Python."""
 CACHES = frozenset(
     {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".cache", ".tox", ".nox", ".eggs"}
 )
@@ -27,14 +29,15 @@ _BINARY = (
 
 def is_environment(directory: str) -> bool:
     """Whether a directory is an installation or a version control store, with files of others."""
-    return os.path.basename(directory) in _ENVIRONMENTS or os.path.isfile(os.path.join(directory, "pyvenv.cfg"))
+    named = os.path.basename(directory).casefold() in _ENVIRONMENTS
+    return named or os.path.isfile(os.path.join(directory, ENVIRONMENT_FILE))
 
 
 class Ours:
-    """Selects the files of a tree to list, to search and to show. The rules are read once.
+    """Selects the files of a tree to list, to search and to show, as they are now.
 
-    Left out are files ignored by git (`.gitignore` at every level and `.git/info/exclude`, by pathspec), environments,
-    caches, binary files by their names, and files above a megabyte. Such files can still be read by their paths.
+    Left out are files that git ignores (`rheostat_tools.ignored`), environments, caches, binary files by their names,
+    and files above a megabyte. Such files can still be read by their paths.
 
     Args:
         root: The tree.
@@ -42,20 +45,18 @@ class Ours:
 
     def __init__(self, root: str) -> None:
         self._root = root
-        self._rules: dict[str, pathspec.GitIgnoreSpec | None] = {}
         self._directories: dict[str, bool] = {}
-        exclude = Path(root, ".git", "info", "exclude")
-        self._excluded = _spec(exclude)
+        self._ignored = Ignored(root)
 
     def directory(self, path: str) -> bool:
         """Whether the contents of a directory are ours; its path is relative to the root."""
         if path in ("", "."):
             return True
         if path not in self._directories:
-            name = path.rpartition("/")[2]
+            name = path.rpartition("/")[2].casefold()
             here = os.path.join(self._root, path)
             self._directories[path] = not (
-                name in CACHES or is_environment(here) or self._ignored(f"{path}/")
+                name in CACHES or is_environment(here) or self._ignored.holds(f"{path}/")
             ) and self.directory(path.rpartition("/")[0])
         return self._directories[path]
 
@@ -65,26 +66,13 @@ class Ours:
             size <= _MOST_BYTES
             and not path.casefold().endswith(_BINARY)
             and self.directory(path.rpartition("/")[0])
-            and not self._ignored(path)
+            and not self._ignored.holds(path)
         )
-
-    def _ignored(self, path: str) -> bool:
-        """Whether git ignores a path, by the nearest file with a rule for it."""
-        parts = path.rstrip("/").split("/")
-        for depth in range(len(parts) - 1, -1, -1):
-            above = "/".join(parts[:depth])
-            if above not in self._rules:
-                self._rules[above] = _spec(Path(self._root, above, ".gitignore"))
-            rules = self._rules[above]
-            said = rules.check_file(path.removeprefix(f"{above}/" if above else "")).include if rules else None
-            if said is not None:
-                return said
-        return self._excluded is not None and self._excluded.match_file(path)
 
 
 def overview(files: Iterable[tuple[str, int]], *, most_chars: int) -> str:
     """A list with one line per file; if it is too long, the fullest directories become one line each."""
-    lines = {path: f"{path} ({size:,} bytes)" for path, size in files}
+    lines = {path: f"{shown(path)} ({size:,} bytes)" for path, size in files}
     inside: dict[str, list[str]] = {}
     for path in lines:
         inside.setdefault(path.rpartition("/")[0], []).append(path)
@@ -94,15 +82,6 @@ def overview(files: Iterable[tuple[str, int]], *, most_chars: int) -> str:
             break
         total -= sum(len(lines.pop(path)) + 1 for path in inside[folder])
         kinds = sorted({os.path.splitext(path)[1] or "no suffix" for path in inside[folder]})[:4]
-        lines[f"{folder}/"] = f"{folder or '.'}/ ({len(inside[folder])} files: {', '.join(kinds)})"
+        lines[f"{folder}/"] = f"{shown(folder or '.')}/ ({len(inside[folder])} files: {', '.join(kinds)})"
         total += len(lines[f"{folder}/"]) + 1
     return "\n".join(lines[path] for path in sorted(lines))
-
-
-def _spec(path: Path) -> pathspec.GitIgnoreSpec | None:
-    try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            return None
-        return pathspec.GitIgnoreSpec.from_lines(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    except (OSError, ValueError):
-        return None

@@ -19,6 +19,9 @@ _ERRORS = (SyntaxError, ValueError, RecursionError, MemoryError)
 _REAL_BODY_LINES = 2
 """The length above which a body is a real one, for which `pass` is no substitute."""
 
+_MOST_SCOPES = 1_000
+"""symtable takes a time that grows with the square of this number; beyond it, every name counts as used."""
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -56,12 +59,12 @@ class _Found:
     steps: int = 0
 
 
-@functools.lru_cache(maxsize=4)
 def parses(text: str) -> bool:
     """Whether a text is valid Python."""
-    return _tree(text) is not None
+    return not syntax_error(text)
 
 
+@functools.lru_cache(maxsize=8)
 def syntax_error(text: str) -> str:
     """Why a text isn't valid Python, with the line; empty: it is valid."""
     try:
@@ -75,6 +78,7 @@ def syntax_error(text: str) -> str:
     return ""
 
 
+@functools.lru_cache(maxsize=8)
 def defined_in(text: str) -> frozenset[str]:
     """The names defined at the top level of a source, even of one that doesn't parse."""
     tree = _tree(text)
@@ -87,7 +91,7 @@ def defined_in(text: str) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=4)
 def outline(text: str) -> Outline | None:
-    """The outline of a source; `None`: it doesn't parse."""
+    """The outline of a source; `None`: it doesn't parse, or nests too deep."""
     tree = _tree(text)
     if tree is None:
         return None
@@ -184,8 +188,13 @@ def _says_nothing(node: ast.stmt) -> bool:
         _is_ellipsis(node)
         or isinstance(node, ast.Pass)
         or _is_docstring(node)
-        or (isinstance(node, ast.Raise) and node.exc is not None and "NotImplementedError" in ast.dump(node.exc)[:200])
+        or (isinstance(node, ast.Raise) and _names_not_implemented(node.exc))
     )
+
+
+def _names_not_implemented(raised: ast.expr | None) -> bool:
+    called = raised.func if isinstance(raised, ast.Call) else raised
+    return isinstance(called, ast.Name) and called.id == "NotImplementedError"
 
 
 def _last(tree: ast.Module) -> tuple[str, int]:
@@ -206,6 +215,9 @@ def _globals_used(text: str) -> Iterator[str]:
     while tables:
         table = tables.pop()
         tables += table.get_children()
+        if len(table.get_children()) > _MOST_SCOPES:
+            yield from table.get_identifiers()
+            continue
         for symbol in table.get_symbols():
             at_top = table.get_type() == "module"
             if symbol.is_referenced() and (symbol.is_global() or at_top) and not (at_top and symbol.is_assigned()):

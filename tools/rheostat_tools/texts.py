@@ -6,20 +6,17 @@ import difflib
 import itertools
 from typing import NamedTuple
 
-from langchain_core.tools import ToolException
-
-from rheostat_tools.encodings import FileText
-
-__all__ = ["Place", "closest_lines", "difference", "line_of", "line_places", "lines_of", "numbered", "places"]
+__all__ = ["Place", "closest_lines", "line_of", "line_places", "lines_of", "numbered", "places"]
 
 MOST_LINE_CHARS = 1_000
 """Longer lines are cut for display."""
 
-MOST_DIFF_LINES = 10_000
-"""Longer files are shown as replaced as a whole, because a diff of repeated lines may take minutes."""
-
 _COMPARED_LINES = 3_000
 _COMPARED_CHARS = 120
+_MATCHED_LINES = 400
+_MOVED_LINES = 200_000
+_RANKED_LINES = 20
+_STEP_CHARS = 65_536
 
 
 def lines_of(text: str) -> list[str]:
@@ -64,18 +61,25 @@ def line_places(text: str, old: str, new: str) -> list[Place]:
     If there is no exact place, places that differ only in blanks at line ends are returned; then places where all of
     the old lines, or the first one, lack the indentation, which the new lines then get.
     """
-    lines, wanted, put = lines_of(text), lines_of(old), lines_of(new)
+    wanted, put = lines_of(old), lines_of(new)
     ahead = _alike(wanted, put)
     behind = _alike(wanted[ahead:][::-1], put[ahead:][::-1])
+    piece = "".join(f"{line}\n" for line in wanted)
+    if exact := places(f"\n{text}\n", f"\n{piece}"):
+        skipped = [sum(len(line) + 1 for line in each) for each in (wanted[:ahead], wanted[len(wanted) - behind :])]
+        changed = "".join(f"{line}\n" for line in put[ahead : len(put) - behind])
+        return [Place(line_of(text, at), at + skipped[0], at + len(piece) - skipped[1], changed) for at in exact]
+    lines = lines_of(text)
     begins = list(itertools.accumulate((len(line) + 1 for line in lines), initial=0))
-    for bare in (str, str.rstrip, str.strip):
+    for bare in (str.rstrip, str.strip):
         there = "\n" + "".join(f"{bare(line)}\n" for line in lines)
         piece = "\n" + "".join(f"{bare(line)}\n" for line in wanted)
         found = []
-        for first in (there.count("\n", 0, at) for at in places(there, piece)):
+        for first in (there.count("\n", 0, at) for at in places(there, piece)[: 2 + _MOVED_LINES // len(wanted)]):
             last = first + len(wanted)
             if (moved := _moved(lines[first:last], wanted, put)) is not None:
-                changed = "".join(f"{line}\n" for line in moved[ahead : len(moved) - behind])
+                kept = _kept(lines[first:last], moved, wanted, put)
+                changed = "".join(f"{line}\n" for line in kept[ahead : len(kept) - behind])
                 found.append(Place(first + 1, begins[first + ahead], begins[last - behind], changed))
         if found:
             return found
@@ -103,12 +107,28 @@ def _moved(there: list[str], wanted: list[str], new: list[str]) -> list[str] | N
     ]
 
 
-def numbered(lines: list[str], first: int, count: int, *, most_chars: int) -> tuple[str, int]:
-    """(lines with their numbers, the number of the last line that fits)."""
+def _kept(there: list[str], moved: list[str], wanted: list[str], new: list[str]) -> list[str]:
+    """The new lines, of which those that were wanted stay as they are in the file."""
+    if there == wanted or max(len(wanted), len(new)) > _MATCHED_LINES:
+        return moved
+    kept = list(moved)
+    for old, at, length in difflib.SequenceMatcher(None, wanted, new, autojunk=False).get_matching_blocks():
+        kept[at : at + length] = there[old : old + length]
+    return kept
+
+
+def numbered(text: str, first: int, count: int, *, most_chars: int) -> tuple[str, int]:
+    """(lines of a text with their numbers, the number of the last line that fits)."""
     shown: list[str] = []
     chars = 0
     last = first - 1
-    for number, line in enumerate(lines[first - 1 : first - 1 + count], start=first):
+    at, line_at = 0, 1
+    while line_at < first and (passed := text.count("\n", at, at + _STEP_CHARS)) < first - line_at:
+        at, line_at = at + _STEP_CHARS, line_at + passed
+    for _ in range(first - line_at):
+        at = text.index("\n", at) + 1
+    count = min(count, most_chars)  # a line takes more than a character
+    for number, line in enumerate(lines_of("\n".join(text[at:].split("\n", count)[:count])), start=first):
         cut = f"{line[:MOST_LINE_CHARS]}… (line cut, {len(line):,} characters)" if len(line) > MOST_LINE_CHARS else line
         chars += len(cut) + 8
         if chars > most_chars and shown:
@@ -131,12 +151,16 @@ def closest_lines(text: str, wanted: str) -> str:
         ranked: list[tuple[float, int]] = []
         for number, line in enumerate(lines[:_COMPARED_LINES]):
             matcher.set_seq1(line.strip()[:_COMPARED_CHARS])
-            if matcher.real_quick_ratio() > 0.6 and matcher.quick_ratio() > 0.6:
-                ranked.append((-matcher.ratio(), number))
-        near = [number for ratio, number in sorted(ranked)[:3] if ratio < -0.6]
+            if matcher.real_quick_ratio() > 0.6 and (ratio := matcher.quick_ratio()) > 0.6:
+                ranked.append((-ratio, number))
+        best = []
+        for _, number in sorted(ranked)[:_RANKED_LINES]:
+            matcher.set_seq1(lines[number].strip()[:_COMPARED_CHARS])
+            best.append((-matcher.ratio(), number))
+        near = [number for ratio, number in sorted(best)[:3] if ratio < -0.6]
     if not near:
         return "No line of it is like the first line of old."
-    shown = "\n".join(numbered(lines, max(1, number), 3, most_chars=600)[0] for number in near)
+    shown = "\n".join(numbered(text, max(1, number), 3, most_chars=600)[0] for number in near)
     told = _invisible(lines_of(wanted), lines, near[0])
     return f"The first line of old is most like the middle one here:\n{shown}{told}"
 
@@ -159,33 +183,3 @@ def _invisible(wanted: list[str], lines: list[str], at: int) -> str:
 def _shown(line: str) -> str:
     marks = {"\t": "→", " ": "·", "\r": "␍"}
     return "".join(marks.get(char, "⍽" if char.isspace() else char) for char in line[:MOST_LINE_CHARS])
-
-
-def difference(path: str, before: bytes | None, now: bytes | str | None) -> str:
-    """The part of a unified diff for one file; a `now` of type `str` is the reason why the file can't be read."""
-    if isinstance(now, str):
-        return f"# {path}: {now}\n"
-    try:
-        old, new = _kept_ends(path, before), _kept_ends(path, now)
-        written = FileText.of(path, now or before or b"").encoding
-    except ToolException:
-        return f"# {path}: became binary\n"
-    head = "" if written == "utf-8" else f"# {path} is in {written}: this part is to be read, git can't apply it\n"
-    head += f"diff --git a/{path} b/{path}\n"
-    head += "new file mode 100644\n" if before is None else "deleted file mode 100644\n" if now is None else ""
-    names = ("/dev/null" if before is None else f"a/{path}", "/dev/null" if now is None else f"b/{path}")
-    if max(len(old), len(new)) > MOST_DIFF_LINES:
-        spans = f"-{min(1, len(old))},{len(old)} +{min(1, len(new))},{len(new)}"
-        body = [f"--- {names[0]}\n", f"+++ {names[1]}\n", f"@@ {spans} @@\n"]
-        body += [f"-{line}" for line in old] + [f"+{line}" for line in new]
-    else:
-        body = list(difflib.unified_diff(old, new, *names))
-    return head + "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in body)
-
-
-def _kept_ends(path: str, content: bytes | None) -> list[str]:
-    """The lines of a file with their own ends."""
-    found = FileText.of(path, content or b"")
-    lines = found.mark.decode(found.encoding) + found.raw
-    kept = lines.split("\n")
-    return [f"{line}\n" for line in kept[:-1]] + kept[-1:] * bool(kept[-1])

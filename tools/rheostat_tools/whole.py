@@ -23,6 +23,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from rheostat_tools.outline import Outline, defined_in, outline, parses, syntax_error
+from rheostat_tools.texts import lines_of
 
 __all__ = ["Objection", "has_conflict", "left_out", "objection"]
 
@@ -31,8 +32,8 @@ _CONFLICT = re.compile(r"^(?:(?:<{7,9}|>{7,9}|\|{7})(?:\s.*)?$|<{5,9}\s?SEARCH\b
 _SHORTENED_LINES = 8
 """The number of lines below which a text may well shrink by half."""
 
-_COMMENT = re.compile(r"\s*(?:pass\b|\.{3}|…)?\s*(?:#|//|/\*|<!--|--|;)\s*(.*?)\s*(?:\*/|-->)?\s*")
-_DOTS = re.compile(r"\s*(?:\.{3}|…)\s*(?:\(?(?:the )?(?:rest|remaining|existing|previous|other|unchanged|same)\b.*)?")
+_COMMENT = re.compile(r"(?:(?:pass\b|\.{3}|…)\s*)?(?:#|//|/\*|<!--|--|;)(.*)")
+_DOTS = re.compile(r"(?:\.{3}|…)\s*(?:\(?(?:the )?(?:rest|remaining|existing|previous|other|unchanged|same)\b.*)?")
 _MOST_COMMENT_CHARS = 200
 _GONE = frozenset(
     {
@@ -162,17 +163,19 @@ class _Loss:
 
 def left_out(text: str, before: str) -> str | None:
     """The first line of a new text that stands for lines left out, or `None`."""
-    had = set(before.splitlines())
+    had = set(lines_of(before))
     names: frozenset[str] | None = None
-    for line in text.splitlines():
-        if len(line) > _MOST_COMMENT_CHARS or line in had or line.strip() == "...":
+    for whole_line in lines_of(text):
+        line = whole_line.strip()
+        if len(line) > _MOST_COMMENT_CHARS or whole_line in had or line == "...":
             continue
         if _DOTS.fullmatch(line):
-            return line.strip()
+            return line
         if comment := _COMMENT.fullmatch(line):
             names = defined_in(before) if names is None else names
-            if comment[1].startswith(("...", "…")) or _stands_for_lines(comment[1], names):
-                return line.strip()
+            said = comment[1].strip().removesuffix("*/").removesuffix("-->").strip()
+            if said.startswith(("...", "…")) or _stands_for_lines(said, names):
+                return line
     return None
 
 
@@ -230,11 +233,12 @@ def objection(
         return Objection(
             f"the reply was cut: its last block isn't closed. {_INSTEAD}", meant=suffix != ".py" or _any(had, text)
         )
-    if before is None or text == before:
+    if text == before or (before is None and (valid or suffix != ".py")):
         return None
     if reads is not None and not valid and (reads(had) or not _alike(had, text)):
         told = f"Python ({syntax_error(text)})" if suffix == ".py" else suffix[1:].upper()
-        return Objection(f"the new text is no {told}. {_INSTEAD}", meant=suffix != ".py" or _any(had, text))
+        meant = suffix != ".py" or _any(had, text) or (before is None and bool(defined_in(text)))
+        return Objection(f"the new text is no {told}. {_INSTEAD}", meant)
     if suffix != ".py":
         return _shortened(had, text)
     old, new = outline(had), outline(text)
@@ -306,12 +310,12 @@ def _unparsed_loss(had: str, new: Outline) -> _Loss:
 
 
 def _ends_alike(had: str, text: str, old: Outline, new: Outline) -> bool:
-    ends = [next((line for line in reversed(each.splitlines()) if line.strip()), "") for each in (had, text)]
+    ends = [next((line for line in reversed(lines_of(each)) if line.strip()), "") for each in (had, text)]
     return ends[0] == ends[1] or (old.last[0] == new.last[0] != "" and new.last[1] >= old.last[1])
 
 
 def _shortened(had: str, text: str) -> Objection | None:
-    before, now = ([line.strip() for line in each.splitlines() if line.strip()] for each in (had, text))
+    before, now = ([line.strip() for line in lines_of(each) if line.strip()] for each in (had, text))
     if len(before) < _SHORTENED_LINES or 2 * len(now) >= len(before):
         return None
     return Objection(
@@ -321,8 +325,8 @@ def _shortened(had: str, text: str) -> Objection | None:
 
 
 def _alike(had: str, text: str) -> bool:
-    before = [line.strip() for line in had.splitlines() if line.strip()]
-    now = {line.strip() for line in text.splitlines()}
+    before = [line.strip() for line in lines_of(had) if line.strip()]
+    now = {line.strip() for line in lines_of(text)}
     return 2 * sum(line in now for line in before) >= len(before)
 
 

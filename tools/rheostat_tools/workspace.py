@@ -6,25 +6,30 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 
+from rheostat.visible import visible
 from rheostat_tools.applying import apply_edits, with_names
 from rheostat_tools.changes import Edit
-from rheostat_tools.confine import ConfinedDirectory
+from rheostat_tools.confine import ConfinedDirectory, shown
+from rheostat_tools.difference import difference
+from rheostat_tools.draft import Draft, encoded
 from rheostat_tools.encodings import FileText
 from rheostat_tools.journal import Journal
-from rheostat_tools.ours import Ours, is_environment, overview
+from rheostat_tools.ours import Ours, overview
 from rheostat_tools.terms import above_zero, shorten, terms
-from rheostat_tools.texts import closest_lines, difference, line_of, lines_of, numbered, places
+from rheostat_tools.texts import closest_lines, line_of, lines_of, numbered, places
+from rheostat_tools.writable import check_writable
 
 __all__ = ["Workspace"]
 
 SECONDS = 5.0
 """The time limit of a listing or a search."""
 
+_MOST_MESSAGE_CHARS = 4_000
 _MOST_READ_BYTES = 100_000_000
 """The largest file that is read in part."""
 
@@ -72,7 +77,6 @@ class Workspace:
         self.most_output_chars = most_output_chars
         """The longest output of one call."""
         self._files = ConfinedDirectory(root, most_file_bytes=most_file_bytes)
-        self._ours = Ours(self._files.root)
         self._journal = journal or Journal()
         self._changes: list[_Change] = []
         self._lock = threading.RLock()
@@ -135,7 +139,7 @@ class Workspace:
         until = time.monotonic() + SECONDS
         files = self._walked(folder, until)
         if not files:
-            return f"{folder} holds no files"
+            return f"{shown(folder)} holds no files"
         listing = overview(files, most_chars=self.most_output_chars)
         if time.monotonic() > until:
             listing += f"\n… stopped after {SECONDS:g} s: list a subdirectory"
@@ -153,13 +157,13 @@ class Workspace:
         """
         if first_line < 1 or lines < 1:
             raise ToolException("first_line and lines start at 1")
-        name, file = self._text(path, most_bytes=max(_MOST_READ_BYTES, self._files.most_file_bytes))
-        found = lines_of(file.text)
-        if first_line > max(1, len(found)):
-            raise ToolException(f"{name} has only {len(found)} lines: choose a smaller first_line")
-        shown, end = numbered(found, first_line, lines, most_chars=self.most_output_chars - 200)
-        more = f"\n… {len(found) - end} more lines: go on with first_line={end + 1}" if end < len(found) else ""
-        return f"{name}, {len(found)} lines\n{shown}{more}"
+        name, _, file = self._text(path, most_bytes=max(_MOST_READ_BYTES, self._files.most_file_bytes))
+        there = file.text.count("\n") + (file.text[-1:] not in ("\n", ""))
+        if first_line > max(1, there):
+            raise ToolException(f"{shown(name)} has only {there} lines: choose a smaller first_line")
+        said, end = numbered(file.text, first_line, lines, most_chars=self.most_output_chars - 200)
+        more = f"\n… {there - end} more lines: go on with first_line={end + 1}" if end < there else ""
+        return f"{shown(name)}, {there} lines\n{said}{more}"
 
     def search(self, text: str, path: str = ".") -> str:
         """Find a piece of text in the files: one line "file:number: line" for each place.
@@ -183,12 +187,14 @@ class Workspace:
                 skipped += 1
                 continue
             searched += 1
+            if (folded := text.casefold()) not in content.casefold():
+                continue
             for number, line in enumerate(lines_of(content), start=1):
                 if text in line:
                     at = max(0, line.index(text) - 80)
-                    found.append(f"{name}:{number}: {line[at : at + 200].strip()}")
+                    found.append(f"{shown(name)}:{number}: {line[at : at + 200].strip()}")
                     chars += len(found[-1]) + 1
-                elif text.casefold() in line.casefold():
+                elif folded in line.casefold():
                     other_case += 1
             if chars > self.most_output_chars or time.monotonic() > until:
                 found.append("… stopped here: search a subdirectory, or for a longer text")
@@ -210,10 +216,9 @@ class Workspace:
         """
         with self._lock:
             name = self._files.locate(path)
-            before = self._read(name)
-            self._put(name, before, _encoded(content) if not before else FileText.of(name, before).whole(content))
-        verb = "created" if before is None else "replaced"
-        return f"{verb} {name}: {len(lines_of(content))} lines"
+            before = self.content(name)
+            self._put({name: (before, FileText.of(name, before).whole(content) if before else encoded(content))})
+        return f"{'created' if before is None else 'replaced'} {shown(name)}: {len(lines_of(content))} lines"
 
     def edit_file(self, path: str, old: str, new: str) -> str:
         """Replace a piece of text in a file. The piece must occur exactly once.
@@ -231,38 +236,26 @@ class Workspace:
         if old == new:
             raise ToolException("old and new are the same: nothing would change")
         with self._lock:
-            name, file = self._text(path)
+            name, before, file = self._text(path)
             text, old = file.text, old.replace("\r\n", "\n")
             at = places(text if text.endswith("\n") else f"{text}\n", old)  # a last line may lack its newline
             if not at:
                 raise ToolException(
-                    f"old does not occur in {name}. {closest_lines(text, old)}\n"
+                    f"old does not occur in {shown(name)}. {visible(closest_lines(text, old))}\n"
                     "Read the file and copy the text exactly."
                 )
             if len(at) > 1:
                 where = ", ".join(dict.fromkeys(str(line_of(text, each)) for each in at[:20]))
                 raise ToolException(
-                    f"old occurs {len(at)} times in {name}, at lines {where}. Add lines before or after it to old and "
-                    "to new, so that only one place fits."
+                    f"old occurs {len(at)} times in {shown(name)}, at lines {where}. Add lines before or after it to "
+                    "old and to new, so that only one place fits."
                 )
-            self.splice(name, at[0], at[0] + len(old), new)
-            changed = self._text(name)[1].text
+            content = file.replaced(at[0], at[0] + len(old), new)
+            self._put({name: (before, content)})
+        changed = FileText.of(name, content).text
         first = line_of(changed, at[0])
-        shown, _ = numbered(lines_of(changed), max(1, first - 2), new.count("\n") + 5, most_chars=1_000)
-        return f"edited {name} at line {first}. It now reads:\n{shown}"
-
-    def splice(self, path: str, start: int, end: int, new: str) -> None:
-        """Replace the text between two positions of `text(path)`; they may be after a newline that its last line lacks.
-
-        Raises:
-            ToolException: There is no such file, or it can't be written.
-        """
-        with self._lock:
-            name, file = self._text(path)
-            length = len(file.text)
-            if end > length:
-                new = ("\n" if start > length and new else "") + new.removesuffix("\n")
-            self._put(name, self._read(name), file.replaced(min(start, length), min(end, length), new))
+        lines, _ = numbered(changed, max(1, first - 2), new.count("\n") + 5, most_chars=1_000)
+        return f"edited {shown(name)} at line {first}. It now reads:\n{lines}"
 
     def text(self, path: str) -> str:
         """The whole content of a text file, with every line ending in \\n.
@@ -270,7 +263,18 @@ class Workspace:
         Raises:
             ToolException: There is no such file, it isn't text, or it is too large.
         """
-        return self._text(path)[1].text
+        return self._text(path)[2].text
+
+    def content(self, path: str) -> bytes | None:
+        """The bytes of a file, by its resolved path; `None`: there is none.
+
+        Raises:
+            ToolException: It isn't a regular file, is too large or can't be read.
+        """
+        try:
+            return self._files.read(path)
+        except FileNotFoundError:
+            return None
 
     def named(self, edits: Sequence[Edit]) -> list[Edit]:
         """The edits with the paths of the files that they mean, as far as these can be found."""
@@ -288,14 +292,12 @@ class Workspace:
             ToolException: An edit can't be applied; the message says which, why, and what the file has.
         """
         with self._lock:
-            done = len(self._changes)
+            draft = Draft(self)
             try:
-                apply_edits(self, edits)
-            except ToolException:
-                while len(self._changes) > done:
-                    self.undo()
-                raise
-            return list(dict.fromkeys(change.path for change in self._changes[done:]))
+                apply_edits(draft, edits)
+                return self._put(draft.changes())
+            except ToolException as error:
+                raise ToolException(shorten(visible(error), _MOST_MESSAGE_CHARS)) from None
 
     def undo(self) -> str:
         """Take back your last change that is not taken back yet. Call it again to go further back."""
@@ -306,53 +308,59 @@ class Workspace:
             now = self._now(change.path)
             if not isinstance(now, bytes) or _digest(now) != change.after:
                 raise ToolException(
-                    f"{change.path} was changed since by something else. Read it, and put it right with write_file."
+                    f"{shown(change.path)} was changed since by something else. Read it, and put it right with "
+                    "write_file."
                 )
-            if change.before is None:
-                self._files.remove(change.path)
-                self._files.remove_directories(change.made)
-            else:
-                self._files.write(change.path, change.before)
+            self._put_back(change.path, change.before)
+            self._files.remove_directories(change.made)
             self._changes.pop()
             done = "removed, as it was new" if change.before is None else "as it was before the last change"
-            return f"{change.path} is {done}. {len(self._changes)} earlier changes can be taken back."
+            return f"{shown(change.path)} is {done}. {len(self._changes)} earlier changes can be taken back."
 
-    def _put(self, name: str, before: bytes | None, content: bytes) -> None:
-        parts = name.split("/")
-        inside = ["/".join(parts[: count + 1]) for count in range(len(parts) - 1)]
-        if environment := next((each for each in inside if is_environment(f"{self._files.root}/{each}")), None):
-            raise ToolException(f"{name} can't be changed: {environment} is an installation, and no source of ours")
-        if len(content) > self._files.most_file_bytes:
-            raise ToolException(
-                f"{name} would have {len(content):,} bytes, above the limit of {self._files.most_file_bytes:,}. "
-                "Split it into several files."
-            )
-        self._journal.keep(name, before)
-        try:
-            made = self._files.write(name, content)
-        except FileNotFoundError:
-            raise ToolException(f"{name} can't be written: a directory of it vanished. Try again.") from None
-        self._changes.append(_Change(name, before, _digest(content), made))
+    def check(self, path: str, before: bytes | None, content: bytes) -> None:
+        """Check that a file may be written, by its resolved path (`rheostat_tools.writable`)."""
+        check_writable(self._files.root, path, before, content, most_bytes=self._files.most_file_bytes)
 
-    def _read(self, name: str) -> bytes | None:
+    def _put(self, changes: Mapping[str, tuple[bytes | None, bytes]]) -> list[str]:
+        """Write all of some files, by (content before, content), or none; return their names."""
+        for name, (before, content) in changes.items():
+            self.check(name, before, content)
+            if self._now(name) != before:
+                raise ToolException(f"{shown(name)} was changed by something else in the meantime. Read it again.")
+        for name, (before, _) in changes.items():
+            self._journal.keep(name, before)
         try:
-            return self._files.read(name)
-        except FileNotFoundError:
-            return None
+            made = self._files.write({name: content for name, (_, content) in changes.items()})
+        except BaseException as error:
+            for name, (before, content) in changes.items():
+                if self._now(name) == content != before:
+                    self._put_back(name, before)
+            if isinstance(error, FileNotFoundError):
+                raise ToolException("a directory vanished while files were written in it. Try again.") from None
+            raise
+        self._changes += [_Change(name, changes[name][0], _digest(changes[name][1]), made[name]) for name in changes]
+        return list(changes)
+
+    def _put_back(self, name: str, before: bytes | None) -> None:
+        if before is None:
+            self._files.remove(name)
+        else:
+            self._files.write({name: before})
 
     def _now(self, name: str) -> bytes | str | None:
         """The content of a file; `None` if there is no file; a text if it can't be read."""
         try:
-            return self._read(name)
+            return self.content(name)
         except ToolException as error:
             return str(error)
 
-    def _text(self, path: str, *, most_bytes: int | None = None) -> tuple[str, FileText]:
+    def _text(self, path: str, *, most_bytes: int | None = None) -> tuple[str, bytes, FileText]:
         name = self._files.locate(path)
         try:
-            return name, FileText.of(name, self._files.read(name, most_bytes=most_bytes))
+            content = self._files.read(name, most_bytes=most_bytes)
         except FileNotFoundError:
             raise ToolException(f"no file {name!r}. list_files shows what there is.") from None
+        return name, content, FileText.of(shown(name), content)
 
     def _names(self, start: str, until: float) -> list[str]:
         if start != "." and os.path.isfile(os.path.join(self._files.root, start)):
@@ -360,21 +368,13 @@ class Workspace:
         return [name for name, _ in self._walked(start, until)]
 
     def _walked(self, folder: str, until: float) -> list[tuple[str, int]]:
-        ours = self._ours.directory(folder)
+        ours = Ours(self._files.root)
+        named = not ours.directory(folder)  # a directory that isn't ours is shown when it is named
         try:
-            walked = self._files.walk(folder, until=until, enter=self._ours.directory if ours else lambda path: True)
-            return [(name, size) for name, size in walked if not ours or self._ours.file(name, size)]
+            walked = self._files.walk(folder, until=until, enter=lambda path: named or ours.directory(path))
+            return [(name, size) for name, size in walked if named or ours.file(name, size)]
         except FileNotFoundError:
             raise ToolException(f"no file or directory {folder!r}. list_files shows what there is.") from None
-
-
-def _encoded(text: str) -> bytes:
-    if "\0" in text:
-        raise ToolException("content holds a NUL character: only text can be written")
-    try:
-        return text.encode()
-    except UnicodeEncodeError as error:
-        raise ToolException(f"content can't be written as UTF-8: {error}") from None
 
 
 def _digest(content: bytes) -> bytes:
