@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -53,21 +54,18 @@ class Worker:
             TooMuch: The evaluation exceeded a limit.
         """
         with self._lock:
-            process = self._started()
             try:
+                process = self._started()
                 assert process.stdin is not None  # noqa: S101 - asked for where it is started
                 process.stdin.write(json.dumps(text) + "\n")
                 process.stdin.flush()
-                reply = self._replies.get(timeout=self.seconds)
-            except (queue.Empty, OSError):
-                reply = ""
+                value: str | None = json.loads(self._replies.get(timeout=self.seconds))["value"]
+            except (queue.Empty, OSError, ValueError):  # too slow, dead, or killed while it wrote
+                self._end()
+                raise TooMuch(f"more than {self.seconds:g} s or {self.memory_bytes:,} bytes") from None
             except BaseException:
                 self._end()
                 raise
-            if not reply:
-                self._end()
-                raise TooMuch(f"more than {self.seconds:g} s or {self.memory_bytes:,} bytes")
-            value: str | None = json.loads(reply)["value"]
             return value
 
     def _started(self) -> subprocess.Popen[str]:
@@ -75,9 +73,8 @@ class Worker:
             return self._process
         if self._process is not None:
             self._end()
-        limits = str(self.memory_bytes)
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            python_module("rheostat.sandbox.worker", *self._target, limits),
+            python_module("rheostat.sandbox.worker", *self._target, str(self.seconds), str(self.memory_bytes)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -92,8 +89,7 @@ class Worker:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
         atexit.register(self._end)
-        with contextlib.suppress(queue.Empty):
-            self._replies.get(timeout=_START_SECONDS)  # "ready"
+        self._replies.get(timeout=_START_SECONDS)  # "ready"; if it came later, it would be taken for a reply
         return self._process
 
     def _end(self) -> None:
@@ -124,7 +120,13 @@ def _limited(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _main(module: str, function: str, memory_bytes: str) -> None:
+def _end_after(seconds: float) -> None:
+    """Let the kernel end this process after so long, if the one that asked can't; 0: not at all."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _main(module: str, function: str, seconds: str, memory_bytes: str) -> None:
     _limited(int(memory_bytes))
     evaluate: Any = getattr(importlib.import_module(module), function)
     out = sys.stdout
@@ -132,10 +134,12 @@ def _main(module: str, function: str, memory_bytes: str) -> None:
     out.write("ready\n")
     out.flush()
     for line in sys.stdin:
+        _end_after(float(seconds) + 1.0)
         try:
             value = evaluate(json.loads(line))
         except MemoryError:
             os._exit(1)
+        _end_after(0)
         out.write(json.dumps({"value": value}) + "\n")
         out.flush()
 

@@ -24,7 +24,8 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, datetime.time, datetime.timedelta)
 _ANSWERS = re.compile(
-    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__|\b(?:setattr|vars|type)\b"
+    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__"
+    r"|\b(?:setattr|vars|type|exec|eval|compile|globals|locals|builtins)\b"
 )
 """Signs of a class that answers by itself where a test may mean plain data, including names set dynamically."""
 _METHODS = r"(?:startswith|endswith|find|index|count|issubset|issuperset|isdisjoint|equals|is[a-z]{5,})"
