@@ -36,10 +36,11 @@ class Worker:
         function: The name of the function, which takes a text and returns a text or `None`.
         seconds: The time limit of one evaluation.
         memory_bytes: The limit of the process's address space.
+        first: A text that a new process evaluates before any clock runs, so that it loads its libraries; empty: none.
     """
 
-    def __init__(self, module: str, function: str, *, seconds: float, memory_bytes: int) -> None:
-        self._target = (module, function)
+    def __init__(self, module: str, function: str, *, seconds: float, memory_bytes: int, first: str = "") -> None:
+        self._target = (module, function, first)
         self.seconds, self.memory_bytes = seconds, memory_bytes
         """The limits of one evaluation."""
         self._lock = threading.Lock()
@@ -126,11 +127,13 @@ def _end_after(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _main(module: str, function: str, seconds: str, memory_bytes: str) -> None:
+def _main(module: str, function: str, first: str, seconds: str, memory_bytes: str) -> None:
     _limited(int(memory_bytes))
     evaluate: Any = getattr(importlib.import_module(module), function)
     out = sys.stdout
     sys.stdout = sys.stderr  # keep prints of a library out of the replies
+    if first:
+        evaluate(first)
     out.write("ready\n")
     out.flush()
     for line in sys.stdin:

@@ -104,7 +104,8 @@ def worked(order: str) -> str:
         return json.dumps({"missing": missing.what})
 
 
-_WORKER = Worker(__name__, "worked", seconds=10.0, memory_bytes=4_000_000_000)
+_FIRST = ["read", "The answer is 5 km. It was on 5 May 2020.", "quantity", "", None, False]
+_WORKER = Worker(__name__, "worked", seconds=10.0, memory_bytes=4_000_000_000, first=json.dumps(_FIRST))
 
 
 def _packed(answer: Answer) -> list[Any]:

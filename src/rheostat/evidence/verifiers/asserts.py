@@ -263,6 +263,8 @@ def _plain(value: Any, depth: int = 0) -> bool:
         return all(_plain(each, depth + 1) for each in value)
     if isinstance(value, dict):
         return all(_plain(name, depth + 1) and _plain(each, depth + 1) for name, each in value.items())
+    if isinstance(value, str):
+        return "\ufffd" not in value  # in the embedded interpreter, all lone surrogates are this one character
     return isinstance(value, _PLAIN)
 
 

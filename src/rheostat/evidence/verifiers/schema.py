@@ -105,4 +105,4 @@ def _validator(schema: str) -> Any:
     return jsonschema.validators.validator_for(wanted)(wanted, registry=known)
 
 
-_WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000)
+_WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000, first='["{}", "1"]')
