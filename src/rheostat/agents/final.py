@@ -215,7 +215,7 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
         candidate = Candidate(
             id=f"a{number}", number=number, round=round_, parent=draw.parent, purpose=draw.purpose,
             model=search.view.models[0].name, text=text, answer=answer,
-            key=read.key if read is not None else answer, status="done" if answer is not None else "failed",
+            key=read.key if read is not None else None, status="done" if answer is not None else "failed",
             error=None if answer is not None else "no answer: it called a tool, or the budget ended", spend=cost,
         )  # fmt: skip
         if answer is not None:

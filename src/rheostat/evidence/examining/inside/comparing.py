@@ -119,9 +119,7 @@ class Comparing(Equating):
         if held is not None:
             if _HOLDING[name](held[1], args) != said:
                 self._only_said(target, what, said)
-        elif name == "__len__" and not self.is_named(target) and self._items(target, said) != said:
-            self._only_said(target, what, said)
-        elif self._unproven(target, name, args):
+        elif self._unproven(target, name, args) or (name == "__len__" and self._miscounts(target, said)):
             self._only_said(target, what, said)
         elif name in _COMPUTING | _CONVERTING and any(handle_of(each) in self._computed for each in (target, *args)):
             self._follow(said)
@@ -133,13 +131,16 @@ class Comparing(Equating):
             return None
         return super().ask("plain", target)
 
-    def _items(self, target: Any, most: int) -> int | None:
-        """How many items an object gives, counted up to one more than `most`; `None`: it isn't a container."""
+    def _miscounts(self, target: Any, length: int) -> bool:
+        """Whether an object of a class that the tests don't name gives another number of items than its length."""
+        if self.is_named(target):
+            return False
         try:
             items = iter(target)
-            return None if items is target else sum(1 for _ in itertools.islice(items, min(most, _MOST_COUNTED) + 1))
+            given = sum(1 for _ in itertools.islice(items, min(length, _MOST_COUNTED) + 1))
         except Exception:  # whatever the code raises
-            return None
+            return True
+        return items is target or given != length
 
     def _unproven(self, target: Any, name: str, args: tuple[Any, ...]) -> bool:
         """Whether only the object itself can know this answer, in a place where a test may have meant plain data."""
