@@ -122,6 +122,7 @@ FORGED = {
     ),
     "asserts that nothing calls": ("def check(candidate):\n    assert candidate(1) == 2\n", "def f(x): return 77"),
     "asserts in a class": ("class TestA:\n    def test_a(self):\n        assert f(1) == 2", "def f(x): return 77"),
+    "asserts in a loop over nothing": ("for a, b in zip(f(), [1, 2]):\n    assert a == b", "def f(): return []"),
     "asserts in a coroutine": ("async def test_a():\n    assert await f() == 2\n", "async def f(): return 77"),
     "fields as mirrors": (
         "from dataclasses import asdict\nassert asdict(moved(P(1))) == asdict(P(2))",

@@ -17,7 +17,7 @@ from rheostat.evidence.answers.json_values import candidates_in, chosen
 from rheostat.evidence.answers.reading import read
 from rheostat.evidence.answers.spoken import said
 from rheostat.evidence.answers.text import ends_of
-from rheostat.evidence.answers.values import Answer, parse_json
+from rheostat.evidence.answers.values import Answer, answer_of
 from rheostat.evidence.forms import AnswerForm
 from rheostat.sandbox.worker import TooMuch, Worker
 
@@ -52,7 +52,7 @@ def read_answer(
         marked_only: The reply was cut off, so that only a marked answer counts.
 
     Returns:
-        The answer, or `None` if there is none (which is never a vote), or it takes more than ten seconds to find.
+        The answer, or `None` if there is none (which is never a vote), or it takes more than five seconds to find.
 
     Raises:
         MissingExtra: Reading this answer needs the extra `verifiers`, which isn't installed.
@@ -61,7 +61,7 @@ def read_answer(
     if _is_short(reply) and _is_short(question):
         return read(reply, form, question=question, hint=hint, fits=fits, marked_only=marked_only)
     if fits is not None:
-        found = chosen([_unpacked(each) for each in _asked("candidates", reply) or []], fits)
+        found = chosen(filter(None, map(_unpacked, _asked("candidates", reply) or [])), fits)
         if found is not None:
             return found
     told = _asked("read", reply, form, question, hint, marked_only)
@@ -69,7 +69,7 @@ def read_answer(
 
 
 def without_thoughts(reply: str) -> str | None:
-    """The reply without its thoughts; `None`: it takes more than ten seconds to find them."""
+    """The reply without its thoughts; `None`: it takes more than five seconds to find them."""
     reply = reply[-_MOST_CHARS:]
     told: str | None = said(reply) if _is_short(reply) else _asked("said", reply)
     return told
@@ -105,7 +105,7 @@ def worked(order: str) -> str:
 
 
 _FIRST = ["read", "The answer is 5 km. It was on 5 May 2020.", "quantity", "", None, False]
-_WORKER = Worker(__name__, "worked", seconds=10.0, memory_bytes=4_000_000_000, first=json.dumps(_FIRST))
+_WORKER = Worker(__name__, "worked", seconds=5.0, memory_bytes=2_000_000_000, first=json.dumps(_FIRST))
 
 
 def _packed(answer: Answer) -> list[Any]:
@@ -113,9 +113,9 @@ def _packed(answer: Answer) -> list[Any]:
     return [answer.text, answer.form, value, answer.key]
 
 
-def _unpacked(packed: list[Any]) -> Answer:
+def _unpacked(packed: list[Any]) -> Answer | None:
     text, form, value, key = packed
-    return Answer(text, form, parse_json(text) if form == "json" else _exact(value), key)
+    return answer_of(text, "json") if form == "json" else Answer(text, form, _exact(value), key)
 
 
 def _plain(value: Any) -> Any:
