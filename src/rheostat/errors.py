@@ -92,6 +92,8 @@ class MissingExtra(RheostatError, ImportError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional dependency: pip install 'rheostat[{extra}]'")
+        self.what = what
+        """What needs it."""
 
 
 class SandboxMissing(RheostatError):

@@ -77,6 +77,13 @@ def test_answers_vote_and_calls_of_tools_never_do(run: Runner) -> None:
     assert model.billed.calls == 5
 
 
+def test_replies_without_an_answer_have_no_common_vote(run: Runner) -> None:
+    refusals = ["I can't determine the answer."] * 3
+    graph, _, _ = agent(FinalAnswer(Vote(lead=2)), *refusals, *["It is 42."] * 5)
+    result = run(graph, ASK)
+    assert result["messages"][-1].text == "It is 42."
+
+
 def test_a_judge_in_an_agent_is_paid_from_the_agents_budget(run: Runner) -> None:
     def points(messages: Any, _: Any) -> str:
         return json.dumps({"reason": "", "points": 9 if "42" in messages[-1].content else 1})

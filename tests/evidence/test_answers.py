@@ -223,6 +223,8 @@ def test_the_reason_goes_back_to_the_model_with_room_to_write() -> None:
         ("```python\nprint(1 / 0)\n```", "program", None, "ZeroDivisionError"),
         ("```python\nwhile True:\n    pass\n```", "program", None, "TimeoutError"),
         ("```python\nx = 3\n```", "program", None, "printed nothing"),
+        ("```python\nprint('Error: division by zero in line 3')\n```", "program", None, "reported an error"),
+        ("```python\ndef solution():\n    return 'ValueError: 404'\n```", "function", None, "reported an error"),
         ("It is 29.", "program", None, "no Python"),
     ],
 )

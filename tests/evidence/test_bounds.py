@@ -4,14 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conftest import in_loop
-from rheostat import Budget, JsonSchema, Matches, MathsAnswer, PythonTests, Verifier, build_solver
+from rheostat import (
+    Budget,
+    JsonSchema,
+    Matches,
+    MathsAnswer,
+    PythonTests,
+    Verifier,
+    build_solver,
+    compatible,
+    read_answer,
+    same,
+)
+from rheostat.evidence.answers import apart, asked_form
 from rheostat.sandbox.worker import TooMuch, Worker
 from rheostat.testing.server import Turn
 from wire import CHAT, simulated
@@ -53,29 +71,132 @@ def test_no_answer_freezes_a_verifier(what: str) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_the_event_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def longest_pause(work: Awaitable[Any]) -> float:
+    """The longest time in seconds in which the event loop did nothing else."""
+    worst, done = 0.0, False
+
+    async def beat() -> None:
+        nonlocal worst
+        last = time.monotonic()
+        while not done:
+            await asyncio.sleep(0.01)
+            worst, last = max(worst, time.monotonic() - last), time.monotonic()
+
+    task = asyncio.ensure_future(beat())
+    await work
+    done = True
+    await task
+    return worst
+
+
+def test_the_event_loop_goes_on() -> None:
     """While an answer is read, compared and judged that takes all of its time."""
-
-    async def longest_pause(graph: Any) -> float:
-        worst, done = 0.0, False
-
-        async def beat() -> None:
-            nonlocal worst
-            last = time.monotonic()
-            while not done:
-                await asyncio.sleep(0.01)
-                worst, last = max(worst, time.monotonic() - last), time.monotonic()
-
-        task = asyncio.ensure_future(beat())
-        await graph.ainvoke({"question": "Simplify the fraction. Give the answer as an expression."})
-        done = True
-        await task
-        return worst
-
     reply = Turn(text=f"The answer is ${SLOW_FRACTION}$.")
     with simulated(*[reply] * 6) as server:
         graph = build_solver(CHAT.at(server), budget=Budget(usd="5"), verifier=MathsAnswer("x+1")).compile()
-        assert in_loop(longest_pause(graph)) < 1.5
+        asked = {"question": "Simplify the fraction. Give the answer as an expression."}
+        assert in_loop(longest_pause(graph.ainvoke(asked))) < 1.5
+
+
+LONG = {
+    "blanks": (" " * 150_000 + "5", "number"),
+    "lines": ("\n\t" * 50_000 + "x", "code"),
+    "fences": ("```\n" * 40_000, "number"),
+    "marks": ("the answer to " * 10_000, "number"),
+    "headings": ("## Problem\n-" * 10_000, "text"),
+    "channels": ("<|start|>assistant<|channel|>a" * 5_000, "number"),
+    "thoughts": ("<think>a</think>```\n" * 5_000, "choice"),
+    "stars": ("5" + "*" * 150_000, "choice"),
+    "dashes in a short reply": ("5 " + "-" * 990, "number"),
+    "blanks in a short reply": ("5" + " " * 980 + "m", "number"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_no_reply_stops_the_event_loop(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart._WORKER, "seconds", 1.0)
+    reply, form = LONG[what]
+    read = partial(read_answer, reply, form, question="How many dollars?\nA) 1\nB) 2")  # type: ignore[arg-type]
+    assert in_loop(longest_pause(asyncio.to_thread(read))) < 0.5
+
+
+def test_a_question_of_any_size_is_looked_at_in_no_time() -> None:
+    began = time.monotonic()
+    for question in ("\n" * 200_000, "what is the " * 20_000, "why-" * 50_000, "(A) " * 50_000):
+        assert asked_form(f"{question} How many?") == "number"
+        assert asked_form(f"How many?{question}") in ("number", "choice")
+    assert same("5" + " " * 900 + "x", "5 x")
+    assert compatible("1" + " or" * 300, "1") is False
+    assert time.monotonic() - began < 3
+
+
+def test_a_long_reply_is_read_like_a_short_one() -> None:
+    """In the worker, too: forms, units, lists, schemas, and what is missing."""
+    long = "We think about it for a while.\n" * 100
+    for end, form in (
+        ("The answer is 1 hour 30 min.", "quantity"), ("x = 1/3 or x = 2", "number"), ("(B) two", "choice"),
+        ("It was on 5 May 2020.", "date"), ('{"a": [1.50, "é"]}', "json"), ("```python\nx = 1\n```", "code"),
+        ("**Answer:** red", "text"),
+    ):  # fmt: skip
+        question = "Which?\n(A) one\n(B) two" if form == "choice" else ""
+        wanted = read_answer(end, form, question=question)  # type: ignore[arg-type]  # of the list above
+        found = read_answer(f"{long}{end}", form, question=question)  # type: ignore[arg-type]  # of the list above
+        assert found is not None
+        assert found == wanted
+    schema = JsonSchema({"required": ["a"]})
+    found = read_answer(f'{long}```json\n{{"a": 1}}\n```\nand not {{"b": 2}}', "json", fits=schema.fits)
+    assert found is not None
+    assert found.value == {"a": 1}
+
+
+def test_a_schema_fetches_nothing_and_trusts_no_name_twice(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "schema.json"
+    elsewhere.write_text("{}")
+    verdict = JsonSchema({"$ref": elsewhere.as_uri()}).check("1")
+    assert verdict.passed is None
+    assert "Unresolvable" in verdict.reason
+    assert JsonSchema({"properties": {"a": {"const": 1}}}).check('{"a": 2, "a": 1}').passed is False
+
+
+def test_a_worker_that_is_killed_cannot_tell_and_the_next_one_can() -> None:
+    worker = Worker("json.encoder", "py_encode_basestring", seconds=5.0, memory_bytes=1_000_000_000)
+    assert worker.ask("a") == '"a"'
+    assert worker._process is not None
+    worker._process.kill()
+    worker._process.wait()
+    assert worker.ask("b") == '"b"'
+    sleeps = Worker("fractions", "Fraction", seconds=0.2, memory_bytes=1_000_000_000)
+    with pytest.raises(TooMuch):
+        sleeps.ask("1")  # a result that isn't text ends it
+    missing = Worker("no_such_module", "f", seconds=5.0, memory_bytes=1_000_000_000)
+    with pytest.raises(TooMuch):
+        missing.ask("1")
+
+
+def test_a_worker_does_not_outlive_the_process_that_asked() -> None:
+    """Not even in a regular expression that never ends."""
+    code = """
+import sys, threading, time
+from rheostat.sandbox.worker import Worker
+worker = Worker("rheostat.evidence.verifiers.schema", "checked", seconds=2.0, memory_bytes=2_000_000_000)
+worker.ask(sys.argv[1])
+threading.Thread(target=worker.ask, args=(sys.argv[2],), daemon=True).start()
+time.sleep(0.3)
+print(worker._process.pid, flush=True)
+time.sleep(60)
+"""
+    orders = [json.dumps(['{"pattern": "^(a+)+$"}', json.dumps("a" * number + "!")]) for number in (1, 60)]
+    with subprocess.Popen([sys.executable, "-c", code, *orders], stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        worker = int(owner.stdout.readline())
+        owner.kill()
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker is still there")
 
 
 def test_a_worker_has_limits_and_comes_back() -> None:

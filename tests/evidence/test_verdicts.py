@@ -122,6 +122,7 @@ FORGED = {
     ),
     "asserts that nothing calls": ("def check(candidate):\n    assert candidate(1) == 2\n", "def f(x): return 77"),
     "asserts in a class": ("class TestA:\n    def test_a(self):\n        assert f(1) == 2", "def f(x): return 77"),
+    "asserts in a loop over nothing": ("for a, b in zip(f(), [1, 2]):\n    assert a == b", "def f(): return []"),
     "asserts in a coroutine": ("async def test_a():\n    assert await f() == 2\n", "async def f(): return 77"),
     "fields as mirrors": (
         "from dataclasses import asdict\nassert asdict(moved(P(1))) == asdict(P(2))",
@@ -131,6 +132,22 @@ FORGED = {
         "assert eval(repr(f())) == 5",
         'class A:\n    def __repr__(s): return \'setattr(__import__("builtins"), "abs", None) or 5\'\ndef f(): return A()',
     ),
+    "a name of the tests, by text": ("assert abs(f() - 5) < 1", "exec('abs = lambda x: 0')\ndef f(): return 400"),
+    "a length of its own": ("assert len(f()) == 3", LIES + "__len__(self): return 3\ndef f(): return L()"),
+    "a length as truth": ("assert f()", LIES + "__len__(self): return 3\ndef f(): return L()"),
+    "a length that its items haven't": (
+        "assert len(f()) == 3",
+        "class L:\n    def __len__(s): return 3\n    def __iter__(s): return iter([1])\ndef f(): return L()",
+    ),
+    "equal and not equal": (
+        "assert P(1) == P(1) and P(1) != P(2)",
+        "class P:\n    def __init__(s, x): pass\n    def __eq__(s, o): return True\n    def __ne__(s, o): return True",
+    ),
+    "equal to all but the old control": (
+        "assert P(1) == 'one'",
+        "class P:\n    def __init__(s, x): pass\n    def __eq__(s, o): return not o.endswith('7')",
+    ),
+    "another lone surrogate": ("assert f() == '\\ud800'", "def f(): return '\\ud801'"),
     "tests that it defines": ("def test_a():\n    assert f() == 5", "def test_a(): pass\ndef f(): return 4"),
 }
 
@@ -177,6 +194,10 @@ REAL = {
     "its signature": ("import inspect\nassert list(inspect.signature(f).parameters) == ['a', 'b']", "def f(a, b): return 1"),
     "a list that is long, in place": ("x = list(range(30000))[::-1]\nf(x)\nassert x == list(range(30000))",
         "import heapq\ndef f(x): x.sort()"),
+    "a container of an unnamed class": ("x = f(3)\nassert len(x) == 3 and list(x) == [0, 1, 2] and bool(x)",
+        "class L:\n    def __init__(s, n): s.n = n\n    def __len__(s): return s.n\n    def __iter__(s): return iter(range(s.n))\n"
+        "def f(n): return L(n)"),
+    "a text with a replacement character": ("assert f('a\\ufffd') == 'a\\ufffd!'", "def f(s): return s + '!'"),
     "a guard": ("def check():\n    assert f() == 4\nif __name__ == '__main__':\n    check()", "import heapq\ndef f(): return 4"),
     "what it prints": ("assert f() is None", "import heapq\ndef f(): print('x' * 100_000)"),
 }  # fmt: skip

@@ -209,12 +209,13 @@ class FinalAnswer(AgentMiddleware[Any, Any, Any]):
         message = reply_in(response)
         last = message is None or _is_last(message)
         text = "" if message is None or message.tool_calls or last else message.text
-        read = search.expected.read(text) if text else None
+        reading = functools.partial(search.expected.read, text)
+        read = yield Effect(reading, functools.partial(_in_thread, reading))
         answer = read.text if read is not None else text.strip() or None
         candidate = Candidate(
             id=f"a{number}", number=number, round=round_, parent=draw.parent, purpose=draw.purpose,
             model=search.view.models[0].name, text=text, answer=answer,
-            key=read.key if read is not None else answer, status="done" if answer is not None else "failed",
+            key=read.key if read is not None else None, status="done" if answer is not None else "failed",
             error=None if answer is not None else "no answer: it called a tool, or the budget ended", spend=cost,
         )  # fmt: skip
         if answer is not None:

@@ -289,7 +289,8 @@ def _read(reply: Reply, way: Way, expected: Expected, drawn: _Drawn) -> Flow[Non
     if way.runs:
         work = functools.partial(worked_out, reply.text, way.runs)
         text, why = yield Effect(work, lambda: asyncio.to_thread(work))
-        answer = expected.whole(text) if text is not None else None
+        read = functools.partial(expected.whole, text or "")
+        answer = yield Effect(read, lambda: asyncio.to_thread(read))
         drawn.notes += [f"{way.name}: {why}"] if why else []
     else:
         read = functools.partial(expected.read, reply.text, cut=reply.cut)

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from rheostat.evidence.answers.expressions import looks_symbolic
 from rheostat.evidence.answers.numbers import numbers_in, plain, read_number
-from rheostat.evidence.answers.text import unwrapped
-from rheostat.evidence.answers.values import Answer, answer_of
+from rheostat.evidence.answers.text import short_blanks, unwrapped
+from rheostat.evidence.answers.values import MOST_CHARS, Answer, answer_of
 from rheostat.evidence.forms import AnswerForm
 
 __all__ = ["compatible", "grouped", "same"]
@@ -43,13 +43,13 @@ def compatible(reply: str | Answer, gold: str | Answer, form: AnswerForm | None 
     Returns:
         `None` if it can't tell, because an expression isn't understood.
     """
-    if key_of(reply, form) == key_of(gold, form):
+    left, right = key_of(reply, form), key_of(gold, form)
+    if left == right:
         return True
     ours, theirs = (each if isinstance(each, str) else each.text for each in (reply, gold))
     x, y = (None, None) if form in ("json", "code", "text", "choice", "date") else (_parts(ours), _parts(theirs))
     if x is not None and y is not None:
         return x[0] == y[0] and (not x[1] or not y[1])
-    left, right = key_of(reply, form), key_of(gold, form)
     if "set" in (left.split(" ")[0], right.split(" ")[0]) and _members(left, ours) == _members(right, theirs):
         return True
     symbolic = any(looks_symbolic(each) for each in (ours, theirs))
@@ -81,6 +81,9 @@ _NO_UNIT = re.compile(
 
 def _parts(text: str) -> tuple[Fraction, str] | None:
     """(number, unit) as written; up to three unknown words after a number also count as a unit. `None`: no number."""
+    if len(text) > MOST_CHARS:
+        return None
+    text = short_blanks(text)
     bare = re.sub(r"^\s*\\?[A-Za-z]\s*=\s*", "", unwrapped(text))
     whole = read_number(bare)
     if whole is not None:

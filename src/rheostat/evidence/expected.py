@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rheostat.evidence.answers import Answer, answer_of, asked_form, read_answer
-from rheostat.evidence.answers.spoken import said
+from rheostat.evidence.answers import Answer, answer_of, asked_form, read_answer, without_thoughts
 from rheostat.evidence.forms import AnswerForm, Form
 from rheostat.evidence.verifiers import JsonSchema, Verifier
 from rheostat.task import Kind
@@ -63,7 +62,8 @@ class Expected:
     def read(self, reply: str, *, cut: bool = False) -> Answer | None:
         """Read the answer of a reply; in a reply that was cut, only a marked value counts."""
         if isinstance(self.given, Form):
-            text = self.given.read(said(reply))
+            said = without_thoughts(reply)
+            text = self.given.read(said) if said and said.strip() else None
             return None if text is None else Answer(text, "text", text, f"{self.given.name} {text}")
         marked_only = cut and self.asked in _VALUES
         return read_answer(

@@ -7,12 +7,20 @@ setting up a calculation than at doing it.
 from __future__ import annotations
 
 import ast
+import re
 from typing import Any, Literal
 
 from rheostat.evidence.answers import read_answer
 from rheostat.sandbox.embedded import Ran, run_embedded
 
 __all__ = ["worked_out"]
+
+_ERROR = re.compile(
+    r"\W*(?:(?:an?|the|some)\s+)?(?:\w*error|\w*exception|traceback|invalid|failed|failure|unable|undefined|cannot|can't"
+    r"|could\s+not|not\s+(?:possible|enough|found|defined))\b",
+    re.I,
+)
+"""The beginning of a message that the program caught and reported; a number in it isn't the answer."""
 
 
 def worked_out(reply: str, runs: Literal["program", "function"]) -> tuple[str | None, str]:
@@ -28,19 +36,26 @@ def worked_out(reply: str, runs: Literal["program", "function"]) -> tuple[str | 
     call = _call(source, "solution")
     if runs == "function" and call:
         ran = run_embedded((f"{source}\nNone\n", call))
-        return (_text(ran.value), "") if ran.status == "done" and ran.value is not None else _printed(ran)
+        return _returned(ran)
     ran = run_embedded((f"{source}\nNone\n",))
     if ran.status == "done" and not ran.output.strip() and call:
-        ran = run_embedded((f"{source}\nNone\n", call))
-        return (_text(ran.value), "") if ran.status == "done" and ran.value is not None else _printed(ran)
+        return _returned(run_embedded((f"{source}\nNone\n", call)))
     return _printed(ran)
+
+
+def _returned(ran: Ran) -> tuple[str | None, str]:
+    return _answer(_text(ran.value)) if ran.status == "done" and ran.value is not None else _printed(ran)
 
 
 def _printed(ran: Ran) -> tuple[str | None, str]:
     lines = [line.strip() for line in ran.output.splitlines() if line.strip()]
     if ran.status != "done":
         return None, f"the code {'failed' if ran.status == 'failed' else 'could not be run'}: {ran.why}"
-    return (_rounded(lines[-1]), "") if lines else (None, "the code printed nothing")
+    return _answer(_rounded(lines[-1])) if lines else (None, "the code printed nothing")
+
+
+def _answer(text: str) -> tuple[str | None, str]:
+    return (None, f"the code reported an error: {text[:200]}") if _ERROR.match(text) else (text, "")
 
 
 def _call(source: str, name: str) -> str:

@@ -19,7 +19,7 @@ from rheostat.errors import MissingExtra
 
 __all__ = ["MOST_CODE_CHARS", "Ran", "embedded_python", "run_embedded"]
 
-MOST_CODE_CHARS = 200_000
+MOST_CODE_CHARS = 100_000
 """The most code that is run, because a syntax tree takes a hundred times the size of its source."""
 
 _MOST_OUTPUT_BYTES = 1 << 16

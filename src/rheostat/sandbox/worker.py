@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -35,10 +36,11 @@ class Worker:
         function: The name of the function, which takes a text and returns a text or `None`.
         seconds: The time limit of one evaluation.
         memory_bytes: The limit of the process's address space.
+        first: A text that a new process evaluates before any clock runs, so that it loads its libraries; empty: none.
     """
 
-    def __init__(self, module: str, function: str, *, seconds: float, memory_bytes: int) -> None:
-        self._target = (module, function)
+    def __init__(self, module: str, function: str, *, seconds: float, memory_bytes: int, first: str = "") -> None:
+        self._target = (module, function, first)
         self.seconds, self.memory_bytes = seconds, memory_bytes
         """The limits of one evaluation."""
         self._lock = threading.Lock()
@@ -53,21 +55,18 @@ class Worker:
             TooMuch: The evaluation exceeded a limit.
         """
         with self._lock:
-            process = self._started()
             try:
+                process = self._started()
                 assert process.stdin is not None  # noqa: S101 - asked for where it is started
                 process.stdin.write(json.dumps(text) + "\n")
                 process.stdin.flush()
-                reply = self._replies.get(timeout=self.seconds)
-            except (queue.Empty, OSError):
-                reply = ""
+                value: str | None = json.loads(self._replies.get(timeout=self.seconds))["value"]
+            except (queue.Empty, OSError, ValueError):  # too slow, dead, or killed while it wrote
+                self._end()
+                raise TooMuch(f"more than {self.seconds:g} s or {self.memory_bytes:,} bytes") from None
             except BaseException:
                 self._end()
                 raise
-            if not reply:
-                self._end()
-                raise TooMuch(f"more than {self.seconds:g} s or {self.memory_bytes:,} bytes")
-            value: str | None = json.loads(reply)["value"]
             return value
 
     def _started(self) -> subprocess.Popen[str]:
@@ -75,9 +74,8 @@ class Worker:
             return self._process
         if self._process is not None:
             self._end()
-        limits = str(self.memory_bytes)
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            python_module("rheostat.sandbox.worker", *self._target, limits),
+            python_module("rheostat.sandbox.worker", *self._target, str(self.seconds), str(self.memory_bytes)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -92,8 +90,7 @@ class Worker:
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         threading.Thread(target=_read, args=(self._process.stdout, self._replies), daemon=True).start()
         atexit.register(self._end)
-        with contextlib.suppress(queue.Empty):
-            self._replies.get(timeout=_START_SECONDS)  # "ready"
+        self._replies.get(timeout=_START_SECONDS)  # "ready"; if it came later, it would be taken for a reply
         return self._process
 
     def _end(self) -> None:
@@ -124,18 +121,28 @@ def _limited(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _main(module: str, function: str, memory_bytes: str) -> None:
+def _end_after(seconds: float) -> None:
+    """Let the kernel end this process after so long, if the one that asked can't; 0: not at all."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _main(module: str, function: str, first: str, seconds: str, memory_bytes: str) -> None:
     _limited(int(memory_bytes))
     evaluate: Any = getattr(importlib.import_module(module), function)
     out = sys.stdout
     sys.stdout = sys.stderr  # keep prints of a library out of the replies
+    if first:
+        evaluate(first)
     out.write("ready\n")
     out.flush()
     for line in sys.stdin:
+        _end_after(float(seconds) + 1.0)
         try:
             value = evaluate(json.loads(line))
         except MemoryError:
             os._exit(1)
+        _end_after(0)
         out.write(json.dumps({"value": value}) + "\n")
         out.flush()
 

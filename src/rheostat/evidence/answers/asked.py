@@ -6,6 +6,7 @@ import functools
 import re
 
 from rheostat.evidence.answers.languages import HOW_MANY, HOW_MANY_UNSPACED
+from rheostat.evidence.answers.text import ends_of, short_blanks
 from rheostat.evidence.forms import AnswerForm
 
 __all__ = ["asked_form", "options_of"]
@@ -53,9 +54,16 @@ _NOT_CODE = re.compile(
 _HAPPENS = re.compile(r"\b(?:which|who|whom|whose|what\s+happens|where|why)\b[^.?!]*\bwhen\b", re.I)
 
 
-@functools.lru_cache(maxsize=1024)
+_MOST_CHARS = 4_000
+
+
 def asked_form(question: str) -> AnswerForm | None:
     """The form that a question asks for; `None`: the question doesn't say."""
+    return _form(short_blanks(ends_of(question, _MOST_CHARS)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _form(question: str) -> AnswerForm | None:
     if options_of(question) or (_LETTER.search(question) and re.search(r"\b[A-D]\b", question)):
         return "choice"
     counts = _COUNT.search(question) is not None

@@ -96,7 +96,7 @@ def expression_key(text: str) -> str | None:
         return None
 
 
-_WORKER = Worker(__name__, "evaluated", seconds=2.0, memory_bytes=4_000_000_000)
+_WORKER = Worker(__name__, "evaluated", seconds=2.0, memory_bytes=4_000_000_000, first="\\frac{x}{2}")
 
 
 def evaluated(text: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,11 +31,11 @@ from rheostat.evidence.answers.units import implied_unit
 from rheostat.evidence.answers.values import Answer, Unit, answer_of
 from rheostat.evidence.forms import AnswerForm
 
-__all__ = ["asked_form", "read_answer"]
+__all__ = ["read"]
 
-_MOST_CHARS = 200_000
-"""Only the end of a longer reply is read, because the answer stands there."""
 _MOST_QUESTION = 4_000
+_MOST_SENTENCES = 200
+"""The most sentences that are searched, from the end."""
 _HEAD_CHARS = 200
 """The beginning of a line in which an option letter is looked for."""
 _TOTAL = re.compile(r"\b(?:total|altogether|in all|combined)\b", re.I)
@@ -88,33 +89,17 @@ class _Asked:
         return answer_of(text, self.form, unit=self.unit)
 
 
-def read_answer(
+def read(
     reply: str,
-    form: AnswerForm | None = None,
+    form: AnswerForm | None,
     *,
     question: str = "",
     hint: AnswerForm | None = None,
     fits: Callable[[str], bool] | None = None,
     marked_only: bool = False,
 ) -> Answer | None:
-    """Read the final answer of a reply.
-
-    Args:
-        reply: The whole text of the model's reply.
-        form: The form that the caller needs: a reply without it has no answer. `None`: the form that the question
-            asks for and the reply has.
-        question: The question, from which the options, the unit and the form are read.
-        hint: The most likely form, used if `form` is `None` and the question doesn't say.
-        fits: Whether a text of JSON fits the schema; `None`: there is no schema.
-        marked_only: The reply was cut off, so that only a marked answer counts.
-
-    Returns:
-        The answer, or `None` if there is none (which is never a vote).
-
-    Raises:
-        MissingExtra: Reading this answer needs the extra `verifiers`, which isn't installed.
-    """
-    text = said(reply[-_MOST_CHARS:]).strip("\n").rstrip()
+    """Read the final answer of a reply, as `read_answer` does for a short one."""
+    text = said(reply).strip("\n").rstrip()
     if not text.strip():
         return None
     wanted = form or asked_form(question) or hint
@@ -330,7 +315,7 @@ def _in_front(text: str, asked: _Asked) -> Answer | None:
 def _in_sentences(text: str, asked: _Asked) -> Answer | None:
     if asked.form == "choice":
         text = re.sub(r"(?<=\w\s[A-J])\.\s+(?=[A-Z])", "\n", text)
-    for said_last in last_sentences(_FOOTNOTE.sub("", text)):
+    for said_last in itertools.islice(last_sentences(_FOOTNOTE.sub("", text)), _MOST_SENTENCES):
         sentence = said_last.partition(" but ")[2] if hypothetical(said_last) else said_last
         sentence = re.sub(r"^[-*•–—]\s+(?=\S)", "", sentence)
         if not sentence:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markdown_it import MarkdownIt
 
-__all__ = ["Block", "blocks", "unwrapped"]
+__all__ = ["Block", "blocks", "ends_of", "short_blanks", "unwrapped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +25,26 @@ class Block:
 def blocks(text: str) -> list[Block]:
     """All blocks of code by the rules of CommonMark, including those in lists and quotes."""
     found = []
-    for token in MarkdownIt("commonmark").parse(text):
+    for token in MarkdownIt("commonmark").disable("inline").parse(text):
         if token.type in ("fence", "code_block") and token.map:
             words = re.split(r"[\s:,]+", token.info.strip())  # the info may be "python:add.py"
             info = words[0].lower().strip("{}.")
             found.append(Block(info, token.content, token.type == "fence", (token.map[0], token.map[1])))
     return found
+
+
+def ends_of(text: str, most_chars: int) -> str:
+    """The text; if it is longer, its beginning and its end."""
+    half = most_chars // 2
+    return text if len(text) <= most_chars else f"{text[:half]}\n{text[-half:]}"
+
+
+_BLANKS = re.compile(r"\s{10,}")
+
+
+def short_blanks(text: str) -> str:
+    """The text with two blanks in place of ten or more, because patterns with several `\\s*` take long over them."""
+    return _BLANKS.sub(lambda blanks: "\n\n" if "\n" in blanks[0] else "  ", text)
 
 
 _MOST_WRAPS = 12

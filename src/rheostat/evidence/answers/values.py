@@ -15,11 +15,11 @@ from typing import Any
 from rheostat.evidence.answers.dates import read_date
 from rheostat.evidence.answers.expressions import expression_key, looks_symbolic
 from rheostat.evidence.answers.numbers import plain, read_number
-from rheostat.evidence.answers.text import unwrapped
+from rheostat.evidence.answers.text import short_blanks, unwrapped
 from rheostat.evidence.answers.units import Quantity
 from rheostat.evidence.forms import AnswerForm
 
-__all__ = ["Answer", "answer_of", "parse_json"]
+__all__ = ["MOST_CHARS", "Answer", "answer_of", "once", "parse_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,8 @@ class Answer:
     """A key that equal answers share."""
 
 
-_MOST_CHARS = 1_000
+MOST_CHARS = 1_000
+"""The longest text that is read as a value; a longer one is compared as text."""
 
 
 def answer_of(
@@ -51,8 +52,9 @@ def answer_of(
         The answer, or `None` if the text isn't of this form.
     """
     whole = form in ("text", "json", "code")
-    if not whole and len(text) > _MOST_CHARS:  # too long for a value: it is compared as text
+    if not whole and len(text) > MOST_CHARS:
         return _text(text, unit) if form is None else None
+    text = text if whole else short_blanks(text)
     readers = (_number, _date, _expression, _text) if form is None else (_READERS[form],)
     for each in readers:
         try:
@@ -189,7 +191,7 @@ def parse_json(text: str) -> Any:
     """
     try:
         return json.loads(
-            text, parse_float=Decimal, parse_int=_exact_int, parse_constant=_no_constant, object_pairs_hook=_once
+            text, parse_float=Decimal, parse_int=_exact_int, parse_constant=_no_constant, object_pairs_hook=once
         )
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -199,7 +201,12 @@ def _exact_int(digits: str) -> int | Decimal:
     return int(digits) if len(digits) < 400 else Decimal(digits)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs.
+
+    Raises:
+        ValueError: A name is there twice: of such an object each reader sees another value.
+    """
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError("an object has the same name twice")
     return dict(pairs)

@@ -24,7 +24,8 @@ _OPERATORS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 }  # fmt: skip
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), datetime.date, datetime.time, datetime.timedelta)
 _ANSWERS = re.compile(
-    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__|\b(?:setattr|vars|type)\b"
+    r"__(?!(?:init|repr|str|name|main|doc|post_init|future|all|file|annotations)__)\w+__"
+    r"|\b(?:setattr|vars|type|exec|eval|compile|globals|locals|builtins)\b"
 )
 """Signs of a class that answers by itself where a test may mean plain data, including names set dynamically."""
 _METHODS = r"(?:startswith|endswith|find|index|count|issubset|issuperset|isdisjoint|equals|is[a-z]{5,})"
@@ -66,8 +67,8 @@ class Asserts:
         written = [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
         self.written = {id(node): number for number, node in enumerate(written)}
         """Numbers of the asserts as written, by `id` of their node; `assert a and b` is one here and two in `nodes`."""
-        self.live = False
-        """Some assert is outside of classes and of functions that something must call, so that it can be reached."""
+        self.meant = {number for number, node in enumerate(written) if not isinstance(node.test, ast.Constant)}
+        """Numbers of the asserts in `written` that assert something, unlike `assert False` after an expected error."""
         self.must_run: dict[int, str] = {}
         """The source of the asserts in `written` that run if the tests run to their end."""
         self.source = ast.unparse(ast.fix_missing_locations(_Rewriter(self).visit(tree)))
@@ -157,8 +158,9 @@ class Examiner:
 
     @property
     def vacuous(self) -> bool:
-        """Whether there are asserts, and none of them could be reached."""
-        return bool(self._asserts.nodes) and not self._asserts.live and not self._reached
+        """Whether there are asserts, and none of them was reached."""
+        meant = {number for number, node in enumerate(self._asserts.nodes) if not isinstance(node.test, ast.Constant)}
+        return bool(meant) and not meant & self._reached
 
     def explained(self, why: str) -> str:
         """A traceback with the original asserts instead of the names of this run."""
@@ -173,10 +175,9 @@ class Examiner:
 class _Rewriter(ast.NodeTransformer):
     def __init__(self, asserts: Asserts) -> None:
         self._asserts = asserts
-        self._branches = self._tries = self._withs = self._uncalled = 0
+        self._branches = self._tries = self._withs = 0
 
     def visit_Assert(self, node: ast.Assert) -> Any:
-        self._asserts.live = self._asserts.live or not self._uncalled
         if not self._branches and (written := self._asserts.written.get(id(node))) is not None:
             self._asserts.must_run[written] = ast.unparse(node)[:300]
         if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And):
@@ -223,19 +224,13 @@ class _Rewriter(ast.NodeTransformer):
         if node.name.startswith("test_"):
             ends_early = any(isinstance(each, ast.Return) for each in ast.walk(node))
             return self._within(node) if ends_early else self.generic_visit(node)
-        return self._unless_called(node)
+        return self._within(node)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> Any:
-        return self._unless_called(node)
+        return self._within(node)
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
-        return self._unless_called(node)
-
-    def _unless_called(self, node: ast.AST) -> ast.AST:
-        self._uncalled += 1
-        visited = self._within(node)
-        self._uncalled -= 1
-        return visited
+        return self._within(node)
 
 
 def _load(name: str) -> ast.Name:
@@ -262,6 +257,8 @@ def _plain(value: Any, depth: int = 0) -> bool:
         return all(_plain(each, depth + 1) for each in value)
     if isinstance(value, dict):
         return all(_plain(name, depth + 1) and _plain(each, depth + 1) for name, each in value.items())
+    if isinstance(value, str):
+        return "\ufffd" not in value  # in the embedded interpreter, all lone surrogates are this one character
     return isinstance(value, _PLAIN)
 
 

@@ -21,7 +21,10 @@ _LIMITS = ("MemoryError", "memory limit", "too much time or memory")
 """Signs of a limit that a real interpreter would also reach."""
 _OTHERWISE = re.compile(r"\b(?:TypeError|AttributeError|StopIteration|RuntimeError|NotImplementedError)\b")
 """Exceptions that a real interpreter might not raise."""
-_VACUOUS = "no assert was reached: only what stands at the top, or in a function test_* or one that is called, is run"
+_VACUOUS = (
+    "no assert was reached: only what stands at the top, or in a function test_* or one that is called, is run, "
+    "and a loop over nothing asserts nothing"
+)
 _START_SECONDS, _INTERPRETER_BYTES = 1.0, 400_000_000
 """The time and the memory that a real interpreter needs for itself."""
 
@@ -134,7 +137,7 @@ class PythonTests:
         note = ' [sandbox="none"]' if kind == "none" else ""
         if examined.passed is None:
             return Verdict(None, f"can't be judged: {examined.why}{note}")
-        if examined.passed and self._asserts.written and not self._asserts.live and not examined.tests:
+        if examined.passed and (meant := self._asserts.meant) and not meant & set(map(int, examined.tests)):
             return Verdict(None, _VACUOUS)
         left = [said for number, said in self._asserts.must_run.items() if str(number) not in examined.tests]
         if examined.passed and left:

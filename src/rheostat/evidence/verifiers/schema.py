@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from rheostat.errors import MissingExtra, VerifierInvalid
+from rheostat.evidence.answers.values import once
 from rheostat.evidence.forms import AnswerForm
 from rheostat.evidence.verifiers.verdict import Verdict
 from rheostat.sandbox.worker import TooMuch, Worker
@@ -33,6 +34,8 @@ def _no_constant(name: str) -> float:
 
 class JsonSchema:
     """The answer must satisfy a JSON Schema (checked by jsonschema, with the draft that `$schema` names).
+
+    A reference to another document isn't followed: the verdict is "can't tell".
 
     Raises:
         VerifierInvalid: It isn't JSON, or not a schema.
@@ -81,7 +84,7 @@ def checked(order: str) -> str:
     """The verdict on [schema, answer] as JSON. Runs in the worker, because a pattern in the schema may never end."""
     schema, answer = json.loads(order)
     try:
-        value = json.loads(answer, parse_int=_whole, parse_constant=_no_constant)
+        value = json.loads(answer, parse_int=_whole, parse_constant=_no_constant, object_pairs_hook=once)
         faults = sorted(_validator(schema).iter_errors(value), key=lambda fault: fault.json_path)
     except (_TooLong, RecursionError) as error:
         return json.dumps({"passed": None, "reason": f"can't be checked: {error}"})
@@ -89,7 +92,7 @@ def checked(order: str) -> str:
         return json.dumps({"passed": False, "reason": f"not valid JSON: {error}"})
     except Exception as error:  # such as a dangling reference, or a third-party format
         return json.dumps({"passed": None, "reason": f"can't be checked: {type(error).__name__}: {str(error)[:300]}"})
-    said = "; ".join(f"at {fault.json_path}: {fault.message[:200]}" for fault in faults[:3])
+    said = "; ".join(f"at {fault.json_path[:200]}: {fault.message[:200]}" for fault in faults[:3])
     return json.dumps({"passed": not faults, "reason": said})
 
 
@@ -98,7 +101,8 @@ def _validator(schema: str) -> Any:
     import jsonschema
 
     wanted = json.loads(schema)
-    return jsonschema.validators.validator_for(wanted)(wanted)
+    known = jsonschema.validators.SPECIFICATIONS  # of these only: by default, remote references are fetched
+    return jsonschema.validators.validator_for(wanted)(wanted, registry=known)
 
 
-_WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000)
+_WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000, first='["{}", "1"]')

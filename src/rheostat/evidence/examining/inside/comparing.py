@@ -8,6 +8,7 @@ Runs inside the sandbox, in the examiner: standard library only.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,7 @@ COUNTS = frozenset(
 )
 """Attributes in which a mock keeps how it was called."""
 _MOST_REFRESHED = 100
+_MOST_COUNTED = 10_000
 
 
 class Comparing(Equating):
@@ -117,7 +119,7 @@ class Comparing(Equating):
         if held is not None:
             if _HOLDING[name](held[1], args) != said:
                 self._only_said(target, what, said)
-        elif self._unproven(target, name, args):
+        elif self._unproven(target, name, args) or (name == "__len__" and self._miscounts(target, said)):
             self._only_said(target, what, said)
         elif name in _COMPUTING | _CONVERTING and any(handle_of(each) in self._computed for each in (target, *args)):
             self._follow(said)
@@ -128,6 +130,17 @@ class Comparing(Equating):
         if self.is_named(target) and not isinstance(target, dict | list | set):
             return None
         return super().ask("plain", target)
+
+    def _miscounts(self, target: Any, length: int) -> bool:
+        """Whether an object of a class that the tests don't name gives another number of items than its length."""
+        if self.is_named(target):
+            return False
+        try:
+            items = iter(target)
+            given = sum(1 for _ in itertools.islice(items, min(length, _MOST_COUNTED) + 1))
+        except Exception:  # whatever the code raises
+            return True
+        return items is target or given != length
 
     def _unproven(self, target: Any, name: str, args: tuple[Any, ...]) -> bool:
         """Whether only the object itself can know this answer, in a place where a test may have meant plain data."""

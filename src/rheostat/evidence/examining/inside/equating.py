@@ -27,11 +27,25 @@ PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozense
 _MOST_COMPARED, _MOST_OTHERS = 1_000, 8
 _NOTHING = object()
 _chance = random.SystemRandom()
-_OTHERWISE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (bool, lambda value: not value), (int, lambda value: value + 1), (float, lambda value: 2 * value + 1),
-    (complex, lambda value: 2 * value + 1), (str, lambda value: f"{value}7"), (bytes, lambda value: value + b"7"),
-    (tuple, lambda value: (*value, 7)), (list, lambda value: [*value, 7]), (dict, lambda value: {**value, "7": 7}),
-    (set, lambda value: {*value, "7"}), (frozenset, lambda value: {*value, "7"}),
+
+
+def _some() -> int:
+    return _chance.choice((-1, 1)) * _chance.randint(1, 9_999)
+
+
+def _with(value: Any, more: Any) -> Any:
+    """The text or sequence with one more item, at a place that nobody can guess."""
+    at = _chance.randint(0, len(value))
+    return value[:at] + more + value[at:]
+
+
+_OTHERWISE: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
+    (bool, lambda value: not value), (int, lambda value: value + _some()),
+    ((float, complex), lambda value: value + (abs(value) + 1) * _some()),
+    (str, lambda value: _with(value, chr(_chance.randint(97, 122)))),
+    (bytes, lambda value: _with(value, bytes([_chance.randint(97, 122)]))),
+    (tuple, lambda value: _with(value, (_some(),))), (list, lambda value: _with(value, [_some()])),
+    (dict, lambda value: {**value, str(_some()): _some()}), ((set, frozenset), lambda value: {*value, str(_some())}),
 )  # fmt: skip
 """Functions that turn a value into another one, by class."""
 
@@ -104,10 +118,13 @@ class Equating(Peer):
             return _same_data(held, other) is (name == "__eq__")
         alike = mirrored and self._alike_inside(target, other)
         control = _another(other) if fresh and not mirrored else _NOTHING
-        said, of_control = self._in_any_order((target, name, other), (target, name, control))
+        against = (target, "__ne__" if name == "__eq__" else "__eq__", other) if mirrored else (target, name, control)
+        said, of_control = self._in_any_order((target, name, other), against)
         if said is NotImplemented:
             return said
         equal, what = said is (name == "__eq__"), f"{type(target).__name__}.{name}"
+        if mirrored and said is of_control:
+            self.doubt(f"{what} and {against[1]} of the same two objects are both {said}")
         if fresh and not mirrored:
             if equal and of_control is (name == "__eq__"):
                 self.doubt(f"{what} says the same of {short(other)} and of {short(control)}")
