@@ -99,10 +99,11 @@ def checked(order: str) -> str:
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
     import jsonschema
+    from jsonschema_specifications import REGISTRY
 
     wanted = json.loads(schema)
-    known = jsonschema.validators.SPECIFICATIONS  # of these only: by default, remote references are fetched
-    return jsonschema.validators.validator_for(wanted)(wanted, registry=known)
+    # documents of these only: by default, remote references are fetched
+    return jsonschema.validators.validator_for(wanted)(wanted, registry=REGISTRY)
 
 
 _WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000, first='["{}", "1"]')
