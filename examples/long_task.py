@@ -13,6 +13,7 @@ from langgraph.types import Command
 from rheostat import Budget, build_autonomous, read
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Turn, provider_server
+from rheostat.visible import visible
 
 TURNS = [
     Turn(text='{"steps": ["look up what a rheostat is", "write two sentences"]}'),
@@ -48,8 +49,8 @@ with provider_server(*TURNS) as server:
 
     result = graph.invoke(Command(resume="keep the sentences short"), config)
     for step in result["done"]:
-        print(f"- {step['step']}: {step['result']}")
-    print(result["status"], "·", result["report"])
+        print(visible(f"- {step['step']}: {step['result']}"))
+    print(visible(f"{result['status']} · {result['report']}"))
     spend = read(result)["spend"]
     print(f"${spend['usd_nanos'] / 1e9:.6f} of $2, {spend['calls']} of 12 calls")
     assert spend["usd_nanos"] == server.bill.total("usd_nanos")

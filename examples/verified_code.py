@@ -4,6 +4,7 @@ Run: python examples/verified_code.py
 """
 
 from rheostat import Budget, PythonTests, build_solver
+from rheostat.visible import visible
 
 TESTS = """
 assert middle("abc") == "b"
@@ -23,7 +24,7 @@ for event in graph.stream({"question": question}, stream_mode="custom"):
         case "plan":
             print(f"round {event['round']}: {event['effort']}, {event['thinking_tokens']} thinking tokens")
         case "verdict":
-            print("passed" if event["passed"] else f"refused: {event['reason']}")
+            print("passed" if event["passed"] else f"refused: {visible(event['reason'])}")
         case "decision":
             print(f"{event['action']}: {event['why']}")
         case "spend":

@@ -29,6 +29,7 @@ from night_endpoint import endpoint
 from summary import summary
 
 from rheostat import Account, Budget, BudgetExceeded, SQLiteLedger, Window, build_autonomous
+from rheostat.visible import visible
 from rheostat_tools import Workspace, calculator
 
 ACCOUNT = "nightly"
@@ -75,7 +76,7 @@ def night(home: Path, model: str, usd: str, zone: str, check_in: float) -> int:
             state = graph.get_state(THREAD)
             answer_to(home, state)
             put(home / "summary.md", summary(state, ledger.reading(ACCOUNT)))
-    print((home / "summary.md").read_text())
+    print(visible((home / "summary.md").read_text()))
     return 0
 
 
@@ -135,7 +136,8 @@ def main() -> int:
             parser.error("no question is open")
         put(home / "answer.txt", given.text)
     elif given.command == "summary":
-        print((home / "summary.md").read_text() if (home / "summary.md").exists() else "no night has passed yet")
+        found = home / "summary.md"
+        print(visible(found.read_text()) if found.exists() else "no night has passed yet")
     else:
         with alone(home):
             return night(home, given.model, given.usd, given.zone, given.check_in)

@@ -8,12 +8,10 @@ from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from rheostat.addresses import without_password
-from rheostat.cli.safe_text import visible
-from rheostat.cli.screen import Screen, guard, tell, tell_json
+from rheostat.cli.screen import Screen, guard, labelled, tell, tell_json
 from rheostat.cli.statuses import BAD_INPUT, BUDGET, DONE, INTERRUPTED, PROVIDER, UNSOLVED
 from rheostat.cli.texts import texts_last
 from rheostat.errors import BudgetExceeded, ProviderFailed, RheostatError
@@ -154,7 +152,5 @@ def _end(what: str, error: Exception, status: int, message: str = "") -> None:
     message = without_password(message or str(error))
     if "--json" in sys.argv:  # a caller that asked for JSON gets JSON
         tell_json({"error": type(error).__name__, "message": message})
-    first, *more = visible(message).split("\n")
-    said = "\n  ".join([first, *more])  # set in, so that none of them reads as a line of its own
-    Screen(err=True).print(Text.assemble((f"{what}: ", "bold red"), said), soft_wrap=True)
+    Screen(err=True).print(labelled(what, message, "bold red"), soft_wrap=True)
     sys.exit(status)

@@ -15,7 +15,7 @@ import typer
 from packaging.requirements import Requirement
 from rich.table import Table
 
-from rheostat.cli.safe_text import one_line
+from rheostat.cli.safe_text import visible
 from rheostat.cli.said import Json
 from rheostat.cli.screen import Screen, tell_json
 from rheostat.errors import BadInput, RheostatError, SandboxMissing
@@ -55,7 +55,7 @@ def doctor(as_json: Json = False) -> None:
     else:
         table = Table("part", "there", "note", box=None)
         for what, there, note in rows:
-            table.add_row(what, {True: "yes", False: "no", None: "-"}[there], one_line(note))
+            table.add_row(what, {True: "yes", False: "no", None: "-"}[there], visible(note))
         Screen().print(table)
     if any(there is False and not what.startswith("  ") for what, there, _ in rows):
         raise typer.Exit(1)

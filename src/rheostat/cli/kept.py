@@ -73,7 +73,10 @@ class KeptRun:
             raise BadInput(
                 f"no run in {self._root} was interrupted, so that there is nothing to resume: leave --resume out"
             )
-        found: dict[str, Any] = json.loads(read_text(self._settings, "run"))
+        try:
+            found: dict[str, Any] = json.loads(read_text(self._settings, "run"))
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"the interrupted run can't be read: {error}. To begin anew, leave --resume out") from None
         return found
 
     @asynccontextmanager

@@ -52,9 +52,9 @@ class Screen(Console):
             yield each if each.control or each.text.isprintable() else each._replace(text=visible(each.text))
 
 
-def labelled(label: object, text: object) -> Text:
-    """A line of a label and what stands behind it."""
-    return Text.assemble((f"{one_line(label)}: ", "dim"), one_line(text))
+def labelled(label: object, text: object, style: str = "dim") -> Text:
+    """A label and what stands behind it; further lines are set in, so that none of them reads as one of ours."""
+    return Text.assemble((f"{one_line(label)}: ", style), visible(text).replace("\n", "\n  "))
 
 
 def tell(text: object, *, err: bool = False, end: str = "\n") -> None:
