@@ -101,8 +101,9 @@ def _validator(schema: str) -> Any:
     import jsonschema
 
     wanted = json.loads(schema)
-    known = jsonschema.validators.SPECIFICATIONS  # of these only: by default, remote references are fetched
-    return jsonschema.validators.validator_for(wanted)(wanted, registry=known)
+    validators: Any = jsonschema.validators
+    known = validators.SPECIFICATIONS  # of these only: by default, remote references are fetched
+    return validators.validator_for(wanted)(wanted, registry=known)
 
 
 _WORKER = Worker(__name__, "checked", seconds=2.0, memory_bytes=2_000_000_000, first='["{}", "1"]')
