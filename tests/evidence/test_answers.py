@@ -226,6 +226,13 @@ def test_the_reason_goes_back_to_the_model_with_room_to_write() -> None:
         ("```python\nprint('Error: division by zero in line 3')\n```", "program", None, "reported an error"),
         ("```python\ndef solution():\n    return 'ValueError: 404'\n```", "function", None, "reported an error"),
         ("It is 29.", "program", None, "no Python"),
+        ("```python\ndef solution():\n    return [1, [2.50, '3']]\n```", "function", "1, 2.5, 3", ""),
+        (
+            "```python\ndef solution():\n    x = []\n    for _ in range(40): x = [x, x]\n    return x",
+            "function",
+            None,
+            "too much",
+        ),
     ],
 )
 def test_python_works_the_answer_out(reply: str, runs: Any, answer: str | None, why: str) -> None:

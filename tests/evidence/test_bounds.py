@@ -57,6 +57,10 @@ HOSTILE: dict[str, tuple[Verifier, str]] = {
     "a match that runs away slower": (Matches(r"(x+x+)+y"), "x" * 5_000),
     "10 MB of code": (PythonTests("assert f() == 1"), "x = 1\n" * 1_700_000),
     "deep code": (PythonTests("assert f() == 1"), "f = " + "(" * 50_000 + "1" + ")" * 50_000),
+    "a list that doubles itself": (
+        PythonTests("assert f() == 1", seconds=0.3),
+        "def f():\n    x = []\n    for _ in range(40): x = [x, x]\n    return x",
+    ),
     "a sleep": (PythonTests("assert f() == 1", seconds=0.3), "import heapq, time\ndef f(): time.sleep(100); return 1"),
 }  # fmt: skip
 

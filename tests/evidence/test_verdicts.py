@@ -274,6 +274,7 @@ HONEST = {
     "a message": ("assert f() == 1, 'it should be 1'", "def f(): return 1"),
     "a builtin that the tests don't use": ("assert f() == 3", "def sum(x): return 3\ndef f(): return sum([])"),
     "large numbers": ("assert f() == 10**300", "def f(): return 10**300"),
+    "numbers too large to show": ("assert f() == 10**5_000", "def f(): return 10**5_000"),
     "a helper": ("def near(a, b):\n    return abs(a - b) < 0.1\nassert near(f(), 1)", "def f(): return 1.05"),
 }  # fmt: skip
 

@@ -15,6 +15,10 @@ from rheostat.sandbox.embedded import Ran, run_embedded
 
 __all__ = ["worked_out"]
 
+_VALUE = "_value_of_the_solution"
+_MOST_CHARS = 4_000
+"""The longest returned value that is read."""
+
 _ERROR = re.compile(
     r"\W*(?:(?:an?|the|some)\s+)?(?:\w*error|\w*exception|traceback|invalid|failed|failure|unable|undefined|cannot|can't"
     r"|could\s+not|not\s+(?:possible|enough|found|defined))\b",
@@ -35,16 +39,23 @@ def worked_out(reply: str, runs: Literal["program", "function"]) -> tuple[str | 
     source: str = code.value
     call = _call(source, "solution")
     if runs == "function" and call:
-        ran = run_embedded((f"{source}\nNone\n", call))
-        return _returned(ran)
+        return _returned(source, call)
     ran = run_embedded((f"{source}\nNone\n",))
     if ran.status == "done" and not ran.output.strip() and call:
-        return _returned(run_embedded((f"{source}\nNone\n", call)))
+        return _returned(source, call)
     return _printed(ran)
 
 
-def _returned(ran: Ran) -> tuple[str | None, str]:
-    return _answer(_text(ran.value)) if ran.status == "done" and ran.value is not None else _printed(ran)
+def _returned(source: str, call: str) -> tuple[str | None, str]:
+    """What a call returns. It comes as text: a list that holds another one twice, forty times, would fill the host."""
+    shown = f"None if {_VALUE} is None else (f'{{{_VALUE}!r:.{_MOST_CHARS}}}', f'{{{_VALUE}!s:.{_MOST_CHARS}}}')"
+    ran = run_embedded((f"{source}\nNone\n", f"{_VALUE} = {call}\n{shown}\n"))
+    if ran.status != "done" or ran.value is None:
+        return _printed(ran)
+    try:
+        return _answer(_text(ast.literal_eval(ran.value[0])))
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # no literal, or cut
+        return _answer(_rounded(ran.value[1]))
 
 
 def _printed(ran: Ran) -> tuple[str | None, str]:

@@ -115,9 +115,9 @@ _OWN_SUBSET = re.compile(
     r"not (?:yet )?(?:support(?:ed)?\b(?! (?:between|item|the ))|implemented)|unsupported keyword"
     r"|unexpected keyword argument|\w\.\w+\(\) takes exactly"
     r"|cannot convert '\w+' object to bytes|cannot create '\w+' instances|unknown encoding"
-    r"|2nd argument cannot be negative when 3rd"
+    r"|2nd argument cannot be negative when 3rd|Exceeds the limit \(\d+ digits\)"
 )
-"""Errors of this interpreter for calls that CPython accepts."""
+"""Errors of this interpreter for calls that CPython accepts, or that only showing a value raises."""
 
 
 def _unable(message: str, why: str, source: str) -> bool:

@@ -39,6 +39,8 @@ class Unjudged(Exception):
     """The sides of an assert can't be compared safely; the message says why."""
 
 
+_MOST_SHOWN = 1_000_000
+"""The longest `repr` of values that leave the embedded interpreter; its memory limit doesn't count our copy of them."""
 _MARK = "examiner_"
 """A placeholder in the rewritten tests, which each run replaces by a secret name."""
 
@@ -110,8 +112,8 @@ class Examiner:
         """Judge one assert; called from the sandbox with both sides as data.
 
         Args:
-            values: The sides of the comparison, or the one value of another test.
-            shown: `repr(values)` inside the sandbox.
+            values: The sides of the comparison, or the one value of another test; `None`: too large.
+            shown: The beginning of `repr(values)` inside the sandbox.
             inside: The result inside the sandbox, which is used for `is` and `is not` alone.
 
         Raises:
@@ -122,7 +124,7 @@ class Examiner:
         node = self._asserts.nodes[number]
         comparison = node.test if isinstance(node.test, ast.Compare) and len(node.test.ops) == 1 else None
         compare = _OPERATORS.get(type(comparison.ops[0])) if comparison is not None else None
-        if _plain(values) and sorted(repr(values)) == sorted(shown):
+        if values is not None and _plain(values) and sorted(repr(values)) == sorted(shown):
             if comparison is None:
                 holds = bool(values[0])
             elif compare is None:
@@ -191,10 +193,12 @@ class _Rewriter(ast.NodeTransformer):
             inside: ast.expr = ast.Compare(_item(values, 0), test.ops, [_item(values, 1)])
         else:
             sides, inside = [test], ast.UnaryOp(ast.Not(), ast.UnaryOp(ast.Not(), _item(values, 0)))
+        shown = f"{values}_shown"
         keep = ast.Assign([ast.Name(values, ast.Store())], ast.Tuple(sides, ast.Load()))
-        shown = ast.Call(_load("repr"), [_load(values)], [])
-        call = ast.Call(_load(name), [ast.Constant(number), _load(values), shown, inside], [])
-        return [keep, ast.Expr(call)]
+        show = ast.parse(f"{shown} = repr({values})[:{_MOST_SHOWN + 1}]").body[0]
+        small = ast.IfExp(_part(shown, _MOST_SHOWN), ast.Constant(None), _load(values))
+        call = ast.Call(_load(name), [ast.Constant(number), small, _load(shown), inside], [])
+        return [keep, show, ast.Expr(call)]
 
     def _within(self, node: ast.AST, *, tries: bool = False) -> ast.AST:
         self._branches, self._tries = self._branches + 1, self._tries + tries
@@ -235,6 +239,10 @@ class _Rewriter(ast.NodeTransformer):
 
 def _load(name: str) -> ast.Name:
     return ast.Name(name, ast.Load())
+
+
+def _part(name: str, start: int) -> ast.Subscript:
+    return ast.Subscript(_load(name), ast.Slice(ast.Constant(start)), ast.Load())
 
 
 def _item(name: str, number: int) -> ast.Subscript:

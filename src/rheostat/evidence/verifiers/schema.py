@@ -99,7 +99,7 @@ def checked(order: str) -> str:
 @functools.lru_cache(maxsize=64)
 def _validator(schema: str) -> Any:
     import jsonschema
-    from jsonschema_specifications import REGISTRY
+    from jsonschema_specifications import REGISTRY  # type: ignore[import-untyped]
 
     wanted = json.loads(schema)
     # documents of these only: by default, remote references are fetched
