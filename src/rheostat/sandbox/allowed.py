@@ -43,6 +43,8 @@ class Limits:
     memory_bytes: int = 1_000_000_000
     """Address space of each process; and memory of all processes and of files in memory, such as /tmp."""
     processes: int = 128
+    threads: int = 1_024
+    """Threads of all processes together."""
     file_bytes: int = 200_000_000
     """The size of one file."""
     disk_bytes: int = 2_000_000_000
