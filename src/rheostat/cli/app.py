@@ -120,10 +120,11 @@ def run() -> None:
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        line = _of_provider(error)
-        if not line:
-            raise
-        _end("Provider", error, PROVIDER, line)
+        if line := _of_provider(error):
+            _end("Provider", error, PROVIDER, line)
+        if isinstance(error, OSError):  # such as a name that is too long
+            _end("Error", error, BAD_INPUT)
+        raise
 
 
 def _of_provider(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import math
@@ -201,7 +202,8 @@ def _devices(at: str) -> None:
 def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
     """Remount a place, and the mounts below it, without set-user-id and devices, and read-only if asked.
 
-    A mount from outside keeps its flags, because otherwise it can't be remounted.
+    A mount from outside keeps its flags, because otherwise it can't be remounted. One that another covers can't be
+    remounted either, and needn't: what is seen there is the other's.
     """
     places = [at]
     if below and os.path.isdir(at):
@@ -213,7 +215,11 @@ def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
         kept = os.statvfs(place).f_flag & (_READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME)
         flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
         device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
-        _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+        try:
+            _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+        except OSError as error:
+            if place == at or error.errno != errno.EINVAL:
+                raise
 
 
 def _mount(source: str, at: str, kind: str | None, flags: int, options: str = "") -> None:

@@ -63,7 +63,7 @@ def why_not(kind: Sandbox) -> str | None:
     if sys.platform != "linux":
         return "it needs Linux"
     program = {"bubblewrap": "bwrap", "namespaces": "unshare"}[kind]
-    if shutil.which(program) is None:
+    if _found(program) is None:
         return f"{program} isn't installed" + (f" ({_INSTALL})" if kind == "bubblewrap" else "")
     limits = Limits(seconds=10)
     said = ""
@@ -123,11 +123,16 @@ def command_inside(
         cage = [os.path.normpath(sys.executable), "-I", "-S", "-c", _CAGE, str(ordered)]
         if kind == "bubblewrap":
             with handed(b"".join(os.fsencode(word) + b"\0" for word in _bubblewrap(shows, directory, way))) as words:
-                yield [shutil.which("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
+                yield [_found("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
         elif kind == "namespaces":
-            yield [shutil.which("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
+            yield [_found("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
         else:
             yield cage, [ordered]
+
+
+def _found(program: str) -> str | None:
+    """The path of a program, but not in folders that depend on the current directory."""
+    return shutil.which(program, path=os.pathsep.join(filter(os.path.isabs, os.get_exec_path())))
 
 
 def _ways(kind: Sandbox) -> int:
