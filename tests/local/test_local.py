@@ -113,6 +113,20 @@ def test_a_file_of_ones_own_is_taken_if_it_is_the_right_one(home: Path, tmp_path
         pull(MODEL, source=tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("source", ["/dev/zero", "/proc/self/pagemap", "pipe"])
+def test_a_file_without_end_is_not_copied(home: Path, tmp_path: Path, source: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((PullFailed, ModelFileCorrupt), match=r"not a regular file|thrown away"):
+        pull(MODEL, source=tmp_path / source)
+    assert not list((home / "models").glob("*.part"))
+
+
+def test_a_download_without_end_ends(home: Path, hub: Any) -> None:
+    hub[2]["content"] = CONTENT * 20
+    with pytest.raises(ModelFileCorrupt, match=f"{len(CONTENT) + 1:,} bytes"):
+        pull(MODEL, source=hub[0])
+
+
 def test_no_disk_space_is_said_before_anything_is_fetched(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(PullFailed, match="1,000 bytes free"):

@@ -494,6 +494,35 @@ def test_a_program_of_another_virtual_environment_is_shown_with_it(kind: Sandbox
     assert (b"".join(said).decode().strip(), ended.exit_code) == (str(other), 0)
 
 
+def test_the_settings_of_an_environment_show_nothing_but_a_python(kind: Sandbox, tmp_path: Path) -> None:
+    """A repository brings its own `pyvenv.cfg`, which may name any folder of the host."""
+    place, secret = tmp_path / "tree", tmp_path / "secret"
+    (place / ".venv" / "bin").mkdir(parents=True)
+    (secret / "bin").mkdir(parents=True)
+    for name in ("python", "python3"):
+        (place / ".venv" / "bin" / name).symlink_to("/usr/bin/env")
+        (secret / "bin" / name).symlink_to("/usr/bin/env")
+    (place / ".venv" / "pyvenv.cfg").write_text(f"home = {secret}/bin\n")
+    said: list[bytes] = []
+    command = [str(place / ".venv" / "bin" / "python"), "ls", str(place), str(secret)]
+    shows = [Show(str(place), "write", str(place))]
+    with Running(command, shows, directory=str(place), limits=Limits(), sandbox=kind) as running:
+        running.watch(said.append)
+    assert "No such file" in b"".join(said).decode()
+    assert f"{place}:" in b"".join(said).decode()
+
+
+def test_a_sandbox_is_not_taken_from_the_current_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("bwrap", "unshare"):
+        (tmp_path / name).write_text("#!/bin/sh\ntouch executed\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".::{os.environ['PATH']}")
+    for each in APART:
+        inside("", tmp_path, each)
+    assert not (tmp_path / "executed").exists()
+
+
 def test_doctor_shows_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-the-test")
     shown = CliRunner().invoke(app, ["doctor"])
