@@ -100,7 +100,8 @@ def served_endpoint(
     """
     from rheostat.providers.server_chat import ChatLlamaCpp
 
-    chat = _client(ChatLlamaCpp, url, key, name, max_retries=0)  # the meter restarts a server that died
+    # the meter restarts a server that died; our own is on this machine, where no proxy of the environment reads along
+    chat = _client(ChatLlamaCpp, url, key, name, max_retries=0, direct=own_template)
     if own_template:
         chat = chat.model_copy(update={"calls_by_schema": True})
     ours = CATALOGUE.get(name)
@@ -115,8 +116,14 @@ def served_endpoint(
     )
 
 
-def _client(kind: type[ChatOpenAI], url: str, key: str, name: str, max_retries: int | None = None) -> ChatOpenAI:
+def _client(
+    kind: type[ChatOpenAI], url: str, key: str, name: str, max_retries: int | None = None, *, direct: bool = False
+) -> ChatOpenAI:
+    from rheostat.providers.server_chat import AsyncDirect, Direct
+
     return kind(
+        http_client=Direct(trust_env=False) if direct else None,
+        http_async_client=AsyncDirect(trust_env=False) if direct else None,
         model=name,
         base_url=url,
         api_key=SecretStr(key),

@@ -51,6 +51,8 @@ def rheostat(*arguments: str, stdin: bytes | None = None) -> subprocess.Complete
         (["models", "path", "nothing"], 2, "no local model named"),
         (["models", "pull", "nothing"], 2, "no local model named"),
         (["bench", "report", "/nothing"], 2, "holds no outcome"),
+        (["bench", "report", "/dev/zero"], 2, "not a regular file"),
+        (["ledger", "accounts", "x" * 5_000], 2, "File name too long"),
         (["--help"], 0, "solve"),
         (["solve", "--help"], 0, "Examples"),
     ],

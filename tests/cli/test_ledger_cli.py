@@ -186,7 +186,9 @@ def test_what_fits_two_is_not_guessed(file: Path, tmp_path: Path) -> None:
         ("colour,size\nred,5\n", "neither a request_id nor a time column"),
         ("request_id,output_tokens\na,many\n", "line 2"),
         ("time,usd\nyesterday,1\n", "line 2"),
-        ("", "neither"),
+        ("", "empty"),
+        ("x", "neither"),
+        (f"time,usd\n{'1' * 200_000},1\n", "no CSV file"),
     ],
 )
 def test_exports_that_make_no_sense(file: Path, tmp_path: Path, text: str, why: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import socket
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,8 +23,8 @@ from rheostat.addresses import without_password
 from rheostat.cli.app import app
 from rheostat.cli.safe_text import escape, for_csv, visible
 from rheostat.cli.said import put
-from rheostat.errors import BadInput
-from rheostat.files import read_text
+from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
+from rheostat.files import read_text, write_whole
 from rheostat.local import CATALOGUE, store
 from rheostat.money.ledger import StepRecord, open_ledger
 from rheostat.money.pricing import PRICES, own_prices
@@ -177,6 +179,56 @@ def test_a_file_that_is_none_is_refused_at_once(tmp_path: Path, kind: str, monke
         read_text(path, "question")
     if bound is not None:
         bound.close()
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="only root sees it, and not in a container")
+def test_a_file_that_waits_is_refused_at_once() -> None:
+    """The kernel calls it regular, and a read of it never ends."""
+    with pytest.raises(BadInput, match="kmsg"):
+        read_text(Path("/proc/kmsg"), "question")
+    with pytest.raises(LedgerUnavailable, match="a file of the kernel"):
+        open_ledger("/proc/kmsg")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_only_a_regular_file_is_replaced(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "f"
+    if kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        os.mkfifo(path) if kind == "pipe" else path.mkdir()
+    with pytest.raises(OSError, match="not a regular file"):
+        write_whole(path, "new")
+    with pytest.raises(LedgerUnavailable, match="not a regular file"):
+        open_ledger(str(path))
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_what_is_written_goes_through_no_link_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "theirs").write_text("kept")
+    monkeypatch.setattr("secrets.token_hex", lambda count: "guessed")
+    (tmp_path / ".report.html.guessed").symlink_to(tmp_path / "theirs")
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "report.html", "new")
+    assert (tmp_path / "theirs").read_text() == "kept"
+
+
+HOSTILE_LEDGERS = {
+    "a view without end": "CREATE VIEW more AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) "
+    "SELECT x FROM c",
+    "a trigger": "CREATE TRIGGER t AFTER INSERT ON {table} BEGIN DELETE FROM {table}; END",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE_LEDGERS)
+def test_a_ledger_in_which_something_runs_is_refused(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "spend.db"
+    open_ledger(str(path)).close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        [table] = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchone()
+        connection.execute(HOSTILE_LEDGERS[what].format(table=table))
+    with pytest.raises(LedgerError, match="views or triggers"):
+        open_ledger(str(path))
 
 
 BOMBS = {

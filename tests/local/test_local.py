@@ -23,6 +23,7 @@ from rheostat import BadInput, LocalModelError, ModelFileCorrupt, ModelUnknown, 
 from rheostat.local import CATALOGUE, DEFAULT_MODEL, LocalModel, LocalServer, model_path, pull, require_model
 from rheostat.local.server import announce, shared_server
 from rheostat.local.store import verified
+from rheostat.models import served_endpoint
 
 CONTENT = b"GGUF" + bytes(range(256)) * 20_000
 MODEL = LocalModel(
@@ -113,6 +114,20 @@ def test_a_file_of_ones_own_is_taken_if_it_is_the_right_one(home: Path, tmp_path
         pull(MODEL, source=tmp_path / "nothing")
 
 
+@pytest.mark.parametrize("source", ["/dev/zero", "/proc/self/pagemap", "pipe"])
+def test_a_file_without_end_is_not_copied(home: Path, tmp_path: Path, source: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((PullFailed, ModelFileCorrupt), match=r"not a regular file|thrown away"):
+        pull(MODEL, source=tmp_path / source)
+    assert not list((home / "models").glob("*.part"))
+
+
+def test_a_download_without_end_ends(home: Path, hub: Any) -> None:
+    hub[2]["content"] = CONTENT * 20
+    with pytest.raises(ModelFileCorrupt, match=f"{len(CONTENT) + 1:,} bytes"):
+        pull(MODEL, source=hub[0])
+
+
 def test_no_disk_space_is_said_before_anything_is_fetched(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     with pytest.raises(PullFailed, match="1,000 bytes free"):
@@ -200,6 +215,21 @@ def test_the_server_wants_its_key_and_listens_on_loopback_only(gguf: Path) -> No
     finally:
         server.stop()
     assert not server.alive()
+
+
+@pytest.mark.model
+def test_no_proxy_reads_along(gguf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment would be told the key and every question, and couldn't reach this machine anyway."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    server = LocalServer(gguf, slots=1, context_tokens=512)
+    try:
+        endpoint = served_endpoint(server.url, server.key, name="tiny", server=server, own_template=True)
+        assert endpoint.chat.invoke("2 + 2?", max_tokens=4).usage_metadata is not None
+    finally:
+        server.stop()
 
 
 @pytest.mark.model

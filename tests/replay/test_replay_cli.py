@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
 
 from recordings import write
@@ -54,6 +56,21 @@ def test_json(command: str, name: str, controls: list[str], recording: str, capf
     assert made["lines"][0]["difference"] is None
     assert made["lines"][1]["usd"] == pytest.approx(0.001)
     assert rheostat(command, recording, "--json", "--orders", "5", capfd=capfd)[1] == out
+
+
+def test_a_plot_starts_no_program(
+    recording: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a `matplotlibrc` of the current directory would have it."""
+    latex = tmp_path / "latex"
+    latex.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    latex.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with mpl.rc_context({"text.usetex": True}):
+        code, _, _ = rheostat("votes", recording, "--plot", str(tmp_path / "p.png"), capfd=capfd)
+        assert mpl.rcParams["text.usetex"]
+    assert code == 0
+    assert not (tmp_path / "started").exists()
 
 
 def test_the_table_and_the_plot(recording: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,7 +19,17 @@ from typer.testing import CliRunner
 
 from rheostat.cli.app import app
 from rheostat.errors import BadInput, SandboxMissing
-from rheostat.sandbox import Ended, Limits, Running, Sandbox, Show, choose, kinds, why_not
+from rheostat.sandbox import (
+    Ended,
+    Limits,
+    Running,
+    Sandbox,
+    Show,
+    _calls,
+    choose,
+    kinds,
+    why_not,
+)
 
 APART: list[Sandbox] = [kind for kind in ("bubblewrap", "namespaces") if why_not(kind) is None]
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine: every run is refused")
@@ -130,6 +141,8 @@ WRITES = {
     "the name of the host": "import socket; socket.sethostname('x')",
     "the clock": "import time; time.clock_settime(0, 0)",
     "priority": "import os; os.nice(-20)",
+    "a lease on a file of the host": "import fcntl; fcntl.fcntl(os.open('/usr/bin/env', 0), fcntl.F_SETLEASE, 1)",
+    "a socket to the machine around it": "import socket; socket.socket(40)",
 }
 
 
@@ -228,6 +241,36 @@ USES = {
         "    ctypes.memset(at, 1, 10**8)\n    libc.shmdt(ctypes.c_void_p(at))\ntime.sleep(60)",
         "hold more than",
     ),
+    "buffers of sockets": (
+        "import os, socket, time\nfor _ in range(20):\n    if os.fork() == 0:\n"
+        "        kept = [socket.socketpair() for _ in range(400)]\n        time.sleep(60)\ntime.sleep(60)",
+        "hold more than",
+    ),
+    "buffers of sockets that no process has open": (
+        "import array, os, socket, time\ntop, far = socket.socketpair()\nfor _ in range(3_000):\n"
+        "    a, b = socket.socketpair()\n    socket.send_fds(a, [b'x'], [top.fileno()])\n    top = b\ntime.sleep(60)",
+        "hold more than|Too many references",
+    ),
+    "memory that takes long to count": (
+        f"{SHARED}libc.mmap.restype = ctypes.c_void_p\n"
+        "at = libc.mmap(None, ctypes.c_ulong(16 * 10**7), 3, 0x22, -1, 0)\n"
+        "for n in range(19_000): libc.mprotect(ctypes.c_void_p(at + 8192 * n), ctypes.c_ulong(4096), 1)\n"
+        "for _ in range(6):\n    if os.fork() == 0:\n        kept = shared(6 * 10**7)\n        time.sleep(60)\n"
+        "time.sleep(60)",
+        "hold more than",
+    ),
+    "attributes of files in memory": (
+        "import os, time\nfor n in range(10**4):\n    open(f'/tmp/{n}', 'w').close()\n"
+        "    for k in range(8): os.setxattr(f'/tmp/{n}', f'user.{k}', bytes(60_000))\n",
+        "more than 5,000 files and folders|hold more than|not supported|No space",
+    ),
+    "threads": (
+        "import ctypes, time\nlibc = ctypes.CDLL(None)\nstacks = ctypes.create_string_buffer(4096 * 20_000)\n"
+        "top, pause = ctypes.addressof(stacks) + 4096 & ~15, ctypes.cast(libc.pause, ctypes.c_void_p)\n"
+        "for n in range(19_000): assert libc.clone(pause, ctypes.c_void_p(top + 4096 * n), 0x50F00, None) > 0\n"
+        "time.sleep(60)",
+        "more than 1,024 threads|AssertionError",
+    ),
     "files in the workspace": (
         "for n in range(10**6): open(f'f{n}', 'w').close()",
         "more than 5,000 files and folders",
@@ -272,16 +315,20 @@ def test_files_that_others_make_do_not_count(kind: Sandbox, tmp_path: Path) -> N
 @pytest.mark.skipif(not COUNTABLE, reason="only where the numbers of these calls are known")
 def test_memory_that_could_not_be_counted_is_refused(kind: Sandbox, tmp_path: Path) -> None:
     """Files without a place, queues of System V, pages that only a pipe knows: as if the kernel didn't have them."""
+    numbers = {
+        each[os.uname().machine == "aarch64"] for name, each in _calls._NUMBERS.items() if name in _calls._REFUSED
+    }
     said, _ = inside(
         "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
         "for call, words in (('memfd_create', (b'x', 0)), ('msgget', (0, 0o600)), ('semget', (0, 1, 0o600)),\n"
         "                    ('vmsplice', (1, None, 0, 0))):\n"
         "    print(call, getattr(libc, call)(*words), os.strerror(ctypes.get_errno()))\n"
-        "print(libc.syscall(447, 0), os.strerror(ctypes.get_errno()))\n",
+        f"for number in {sorted(numbers)}:\n"
+        "    print(libc.syscall(number, 0), os.strerror(ctypes.get_errno()))\n",
         tmp_path,
         kind,
     )
-    assert len(said.splitlines()) == 5
+    assert len(said.splitlines()) == 4 + len(numbers)
     assert all(line.endswith("-1 Function not implemented") for line in said.splitlines())
 
 
@@ -379,6 +426,36 @@ def test_nothing_outlives_a_run(kind: Sandbox, tmp_path: Path) -> None:
     assert (tmp_path / "alive").stat().st_size == size
 
 
+def test_nothing_outlives_a_run_that_is_stopped(kind: Sandbox, tmp_path: Path) -> None:
+    """Else they would still write while what they left is read and removed."""
+    source = (
+        "import os, time\nfor _ in range(60):\n    if os.fork() == 0:\n        os.setsid()\n"
+        "        kept = bytearray(4 * 10**6)\n        while True: pass\ntime.sleep(60)\n"
+    )
+    inside(source, tmp_path, kind, seconds=0.8)
+    left = []
+    for at in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            left += [at] * (os.readlink(at) == str(tmp_path))
+    assert left == []
+
+
+def test_sockets_and_larger_buffers_are_had_as_usual(kind: Sandbox, tmp_path: Path) -> None:
+    said, ended = inside(
+        "import asyncio, socket\npairs = [socket.socketpair() for _ in range(100)]\n"
+        "for a, b in pairs: a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)\n"
+        "a.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\nprint(socket.if_nameindex())\n"
+        "async def main():\n    async def serve(r, w): w.write(await r.readline()); w.close()\n"
+        "    server = await asyncio.start_server(serve, 'localhost', 0)\n"
+        "    r, w = await asyncio.open_connection('localhost', server.sockets[0].getsockname()[1])\n"
+        "    w.write(b'heard\\n'); print(await r.read())\nasyncio.run(main())\n",
+        tmp_path,
+        kind,
+    )
+    assert said.splitlines() == ["[(1, 'lo')]", "b'heard\\n'"]
+    assert ended.exit_code == 0
+
+
 def test_output_has_a_limit(kind: Sandbox, tmp_path: Path) -> None:
     limits = Limits(seconds=20, output_bytes=1_000_000)
     command = ["python", "-c", "import os\nwhile True: os.write(1, b'x' * 100_000)"]
@@ -415,6 +492,35 @@ def test_a_program_of_another_virtual_environment_is_shown_with_it(kind: Sandbox
     with Running(command, shows, directory=str(place), limits=Limits(), sandbox=kind) as running:
         ended = running.watch(said.append)
     assert (b"".join(said).decode().strip(), ended.exit_code) == (str(other), 0)
+
+
+def test_the_settings_of_an_environment_show_nothing_but_a_python(kind: Sandbox, tmp_path: Path) -> None:
+    """A repository brings its own `pyvenv.cfg`, which may name any folder of the host."""
+    place, secret = tmp_path / "tree", tmp_path / "secret"
+    (place / ".venv" / "bin").mkdir(parents=True)
+    (secret / "bin").mkdir(parents=True)
+    for name in ("python", "python3"):
+        (place / ".venv" / "bin" / name).symlink_to("/usr/bin/env")
+        (secret / "bin" / name).symlink_to("/usr/bin/env")
+    (place / ".venv" / "pyvenv.cfg").write_text(f"home = {secret}/bin\n")
+    said: list[bytes] = []
+    command = [str(place / ".venv" / "bin" / "python"), "ls", str(place), str(secret)]
+    shows = [Show(str(place), "write", str(place))]
+    with Running(command, shows, directory=str(place), limits=Limits(), sandbox=kind) as running:
+        running.watch(said.append)
+    assert "No such file" in b"".join(said).decode()
+    assert f"{place}:" in b"".join(said).decode()
+
+
+def test_a_sandbox_is_not_taken_from_the_current_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("bwrap", "unshare"):
+        (tmp_path / name).write_text("#!/bin/sh\ntouch executed\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f".::{os.environ['PATH']}")
+    for each in APART:
+        inside("", tmp_path, each)
+    assert not (tmp_path / "executed").exists()
 
 
 def test_doctor_shows_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def serve() -> None:
 
 @contextmanager
 def _server() -> Iterator[None]:
-    command = [sys.executable, "-c", "from rheostat.bench.fleet import serve; serve()"]
+    command = [sys.executable, "-P", "-c", "from rheostat.bench.fleet import serve; serve()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - ourselves
         if process.stdout is None or process.stdin is None:
             raise RuntimeError("no pipes")

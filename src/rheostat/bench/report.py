@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rheostat.bench.run import Outcome, Setting
+from rheostat.drawing import by_defaults
 from rheostat.errors import MissingExtra
 from rheostat.visible import one_line
 
@@ -154,6 +155,7 @@ def plot_text(table: Sequence[Row], *, width: int = 72, height: int = 16) -> str
     return "\n".join(lines[: height + 1 + bottom])
 
 
+@by_defaults
 def plot_png(table: Sequence[Row], path: Path, title: str) -> None:
     """The same plot as a PNG file.
 

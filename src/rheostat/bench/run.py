@@ -12,6 +12,7 @@ from typing import Any
 
 from rheostat.bench.problems import Problem
 from rheostat.evidence.verifiers import PythonTests
+from rheostat.files import read_text
 from rheostat.graph.state import read as readings
 from rheostat.judgement.policy import Caps
 from rheostat.money.budget import Budget
@@ -19,6 +20,7 @@ from rheostat.providers import Endpoint
 from rheostat.solver.build import build_solver
 from rheostat.task import Effort
 
+_MOST_BYTES = 256 << 20
 __all__ = ["BUDGETS", "Outcome", "Setting", "fixed_settings", "read", "run"]
 
 BUDGETS = (0, 16, 32, 64, 128, 256)
@@ -116,7 +118,7 @@ def read(path: Path) -> list[Outcome]:
     """The outcomes recorded so far; lines that can't be read, such as a last one cut short, are left out."""
     outcomes = []
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in read_text(path, "record", most_bytes=_MOST_BYTES).splitlines():
             try:
                 outcomes.append(Outcome(**json.loads(line)))
             except (ValueError, TypeError):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from rheostat.capacity.plan import Plan
+from rheostat.drawing import by_defaults
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.visible import visible
 
@@ -68,6 +69,7 @@ def save(figure: Any, path: Path) -> None:
         pyplot.close(figure)
 
 
+@by_defaults
 def plot_plan(plan: Plan, path: Path) -> None:
     """Write goodput against replicas for every policy; a dotted line is the closed form, a dot the plan.
 

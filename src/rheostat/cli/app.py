@@ -134,11 +134,10 @@ def _explained(error: Exception) -> None:
         if context is not None and wrong():
             tell(f"{context.get_usage()}\nHelp: {context.command_path} --help", err=True)
         _end("Error", error, BAD_INPUT, wrong())
-    if isinstance(error, OSError) and error.filename is not None:
-        _end("Error", error, BAD_INPUT, f"{error.filename}: {error.strerror}")
-    line = _of_provider(error)
-    if line:
+    if line := _of_provider(error):
         _end("Provider", error, PROVIDER, line)
+    if isinstance(error, OSError):  # such as a name that is too long
+        _end("Error", error, BAD_INPUT, "" if error.filename is None else f"{error.filename}: {error.strerror}")
 
 
 def _of_provider(error: Exception) -> str:

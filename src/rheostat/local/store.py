@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rheostat.errors import LocalModelError, ModelFileCorrupt
+from rheostat.errors import BadInput, LocalModelError, ModelFileCorrupt
+from rheostat.files import opened
 from rheostat.local.catalogue import LocalModel
 
 __all__ = ["check_gguf", "home", "model_path", "require_model", "sha256_of", "verified"]
@@ -31,7 +32,7 @@ def model_path(model: LocalModel) -> Path:
 def sha256_of(path: Path, tick: Callable[[int], None] | None = None) -> str:
     """The SHA-256 of a file in hexadecimal; `tick(bytes)` is called after each piece."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with opened(path, "model") as file:
         while piece := file.read(1 << 22):
             digest.update(piece)
             if tick:
@@ -101,10 +102,13 @@ def check_gguf(path: Path) -> Path:
     Raises:
         ModelFileCorrupt: There is no such file, or it doesn't begin like a GGUF file.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ModelFileCorrupt(f"no file {path}")
-    with path.open("rb") as file:
-        magic = file.read(4)
+    try:
+        with opened(path, "model") as file:
+            magic = file.read(4)
+    except (BadInput, OSError) as error:
+        raise ModelFileCorrupt(str(error)) from None
     if magic != b"GGUF":
         raise ModelFileCorrupt(f"{path} is not a GGUF file: it begins with {magic!r} instead of b'GGUF'")
     return path

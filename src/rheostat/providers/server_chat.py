@@ -5,6 +5,8 @@ Apart from their dials, because the classes can't be made without langchain-open
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import Any
 
 import openai
@@ -14,7 +16,23 @@ from langchain_openai import ChatOpenAI
 
 from rheostat.providers.schema_calls import as_messages, as_schema, read_calls
 
-__all__ = ["ChatLlamaCpp", "ChatServer"]
+__all__ = ["AsyncDirect", "ChatLlamaCpp", "ChatServer", "Direct"]
+
+
+class Direct(openai.DefaultHttpxClient):
+    """An HTTP client that is closed when it is forgotten, as the SDK's own is."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
+
+class AsyncDirect(openai.DefaultAsyncHttpxClient):
+    """The same for event loops."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            asyncio.get_running_loop().create_task(self.aclose())
 
 
 class ChatServer(ChatOpenAI):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rheostat.drawing import by_defaults
 from rheostat.errors import BadInput, MissingExtra
 from rheostat.replay.arms import ArmsReplay
 from rheostat.replay.compare import Comparison, Line
@@ -13,6 +14,7 @@ from rheostat.visible import one_line
 __all__ = ["plot_arms", "plot_png"]
 
 
+@by_defaults
 def plot_png(comparison: Comparison, path: Path, title: str) -> None:
     """Write accuracy against mean samples, and against mean tokens where they are known, with 95 % intervals.
 
@@ -60,6 +62,7 @@ def plot_png(comparison: Comparison, path: Path, title: str) -> None:
     _save(pyplot, figure, path)
 
 
+@by_defaults
 def plot_arms(replay: ArmsReplay, path: Path, title: str) -> None:
     """Write accuracy against cost: the policy at its worths, every fixed arm, their best mix, and the oracle.
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from rheostat.drawing import by_defaults
 from rheostat.errors import MissingExtra
 from rheostat.judgement.baselines import BEST_FIXED, STRONG_ALWAYS, Beside
 from rheostat.judgement.worth import amount
@@ -38,6 +39,7 @@ class Plot:
     caption: str
 
 
+@by_defaults
 def plots_of(report: Report) -> list[Plot]:
     """Spend over time against the cap, and the cost of a right answer beside the baselines, where there are any.
 

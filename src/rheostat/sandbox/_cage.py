@@ -1,43 +1,40 @@
 """The first process inside a sandbox: runs one command under limits, and ends everything that the command started.
 
-It is passed as text, with `_memory`, because nothing else of the package can be imported there. The limits are set here
-and not in a `preexec_fn`, which may deadlock in a process with threads, as every process with an event loop is.
+It is passed as text, with `_calls` and `_memory`, because nothing else of the package can be imported there. The limits
+are set here and not in a `preexec_fn`, which may deadlock in a process with threads, as every process with an event
+loop is.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import json
 import math
 import os
 import re
 import resource
+import select
 import signal
 import socket
 import struct
 import sys
 import time
 from collections import defaultdict
-from types import FrameType
 from typing import Any, NoReturn
 
-from rheostat.sandbox._memory import Memory, more_files_than, refuse_uncounted, space
+from rheostat.sandbox._calls import refuse_calls
+from rheostat.sandbox._memory import Memory, more_files_than, space
 
 _SUBREAPER, _AMBIENT, _AMBIENT_CLEAR, _NO_NEW_PRIVILEGES, _DUMPABLE, _BOUNDING_DROP = 36, 47, 4, 38, 4, 24
 _SET_INTERFACE_FLAGS, _UP_AND_RUNNING = 0x8914, 0x41
 _READ_ONLY, _NO_SUID, _NO_DEV, _NO_EXEC, _REMOUNT, _BIND, _RECURSIVE, _PRIVATE = 1, 2, 4, 8, 32, 4096, 16384, 1 << 18
 _DETACH = 2
-_KEYCTL = {"x86_64": 250, "aarch64": 219}
-_JOIN_SESSION_KEYRING = 1
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _WATCHED_SECONDS = 0.1
 _LOOK_INTO_OTHERS = 1 << 19
-
-
-class _Stop(BaseException):
-    """The run is over."""
 
 
 def main(order: dict[str, Any]) -> int:
@@ -52,52 +49,69 @@ def main(order: dict[str, Any]) -> int:
     memory = Memory(order["memory"], limits["memory_bytes"], counted=counted)
     before = {place: space(place) for place in (*order["writable"], *order["memory"])}
 
-    def watch(signum: int, frame: FrameType | None) -> None:
-        if signum == signal.SIGTERM or time.monotonic() > deadline:
-            raise _Stop
-        if _crowd() > limits["processes"]:
-            _say(f"stopped, more than {limits['processes']} processes")
-            raise _Stop
-        if memory.is_too_much():
-            _say(f"stopped, its processes and files in memory hold more than {limits['memory_bytes']:,} bytes")
-            raise _Stop
-        if too_much := _too_much_on_disk(before, limits):
-            _say(f"stopped, {too_much}")
-            raise _Stop
-
-    code = 128 + signal.SIGKILL
-    try:
-        signal.signal(signal.SIGTERM, watch)
-        signal.signal(signal.SIGALRM, watch)
-        child = os.fork()
-        if child == 0:
-            _become(order)
-        interval = _WATCHED_SECONDS if os.getpid() == 1 else 5 * _WATCHED_SECONDS
-        signal.setitimer(signal.ITIMER_REAL, interval, interval)
-        status = None
-        while status is None:
-            ended, ended_status = os.wait()
-            if ended == child:
-                status = ended_status
-        exit_code = os.waitstatus_to_exitcode(status)
-        code = exit_code if exit_code >= 0 else 128 - exit_code
-    except _Stop:
-        pass
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        _end_the_rest()
+    heard, over = _listening()
+    child = os.fork()
+    if child == 0:
+        _become(order)
+    interval = _WATCHED_SECONDS if os.getpid() == 1 else 5 * _WATCHED_SECONDS
+    looked, code = time.monotonic(), None
+    while code is None:
+        if select.select([heard], [], [], interval)[0]:
+            os.read(heard, 1 << 16)
+        code = _reaped(child)
+        if code is None and time.monotonic() > looked + interval:
+            if too_much := _too_much(before, memory, limits):
+                _say(f"stopped, {too_much}")
+            looked = time.monotonic()  # it may take longer than the interval
+            if too_much or looked > deadline:
+                code = 128 + signal.SIGKILL
+        if over:
+            code = 128 + signal.SIGKILL
+    _end_the_rest()
     return code
 
 
-def _too_much_on_disk(before: dict[str, tuple[int, int, int]], limits: dict[str, Any]) -> str | None:
+def _listening() -> tuple[int, list[int]]:
+    """A pipe that can be read after each signal, and a list with the signals to end."""
+    over: list[int] = []
+    heard, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, lambda number, frame: over.append(number))
+    return heard, over
+
+
+def _reaped(child: int) -> int | None:
+    """Reap what has ended; the exit code of `child` if it is among that."""
+    with contextlib.suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == child:
+                exit_code = os.waitstatus_to_exitcode(ended[1])
+                return exit_code if exit_code >= 0 else 128 - exit_code
+    return None
+
+
+def _too_much(before: dict[str, tuple[int, int, int]], memory: Memory, limits: dict[str, Any]) -> str | None:
+    """The limit that was exceeded, or `None`."""
+    processes, threads = _crowd()
+    if processes > limits["processes"]:
+        return f"more than {limits['processes']} processes"
+    if threads > limits["threads"]:
+        return f"more than {limits['threads']:,} threads"
+    if memory.is_too_much():
+        return f"its processes and files in memory hold more than {limits['memory_bytes']:,} bytes"
+    return _too_much_on_disk(before, memory, limits)
+
+
+def _too_much_on_disk(before: dict[str, tuple[int, int, int]], memory: Memory, limits: dict[str, Any]) -> str | None:
     """The limit of disk or files that was exceeded, or `None`; files that others made are added to `before`."""
     for place, (free_before, used_before, files_before) in before.items():
         free, _, files = space(place)
         if free_before - free > limits["disk_bytes"]:
             return f"the disk lost more than {limits['disk_bytes']:,} bytes"
         if files - files_before > limits["files"]:
-            if more_files_than(place, limits["files"]):
+            if place in memory.places or more_files_than(place, limits["files"]):
                 return f"it made more than {limits['files']:,} files and folders"
             before[place] = (free_before, used_before, files)
     return None
@@ -106,19 +120,19 @@ def _too_much_on_disk(before: dict[str, tuple[int, int, int]], limits: dict[str,
 def _become(order: dict[str, Any]) -> NoReturn:
     limits = order["limits"]
     try:
+        signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         if os.getppid() == 1:
             _keep_rights(0)
         os.chdir(order["directory"])
         os.nice(5)  # the watching process has priority
-        processes = _tasks_of_user() + limits["processes"]
+        threads = _tasks_of_user() + limits["threads"]
         for limit, most in (
             ("RLIMIT_AS", int(limits["memory_bytes"])),
             ("RLIMIT_CPU", math.ceil(limits["seconds"]) + 1),
             ("RLIMIT_FSIZE", limits["file_bytes"]),
             ("RLIMIT_NOFILE", limits["open_files"]),
-            ("RLIMIT_NPROC", processes),
+            ("RLIMIT_NPROC", threads),
             ("RLIMIT_CORE", 0),
         ):
             with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -188,7 +202,8 @@ def _devices(at: str) -> None:
 def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
     """Remount a place, and the mounts below it, without set-user-id and devices, and read-only if asked.
 
-    A mount from outside keeps its flags, because otherwise it can't be remounted.
+    A mount from outside keeps its flags, because otherwise it can't be remounted. One that another covers can't be
+    remounted either, and needn't: what is seen there is the other's.
     """
     places = [at]
     if below and os.path.isdir(at):
@@ -200,7 +215,11 @@ def _narrow(at: str, *, read_only: bool, below: bool = True) -> None:
         kept = os.statvfs(place).f_flag & (_READ_ONLY | _NO_SUID | _NO_DEV | _NO_EXEC | os.ST_NOATIME | os.ST_RELATIME)
         flags = (kept & 15) | (1024 if kept & os.ST_NOATIME else 0) | (1 << 21 if kept & os.ST_RELATIME else 0)
         device = 0 if place.endswith(tuple(f"/dev/{name}" for name in _DEVICES)) else _NO_DEV
-        _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+        try:
+            _mount("none", place, None, _BIND | _REMOUNT | flags | _NO_SUID | device | (_READ_ONLY if read_only else 0))
+        except OSError as error:
+            if place == at or error.errno != errno.EINVAL:
+                raise
 
 
 def _mount(source: str, at: str, kind: str | None, flags: int, options: str = "") -> None:
@@ -227,9 +246,7 @@ def _be_alone() -> bool:
             system.prctl(_AMBIENT, _AMBIENT_CLEAR, 0, 0, 0)
             _keep_rights(_LOOK_INTO_OTHERS)
             system.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-            if (keyctl := _KEYCTL.get(os.uname().machine)) is not None:
-                system.syscall(keyctl, _JOIN_SESSION_KEYRING, None)
-            counted = refuse_uncounted(system)
+            counted = refuse_calls(system)
         system.prctl(_DUMPABLE, 0, 0, 0, 0)
     return counted
 
@@ -266,11 +283,16 @@ def _processes() -> list[tuple[int, int]]:
     return found
 
 
-def _crowd() -> int:
-    """The number of processes in the sandbox; counted here because the system's limit doesn't bind root."""
-    if os.getpid() == 1 and _sees_itself():
-        return sum(name.isdigit() for name in os.listdir("/proc"))
-    return len(_descendants())
+def _crowd() -> tuple[int, int]:
+    """The processes and threads in the sandbox; counted here because the system's limit doesn't bind root."""
+    if not (os.getpid() == 1 and _sees_itself()):
+        return len(_descendants()), 0
+    processes = threads = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        processes += 1
+        with contextlib.suppress(OSError):
+            threads += os.stat(f"/proc/{pid}/task").st_nlink - 2
+    return processes, threads
 
 
 def _sees_itself() -> bool:
@@ -317,7 +339,8 @@ def _end_the_rest() -> None:
         time.sleep(0.01)
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """Carry out the order in the file descriptor that is the first argument."""
     with open(int(sys.argv[1]), encoding="utf-8") as stream:
-        ordered = json.load(stream)
-    sys.exit(main(ordered))
+        order = json.load(stream)
+    return main(order)

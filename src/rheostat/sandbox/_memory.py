@@ -4,45 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
+import itertools
 import mmap
 import os
-import struct
-import sys
+import re
 
-__all__ = ["Memory", "more_files_than", "refuse_uncounted", "space"]
+__all__ = ["Memory", "more_files_than", "space"]
 
-_SECCOMP, _FILTER, _ALLOW, _REFUSE_AS_UNKNOWN = 22, 2, 0x7FFF0000, 0x00050000 | errno.ENOSYS
-_LOAD, _EQUAL, _AT_LEAST, _RETURN, _OTHER_CALLS = 0x20, 0x15, 0x35, 0x06, 0x40000000
-_UNCOUNTED = {
-    "x86_64": (0xC000003E, (319, 447, 68, 64, 278)),
-    "aarch64": (0xC00000B7, (279, 447, 186, 190, 75)),
-}
-"""memfd_create, memfd_secret, msgget, semget and vmsplice, whose memory is visible nowhere, or in no process."""
 _SHM_INFO = 14
-
-
-def refuse_uncounted(system: ctypes.CDLL) -> bool:
-    """Disable the system calls of `_UNCOUNTED`, and those of foreign interfaces; return whether that succeeded."""
-    machine, calls = _UNCOUNTED.get(os.uname().machine, (0, ()))
-    if not calls or sys.maxsize < 1 << 32:
-        return False
-    last = len(calls)  # the jumps to the refusal are relative, so they depend on the number of checks that follow
-    lines = [(_LOAD, 0, 0, 4), (_EQUAL, 0, last + 3, machine), (_LOAD, 0, 0, 0), (_AT_LEAST, last + 1, 0, _OTHER_CALLS)]
-    lines += [(_EQUAL, last - number, 0, call) for number, call in enumerate(calls)]
-    lines += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE_AS_UNKNOWN)]
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in lines))
-    return not system.prctl(_SECCOMP, _FILTER, struct.pack("HxxxxxxQ", len(lines), ctypes.addressof(program)), 0, 0)
+_HELD = (b"RssAnon", b"VmSwap", b"HugetlbPages")
+_BYTES_OF_A_FILE = 1024
+_BYTES_OF_A_SOCKET = 2 * 212_992
+"""What its two buffers hold by the kernel's default, which `refuse_calls` keeps programs from raising."""
+_MOST_LINES = 200_000
+"""The most lines of memory maps that are read at once; it is reached with 8,000 mappings, which take half a second."""
 
 
 def space(place: str) -> tuple[int, int, int]:
-    """(free bytes, used bytes, number of files) of the file system at a place; zeros if it can't be read."""
+    """(free bytes, used bytes, number of files) of the file system at a place; zeros if it can't be read.
+
+    In memory, attributes of files (`setxattr`) count as further files, a kilobyte each.
+    """
     try:
         system = os.statvfs(place)
     except OSError:
         return 0, 0, 0
-    used = (system.f_blocks - system.f_bfree) * system.f_frsize
-    return system.f_bavail * system.f_frsize, used, system.f_files - system.f_ffree
+    files = system.f_files - system.f_ffree
+    used = (system.f_blocks - system.f_bfree) * system.f_frsize + files * _BYTES_OF_A_FILE
+    return system.f_bavail * system.f_frsize, used, files
 
 
 def more_files_than(place: str, most: int) -> bool:
@@ -66,7 +55,7 @@ class Memory:
     """The memory of everything inside: of processes, shared or not, and of files in memory."""
 
     def __init__(self, places: list[str], most: int, *, counted: bool) -> None:
-        self._places, self._most, self._counted = places, most, counted
+        self.places, self._most, self._counted, self._lines = places, most, counted, 0
         self._of_machine, self._device = _bytes_in("/proc/meminfo", b"Shmem")[0], b""
         with contextlib.suppress(OSError), contextlib.closing(mmap.mmap(-1, 1)), open("/proc/self/maps", "rb") as maps:
             self._device = next((line.split()[3] for line in maps if b"/dev/zero" in line), b"")
@@ -75,10 +64,12 @@ class Memory:
         """Whether the memory exceeds the limit; `False` without an own process namespace: it can't be measured then."""
         if os.getpid() != 1:
             return False
-        held, shared = _system_v_bytes() + sum(space(place)[1] for place in self._places), {}
+        held, shared = _system_v_bytes() + sum(space(place)[1] for place in self.places), {}
+        held += _sockets() * _BYTES_OF_A_SOCKET
+        self._lines = _MOST_LINES
         for pid in filter(str.isdigit, os.listdir("/proc")):
-            own, swapped, shared[pid] = _bytes_in(f"/proc/{pid}/status", b"RssAnon", b"VmSwap", b"RssShmem")
-            held += own + swapped
+            own, swapped, huge, shared[pid] = _bytes_in(f"/proc/{pid}/status", *_HELD, b"RssShmem")
+            held += own + swapped + huge
         if held + sum(shared.values()) > self._most:  # memory that several processes share is counted several times
             held += sum(self._shares(pid, resident)[1] for pid, resident in shared.items() if resident)
             if held > self._most:
@@ -90,12 +81,13 @@ class Memory:
         """Whether a process maps shared memory without a file, and its visible part of that memory, in bytes.
 
         Pages that a mapping has dropped stay allocated, and are then visible only in the machine's total. A process
-        that can't be read is assumed to share, with all of its shared memory as its own.
+        that can't be read, or only slowly, is assumed to share, with all of its shared memory as its own.
         """
         shares, part, counts = False, 0, False
         try:
             with open(f"/proc/{pid}/smaps", "rb") as mappings:
-                for words in map(bytes.split, mappings):
+                for words in map(bytes.split, itertools.islice(mappings, self._lines)):
+                    self._lines -= 1
                     if not words[0].endswith(b":"):
                         counts = words[3] == self._device and not b"".join(words[5:6]).startswith(b"/SYSV")
                         shares = shares or counts
@@ -105,7 +97,7 @@ class Memory:
             return False, 0
         except OSError:
             return True, resident
-        return shares, part
+        return (shares, part) if self._lines else (True, resident)
 
 
 def _bytes_in(path: str, *names: bytes) -> list[int]:
@@ -116,6 +108,14 @@ def _bytes_in(path: str, *names: bytes) -> list[int]:
             if name in found:
                 found[name] = int(value.split()[0]) * 1024
     return list(found.values())
+
+
+def _sockets() -> int:
+    """The number of all sockets in this network namespace, those on their way in a message too."""
+    with contextlib.suppress(OSError), open("/proc/net/sockstat", "rb") as stream:
+        if found := re.match(rb"sockets: used (\d+)", stream.read()):
+            return int(found[1])
+    return 0
 
 
 def _system_v_bytes() -> int:

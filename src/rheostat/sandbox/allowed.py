@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rheostat.files import read_text
+
 __all__ = ["HOME", "Limits", "Show", "environment", "interpreter", "program", "shown"]
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store")
@@ -43,6 +45,8 @@ class Limits:
     memory_bytes: int = 1_000_000_000
     """Address space of each process; and memory of all processes and of files in memory, such as /tmp."""
     processes: int = 128
+    threads: int = 1_024
+    """Threads of all processes together."""
     file_bytes: int = 200_000_000
     """The size of one file."""
     disk_bytes: int = 2_000_000_000
@@ -87,7 +91,11 @@ def interpreter() -> list[Show]:
 
 
 def program(name: str) -> list[Show]:
-    """A program outside the system: its file, or its whole virtual environment with the Python of that."""
+    """A program outside the system: its file, or its whole virtual environment with the Python of that.
+
+    Raises:
+        BadInput: The settings of the virtual environment can't be read.
+    """
     found = shutil.which(name)
     if name == "python" or found is None or _of_the_system(Path(found)):
         return []
@@ -95,13 +103,20 @@ def program(name: str) -> list[Show]:
     root = Path(found).parent.parent
     settings = root / "pyvenv.cfg"
     if settings.is_file():
-        shows = [Show(str(root), "read", str(root))]
-        lines = (line.partition("=") for line in settings.read_text(encoding="utf-8", errors="replace").splitlines())
-        base = Path(next((value.strip() for key, _, value in lines if key.strip() == "home"), "/usr/bin")).parent
-        if base.is_dir() and base not in (Path.home(), *Path.home().parents) and not _of_the_system(base):
-            shows.insert(0, Show(str(base), "read", str(base)))
-        return shows
+        lines = (line.partition("=") for line in read_text(settings, "settings").splitlines())
+        home = next((value.strip() for key, _, value in lines if key.strip() == "home"), "/usr/bin")
+        return [*_installation(home), Show(str(root), "read", str(root))]
     return [Show(path, "read", str(real)) for path in dict.fromkeys((found, str(real)))]
+
+
+def _installation(home: str) -> list[Show]:
+    """The Python installation with this folder of programs; whoever names another folder is shown nothing of it."""
+    for name in ("python3", "python"):
+        base = Path(home, name).resolve().parent.parent
+        if any(base.glob("lib*/python3*/os.py")):
+            hidden = base in (Path.home(), *Path.home().parents) or _of_the_system(base)
+            return [] if hidden else [Show(str(base), "read", str(base))]
+    return []
 
 
 def shown(extra: Iterable[Show], *, temporary: str | None, memory_bytes: int) -> list[Show]:

@@ -17,19 +17,19 @@ from typing import Any, Literal, TypeAlias
 from rheostat.errors import BadInput, SandboxMissing
 from rheostat.sandbox.allowed import Limits, Show, environment, shown
 from rheostat.sandbox.processes import handed
+from rheostat.sandbox.scratch import temporary_directory
 
 __all__ = ["Sandbox", "choose", "command_inside", "why_not"]
 
 Sandbox: TypeAlias = Literal["auto", "bubblewrap", "namespaces", "none"]
 """`auto`: the first of bubblewrap and namespaces that works here. `none` isolates nothing and must be asked for."""
 
-_SOURCES = {name: Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8") for name in ("_memory", "_cage")}
-_CAGE = f"""\
-import sys, types
-memory = sys.modules["rheostat.sandbox._memory"] = types.ModuleType("_memory")
-exec({_SOURCES["_memory"]!r}, vars(memory))
-exec({_SOURCES["_cage"]!r})
-"""
+_CAGE = "import sys, types\n" + "".join(
+    f"inside = sys.modules['rheostat.sandbox.{name}'] = types.ModuleType({name!r})\n"
+    f"exec({Path(__file__).with_name(f'{name}.py').read_text(encoding='utf-8')!r}, vars(inside))\n"
+    for name in ("_calls", "_memory", "_cage")
+)
+_CAGE += "sys.exit(inside.run())\n"
 _USERS = (("--user", "--map-current-user", "--keep-caps"), ("--user", "--map-root-user"), ())
 _SPACES = ("--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child")
 _INSTALL = "Debian and Ubuntu: apt install bubblewrap; Fedora: dnf install bubblewrap"
@@ -63,14 +63,17 @@ def why_not(kind: Sandbox) -> str | None:
     if sys.platform != "linux":
         return "it needs Linux"
     program = {"bubblewrap": "bwrap", "namespaces": "unshare"}[kind]
-    if shutil.which(program) is None:
+    if _found(program) is None:
         return f"{program} isn't installed" + (f" ({_INSTALL})" if kind == "bubblewrap" else "")
     limits = Limits(seconds=10)
     said = ""
     for way in range(_ways(kind)):
         try:
             shows = shown((), temporary=None, memory_bytes=1 << 24)
-            with command_inside(kind, ["true"], shows, "/", limits, way) as (words, fds):
+            with (
+                temporary_directory("rheostat-try-") as root,
+                command_inside(kind, ["true"], shows, "/", limits, way, root) as (words, fds),
+            ):
                 tried = subprocess.run(  # noqa: S603 - our own words
                     words, capture_output=True, timeout=10, check=False, env=environment(), cwd="/", pass_fds=fds
                 )
@@ -96,7 +99,7 @@ def command_inside(
     directory: str,
     limits: Limits,
     way: int | None = None,
-    root: str = "/tmp",  # noqa: S108 - hidden by what is mounted there
+    root: str = "",
 ) -> Iterator[tuple[list[str], list[int]]]:
     """The command to start so that `command` runs inside, and the file descriptors that it must inherit.
 
@@ -104,7 +107,7 @@ def command_inside(
 
     Args:
         way: The variant of the kind; by default the one that works here.
-        root: A directory on which namespaces may mount the new root.
+        root: A directory on which namespaces may mount the new root; it hides what is there.
     """
     way = _working.get(kind, 0) if way is None else way
     order: dict[str, Any] = {
@@ -120,11 +123,16 @@ def command_inside(
         cage = [os.path.normpath(sys.executable), "-I", "-S", "-c", _CAGE, str(ordered)]
         if kind == "bubblewrap":
             with handed(b"".join(os.fsencode(word) + b"\0" for word in _bubblewrap(shows, directory, way))) as words:
-                yield [shutil.which("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
+                yield [_found("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
         elif kind == "namespaces":
-            yield [shutil.which("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
+            yield [_found("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
         else:
             yield cage, [ordered]
+
+
+def _found(program: str) -> str | None:
+    """The path of a program, but not in folders that depend on the current directory."""
+    return shutil.which(program, path=os.pathsep.join(filter(os.path.isabs, os.get_exec_path())))
 
 
 def _ways(kind: Sandbox) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,11 +11,13 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput
+from rheostat.files import read_text
 from rheostat.money.ledger.entry import OPEN, Status
 from rheostat.money.usage import Spend, usd_nanos
 
 __all__ = ["Billed", "By", "Line", "Match", "Reconciliation", "read_export", "reconcile", "totals"]
 
+_MOST_BYTES = 256 << 20
 By: TypeAlias = Literal["account", "model", "node", "day", "status"]
 
 
@@ -137,10 +140,10 @@ def read_export(path: Path) -> list[Billed]:
     """Read a usage export (CSV with a header; `_COLUMNS` has the names that are understood).
 
     Raises:
-        BadInput: A column is missing, or a value isn't a number or a time; the message names the row.
+        BadInput: It can't be read, a column is missing, or a value isn't a number or a time; the message names the row.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    try:
+        reader = csv.DictReader(io.StringIO(read_text(path, "export", most_bytes=_MOST_BYTES), newline=""))
         names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
         column = {
             ours: next((names[each] for each in theirs if each in names), None) for ours, theirs in _COLUMNS.items()
@@ -148,6 +151,8 @@ def read_export(path: Path) -> list[Billed]:
         if column["request_id"] is None and column["at"] is None:
             raise BadInput(f"{path} has neither a request_id nor a time column, but {', '.join(names) or 'nothing'}")
         return [_billed(path, number, row, column) for number, row in enumerate(reader, 2)]
+    except csv.Error as error:
+        raise BadInput(f"{path} is no CSV file: {error}") from None
 
 
 def _billed(path: Path, number: int, row: dict[str, str], column: dict[str, str | None]) -> Billed:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rheostat.errors import BadInput, LedgerError, LedgerUnavailable
+from rheostat.files import check_regular
 from rheostat.money.ledger.durable import DurableLedger, Statement, Transaction
 from rheostat.money.ledger.refusals import no_text
 from rheostat.money.ledger.rows import MIGRATIONS, SCHEMA_VERSION
@@ -65,13 +66,15 @@ class SQLiteLedger(DurableLedger):
             return self._connection
         self._connection = None  # a connection must not be used by a forked child
         with self._errors():
-            fresh = not self.path.exists() or self.path.stat().st_size == 0
-            if not fresh:
-                self._inspect()
+            if self.path.exists():
+                check_regular(self.path)
+                if self.path.stat().st_size:
+                    self._inspect()
             connection = sqlite3.connect(
                 self.path, timeout=self._busy_seconds, isolation_level=None, check_same_thread=False
             )
             try:
+                connection.execute("PRAGMA trusted_schema = OFF")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("PRAGMA foreign_keys = ON")
@@ -93,7 +96,9 @@ class SQLiteLedger(DurableLedger):
             try:
                 [application] = connection.execute("PRAGMA application_id").fetchone()
                 [version] = connection.execute("PRAGMA user_version").fetchone()
-                [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+                [tables, active] = connection.execute(
+                    "SELECT count(*), sum(type IN ('view', 'trigger')) FROM sqlite_master"
+                ).fetchone()
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError):
                     raise
@@ -102,6 +107,11 @@ class SQLiteLedger(DurableLedger):
                 ) from (error)
         if tables and application != _APPLICATION_ID:
             raise LedgerError(f"{self.path} is a database of something else; give the ledger a file of its own")
+        if active:
+            raise LedgerError(
+                f"{self.path} has views or triggers, which a ledger never has: they would run with each query. It was "
+                "left as it is"
+            )
         if version > SCHEMA_VERSION:
             raise LedgerError(
                 f"{self.path} was written by a newer Rheostat (schema {version}, this one knows {SCHEMA_VERSION}); "
