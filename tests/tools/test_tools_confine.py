@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
+import subprocess
 import threading
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,9 @@ def root(tmp_path: Path) -> Path:
         "__pycache__/main.pyc",
         "/".join("d" * 50),
         "\ud800",
+        "n" * 5_000,
+        "/".join(["d" * 200] * 6),
+        "../" * 2_000 + "etc/passwd",
     ],
 )
 def test_no_way_out(root: Path, path: str) -> None:
@@ -71,6 +78,7 @@ def test_no_way_out(root: Path, path: str) -> None:
     }.items():
         said = refused(workspace, name, path=path, **args)
         assert "sk-secret" not in said
+        assert len(said) < 1_500
     assert tree(root.parent) == before
 
 
@@ -85,6 +93,74 @@ def test_links_inside_work_and_those_that_lead_out_are_not_listed(root: Path) ->
     assert use(workspace, "list_files") == "README.md (7 bytes)\nsrc/main.py (51 bytes)"
     assert use(workspace, "search", text="sk-secret").startswith("not found")
     refused(workspace, "read_file", path="loop")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "new.py ", " new.py", "new.py.", "a\nb.py", "a\tb.py", "\x1b[2J.py", "a\u202eb.py", "a\u200cb.py",
+        "a\u00a0b.py", "src\\new.py", "C:\\new.py", ".git./config", ".git /config", ".g\u200cit/config",
+        "\udcff.py", "x /new.py",
+        ".mypy_cache/x", ".tox/x", ".eggs/x", "deep/.hypothesis/x", "node_modules/x", "Node_Modules/x", ".VENV/x",
+        ".HG/hgrc", "src/pyvenv.cfg", "src/PyVenv.cfg",
+    ],
+)  # fmt: skip
+def test_names_that_mislead_and_places_of_others_are_not_written(root: Path, path: str) -> None:
+    before = tree(root)
+    workspace = Workspace(root)
+    said = refused(workspace, "write_file", path=path, content="x\n")
+    assert said.isprintable()
+    assert tree(root) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "new.py",
+        "a b.py",
+        "é.py",
+        "日本.py",
+        "a(1)[2].py",
+        "a'b.py",
+        'a"b.py',
+        "~a.py",
+        "%2e.py",
+        "🙂.py",
+        ".env.sample",
+    ],
+)
+def test_honest_names_are_written(root: Path, name: str) -> None:
+    workspace = Workspace(root)
+    use(workspace, "write_file", path=f"src/{name}", content="x = 1\n")
+    assert workspace.changed == [f"src/{name}"]
+    assert f"src/{name} (6 bytes)" in use(workspace, "list_files")
+
+
+@pytest.mark.parametrize("name", ["a\nREADME.md", "\x1b[2J", "\u202e.py", "\udcff.py", "a\u00a0b"])
+def test_odd_names_that_are_there_are_shown_in_one_line_and_can_be_read(root: Path, name: str) -> None:
+    (root / name).write_text("needle\n")
+    workspace = Workspace(root)
+    for said in (use(workspace, "list_files"), use(workspace, "search", text="needle")):
+        odd = [line for line in said.split("\n") if line.startswith('"')]
+        assert len(odd) == 1
+        assert said.replace("\n", "").isprintable()
+        assert use(workspace, "read_file", path=json.loads(odd[0][: odd[0].rindex('"') + 1])).endswith("needle")
+    use(workspace, "edit_file", path=name, old="needle", new="other")
+    assert (
+        subprocess.run(["git", "apply", "-R", "-"], input=workspace.diff().encode(), cwd=root, check=False).returncode
+        == 0
+    )
+    assert (root / name).read_text() == "needle\n"
+
+
+def test_the_other_way_to_write_an_accent_is_the_same_file(root: Path) -> None:
+    (root / unicodedata.normalize("NFD", "é")).mkdir()
+    (root / unicodedata.normalize("NFD", "é/ü.py")).write_text("x = 1\n")
+    workspace = Workspace(root)
+    assert "x = 1" in use(workspace, "read_file", path="é/ü.py")
+    use(workspace, "write_file", path="é/ü.py", content="x = 2\n")
+    assert workspace.changed == [unicodedata.normalize("NFD", "é/ü.py")]
+    assert len(list(root.rglob("*.py"))) == 2
 
 
 def test_a_link_that_appears_between_check_and_access(root: Path) -> None:
@@ -141,13 +217,18 @@ def test_binary_huge_and_special_files(root: Path) -> None:
     with (root / "huge.log").open("wb") as file:
         file.truncate(10**10)
     os.mkfifo(root / "pipe")
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(os.path.relpath(root / "socket"))
+    listening.close()
     workspace = Workspace(root, most_file_bytes=1_000)
     for path in ("image.png", "odd.txt"):
         assert "only text" in refused(workspace, "read_file", path=path)
         assert "only text" in refused(workspace, "edit_file", path=path, old="a", new="b")
     assert "above the limit of 100,000,000" in refused(workspace, "read_file", path="huge.log")
     assert "above the limit" in refused(workspace, "write_file", path="huge.log", content="x")
-    assert "no regular file" in refused(workspace, "read_file", path="pipe")
+    for special in ("pipe", "socket"):
+        assert "no regular file" in refused(workspace, "read_file", path=special)
+        assert "no regular file" in refused(workspace, "write_file", path=special, content="x")
     assert "is a directory" in refused(workspace, "read_file", path="src")
     assert "is a directory" in refused(workspace, "write_file", path="src", content="")
     assert "not a directory" in refused(workspace, "write_file", path="README.md/x", content="")

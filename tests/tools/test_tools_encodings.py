@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,99 @@ def test_ignored_as_git_does(tmp_path: Path) -> None:
     wanted = set(listed.stdout.decode().split("\0")) - {""}
     ours = Ours(str(tmp_path))
     assert {path for path in [*rules, *paths] if ours.file(path, 0)} == wanted
+
+
+GIT = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+RULES = [
+    "*.log", "!keep.log", "build/", "/build", "a/*", "!a/d", "a/**", "**/b", "a/**/f.py", "[az].py",
+    "\\[z\\].py", "[!a].py", "x ", "x\\ ", "x\\", "\\#h", "\\!b", "#h", "*", "!*/", "!*.py", "*/", "/*", "é.py",
+    "[[:alpha:]]", "[^a]",
+    "**", "***", "[", "\ufeff*.log", "*.log\r", "f.py\x0c", "f.py\x85", "f.py\u2028", "a b", " a", "!",
+    "/", "a//d", "../a", "*.PY", "d/",
+]  # fmt: skip
+FILES = ["f.py", "z.py", "[z].py", "é.py", "b", "x", "x ", "#h", "!b", "keep.log", "t.log", "a b"]
+FOLDERS = ["", "a", "a/d", "build", "x y"]
+
+
+@given(st.lists(st.tuples(st.sampled_from([*FOLDERS, ".git/info"]), st.sampled_from(RULES)), max_size=6))
+@settings(max_examples=15, deadline=None)
+def test_what_is_ours_is_what_git_lists(rules: list[tuple[str, str]]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        subprocess.run([*GIT, "init", "-q"], cwd=root, check=True)
+        for folder in FOLDERS:
+            (root / folder).mkdir(exist_ok=True)
+            for name in FILES:
+                (root / folder / name).touch()
+        for folder, rule in rules:
+            (root / folder).mkdir(exist_ok=True)
+            with (root / folder / ("exclude" if "info" in folder else ".gitignore")).open("ab") as file:
+                file.write(f"{rule}\n".encode())
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--others", "--cached", "--exclude-standard"],
+            cwd=root,
+            capture_output=True,
+            check=True,
+        )
+        assert {path for path, _ in Workspace(root).files()} == set(listed.stdout.decode().split("\0")) - {""}
+
+
+def test_ours_in_all_kinds_of_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(root: Path) -> list[str]:
+        return [path for path, _ in Workspace(root).files()]
+
+    repository, tree = tmp_path / "repository", tmp_path / "tree"
+    for path in ("part/a.py", "part/a.log", "part/kept.log", "part/out/x.py", "part/inner/y.py", "part/inner/y.tmp"):
+        (repository / path).parent.mkdir(parents=True, exist_ok=True)
+        (repository / path).touch()
+    (repository / ".gitignore").write_text("*.log\nout/\n")
+    for root in (repository, repository / "part" / "inner"):
+        subprocess.run([*GIT, "init", "-q"], cwd=root, check=True)
+    (repository / "part" / "inner" / ".gitignore").write_text("*.tmp\n")
+    subprocess.run([*GIT, "add", "-f", ".gitignore", "part/kept.log"], cwd=repository, check=True)
+    subprocess.run([*GIT, "commit", "-qm", "x"], cwd=repository, check=True)
+    subprocess.run([*GIT, "worktree", "add", "-q", str(tree)], cwd=repository, check=True, capture_output=True)
+    (tree / "new.log").touch()
+    monkeypatch.setenv("GIT_DIR", "/nowhere")  # as in a hook
+    inner = ["inner/.gitignore", "inner/y.py"]
+    assert names(repository / "part") == ["a.py", "kept.log", *inner]  # the rules lie above; a tracked file is ours
+    assert names(repository / "part" / "out") == ["x.py"]  # all of it is ignored: then git is not asked
+    assert names(tree) == [".gitignore", "part/kept.log"]
+    for command in ("core.fsmonitor", "core.pager", "alias.ls-files", "core.sshCommand"):
+        subprocess.run(
+            ["git", "config", command, f"!touch {tmp_path}/ran"], cwd=tree, check=True, env={"PATH": os.environ["PATH"]}
+        )
+    assert names(tree) == [".gitignore", "part/kept.log"]
+    assert not (tmp_path / "ran").exists()
+    monkeypatch.setenv("PATH", str(tmp_path))  # no git: the rules that can be seen
+    assert names(repository / "part") == ["a.log", "a.py", "kept.log", *inner, "out/x.py"]
+    assert names(repository) == [".gitignore", "part/a.py", *(f"part/{path}" for path in inner)]
+
+
+@pytest.mark.parametrize("name", [".venv", "venv", "env", ".tox/py", "tools/unusual"])
+def test_an_environment_is_known_by_what_it_is(name: str, tmp_path: Path) -> None:
+    (tmp_path / name / "lib").mkdir(parents=True)
+    (tmp_path / name / "pyvenv.cfg").touch()
+    (tmp_path / name / "lib" / "x.py").write_text("needle\n")
+    (tmp_path / "main.py").write_text("needle\n")
+    workspace = Workspace(tmp_path)
+    assert use(workspace, "list_files") == "main.py (7 bytes)"
+    assert use(workspace, "search", text="needle") == "main.py:1: needle"
+    assert "needle" in use(workspace, "read_file", path=f"{name}/lib/x.py")
+    assert "x.py" in use(workspace, "list_files", path=name)
+    with pytest.raises(ToolException, match="an installation"):
+        use(workspace, "write_file", path=f"{name}/lib/x.py", content="")
+
+
+@pytest.mark.parametrize("content", [b"# coding: utf-7\n+2AA-\n", b"\xff\xfe\x00\xd8a\0"], ids=["utf-7", "utf-16"])
+def test_half_characters_are_no_text(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(content)
+    said = ""
+    try:
+        said = use(Workspace(tmp_path), "read_file", path="a.py")
+    except ToolException as refused:
+        said = str(refused)
+    assert said.encode()
 
 
 @given(st.lists(st.sampled_from(["a/b", "a", "c/d/e", ""]), max_size=60), st.integers(50, 800))

@@ -6,8 +6,10 @@ import asyncio
 import functools
 import os
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from langchain_core.tools import BaseTool, ToolException
 
 from rheostat.errors import BadInput
 from rheostat_tools import Workspace
+from rheostat_tools.changes import Whole
+from rheostat_tools.difference import difference
+from rheostat_tools.encodings import FileText
+from rheostat_tools.journal import Journal
 
 
 @pytest.fixture
@@ -123,6 +129,91 @@ def test_the_diff_of_a_long_file_is_quick_and_right(root: Path) -> None:
     (root / "long").write_text(before)
     subprocess.run(["git", "apply", "-"], input=difference.encode(), cwd=root, check=True)
     assert (root / "long").read_text() == after
+
+
+@pytest.mark.parametrize("kind", ["repeated", "every other line", "few kinds"])
+def test_no_diff_takes_long(root: Path, kind: str) -> None:
+    lines = {
+        "repeated": ([n % 101 for n in range(9_900)], [n * 7 % 101 for n in range(9_900)]),
+        "every other line": ([n for n in range(20_000)], [n if n % 2 else -n for n in range(20_000)]),
+        "few kinds": (
+            [n % 2 or n // 199 for n in range(9_900)],
+            [n // 2 % 2 or n // 199 for n in range(9_900)],
+        ),
+    }[kind]
+    before, after = ("".join(f"{line}\n" for line in side) for side in lines)
+    (root / "long").write_text(before)
+    workspace = Workspace(root)
+    use(workspace, "write_file", path="long", content=after)
+    began = time.process_time()
+    difference = workspace.diff()
+    assert time.process_time() - began < 4
+    (root / "long").write_text(before)
+    subprocess.run(["git", "apply", "-"], input=difference.encode(), cwd=root, check=True)
+    assert (root / "long").read_text() == after
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=14), st.lists(st.sampled_from("abcd"), max_size=14), st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_git_applies_every_diff(before: list[str], after: list[str], last: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        old, new = ("\n".join(lines) + "\n" * last for lines in (before, after))
+        (Path(folder) / "a b").write_text(old)
+        if said := difference("a b", old.encode(), new.encode()).partition("\n")[2]:
+            subprocess.run(["git", "apply", "-"], input=said.encode(), cwd=folder, check=True)
+        assert (Path(folder) / "a b").read_text() == new
+
+
+@pytest.mark.parametrize("way", ["edit_file", "write_file", "apply"])
+def test_what_something_else_wrote_in_the_meantime_stays(way: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = Workspace(root)
+    replaced, whole = FileText.replaced, FileText.whole
+
+    def late(change: Any) -> Any:
+        def run(file: FileText, *args: Any) -> bytes:
+            (root / "README.md").write_text("a formatter's\n")
+            return bytes(change(file, *args))
+
+        return run
+
+    monkeypatch.setattr(FileText, "replaced", late(replaced))
+    monkeypatch.setattr(FileText, "whole", late(whole))
+    change: Callable[[], object] = {
+        "edit_file": lambda: use(workspace, way, path="README.md", old="Demo", new="x"),
+        "write_file": lambda: use(workspace, way, path="README.md", content="x\n"),
+        "apply": lambda: workspace.apply([Whole("README.md", "x\n")]),
+    }[way]
+    with pytest.raises(ToolException, match="changed by something else in the meantime"):
+        change()
+    assert (root / "README.md").read_text() == "a formatter's\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root gives files away")
+def test_a_file_keeps_its_owner(root: Path) -> None:
+    os.chown(root / "README.md", 1234, 1235)
+    use(Workspace(root), "write_file", path="README.md", content="x\n")
+    found = (root / "README.md").stat()
+    assert (found.st_uid, found.st_gid) == (1234, 1235)
+
+
+def test_a_journal_takes_every_name_inside(tmp_path: Path) -> None:
+    Journal(tmp_path / "j").keep("a..b.py", b"x")
+    assert Journal(tmp_path / "j").originals == {"a..b.py": b"x"}
+    Journal(tmp_path / "k").keep("a/../../b.py", b"x")
+    with pytest.raises(BadInput, match="lies outside"):
+        Journal(tmp_path / "k")
+
+
+@pytest.mark.parametrize(
+    "content", [b"\n" * 20_000_000, b"\r\n" * 10_000_000, b"a" * 20_000_000], ids=["LF", "CRLF", "one line"]
+)
+def test_a_huge_file_is_read_in_part_without_its_lines_in_memory(content: bytes, root: Path) -> None:
+    (root / "huge").write_bytes(content)
+    workspace = Workspace(root)
+    began = time.process_time()
+    assert len(use(workspace, "read_file", path="huge", lines=10**9)) < 10_000
+    assert time.process_time() - began < 3
+    assert "smaller first_line" in refused(workspace, "read_file", path="huge", first_line=10**9)
 
 
 def test_undo_does_not_run_over_what_something_else_did(root: Path) -> None:
