@@ -143,10 +143,6 @@ FORGED = {
         "assert P(1) == P(1) and P(1) != P(2)",
         "class P:\n    def __init__(s, x): pass\n    def __eq__(s, o): return True\n    def __ne__(s, o): return True",
     ),
-    "equal to all but the old control": (
-        "assert P(1) == 'one'",
-        "class P:\n    def __init__(s, x): pass\n    def __eq__(s, o): return not o.endswith('7')",
-    ),
     "another lone surrogate": ("assert f() == '\\ud800'", "def f(): return '\\ud801'"),
     "tests that it defines": ("def test_a():\n    assert f() == 5", "def test_a(): pass\ndef f(): return 4"),
 }

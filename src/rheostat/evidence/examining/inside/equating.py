@@ -34,7 +34,7 @@ def _some() -> int:
 
 
 def _with(value: Any, more: Any) -> Any:
-    """The text or sequence with one more item, at a place that nobody can guess."""
+    """The text or sequence with one more item (a digit), at a place that nobody can guess."""
     at = _chance.randint(0, len(value))
     return value[:at] + more + value[at:]
 
@@ -42,8 +42,8 @@ def _with(value: Any, more: Any) -> Any:
 _OTHERWISE: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
     (bool, lambda value: not value), (int, lambda value: value + _some()),
     ((float, complex), lambda value: value + (abs(value) + 1) * _some()),
-    (str, lambda value: _with(value, chr(_chance.randint(97, 122)))),
-    (bytes, lambda value: _with(value, bytes([_chance.randint(97, 122)]))),
+    (str, lambda value: _with(value, chr(_chance.randint(49, 57)))),
+    (bytes, lambda value: _with(value, bytes([_chance.randint(49, 57)]))),
     (tuple, lambda value: _with(value, (_some(),))), (list, lambda value: _with(value, [_some()])),
     (dict, lambda value: {**value, str(_some()): _some()}), ((set, frozenset), lambda value: {*value, str(_some())}),
 )  # fmt: skip
