@@ -23,6 +23,8 @@ from rheostat.sandbox.scratch import remove
 __all__ = ["Ended", "Running"]
 
 _GRACE_SECONDS = 2.0
+_KILLED_SECONDS = 20.0
+"""The longest wait for processes that were killed; a busy machine needs some seconds for a hundred of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ class Running:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)  # the first process inside; when its parent knows, all have ended
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(timeout=_GRACE_SECONDS)
+                    process.wait(timeout=_KILLED_SECONDS)
             with contextlib.suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
         process.wait()
