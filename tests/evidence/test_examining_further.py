@@ -583,6 +583,16 @@ def test_honest_code_passes(what: str, tmp_path: Path) -> None:
     assert (found.passed, found.why) == (True, "")
 
 
+def test_the_code_may_have_modules_with_the_names_of_ours(tmp_path: Path) -> None:
+    from rheostat.evidence.examining import inside
+
+    names = sorted(path.stem for path in Path(str(inside.__file__)).parent.glob("[a-z]*.py"))
+    files = {f"{name}.py": f"def here(): return {name!r}\n" for name in names}
+    uses = "\n".join(f"import {name}\ndef test_{name}(): assert {name}.here() == '{name}'" for name in names)
+    found = judge(tmp_path, {**files, "test_names.py": uses})
+    assert (found.passed, found.why, len(found.tests)) == (True, "", len(names))
+
+
 UNTOLD = {
     "objects that are pickled": (
         "class P: pass\n", "import pickle\nfrom m import P\ndef test(): assert pickle.dumps(P())\n", "pickled",

@@ -30,7 +30,6 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.guards import guard
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
-    from rheostat.evidence.examining.inside.orders import order
 else:
     from comparing import COUNTS, Comparing
     from delegated import delegate
@@ -38,7 +37,6 @@ else:
     from guards import guard
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
-    from orders import order
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
@@ -308,7 +306,3 @@ def main(order: dict[str, Any]) -> None:
     sys.argv = ["pytest", *order["arguments"]]
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
     examiner.tell(code=code, tests=outcomes.tests, collected=outcomes.collected)
-
-
-if __name__ == "__main__":
-    main(order(sys.argv[1]))
