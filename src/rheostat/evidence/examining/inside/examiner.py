@@ -28,18 +28,19 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.equating import is_plain
     from rheostat.evidence.examining.inside.guards import guard
-    from rheostat.evidence.examining.inside.mirrors import handle_of
+    from rheostat.evidence.examining.inside.mirrors import ABOUT, handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
 else:
     from comparing import COUNTS, Comparing
     from delegated import delegate
     from equating import is_plain
     from guards import guard
-    from mirrors import handle_of
+    from mirrors import ABOUT, handle_of
     from modules import Finder, SubjectModule, share_patches
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
+_OF_NAMEDTUPLES = ("_asdict", "_field_defaults", "_fields", "_make", "_replace")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
 _OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|PYTHON|PERL5|RUBY|(?:PYTEST|LD|DYLD|GIT|NODE)_")
 """Variables that would change what a program started by the tests does; the code can't set them here."""
@@ -171,13 +172,17 @@ class Examiner(Comparing):
             Unsupported: The tests never gave it to the code.
             AttributeError: The name is hidden from the code.
         """
-        if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
-            raise self.unsupported("the code asked for something that wasn't given to it")
-        if name.startswith(("_", *_INWARD)):
+        if name.startswith(("_", *_INWARD)) and not (name in _OF_NAMEDTUPLES and isinstance(target, tuple | type)):
             raise AttributeError(f"{name} of an object of the tests can't be seen from the code")
+        if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
+            raise self.unsupported(
+                f"the code asked for {name or 'a result'} of a {type(target).__name__} not given to it"
+            )
         return target
 
     def do_get(self, target: Any, name: str) -> Any:
+        if name in ABOUT and isinstance(said := getattr(target, name), str | None):
+            return said
         self._asked_of(target, name)
         if _keeps_count(target, name):
             self.doubt(f"the code takes {name} of a {type(target).__name__} of the tests")
