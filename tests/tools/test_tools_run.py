@@ -199,6 +199,16 @@ def test_memory_files_and_processes_are_limited(tmp_path: Path, kind: Sandbox) -
     assert "more than 128 processes" in said or "Resource temporarily unavailable" in said
 
 
+def test_sixty_threads_are_no_attack(tmp_path: Path, kind: Sandbox) -> None:
+    source = (
+        "import threading\ngate = threading.Event()\n"
+        "def work():\n    bytearray(10_000)\n    gate.wait()\n"
+        "threads = [threading.Thread(target=work) for _ in range(60)]\n"
+        "for each in threads: each.start()\ngate.set()\nfor each in threads: each.join()\nprint('all of them')\n"
+    )
+    assert "all of them" in script(tmp_path, source, kind, memory_bytes=1_000_000_000)[0]
+
+
 def test_the_report_is_bounded_however_long_the_lines() -> None:
     report = Report(pytest=True)
     for _ in range(2_000):

@@ -28,7 +28,11 @@ def _passes(tree: Path, words: list[str]) -> bool:
         shutil.copytree(tree, copy, symlinks=True)
         try:
             done = subprocess.run(  # noqa: S603 - our own words
-                [sys.executable, *words, "--disable-plugin-autoload"], cwd=copy, check=False, capture_output=True, timeout=_SECONDS
+                [sys.executable, *words, "--disable-plugin-autoload"],
+                cwd=copy,
+                check=False,
+                capture_output=True,
+                timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired:
             return False

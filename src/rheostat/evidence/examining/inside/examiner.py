@@ -27,15 +27,17 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.comparing import COUNTS, Comparing
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.equating import is_plain
+    from rheostat.evidence.examining.inside.functions import ABOUT
     from rheostat.evidence.examining.inside.guards import guard
-    from rheostat.evidence.examining.inside.mirrors import ABOUT, handle_of
+    from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
 else:
     from comparing import COUNTS, Comparing
     from delegated import delegate
     from equating import is_plain
+    from functions import ABOUT
     from guards import guard
-    from mirrors import ABOUT, handle_of
+    from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
@@ -145,8 +147,10 @@ class Examiner(Comparing):
         found = super().real_class(module, name)
         if found is not None or module.split(".", maxsplit=1)[0] in ("pytest", "_pytest", "pluggy", "unittest"):
             return found
-        there = vars(sys.modules[module]).get(name) if module in sys.modules else None
-        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        home = sys.modules.get(module)
+        if home is None or isinstance(home, SubjectModule):
+            return None
+        there, file = vars(home).get(name), getattr(home, "__file__", None) or ""
         if not isinstance(there, type) or there.__module__.split(".", maxsplit=1)[0] in _OUTCOMES:
             return None
         if issubclass(there, Exception) and not file.startswith(self.root):

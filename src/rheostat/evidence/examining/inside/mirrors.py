@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 import collections.abc
-import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.data import Data
     from rheostat.evidence.examining.inside.derived import derive
+    from rheostat.evidence.examining.inside.functions import described, handle_of_function, renew, stand_in
     from rheostat.evidence.examining.inside.specials import (
         FORWARDED,
         Asked,
@@ -28,6 +28,7 @@ if TYPE_CHECKING or __package__:
     )
 else:
     from derived import derive
+    from functions import described, handle_of_function, renew, stand_in
     from specials import FORWARDED, Asked, bound, data_based, defines, forwarding, method_of, peer_of
 
     from data import Data
@@ -45,9 +46,6 @@ _SHOWN_AS: dict[str, type] = {kind.__name__: kind for kind in _NAMELESS}
 """Classes without a public name, for which `isinstance` accepts a mirror."""
 
 
-ABOUT = ("__name__", "__qualname__", "__module__", "__doc__")
-"""What a function or a class says of itself, as text."""
-_SIMPLE = (bool, int, float, str, type(None))
 _NOT_ASKED = ("_peer_", "__array_f", "__array_i", "__array_p", "__array_s", "__array_u", "__array_w")
 """Our own names, and those by which an object would compute in numpy's place; `__array__` gives numpy the data."""
 
@@ -151,17 +149,6 @@ def handle_of(value: Any) -> int | None:
     return None
 
 
-def _takes(function: Any) -> list[list[Any]] | None:
-    """[name, kind, default if there is one] of each parameter; `None` if a default isn't simple data."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    if any(each.default is not each.empty and type(each.default) not in _SIMPLE for each in parameters):
-        return None
-    return [[each.name, each.kind.name, *([each.default] * (each.default is not each.empty))] for each in parameters]
-
-
 class Mirrors(Data):
     """Objects of this side by their numbers, and mirrors of the other side's objects.
 
@@ -180,7 +167,6 @@ class Mirrors(Data):
         self._described: set[int] = set()
         self._told_of: dict[int, dict[str, Any]] = {}
         self._own_kinds: dict[int, type] = {}
-        self._functions: dict[int, int] = {}
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call an object of the other side."""
@@ -192,7 +178,9 @@ class Mirrors(Data):
 
     def encode_other(self, value: Any) -> Any:
         """Encode a value that isn't plain data."""
-        if (handle := handle_of(value) or self._functions.get(id(value))) is not None:
+        if (handle := handle_of(value)) is not None:
+            return {"t": "yours", "h": handle}
+        if self.trusted and (handle := handle_of_function(value)) and self._mirrors.get(handle) is value:
             return {"t": "yours", "h": handle}
         return None if isinstance(value, types.TracebackType) else self.encode_own(value)
 
@@ -221,11 +209,8 @@ class Mirrors(Data):
         if isinstance(value, type):
             node["class"] = self._described_class(value)
             return node
-        if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
-            node["function"] = getattr(value, "__name__", "function")
-            node["async"] = inspect.iscoroutinefunction(value)
-            node["about"] = [str(getattr(value, name, None) or "") for name in ABOUT]
-            node["takes"] = None if self.trusted else _takes(value)
+        if not self.trusted and isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+            node |= described(value)
         if type(value).__module__ == "builtins" and hasattr(value, "__await__"):
             node["coroutine"] = True
         if isinstance(value, BaseException):
@@ -255,13 +240,16 @@ class Mirrors(Data):
     def _mirror(self, node: dict[str, Any]) -> Any:
         handle = node["h"]
         if handle in self._mirrors:
+            if "fields" in node and self.trusted:
+                renew(self._mirrors[handle], node)
             return self._mirrors[handle]
         if "class" in node:
             return self.mirrored_class(node["class"])
         if node.get("raised"):
             mirror = self.exception(node["raised"])
-        elif node.get("function") and self.trusted:
-            mirror = self._function(node)
+        elif "about" in node and self.trusted:
+            owner = self._blank(self._class_of_mirrors(node["of"]), node)
+            mirror = stand_in(lambda args, kwargs: self.call(owner, args, kwargs), node)
         else:
             mirror = self._blank(self._class_of_mirrors(node["of"]), node)
         self._mirrors[handle] = mirror
@@ -278,30 +266,6 @@ class Mirrors(Data):
         if isinstance(mirror, dict | list | set):
             self.holds(mirror)
         return mirror
-
-    def _function(self, node: dict[str, Any]) -> Any:
-        """Make a real function, which, unlike a mirror, can become a method."""
-        owner = self._blank(self._class_of_mirrors(node["of"]), node)
-
-        def mirrored(*args: Any, **kwargs: Any) -> Any:
-            return self.call(owner, args, kwargs)
-
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            return await self.call(owner, args, kwargs)
-
-        function = awaited if node.get("async") else mirrored
-        for name, said in zip(ABOUT, node["about"], strict=True):
-            setattr(function, name, said or (None if name == "__doc__" else "function"))
-        if node["takes"] is not None:
-            parameters = [
-                inspect.Parameter(
-                    name, getattr(inspect.Parameter, kind), default=(*default, inspect.Parameter.empty)[0]
-                )
-                for name, kind, *default in node["takes"]
-            ]
-            function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        self._functions[id(function)] = node["h"]
-        return function
 
     def mirrored_class(self, said: dict[str, Any]) -> type:
         """The mirror of a class, or the class itself if both sides have it."""

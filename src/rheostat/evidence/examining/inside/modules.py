@@ -16,10 +16,33 @@ import re
 import sys
 import types
 import unittest.mock
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
+
+
+_namespace: Any = vars(types.ModuleType)["__dict__"].__get__
+
+
+class _Names(Mapping[str, Any]):
+    """The names of a module that runs in the other process; pytest and mock look here for what they replace."""
+
+    def __init__(self, module: SubjectModule) -> None:
+        self._module = module
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self._module, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._module._examiner.ask("dir", self._module)
+        return iter([name for name in map(str, names) if name[:2] != "__"])
+
+    def __len__(self) -> int:
+        return len([*self])
 
 
 class SubjectModule(types.ModuleType):
@@ -27,6 +50,10 @@ class SubjectModule(types.ModuleType):
 
     _examiner: Any
     _finder: Any
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        return _Names(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__version__", "__author__"):
@@ -41,7 +68,7 @@ class SubjectModule(types.ModuleType):
             self._examiner.ask("set_global", self.__name__, name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name in vars(self):
+        if name in _namespace(self):
             super().__delattr__(name)
         else:
             self._examiner.ask("delete_global", self.__name__, name)
