@@ -18,25 +18,25 @@ import os
 import re
 import sys
 import types
-import unittest
-import unittest.mock
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.comparing import COUNTS, Comparing
+    from rheostat.evidence.examining.inside.compiled import Compiled
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.equating import is_plain
     from rheostat.evidence.examining.inside.functions import ABOUT
-    from rheostat.evidence.examining.inside.guards import guard
+    from rheostat.evidence.examining.inside.guards import guard, installed_places
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
 else:
     from comparing import COUNTS, Comparing
+    from compiled import Compiled
     from delegated import delegate
     from equating import is_plain
     from functions import ABOUT
-    from guards import guard
+    from guards import guard, installed_places
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
 
@@ -163,7 +163,7 @@ class Examiner(Comparing):
         node = self._encoded(value)
         home = type(value).__module__.split(".", maxsplit=1)[0]
         of_pytest = home in ("pytest", "_pytest", "pluggy") and type(value).__name__ != "NotSetType"
-        if of_pytest or isinstance(value, unittest.TestCase):
+        if of_pytest or isinstance(value, _kind("unittest", "TestCase")):
             self.doubt(f"a {type(value).__name__} of the tests was given to the code")
         if node["t"] == "object":
             self._given.add(node["h"])
@@ -196,7 +196,7 @@ class Examiner(Comparing):
         if isinstance(target, type):
             raise AttributeError(f"{name} of a class of the tests can't be set from the code")
         self._asked_of(target, name)
-        of_mock = isinstance(target, unittest.mock.NonCallableMock) and not is_plain(value)
+        of_mock = isinstance(target, _kind("unittest.mock", "NonCallableMock")) and not is_plain(value)
         if of_mock or _keeps_count(target, name) or callable(getattr(type(target), name, None)):
             self.doubt(f"the code sets {name} of a {type(target).__name__} of the tests")
         setattr(target, name, value)
@@ -229,7 +229,7 @@ class Examiner(Comparing):
     def exception(self, said: dict[str, Any]) -> BaseException:
         error = super().exception(said)
         homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
-        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, unittest.SkipTest):
+        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, _kind("unittest", "SkipTest")):
             self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
         return error
 
@@ -254,9 +254,16 @@ class Examiner(Comparing):
         return sys.stdin.read()
 
 
+def _kind(module: str, name: str) -> Any:
+    """A class of a module; no class, of which nothing is an instance, if nobody has imported that module."""
+    return getattr(sys.modules.get(module), name, ())
+
+
 def _keeps_count(target: Any, name: str) -> bool:
     """Whether a name is one by which a mock tells how it was called."""
-    return isinstance(target, unittest.mock.NonCallableMock) and (name in COUNTS or name.startswith("assert"))
+    return isinstance(target, _kind("unittest.mock", "NonCallableMock")) and (
+        name in COUNTS or name.startswith("assert")
+    )
 
 
 class _Outcomes:
@@ -301,10 +308,11 @@ def main(order: dict[str, Any]) -> None:
     keep_apart()
     import pytest
 
-    sys.pycache_prefix = "/nonexistent"  # compiled files beside the tests may have been written by the code
+    for name in getattr(importlib.import_module("_pytest.config"), "default_plugins", ()):
+        importlib.import_module(f"_pytest.{name}")  # after `guard`, it takes longer
     os.chdir(order["root"])
     examiner = Examiner(order)
-    finder = Finder(examiner, order["own"])
+    finder = Finder(examiner, order["own"], Compiled(installed_places(order["root"])))
     outcomes = _Outcomes(examiner, finder)
     share_patches(examiner)
     delegate(examiner.ask)
