@@ -18,7 +18,7 @@ from rheostat_tools import test_runner
 
 __all__ = ["main"]
 
-_SECONDS = 120.0
+_SECONDS = 60.0
 
 
 def _passes(tree: Path, words: list[str]) -> bool:
@@ -44,7 +44,7 @@ def main(trees: list[Path], *, why: bool = False) -> None:
     typer.echo("| package | modules that pytest passes | PASSED | NOT PROVEN | FAILED |\n|---|--:|--:|--:|--:|")
     for tree in trees:
         sources = ["-o", "pythonpath=src"] if (tree / "src").is_dir() else []
-        words = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *sources]
+        words = ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-o", "addopts=", *sources]
         tool = test_runner(tree, command=("python", *words), seconds=_SECONDS)
         said: Counter[str] = Counter()
         for module in sorted({*tree.rglob("test_*.py"), *tree.rglob("*_test.py")}):
