@@ -222,6 +222,8 @@ def share_patches(examiner: Any) -> None:
             examiner.ask("unpatch", module, name)
 
     patching.setattr, patching.undo = set_attribute, undo
+    if (mock := sys.modules.get("unittest.mock")) is not None:  # else `Finder` does it later
+        _share_mocks(examiner, mock)
     chance: Any = random
     seeding = chance.seed
 
