@@ -174,6 +174,7 @@ soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random ste
 	RHEOSTAT_CROWD=20,1000 $(BIN)/pytest tests/calling/test_gate_life.py
 	RHEOSTAT_SECOND_BEST=1 $(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
 	FLEET_TASKS=200 $(BIN)/pytest tests/fleet/test_fleet_faults.py
+	RHEOSTAT_REPLIES=1000 $(BIN)/pytest tests/evidence/test_mbpp_verdicts.py
 	$(BIN)/python tools/guests/guests.py
 
 HOSTILE_TESTS := tests/sandbox tests/evidence tests/tools $(addprefix tests/agents/test_,coder.py coder_hostile.py hostile.py) \

@@ -564,6 +564,86 @@ HONEST = {
             assert timeit.timeit(lambda: square(3), number=2) > 0 and square(3) == 9
         """,
     ),
+    "functions of the tests": (
+        """
+        import functools, inspect
+        TASKS = {}
+        def task(f):
+            TASKS[f.__name__] = f
+            return f
+        def counted(f):
+            @functools.wraps(f)
+            def g(*a, **k):
+                g.calls += 1
+                return f(*a, **k)
+            g.calls = 0
+            return g
+        def pattern(text):
+            def decorated(f):
+                f.pattern = text
+                return f
+            return decorated
+        def needs(f): return [name for name, each in inspect.signature(f).parameters.items() if each.default is each.empty]
+        def unit_of(f): return getattr(f, "unit", None)
+        def doc(x): return x.__doc__
+        """,
+        """
+        import functools, m
+        def test_itself():
+            @m.task
+            def one(a, b, *, c=1): "it's one"
+            assert m.TASKS["one"] is one and m.needs(one) == ["a", "b"] and m.doc(one) == "it's one"
+            assert m.counted(one).__wrapped__ is one and m.doc(functools.partial(one)) == functools.partial.__doc__
+        def test_attributes():
+            def two(): return 2
+            two.unit = "m"
+            assert m.unit_of(two) == "m" and m.pattern("a")(two).pattern == "a" and m.pattern("b")(two)() == 2
+            two.unit = "s"
+            assert m.unit_of(two) == "s"
+            f = m.counted(two)
+            assert f() == f() == 2 and f.calls == 2
+        """,
+    ),
+    "objects of the tests that are asked what they are": (
+        """
+        from collections.abc import Callable, Iterable, Mapping, Sized
+        def kinds(x): return [each.__name__ for each in (Callable, Iterable, Mapping, Sized) if isinstance(x, each)]
+        def fields(x): return x._fields, x._asdict(), x._replace(a=5)
+        """,
+        """
+        from collections import namedtuple
+        from collections.abc import Mapping
+        from m import fields, kinds
+        class M(Mapping):
+            def __getitem__(self, key): return 1
+            def __iter__(self): return iter("a")
+            def __len__(self): return 1
+        class F:
+            def __call__(self): return 1
+        def test():
+            assert kinds(M()) == ["Iterable", "Mapping", "Sized"] and kinds(F()) == ["Callable"]
+            N = namedtuple("N", "a b")
+            assert fields(N(1, 2)) == (("a", "b"), {"a": 1, "b": 2}, N(5, 2))
+        """,
+    ),
+    "names of a module that are replaced twice": (
+        "from datetime import datetime\nLIMIT = 1\ndef year(): return datetime.today().year + LIMIT\n",
+        """
+        import datetime, m
+        from unittest import mock
+        class D(datetime.datetime):
+            @classmethod
+            def today(cls): return cls(2000, 1, 1)
+        def test_twice(monkeypatch):
+            for limit in (5, 7):
+                monkeypatch.setattr(m, "datetime", D)
+                monkeypatch.setattr(m, "LIMIT", limit)
+                assert m.year() == 2000 + limit
+            with mock.patch.object(m, "LIMIT", 9): assert m.year() == 2009
+            assert m.year() == 2007 and vars(m)["LIMIT"] == 7 and "year" in vars(m)
+        def test_after(): assert m.year() > 2020 and m.LIMIT == 1
+        """,
+    ),
     "plain data that was pickled": (
         "import pickle, datetime\ndef save(x): return pickle.dumps(x)\n",
         """
@@ -581,6 +661,16 @@ def test_honest_code_passes(what: str, tmp_path: Path) -> None:
     code, tests = HONEST[what]
     found = judge(tmp_path, {"m.py": code, "test_m.py": tests})
     assert (found.passed, found.why) == (True, "")
+
+
+def test_the_code_may_have_modules_with_the_names_of_ours(tmp_path: Path) -> None:
+    from rheostat.evidence.examining import inside
+
+    names = sorted(path.stem for path in Path(str(inside.__file__)).parent.glob("[a-z]*.py"))
+    files = {f"{name}.py": f"def here(): return {name!r}\n" for name in names}
+    uses = "\n".join(f"import {name}\ndef test_{name}(): assert {name}.here() == '{name}'" for name in names)
+    found = judge(tmp_path, {**files, "test_names.py": uses})
+    assert (found.passed, found.why, len(found.tests)) == (True, "", len(names))
 
 
 UNTOLD = {

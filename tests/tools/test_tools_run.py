@@ -125,7 +125,7 @@ def test_the_environment_is_bare(tmp_path: Path, kind: Sandbox, monkeypatch: pyt
     assert shown[0].startswith(OWN_WORD)
     assert shown[0].endswith('[sandbox="none"]') is (kind == "none")
     names = set(eval(shown[1])) - {"LC_CTYPE", "PWD"}  # noqa: S307 - a list that this test printed
-    assert names == {"HOME", "LANG", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}
+    assert names == {"HOME", "LANG", "MALLOC_ARENA_MAX", "PATH", "PYTHONDONTWRITEBYTECODE", "TMPDIR"}
     assert shown[2].endswith(" True")
     if kind != "none":
         assert shown[2] == f"{tmp_path} True"
@@ -197,6 +197,16 @@ def test_memory_files_and_processes_are_limited(tmp_path: Path, kind: Sandbox) -
         tmp_path, "import os, time\nfor _ in range(200):\n    if os.fork() == 0: time.sleep(60)\ntime.sleep(60)"
     )
     assert "more than 128 processes" in said or "Resource temporarily unavailable" in said
+
+
+def test_sixty_threads_are_no_attack(tmp_path: Path, kind: Sandbox) -> None:
+    source = (
+        "import threading\ngate = threading.Event()\n"
+        "def work():\n    bytearray(10_000)\n    gate.wait()\n"
+        "threads = [threading.Thread(target=work) for _ in range(60)]\n"
+        "for each in threads: each.start()\ngate.set()\nfor each in threads: each.join()\nprint('all of them')\n"
+    )
+    assert "all of them" in script(tmp_path, source, kind, memory_bytes=1_000_000_000)[0]
 
 
 def test_the_report_is_bounded_however_long_the_lines() -> None:

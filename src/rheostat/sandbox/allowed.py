@@ -32,8 +32,11 @@ SETTINGS = (
 HOME = "/home/sandbox"
 """The home directory inside: like /tmp, empty at the start and removed at the end."""
 
-VARIABLES = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
-"""The environment variables beside HOME, TMPDIR and PATH."""
+VARIABLES = {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2"}
+"""The environment variables beside HOME, TMPDIR and PATH.
+
+Each arena of malloc reserves 64 MB of address space: with one for each thread, twenty threads would reach the limit.
+"""
 
 
 @dataclass(frozen=True, slots=True)

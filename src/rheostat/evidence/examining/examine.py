@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import compileall
+import functools
 import json
 import os
 import socket
@@ -19,6 +21,18 @@ __all__ = ["Examined", "examine", "examine_source"]
 _INSIDE = str(Path(__file__).with_name("inside"))
 _AT = "/run/examining"
 _MOST_RESULT_BYTES = 50_000_000
+_BOOT = """\
+import sys
+place, name, number = sys.argv[1:]
+sys.path.insert(0, place)
+script, told = __import__(name), __import__("orders").order(number)
+sys.path.remove(place)
+ours = [name for name, module in sys.modules.items() if (getattr(module, "__file__", None) or "").startswith(place)]
+for name in ours:
+    del sys.modules[name]
+script.main(told)
+"""
+"""Runs one of our scripts, and hides its modules, because the code may have modules of the same names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +177,14 @@ def _both(
 
 
 def _script(python: str, place: str, name: str, order: int) -> list[str]:
-    path = f"{place}/{name}.py"
-    boot = f"import runpy, sys; sys.path.insert(0, {place!r}); runpy.run_path({path!r}, run_name='__main__')"
-    return [python, "-P", "-E", "-c", boot, str(order)]
+    _compile()
+    return [python, "-P", "-E", "-c", _BOOT, place, name, str(order)]
+
+
+@functools.cache
+def _compile() -> None:
+    """Compile our scripts, as an import would; inside, where nothing can be written, each run would have to."""
+    compileall.compile_dir(_INSIDE, maxlevels=0, quiet=2)
 
 
 def _examined(raw: bytes) -> Examined:

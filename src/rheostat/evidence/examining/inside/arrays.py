@@ -23,8 +23,9 @@ def is_scalar(value: Any) -> bool:
 
 
 def content_of(value: Any) -> list[Any]:
-    """[numpy's dtype string, shape, bytes in base64] of an array or a scalar."""
-    return [value.dtype.str, list(value.shape), base64.b64encode(value.tobytes()).decode()]
+    """[numpy's description of the items, shape, bytes in base64] of an array or a scalar."""
+    items = value.dtype.str if value.dtype.names is None else _formats().dtype_to_descr(value.dtype)
+    return [items, list(value.shape), base64.b64encode(value.tobytes()).decode()]
 
 
 def array_of(content: list[Any]) -> Any:
@@ -34,7 +35,11 @@ def array_of(content: list[Any]) -> Any:
         ValueError: The items are objects.
     """
     numpy = importlib.import_module("numpy")
-    items = numpy.dtype(content[0])
+    items = _formats().descr_to_dtype(content[0])
     if items.hasobject:
         raise ValueError("an array of objects")  # its bytes would be addresses
     return numpy.frombuffer(base64.b64decode(content[2]), dtype=items).reshape(content[1]).copy()
+
+
+def _formats() -> Any:
+    return importlib.import_module("numpy.lib.format")

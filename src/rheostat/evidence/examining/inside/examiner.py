@@ -18,30 +18,31 @@ import os
 import re
 import sys
 import types
-import unittest
-import unittest.mock
 import warnings
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.comparing import COUNTS, Comparing
+    from rheostat.evidence.examining.inside.compiled import Compiled
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.equating import is_plain
-    from rheostat.evidence.examining.inside.guards import guard
+    from rheostat.evidence.examining.inside.functions import ABOUT
+    from rheostat.evidence.examining.inside.guards import guard, installed_places
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
-    from rheostat.evidence.examining.inside.orders import order
 else:
     from comparing import COUNTS, Comparing
+    from compiled import Compiled
     from delegated import delegate
     from equating import is_plain
-    from guards import guard
+    from functions import ABOUT
+    from guards import guard, installed_places
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
-    from orders import order
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
+_OF_NAMEDTUPLES = ("_asdict", "_field_defaults", "_fields", "_make", "_replace")
 _OUTCOMES = ("pytest", "_pytest", "unittest")
 _OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|PYTHON|PERL5|RUBY|(?:PYTEST|LD|DYLD|GIT|NODE)_")
 """Variables that would change what a program started by the tests does; the code can't set them here."""
@@ -146,8 +147,10 @@ class Examiner(Comparing):
         found = super().real_class(module, name)
         if found is not None or module.split(".", maxsplit=1)[0] in ("pytest", "_pytest", "pluggy", "unittest"):
             return found
-        there = vars(sys.modules[module]).get(name) if module in sys.modules else None
-        file = getattr(sys.modules.get(module), "__file__", None) or ""
+        home = sys.modules.get(module)
+        if home is None or isinstance(home, SubjectModule):
+            return None
+        there, file = vars(home).get(name), getattr(home, "__file__", None) or ""
         if not isinstance(there, type) or there.__module__.split(".", maxsplit=1)[0] in _OUTCOMES:
             return None
         if issubclass(there, Exception) and not file.startswith(self.root):
@@ -160,7 +163,7 @@ class Examiner(Comparing):
         node = self._encoded(value)
         home = type(value).__module__.split(".", maxsplit=1)[0]
         of_pytest = home in ("pytest", "_pytest", "pluggy") and type(value).__name__ != "NotSetType"
-        if of_pytest or isinstance(value, unittest.TestCase):
+        if of_pytest or isinstance(value, _kind("unittest", "TestCase")):
             self.doubt(f"a {type(value).__name__} of the tests was given to the code")
         if node["t"] == "object":
             self._given.add(node["h"])
@@ -173,13 +176,17 @@ class Examiner(Comparing):
             Unsupported: The tests never gave it to the code.
             AttributeError: The name is hidden from the code.
         """
-        if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
-            raise self.unsupported("the code asked for something that wasn't given to it")
-        if name.startswith(("_", *_INWARD)):
+        if name.startswith(("_", *_INWARD)) and not (name in _OF_NAMEDTUPLES and isinstance(target, tuple | type)):
             raise AttributeError(f"{name} of an object of the tests can't be seen from the code")
+        if self._numbers.get(id(target)) not in self._given or isinstance(target, _FRAMES):
+            raise self.unsupported(
+                f"the code asked for {name or 'a result'} of a {type(target).__name__} not given to it"
+            )
         return target
 
     def do_get(self, target: Any, name: str) -> Any:
+        if name in ABOUT and isinstance(said := getattr(target, name), str | None):
+            return said
         self._asked_of(target, name)
         if _keeps_count(target, name):
             self.doubt(f"the code takes {name} of a {type(target).__name__} of the tests")
@@ -189,7 +196,7 @@ class Examiner(Comparing):
         if isinstance(target, type):
             raise AttributeError(f"{name} of a class of the tests can't be set from the code")
         self._asked_of(target, name)
-        of_mock = isinstance(target, unittest.mock.NonCallableMock) and not is_plain(value)
+        of_mock = isinstance(target, _kind("unittest.mock", "NonCallableMock")) and not is_plain(value)
         if of_mock or _keeps_count(target, name) or callable(getattr(type(target), name, None)):
             self.doubt(f"the code sets {name} of a {type(target).__name__} of the tests")
         setattr(target, name, value)
@@ -222,7 +229,7 @@ class Examiner(Comparing):
     def exception(self, said: dict[str, Any]) -> BaseException:
         error = super().exception(said)
         homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
-        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, unittest.SkipTest):
+        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, _kind("unittest", "SkipTest")):
             self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
         return error
 
@@ -247,9 +254,16 @@ class Examiner(Comparing):
         return sys.stdin.read()
 
 
+def _kind(module: str, name: str) -> Any:
+    """A class of a module; no class, of which nothing is an instance, if nobody has imported that module."""
+    return getattr(sys.modules.get(module), name, ())
+
+
 def _keeps_count(target: Any, name: str) -> bool:
     """Whether a name is one by which a mock tells how it was called."""
-    return isinstance(target, unittest.mock.NonCallableMock) and (name in COUNTS or name.startswith("assert"))
+    return isinstance(target, _kind("unittest.mock", "NonCallableMock")) and (
+        name in COUNTS or name.startswith("assert")
+    )
 
 
 class _Outcomes:
@@ -294,10 +308,11 @@ def main(order: dict[str, Any]) -> None:
     keep_apart()
     import pytest
 
-    sys.pycache_prefix = "/nonexistent"  # compiled files beside the tests may have been written by the code
+    for name in getattr(importlib.import_module("_pytest.config"), "default_plugins", ()):
+        importlib.import_module(f"_pytest.{name}")  # after `guard`, it takes longer
     os.chdir(order["root"])
     examiner = Examiner(order)
-    finder = Finder(examiner, order["own"])
+    finder = Finder(examiner, order["own"], Compiled(installed_places(order["root"])))
     outcomes = _Outcomes(examiner, finder)
     share_patches(examiner)
     delegate(examiner.ask)
@@ -308,7 +323,3 @@ def main(order: dict[str, Any]) -> None:
     sys.argv = ["pytest", *order["arguments"]]
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
     examiner.tell(code=code, tests=outcomes.tests, collected=outcomes.collected)
-
-
-if __name__ == "__main__":
-    main(order(sys.argv[1]))

@@ -42,7 +42,7 @@ def guard(root: str, own: Collection[str], refuse: Callable[[str], Exception]) -
     """
     here = os.path.dirname(os.path.abspath(__file__))
     # read now, because a test may later add places to the path where the code wrote files
-    installed = tuple(f"{place}/" for place in _installed(root) | {here})
+    installed = tuple(f"{place}/" for place in installed_places(root) | {here})
 
     def trusted(path: str) -> bool:
         return path.startswith("<frozen ") or _real(path).startswith(installed)
@@ -87,7 +87,8 @@ def _real(path: str) -> str:
     return os.path.realpath(path)
 
 
-def _installed(root: str) -> set[str]:
+def installed_places(root: str) -> set[str]:
+    """The real paths of the directories from which Python imports, without those of the workspace."""
     places = {*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, *filter(None, sys.path)}
     real = {os.path.realpath(place) for place in places}
     return {place for place in real if not f"{place}/".startswith(f"{root}/") or "/site-packages" in place} - {

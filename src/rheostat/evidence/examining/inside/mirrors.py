@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import abc
 import collections.abc
-import inspect
 import sys
 import types
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.data import Data
     from rheostat.evidence.examining.inside.derived import derive
+    from rheostat.evidence.examining.inside.functions import described, handle_of_function, renew, stand_in
     from rheostat.evidence.examining.inside.specials import (
         FORWARDED,
         Asked,
@@ -28,6 +28,7 @@ if TYPE_CHECKING or __package__:
     )
 else:
     from derived import derive
+    from functions import described, handle_of_function, renew, stand_in
     from specials import FORWARDED, Asked, bound, data_based, defines, forwarding, method_of, peer_of
 
     from data import Data
@@ -45,7 +46,6 @@ _SHOWN_AS: dict[str, type] = {kind.__name__: kind for kind in _NAMELESS}
 """Classes without a public name, for which `isinstance` accepts a mirror."""
 
 
-_ABOUT = ("__name__", "__qualname__", "__module__", "__doc__")
 _NOT_ASKED = ("_peer_", "__array_f", "__array_i", "__array_p", "__array_s", "__array_u", "__array_w")
 """Our own names, and those by which an object would compute in numpy's place; `__array__` gives numpy the data."""
 
@@ -91,7 +91,10 @@ class MirrorMeta(type):
 
     @property  # type: ignore[misc]
     def __dict__(cls) -> Any:  # type: ignore[override]
-        return peer_of(cls).ask("get", cls, "__dict__")
+        peer = peer_of(cls)
+        if peer.trusted:  # the tests hide the rest; Python's abstract classes look here for special methods
+            return _namespace(cls)
+        return peer.ask("get", cls, "__dict__")
 
 
 class Mirror:
@@ -156,7 +159,8 @@ class Mirrors(Data):
 
     def __init__(self, side: str, *, trusted: bool) -> None:
         super().__init__(side)
-        self._trusted = trusted
+        self.trusted = trusted
+        """Whether functions of the other side may become methods here."""
         self._owned: dict[int, Any] = {}
         self._numbers: dict[int, int] = {}
         self._mirrors: dict[int, Any] = {}
@@ -175,6 +179,8 @@ class Mirrors(Data):
     def encode_other(self, value: Any) -> Any:
         """Encode a value that isn't plain data."""
         if (handle := handle_of(value)) is not None:
+            return {"t": "yours", "h": handle}
+        if self.trusted and (handle := handle_of_function(value)) and self._mirrors.get(handle) is value:
             return {"t": "yours", "h": handle}
         return None if isinstance(value, types.TracebackType) else self.encode_own(value)
 
@@ -203,10 +209,8 @@ class Mirrors(Data):
         if isinstance(value, type):
             node["class"] = self._described_class(value)
             return node
-        if isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
-            node["function"] = getattr(value, "__name__", "function")
-            node["async"] = inspect.iscoroutinefunction(value)
-            node["about"] = [str(getattr(value, name, None) or "") for name in _ABOUT]
+        if not self.trusted and isinstance(value, types.FunctionType | types.MethodType | types.BuiltinFunctionType):
+            node |= described(value)
         if type(value).__module__ == "builtins" and hasattr(value, "__await__"):
             node["coroutine"] = True
         if isinstance(value, BaseException):
@@ -236,13 +240,16 @@ class Mirrors(Data):
     def _mirror(self, node: dict[str, Any]) -> Any:
         handle = node["h"]
         if handle in self._mirrors:
+            if "fields" in node and self.trusted:
+                renew(self._mirrors[handle], node)
             return self._mirrors[handle]
         if "class" in node:
             return self.mirrored_class(node["class"])
         if node.get("raised"):
             mirror = self.exception(node["raised"])
-        elif node.get("function") and self._trusted:
-            mirror = self._function(node)
+        elif "about" in node and self.trusted:
+            owner = self._blank(self._class_of_mirrors(node["of"]), node)
+            mirror = stand_in(lambda args, kwargs: self.call(owner, args, kwargs), node)
         else:
             mirror = self._blank(self._class_of_mirrors(node["of"]), node)
         self._mirrors[handle] = mirror
@@ -259,21 +266,6 @@ class Mirrors(Data):
         if isinstance(mirror, dict | list | set):
             self.holds(mirror)
         return mirror
-
-    def _function(self, node: dict[str, Any]) -> Any:
-        """Make a real function, which, unlike a mirror, can become a method."""
-        owner = self._blank(self._class_of_mirrors(node["of"]), node)
-
-        def mirrored(*args: Any, **kwargs: Any) -> Any:
-            return self.call(owner, args, kwargs)
-
-        async def awaited(*args: Any, **kwargs: Any) -> Any:
-            return await self.call(owner, args, kwargs)
-
-        function = awaited if node.get("async") else mirrored
-        for name, said in zip(_ABOUT, node["about"], strict=True):
-            setattr(function, name, said or (None if name == "__doc__" else "function"))
-        return function
 
     def mirrored_class(self, said: dict[str, Any]) -> type:
         """The mirror of a class, or the class itself if both sides have it."""

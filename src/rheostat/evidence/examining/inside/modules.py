@@ -15,11 +15,33 @@ import random
 import re
 import sys
 import types
-import unittest.mock
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
+
+
+_namespace: Any = vars(types.ModuleType)["__dict__"].__get__
+
+
+class _Names(Mapping[str, Any]):
+    """The names of a module that runs in the other process; pytest and mock look here for what they replace."""
+
+    def __init__(self, module: SubjectModule) -> None:
+        self._module = module
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self._module, name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        names = self._module._examiner.ask("dir", self._module)
+        return iter([name for name in map(str, names) if name[:2] != "__"])
+
+    def __len__(self) -> int:
+        return len([*self])
 
 
 class SubjectModule(types.ModuleType):
@@ -27,6 +49,10 @@ class SubjectModule(types.ModuleType):
 
     _examiner: Any
     _finder: Any
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        return _Names(self)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name not in ("__version__", "__author__"):
@@ -41,7 +67,7 @@ class SubjectModule(types.ModuleType):
             self._examiner.ask("set_global", self.__name__, name, value)
 
     def __delattr__(self, name: str) -> None:
-        if name in vars(self):
+        if name in _namespace(self):
             super().__delattr__(name)
         else:
             self._examiner.ask("delete_global", self.__name__, name)
@@ -52,10 +78,11 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     Args:
         own: Paths of the tests' files, relative to the root.
+        compiled: Finds installed modules.
     """
 
-    def __init__(self, examiner: Any, own: Sequence[str]) -> None:
-        self._examiner = examiner
+    def __init__(self, examiner: Any, own: Sequence[str], compiled: Any) -> None:
+        self._examiner, self._compiled = examiner, compiled
         self.own = {os.path.realpath(os.path.join(examiner.root, path)) for path in own}
         """Real paths of the tests' files."""
         self._tops = {path.split("/", maxsplit=1)[0].removesuffix(".py") for path in own}
@@ -65,6 +92,8 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         top = name.split(".", maxsplit=1)[0]
+        if name == "unittest.mock":
+            return self._mock(path)
         if top in self._examiner.known and top not in self._tops:
             return self._outside(name) if path is None else None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -80,13 +109,25 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         spec.loader = self
         return spec
 
+    def _mock(self, path: Any) -> Any:
+        """The spec of `unittest.mock`, whose patches are shared as soon as a test imports it."""
+        spec = self._compiled.find_spec("unittest.mock", path)
+        execute = spec.loader.exec_module
+
+        def exec_module(module: Any) -> None:
+            execute(module)
+            _share_mocks(self._examiner, module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
     def _outside(self, name: str) -> Any:
         """The spec of a module from outside the workspace, even if the workspace now has a file of that name."""
         if name in sys.builtin_module_names or importlib.machinery.FrozenImporter.find_spec(name) is not None:
             return None
         root = self._examiner.root
         places = [place for place in sys.path if not os.path.abspath(place or ".").startswith(root)]
-        spec = importlib.machinery.PathFinder.find_spec(name, places)
+        spec = self._compiled.find_spec(name, places) or importlib.machinery.PathFinder.find_spec(name, places)
         if spec is None:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
         return spec
@@ -152,16 +193,18 @@ def _modules_below(root: str) -> set[str]:
     return found
 
 
+def _of_both(target: Any, name: str) -> bool:
+    return isinstance(target, types.ModuleType) and not isinstance(target, SubjectModule) and name[:2] != "__"
+
+
+def _put(examiner: Any, target: Any, name: str) -> None:
+    if _of_both(target, name):
+        examiner.ask("patch", target.__name__, name, vars(target).get(name))
+
+
 def share_patches(examiner: Any) -> None:
     """Send patches and seeds that the tests apply to modules of both processes to the code's process as well."""
     import pytest
-
-    def of_both(target: Any, name: str) -> bool:
-        return isinstance(target, types.ModuleType) and not isinstance(target, SubjectModule) and name[:2] != "__"
-
-    def put(target: Any, name: str) -> None:
-        if of_both(target, name):
-            examiner.ask("patch", target.__name__, name, vars(target).get(name))
 
     patching: Any = pytest.MonkeyPatch
     setting, undoing = patching.setattr, patching.undo
@@ -170,31 +213,17 @@ def share_patches(examiner: Any) -> None:
         count = len(self._setattr)
         setting(self, *args, **kwargs)
         for target, name, _ in self._setattr[count:]:
-            put(target, name)
+            _put(examiner, target, name)
 
     def undo(self: Any) -> None:
-        shared = [(target.__name__, name) for target, name, _ in self._setattr if of_both(target, name)]
+        shared = [(target.__name__, name) for target, name, _ in self._setattr if _of_both(target, name)]
         undoing(self)
         for module, name in shared:
             examiner.ask("unpatch", module, name)
 
     patching.setattr, patching.undo = set_attribute, undo
-    mocked: Any = vars(unittest.mock)["_patch"]
-    entering, leaving = mocked.__enter__, mocked.__exit__
-
-    def enter(self: Any) -> Any:
-        value = entering(self)
-        put(self.target, self.attribute)
-        return value
-
-    def leave(self: Any, *args: Any) -> Any:
-        target, name = self.target, self.attribute
-        value = leaving(self, *args)
-        if of_both(target, name):
-            examiner.ask("unpatch", target.__name__, name)
-        return value
-
-    mocked.__enter__, mocked.__exit__ = enter, leave
+    if (mock := sys.modules.get("unittest.mock")) is not None:  # else `Finder` does it later
+        _share_mocks(examiner, mock)
     chance: Any = random
     seeding = chance.seed
 
@@ -203,3 +232,23 @@ def share_patches(examiner: Any) -> None:
         examiner.ask("seed", value)
 
     chance.seed = seed
+
+
+def _share_mocks(examiner: Any, module: Any) -> None:
+    """The same for `unittest.mock`."""
+    mocked: Any = vars(module)["_patch"]
+    entering, leaving = mocked.__enter__, mocked.__exit__
+
+    def enter(self: Any) -> Any:
+        value = entering(self)
+        _put(examiner, self.target, self.attribute)
+        return value
+
+    def leave(self: Any, *args: Any) -> Any:
+        target, name = self.target, self.attribute
+        value = leaving(self, *args)
+        if _of_both(target, name):
+            examiner.ask("unpatch", target.__name__, name)
+        return value
+
+    mocked.__enter__, mocked.__exit__ = enter, leave

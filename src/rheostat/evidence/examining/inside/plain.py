@@ -10,7 +10,6 @@ import builtins
 import operator
 import os
 import re
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,10 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.examiner import Examiner, keep_apart
     from rheostat.evidence.examining.inside.guards import guard
-    from rheostat.evidence.examining.inside.orders import order
 else:
     from delegated import delegate
     from examiner import Examiner, keep_apart
     from guards import guard
-    from orders import order
 
 _HOLDS: dict[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
@@ -110,7 +107,3 @@ def _said(error: BaseException) -> str:
     found = _IN_CODE.match(lines[places[-1]])
     source = lines[places[-1] + 1].strip() if places[-1] + 1 < len(lines) else ""
     return f"{text}\nline {found[1] if found else '?'}: {source[:200]}"
-
-
-if __name__ == "__main__":
-    main(order(sys.argv[1]))

@@ -23,11 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.derived import derived
-    from rheostat.evidence.examining.inside.orders import order
     from rheostat.evidence.examining.inside.wire import Peer
 else:
     from derived import derived
-    from orders import order
 
     from wire import Peer
 
@@ -264,7 +262,3 @@ def main(order: dict[str, Any]) -> None:
     logging.getLogger().setLevel(1)
     subject.serve()
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main(order(sys.argv[1]))
