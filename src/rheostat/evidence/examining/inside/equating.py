@@ -1,8 +1,8 @@
 """Decide when to believe the code's answers on equality and order.
 
 Two objects of the code's own classes are equal if their contents are equal before they are asked. Where the comparison
-itself is under test (the tests made the object, of a class that they name, and compare it with a value or another such
-object), a control that can't be equal too is asked as well, in random order.
+itself is under test (the tests made both objects, of a class that they name), other objects of the class are asked
+about as well, in random order. An object equals plain data if it holds that data, or the same as its class makes of it.
 
 Runs inside the sandbox, in the examiner: standard library only.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import array
 import random
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -24,16 +24,8 @@ else:
     from wire import Peer
 
 PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
-_MOST_COMPARED, _MOST_OTHERS = 1_000, 8
-_NOTHING = object()
+_MOST_COMPARED, _MOST_OTHERS, _MOST_FIELDS = 1_000, 8, 3
 _chance = random.SystemRandom()
-_OTHERWISE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (bool, lambda value: not value), (int, lambda value: value + 1), (float, lambda value: 2 * value + 1),
-    (complex, lambda value: 2 * value + 1), (str, lambda value: f"{value}7"), (bytes, lambda value: value + b"7"),
-    (tuple, lambda value: (*value, 7)), (list, lambda value: [*value, 7]), (dict, lambda value: {**value, "7": 7}),
-    (set, lambda value: {*value, "7"}), (frozenset, lambda value: {*value, "7"}),
-)  # fmt: skip
-"""Functions that turn a value into another one, by class."""
 
 
 class Equating(Peer):
@@ -103,17 +95,16 @@ class Equating(Peer):
         if not mirrored and (held := super().ask("plain", target)) is not None:
             return _same_data(held, other) is (name == "__eq__")
         alike = mirrored and self._alike_inside(target, other)
-        control = _another(other) if fresh and not mirrored else _NOTHING
-        said, of_control = self._in_any_order((target, name, other), (target, name, control))
+        asked = [other, *(self._others(target, other) if mirrored and fresh else ())]
+        answers = self._in_any_order([(target, "__eq__" if n else name, each) for n, each in enumerate(asked)])
+        said = answers[0]
         if said is NotImplemented:
             return said
         equal, what = said is (name == "__eq__"), f"{type(target).__name__}.{name}"
-        if fresh and not mirrored:
-            if equal and of_control is (name == "__eq__"):
-                self.doubt(f"{what} says the same of {short(other)} and of {short(control)}")
-        elif not mirrored:
-            self.doubt(f"only the code itself says what {what} of {short(other)} is")
-        elif equal is not alike and not (fresh and (self._of_one(target, other) or self._tells_apart(target, other))):
+        if not mirrored:
+            if not fresh or (equal and not self._stands_for(target, other)):
+                self.doubt(f"only the code itself says what {what} of {short(other)} is")
+        elif equal is not alike and not (fresh and (self._of_one(target, other) or _tells_apart(answers))):
             self.doubt(f"{what} says so, and what the two objects hold says otherwise")
         elif equal and self._all_the_same(target, other):
             self.doubt(f"{what} says so, and objects that were made of other values hold the same")
@@ -121,7 +112,7 @@ class Equating(Peer):
 
     def order(self, target: Any, name: str, other: Any) -> Any:
         """The answer of `__lt__` or the like; note a doubt if the reverse comparison is also true."""
-        said, reverse = self._in_any_order((target, name, other), (other, name, target))
+        said, reverse = self._in_any_order([(target, name, other), (other, name, target)])
         if (
             said is True
             and reverse is True
@@ -130,13 +121,29 @@ class Equating(Peer):
             self.doubt(f"{type(target).__name__}.{name} says so both ways round")
         return said
 
-    def _in_any_order(self, wanted: tuple[Any, str, Any], control: tuple[Any, str, Any]) -> tuple[Any, Any]:
-        """The answers to both questions, asked in random order; a control with `_NOTHING` isn't asked."""
-        first = _chance.random() < 0.5
-        answers = []
-        for target, name, other in (wanted, control) if first else (control, wanted):
-            answers.append(None if other is _NOTHING else super().special(target, name, (other,)))
-        return (answers[0], answers[1]) if first else (answers[1], answers[0])
+    def _in_any_order(self, questions: list[tuple[Any, str, Any]]) -> list[Any]:
+        """The answers to all questions, asked in random order."""
+        answers: dict[int, Any] = {}
+        for n in _chance.sample(range(len(questions)), len(questions)):
+            target, name, other = questions[n]
+            answers[n] = super().special(target, name, (other,))
+        return [answers[n] for n in range(len(questions))]
+
+    def _stands_for(self, target: Any, value: Any) -> bool:
+        """Whether an object holds a plain value: as one of a few fields, as all of them, or as its class makes of it."""
+        fields = super().ask("state", target) or {}
+        held = list(fields.values())
+        each = held if len(held) <= _MOST_FIELDS else ()
+        if any(
+            is_plain(one) and type(one) is type(value) and bool(one == value)
+            for one in (*each, tuple(held), held, fields)
+        ):
+            return True
+        try:
+            made = super().call(type(target), (value,), {})
+        except Exception:
+            return False
+        return self._alike_inside(target, made) and not self._all_the_same(target, made)
 
     def _is_fresh(self, target: Any) -> bool:
         """Whether a value is plain, or the tests made it, of a class that they name, and haven't used it since."""
@@ -156,13 +163,6 @@ class Equating(Peer):
         """Whether both objects were made from the same values."""
         given = [self._made[handle_of(each) or 0][1] for each in (one, other)]
         return given[0] is not None and given[0] == given[1]
-
-    def _tells_apart(self, one: Any, other: Any) -> bool:
-        """Whether the class says of any other object that it isn't equal to this one."""
-        return any(self._asked_equal(one, each) is not True for each in self._others(one, other))
-
-    def _asked_equal(self, one: Any, other: Any) -> Any:
-        return super().special(one, "__eq__", (other,))
 
     def _all_the_same(self, one: Any, other: Any) -> bool:
         """Whether all objects of the class have the same content, whatever they were made from."""
@@ -196,8 +196,9 @@ class Equating(Peer):
         return handle_of(one) is None and handle_of(other) is None and bool(one == other)
 
 
-def _another(value: Any) -> Any:
-    return next((other(value) for kind, other in _OTHERWISE if isinstance(value, kind)), "7")
+def _tells_apart(answers: list[Any]) -> bool:
+    """Whether most objects but the first were called different."""
+    return sum(each is not True for each in answers[1:]) * 2 > len(answers) - 1
 
 
 def _flat(value: Any, depth: int = 0) -> Iterator[Any]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
     from rheostat.evidence.examining.inside.orders import order
+    from rheostat.evidence.examining.inside.reading import Reading
 else:
     from comparing import COUNTS, Comparing
     from delegated import delegate
@@ -39,11 +40,15 @@ else:
     from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
     from orders import order
+    from reading import Reading
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
-_OUTCOMES = ("pytest", "_pytest", "unittest")
-_OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|PYTHON|PERL5|RUBY|(?:PYTEST|LD|DYLD|GIT|NODE)_")
+_OUTCOMES = ("pytest", "_pytest", "unittest", "hypothesis")
+_OURS = re.compile(
+    r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|CLASSPATH|LOCPATH|EDITOR|PAGER)$|PYTHON|PERL|RUBY|BASH|LUA|MAKE|GCONV|_?JAVA"
+    r"|(?:PYTEST|LD|DYLD|GIT|NODE|JDK|GLIBC|MALLOC|TAR|AWK|GREP|DIFF|XDG)_"
+)
 """Variables that would change what a program started by the tests does; the code can't set them here."""
 _DUMPABLE, _MOST_SINCE_LOST = 4, 1_000
 
@@ -52,13 +57,14 @@ class Examiner(Comparing):
     """The side that judges.
 
     Args:
-        order: The file descriptors of the connection (`fd`) and of the result (`result`), and the `root`.
+        order: The file descriptors of the connection (`fd`) and of the result (`result`), the `root`, and the `token`
+            that shows that a result is the examiner's.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
         super().__init__(order["fd"], "e", trusted=False)
         self.root = order["root"]
-        self._result = order["result"]
+        self._result, self._token = order["result"], order["token"]
         self._messages_since_lost = 0
         self._directory = ""
         self._given: set[int] = set()
@@ -68,8 +74,9 @@ class Examiner(Comparing):
     def tell(self, **found: Any) -> NoReturn:
         """Write the result, and end the process."""
         sys.stdout.flush()
+        said = {"doubts": self.doubts, "ended": self.ended, "lost": self.lost, "token": self._token}
         with os.fdopen(self._result, "w") as result:
-            json.dump(found | {"doubts": self.doubts, "ended": self.ended, "lost": self.lost}, result)
+            json.dump(found | said, result)
         os._exit(0)
 
     def _receive(self) -> dict[str, Any]:
@@ -144,7 +151,7 @@ class Examiner(Comparing):
 
     def real_class(self, module: str, name: str) -> type | None:
         found = super().real_class(module, name)
-        if found is not None or module.split(".", maxsplit=1)[0] in ("pytest", "_pytest", "pluggy", "unittest"):
+        if found is not None or module.split(".", maxsplit=1)[0] in (*_OUTCOMES, "pluggy"):
             return found
         there = vars(sys.modules[module]).get(name) if module in sys.modules else None
         file = getattr(sys.modules.get(module), "__file__", None) or ""
@@ -189,7 +196,8 @@ class Examiner(Comparing):
         if isinstance(target, type):
             raise AttributeError(f"{name} of a class of the tests can't be set from the code")
         self._asked_of(target, name)
-        of_mock = isinstance(target, unittest.mock.NonCallableMock) and not is_plain(value)
+        decides = isinstance(getattr(type(target), name, None), property)  # such as return_value and side_effect
+        of_mock = isinstance(target, unittest.mock.NonCallableMock) and (decides or not is_plain(value))
         if of_mock or _keeps_count(target, name) or callable(getattr(type(target), name, None)):
             self.doubt(f"the code sets {name} of a {type(target).__name__} of the tests")
         setattr(target, name, value)
@@ -302,11 +310,14 @@ def main(order: dict[str, Any]) -> None:
     share_patches(examiner)
     delegate(examiner.ask)
     guard(order["root"], finder.own, examiner.unsupported)
+    reading = Reading(order["root"], order["changed"])
     sys.meta_path.insert(0, finder)
     if order["root_on_path"]:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
+    for doubt in reading.doubts():
+        examiner.doubt(doubt)
     examiner.tell(code=code, tests=outcomes.tests, collected=outcomes.collected)
 
 

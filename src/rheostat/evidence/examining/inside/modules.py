@@ -17,9 +17,12 @@ import sys
 import types
 import unittest.mock
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
+if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.reading import files_below
+else:
+    from reading import files_below
 
 
 class SubjectModule(types.ModuleType):
@@ -60,7 +63,9 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Real paths of the tests' files."""
         self._tops = {path.split("/", maxsplit=1)[0].removesuffix(".py") for path in own}
         self._imported: set[str] = set()
-        self._at_start = _modules_below(examiner.root)
+        self._at_start = {
+            os.path.realpath(path) for path in files_below(examiner.root) if path.endswith((".py", ".so"))
+        }
         self._starred: list[str] | None = None
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
@@ -140,16 +145,6 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 }
                 found |= public & used & (imported | set(dir(builtins)))
         return found
-
-
-def _modules_below(root: str) -> set[str]:
-    found: set[str] = set()
-    for folder, folders, names in os.walk(root):
-        folders[:] = [
-            name for name in folders if name not in _LEFT and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")
-        ]
-        found |= {os.path.realpath(f"{folder}/{name}") for name in names if name.endswith((".py", ".so"))}
-    return found
 
 
 def share_patches(examiner: Any) -> None:
