@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from rheostat.sandbox import Show, remove
 from rheostat_tools.copies import change, copy_tree, link_environments, show
 from rheostat_tools.read_by_tests import TEST_FOLDERS, ReadByTests, folders_of_tests
+from rheostat_tools.settings_of_tests import SettingsOfTests
 
 __all__ = ["PROTECTED", "Pristine"]
 
@@ -55,7 +56,6 @@ class Pristine:
         words = [os.path.normpath(word.partition("::")[0]) for word in command]
         named = [glob.escape(word) for word in words if os.path.isfile(os.path.join(root, word))]
         self._test_folders: frozenset[str] = frozenset()
-        self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """The path of a copy of the initial tree."""
         self.tests: dict[tuple[str, ...], frozenset[str]] = {}
@@ -63,6 +63,8 @@ class Pristine:
         self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
         change(self.tree, originals or {})
+        settings = SettingsOfTests(self.tree, command)
+        self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named, *settings.patterns))
         names = [
             os.path.relpath(os.path.join(folder, name), self.tree)
             for folder, _, files in os.walk(self.tree)
@@ -71,8 +73,10 @@ class Pristine:
         self._there = {name.casefold() for name in names}
         self._helpers: frozenset[str] = frozenset()
         self._test_folders = folders_of_tests(names)
-        self._read = ReadByTests(self.tree, names, [name for name in names if self._is_of_tests(name)])
+        of_tests = [name for name in names if self._is_of_tests(name)]
+        self._read = ReadByTests(self.tree, names, of_tests, settings.folders)
         self._helpers = frozenset(name.casefold() for name in self._read.helpers)
+        self._add_where_links_lead()
         self.own = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
         """The modules that belong to the tests."""
         self._own_modules = {_module(name) for name in self.own}
@@ -92,6 +96,22 @@ class Pristine:
         if said not in self._there:
             return self._why_not_new(path)
         return "the tests read it" if self._read.reads(path) else None
+
+    def _add_where_links_lead(self) -> None:
+        """Protect the files and folders that a protected link leads to."""
+        files, folders = set(), set()
+        for folder, below, names in os.walk(self.tree):
+            for name in (*below, *names):
+                at = os.path.join(folder, name)
+                link, target = os.path.relpath(at, self.tree), os.path.relpath(os.path.realpath(at), self.tree)
+                if not os.path.islink(at) or target == "." or target.startswith("../"):
+                    continue
+                if os.path.isdir(at) and self._folder_of_tests(f"{link}/it") is not None:
+                    folders.add(target.casefold())
+                elif os.path.isfile(at) and self.why_protected(link) is not None:
+                    files.add(target.casefold())
+        self._helpers |= files
+        self._test_folders |= folders
 
     def _is_of_tests(self, path: str) -> bool:
         said = path.casefold()
@@ -130,6 +150,9 @@ class Pristine:
 
     def _is_installed(self, module: str) -> bool:
         if module in sys.stdlib_module_names or module in sys.builtin_module_names:
+            return True
+        installed = (glob.escape(os.path.join(self.root, each)) for each in self._environments)
+        if any(glob.glob(f"{each}/lib/python*/site-packages/{glob.escape(module)}{{}}".format(end)) for each in installed for end in ("", ".py")):
             return True
         try:
             spec = importlib.util.find_spec(module)
