@@ -67,7 +67,9 @@ class Helpers:
         found = set()
         for name in {each for several in imports.values() for each in several}.difference(own):
             others = [set(several) - {name, *own} for several in imports.values() if name in several]
-            if all(others) and not self._has_its_test(name) and (self._tells(name) or self._lies_among_tests(name, others)):
+            if not all(others) or self._has_its_test(name):
+                continue
+            if self._tells(name) or self._lies_among_tests(name, others):
                 found.add(name)
         return {name for name in found if not self._imported_by_sources(name, own)}
 
@@ -83,7 +85,7 @@ class Helpers:
         return constants is not None and any(_TELLING_CONSTANT.search(each) for each in constants)
 
     def _lies_among_tests(self, name: str, others: list[set[str]]) -> bool:
-        """Whether a module's folder is one of tests: they test what lies elsewhere, of which the module knows nothing."""
+        """Whether the tests in a module's folder test what lies elsewhere, of which the module knows nothing."""
         folder = name.rpartition("/")[0]
         if not folder:
             return False
@@ -126,9 +128,10 @@ def _constants(tree: ast.Module) -> list[str] | None:
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names += [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
-        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):
-            if not isinstance(node, ast.Import | ast.ImportFrom):
-                return None
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            continue
+        elif not isinstance(node, ast.Import | ast.ImportFrom):
+            return None
     return names
 
 

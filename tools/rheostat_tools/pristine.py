@@ -15,6 +15,7 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 
+from rheostat.evidence.examining import Examined
 from rheostat.sandbox import Show, remove
 from rheostat_tools.copies import change, copy_tree, link_environments, show
 from rheostat_tools.read_by_tests import TEST_FOLDERS, ReadByTests, folders_of_tests
@@ -58,8 +59,8 @@ class Pristine:
         self._test_folders: frozenset[str] = frozenset()
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """The path of a copy of the initial tree."""
-        self.tests: dict[tuple[str, ...], frozenset[str]] = {}
-        """The names of the tests that a command finds in it, once they have been collected."""
+        self.tests: dict[tuple[str, ...], Examined] = {}
+        """The tests that a command finds in it, once they have been collected."""
         self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
         change(self.tree, originals or {})
@@ -80,6 +81,8 @@ class Pristine:
         self.own = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
         """The modules that belong to the tests."""
         self._own_modules = {_module(name) for name in self.own}
+        self.code = frozenset(_module(name) for name in names if name.endswith(".py") and name not in self.own)
+        """The names of the other modules, without their packages."""
         kept = {self._folder_of_tests(name) or name for name in names if self.why_protected(name) is not None}
         self._kept = sorted(kept)
         self._above = sorted({"/".join(path.split("/")[:n]) for path in kept for n in range(1, path.count("/") + 1)})
@@ -152,14 +155,15 @@ class Pristine:
         if module in sys.stdlib_module_names or module in sys.builtin_module_names:
             return True
         installed = (glob.escape(os.path.join(self.root, each)) for each in self._environments)
-        if any(glob.glob(f"{each}/lib/python*/site-packages/{glob.escape(module)}{{}}".format(end)) for each in installed for end in ("", ".py")):
+        places = [f"{each}/lib/python*/site-packages/{module}" for each in installed]
+        if any(glob.glob(f"{place}{ending}") for place in places for ending in ("", ".py")):
             return True
         try:
             spec = importlib.util.find_spec(module)
         except (ImportError, ValueError, AttributeError):
             return False
-        places = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec is not None else []
-        return any(f"{os.sep}site-packages{os.sep}" in place for place in places)
+        found = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec is not None else []
+        return any(f"{os.sep}site-packages{os.sep}" in place for place in found)
 
     def lay_out(self, place: str, changes: Mapping[str, bytes | None], *, bare: bool) -> list[Show]:
         """Make a fresh copy with changes, and return its entries for a sandbox, in which protected files are read-only.

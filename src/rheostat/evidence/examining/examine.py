@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,8 @@ class Examined:
     """The reason of `False` and `None`."""
     tests: Mapping[str, str]
     """`passed`, `failed` or `skipped` by pytest's name of the test."""
-    collected: Sequence[str] = ()
-    """The names of all collected tests."""
+    collected: Mapping[str, str] = field(default_factory=dict)
+    """A digest of its parameters by the name of each collected test."""
 
 
 def examine(
@@ -172,7 +172,7 @@ def _both(
 
 
 def _result(raw: bytes, token: str) -> dict[str, Any] | None:
-    """The result, if it is whole and the examiner's own; its file descriptor alone proves nothing (a link leads to it)."""
+    """The result, if it is whole and the examiner's own: a link that the code made may lead tests to its pipe."""
     try:
         told = json.loads(raw)
     except ValueError:

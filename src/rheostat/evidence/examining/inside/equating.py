@@ -130,7 +130,7 @@ class Equating(Peer):
         return [answers[n] for n in range(len(questions))]
 
     def _stands_for(self, target: Any, value: Any) -> bool:
-        """Whether an object holds a plain value: as one of a few fields, as all of them, or as its class makes of it."""
+        """Whether an object holds a plain value: as a field, as all fields, or as its class makes of it."""
         fields = super().ask("state", target) or {}
         held = list(fields.values())
         each = held if len(held) <= _MOST_FIELDS else ()

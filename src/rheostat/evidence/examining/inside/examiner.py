@@ -28,18 +28,18 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.equating import is_plain
     from rheostat.evidence.examining.inside.guards import guard
-    from rheostat.evidence.examining.inside.mirrors import handle_of
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
     from rheostat.evidence.examining.inside.orders import order
+    from rheostat.evidence.examining.inside.outcomes import Outcomes
     from rheostat.evidence.examining.inside.reading import Reading
 else:
     from comparing import COUNTS, Comparing
     from delegated import delegate
     from equating import is_plain
     from guards import guard
-    from mirrors import handle_of
     from modules import Finder, SubjectModule, share_patches
     from orders import order
+    from outcomes import Outcomes
     from reading import Reading
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
@@ -82,7 +82,7 @@ class Examiner(Comparing):
     def _receive(self) -> dict[str, Any]:
         self._messages_since_lost += bool(self.lost)
         if self._messages_since_lost > _MOST_SINCE_LOST:  # the verdict is lost: don't go on for ever
-            self.tell(tests={}, collected=[], code=1, status="failed", why="")
+            self.tell(tests={}, collected={}, code=1, status="failed", why="")
         return super()._receive()
 
     # --- additional data of messages ----------------------------------------------------------------------------
@@ -260,38 +260,6 @@ def _keeps_count(target: Any, name: str) -> bool:
     return isinstance(target, unittest.mock.NonCallableMock) and (name in COUNTS or name.startswith("assert"))
 
 
-class _Outcomes:
-    """A pytest plugin that records the outcome of each test."""
-
-    def __init__(self, examiner: Examiner, finder: Finder) -> None:
-        self.examiner, self.finder = examiner, finder
-        self.tests: dict[str, str] = {}
-        """`passed`, `failed` or `skipped` by the test's name."""
-        self.collected: list[str] = []
-        """The names of all collected tests."""
-
-    def pytest_configure(self) -> None:
-        """Put our finder before pytest's, so that a file which the code adds later isn't imported as a test."""
-        sys.meta_path.remove(self.finder)
-        sys.meta_path.insert(0, self.finder)
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Record all tests, and doubt a test that the code replaced by a function of its own."""
-        self.collected = [item.nodeid for item in items]
-        for item in items:
-            if handle_of(getattr(item, "obj", None)) is not None:
-                self.examiner.doubt(f"{item.nodeid} is a function of the code's")
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        before = self.tests.get(report.nodeid)
-        if report.failed or before is None or (report.skipped and before == "passed"):
-            self.tests[report.nodeid] = report.outcome
-
-    def pytest_collectreport(self, report: Any) -> None:
-        if report.failed:
-            self.tests[report.nodeid or "."] = "failed"
-
-
 def keep_apart() -> None:
     """Keep other processes of the same user from reading this process's memory."""
     with contextlib.suppress(OSError, AttributeError):
@@ -306,7 +274,7 @@ def main(order: dict[str, Any]) -> None:
     os.chdir(order["root"])
     examiner = Examiner(order)
     finder = Finder(examiner, order["own"])
-    outcomes = _Outcomes(examiner, finder)
+    outcomes = Outcomes(examiner, finder, whole=not any("::" in word for word in order["arguments"]))
     share_patches(examiner)
     delegate(examiner.ask)
     guard(order["root"], finder.own, examiner.unsupported)
