@@ -94,7 +94,8 @@ class Helpers:
         mostly = 2 * tests >= len(beside) or folder.casefold() in self._named
         elsewhere = all(any(not each.startswith(f"{folder}/") for each in several) for several in others)
         tree = self.parsed(name)
-        known = {_stem(each) for each in self._modules if not each.startswith(f"{folder}/")}
+        outside = [each for each in self._modules if not each.startswith(f"{folder}/")]
+        known = {part for each in outside for part in each.removesuffix(".py").split("/")}
         uses = {each for node in ast.walk(tree) for each in _named(node)} if tree is not None else known
         return bool(tests) and mostly and elsewhere and uses.isdisjoint(known)
 

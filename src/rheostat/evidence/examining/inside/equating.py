@@ -76,7 +76,7 @@ class Equating(Peer):
         made = super().call(target, args, kwargs)
         if (handle := handle_of(made)) is not None and type(made) is not MirrorMeta:
             given = (args, sorted(kwargs.items()))
-            shown = repr(given) if is_plain(given) else None
+            shown = repr(given) if (args or kwargs) and is_plain(given) else None
             if None not in (shown, before := self._came_of.setdefault(handle, shown)) and before != shown:
                 self._shared.add(handle)
                 if type(target) is MirrorMeta or handle_of(target) in self._like_a_class:
