@@ -89,7 +89,8 @@ class ReadByTests:
                 continue
             said |= self._strings(tree, os.path.dirname(name))
             imports[name] = set(self._imported(tree))
-            found = {each for each in imports[name] - own if helpers.is_helper(each)}
+            plugins = {each for word in _plugins(tree) for each in self._of_that_name(word)}
+            found = {each for each in imports[name] - own if helpers.is_helper(each)} | (plugins - own)
             if not waiting and not found:
                 found = helpers.say_what_is_wanted(imports, own)
             own |= found
@@ -156,14 +157,28 @@ class ReadByTests:
                 module = node.module or ""
                 words = [module, *(f"{module}.{alias.name}".lstrip(".") for alias in node.names)]
             for word in filter(None, words):
-                path = word.replace(".", "/")
-                for name in self._modules.get(path.rpartition("/")[2], ()):
-                    if f"/{_module(name)}".endswith(f"/{path}"):
-                        yield name
+                yield from self._of_that_name(word)
+
+    def _of_that_name(self, word: str) -> Iterator[str]:
+        path = word.replace(".", "/")
+        for name in self._modules.get(path.rpartition("/")[2], ()):
+            if f"/{_module(name)}".endswith(f"/{path}"):
+                yield name
 
 
 def _module(name: str) -> str:
     return name.removesuffix(".py").removesuffix("/__init__")
+
+
+def _plugins(tree: ast.Module) -> Iterator[str]:
+    """The modules that a source makes plugins of pytest."""
+    for node in tree.body:
+        targets = (
+            {each.id for each in node.targets if isinstance(each, ast.Name)} if isinstance(node, ast.Assign) else ()
+        )
+        if isinstance(node, ast.Assign) and "pytest_plugins" in targets:
+            said = (each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant))
+            yield from (each for each in said if isinstance(each, str))
 
 
 def _folders(names: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import array
 import random
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -26,6 +26,12 @@ else:
 PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
 _MOST_COMPARED, _MOST_OTHERS, _MOST_FIELDS = 1_000, 8, 3
 _chance = random.SystemRandom()
+_OTHERWISE: tuple[tuple[type, Callable[[Any], Any]], ...] = (
+    (bool, lambda value: not value), (int, lambda value: value + 1), (float, lambda value: 2 * value + 1),
+    (str, lambda value: f"{value}7"), (bytes, lambda value: value + b"7"), (tuple, lambda value: (*value, 7)),
+    (list, lambda value: [*value, 7]), (dict, lambda value: {**value, "7": 7}), (set, lambda value: {*value, "7"}),
+)  # fmt: skip
+"""Functions that turn a value into another one, by class."""
 
 
 class Equating(Peer):
@@ -37,7 +43,7 @@ class Equating(Peer):
         """Reasons why the results can't be taken as proven."""
         self._named: set[int] = set()
         self._like_a_class: set[int] = set()
-        self._made: dict[int, tuple[Any, str | None]] = {}
+        self._made: dict[int, tuple[Any, str | None, tuple[tuple[Any, ...], dict[str, Any]]]] = {}
         self._touched: set[int] = set()
         self._came_of: dict[int, str | None] = {}
         self._shared: set[int] = set()
@@ -82,7 +88,7 @@ class Equating(Peer):
                 if type(target) is MirrorMeta or handle_of(target) in self._like_a_class:
                     self.doubt(f"{type(made).__name__} gives the same object for different values")
             if type(target) is MirrorMeta:
-                self._made[handle] = (made, shown)
+                self._made[handle] = (made, shown, (args, kwargs) if shown is not None else ((), {}))
         return made
 
     def equal(self, target: Any, name: str, other: Any) -> Any:
@@ -155,7 +161,7 @@ class Equating(Peer):
         made = {self._made[handle][1] for each in (one, other) if (handle := handle_of(each) or 0) in self._made}
         return [
             each
-            for each, given in self._made.values()
+            for each, given, _ in self._made.values()
             if type(each) is type(one) and given is not None and given not in made
         ][-_MOST_OTHERS:]
 
@@ -166,8 +172,22 @@ class Equating(Peer):
 
     def _all_the_same(self, one: Any, other: Any) -> bool:
         """Whether all objects of the class have the same content, whatever they were made from."""
-        others = self._others(one, other)
+        others = self._others(one, other) or self._made_of_other_values(one, other)
         return bool(others) and all(self._alike_inside(one, each) for each in others)
+
+    def _made_of_other_values(self, one: Any, other: Any) -> list[Any]:
+        """An object like one that the tests made, if its class takes other values too."""
+        made = next(
+            (self._made[handle] for each in (one, other) if (handle := handle_of(each) or 0) in self._made), None
+        )
+        args, kwargs = made[2] if made is not None else ((), {})
+        others = tuple(map(_another, args)), {name: _another(value) for name, value in kwargs.items()}
+        if others == (args, kwargs):
+            return []
+        try:
+            return [super().call(type(one), *others)]
+        except Exception:
+            return []
 
     def _alike_inside(self, one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
         """Whether two objects of the code have the same content; empty ones don't count as the same."""
@@ -194,6 +214,10 @@ class Equating(Peer):
                 return one.keys() == other.keys() and all(self._alike_data(one[key], other[key], seen) for key in one)
             return all(self._alike_data(a, b, seen) for a, b in zip(one, other, strict=True))
         return handle_of(one) is None and handle_of(other) is None and bool(one == other)
+
+
+def _another(value: Any) -> Any:
+    return next((other(value) for kind, other in _OTHERWISE if isinstance(value, kind)), value)
 
 
 def _tells_apart(answers: list[Any]) -> bool:

@@ -167,7 +167,7 @@ class Examiner(Comparing):
         node = self._encoded(value)
         home = type(value).__module__.split(".", maxsplit=1)[0]
         of_pytest = home in ("pytest", "_pytest", "pluggy") and type(value).__name__ != "NotSetType"
-        if of_pytest or isinstance(value, unittest.TestCase):
+        if of_pytest or isinstance(value, unittest.TestCase) or value is unittest.mock.ANY:
             self.doubt(f"a {type(value).__name__} of the tests was given to the code")
         if node["t"] == "object":
             self._given.add(node["h"])
@@ -206,11 +206,7 @@ class Examiner(Comparing):
         raise AttributeError(f"{name} of an object of the tests can't be removed from the code")
 
     def do_call(self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
-        try:
-            return super().do_call(self._asked_of(target), args, kwargs)
-        except AssertionError as error:
-            self.doubt(f"an assert of the tests failed where the code could swallow it: {str(error)[:200]}")
-            raise
+        return super().do_call(self._asked_of(target), args, kwargs)
 
     def do_special(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
         return super().do_special(self._asked_of(target), name, args)
@@ -227,10 +223,15 @@ class Examiner(Comparing):
     def do_dir(self, target: Any) -> list[str]:
         return super().do_dir(self._asked_of(target))
 
+    def described(self, error: BaseException, depth: int = 0) -> dict[str, Any]:
+        said = super().described(error, depth)
+        if "yours" not in said and (isinstance(error, AssertionError) or _ends_a_test(error)):
+            self.doubt(f"an assert of the tests failed where the code could swallow it: {str(error)[:200]}")
+        return said
+
     def exception(self, said: dict[str, Any]) -> BaseException:
         error = super().exception(said)
-        homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
-        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, unittest.SkipTest):
+        if _ends_a_test(error):
             self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
         return error
 
@@ -253,6 +254,11 @@ class Examiner(Comparing):
 
     def do_rest(self) -> str:
         return sys.stdin.read()
+
+
+def _ends_a_test(error: BaseException) -> bool:
+    homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
+    return not homes.isdisjoint(_OUTCOMES) or isinstance(error, unittest.SkipTest)
 
 
 def _keeps_count(target: Any, name: str) -> bool:

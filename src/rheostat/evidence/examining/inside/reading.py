@@ -20,6 +20,8 @@ _LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
 _CHANGING = {"os.rename": 2, "os.remove": 1, "os.rmdir": 1, "os.truncate": 1, "os.link": 2, "os.symlink": 2}
 """Audit events of changes, with the number of paths that come first among their values."""
 
+_STARTING = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spawn"}
+
 
 class Reading:
     """Records what the tests read of a tree.
@@ -33,10 +35,12 @@ class Reading:
         self._root = root
         self._changed = {os.path.join(root, path) for path in changed if not path.endswith(".py")}
         found = {each for path in files_below(root) if not path.endswith(".py") for each in _places(path)}
+        self._modules_at_start = _modules(root)
         self._at_start = {path: _state(path) for path in found} | dict.fromkeys(self._changed)
         self._read: set[str] = set()
         self._listed: set[str] = set()
         self._written: set[str] = set()
+        self._started = False
         self._library = tuple(f"{sysconfig.get_path(each)}/" for each in ("stdlib", "platstdlib"))
         _compare_contents()
         sys.addaudithook(self._hook)
@@ -51,18 +55,26 @@ class Reading:
                 yield f"the tests read {name}, which has been changed"
             elif not os.path.exists(path) and _nearest(path) in self._listed:
                 yield f"the tests look for files where {name} has been removed"
+        if self._started:
+            for path in _modules(self._root) - self._modules_at_start - self._written:
+                yield f"the tests started a program that could have imported {os.path.relpath(path, self._root)}"
 
     def _hook(self, event: str, values: tuple[Any, ...]) -> None:
         if event == "open":
             writes = any(each in str(values[1] or "") for each in "wax+") or int(values[2] or 0) & _WRITES
-            (self._written if writes else self._read).update(self._known(values[0]))
+            if writes:
+                self._written |= _places(values[0])
+            else:
+                self._read |= self._known(values[0])
         elif event == "sqlite3.connect":
             self._read.update(self._known(values[0]))
         elif event in ("os.listdir", "os.scandir") and self._of_the_tests(sys._getframe(1)):
             self._listed.update(_places(values[0] if values[0] is not None else "."))
+        elif event in _STARTING:
+            self._started = True
         elif event in _CHANGING:
             for path in values[: _CHANGING[event]]:
-                self._written.update(self._known(path))
+                self._written |= _places(path)
 
     def _known(self, path: Any) -> set[str]:
         return _places(path) & self._at_start.keys()
@@ -76,6 +88,10 @@ class Reading:
                 break
             frame = frame.f_back
         return frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] != "_pytest"
+
+
+def _modules(root: str) -> set[str]:
+    return {path for path in files_below(root) if path.endswith((".py", ".so", ".pth"))}
 
 
 def _places(path: Any) -> set[str]:
