@@ -68,6 +68,8 @@ COUNTS = frozenset(
 _STEPS = ("__next__", "next", "send", "throw")
 """Methods that may say that there is nothing more."""
 _CATCH_ALL = (object, BaseException, Exception, AssertionError)
+_MISTAKES = (AssertionError, AttributeError, NameError)
+"""What a failed assert raises, and a test that can't go on; a context manager of the code's could swallow them."""
 _MOST_REFRESHED = 100
 
 
@@ -161,8 +163,8 @@ class Comparing(Equating):
         """Whether only the object itself can know this answer, in a place where a test may have meant plain data."""
         named, computed = self.is_named(target), handle_of(target) in self._computed
         if name in ("__exit__", "__aexit__"):
-            if args[:1] and args[0] is not None and issubclass(args[0], AssertionError):
-                self.doubt(f"an assert of the tests failed within a {type(target).__name__} of the code's")
+            if args[:1] and args[0] is not None and issubclass(args[0], _MISTAKES):
+                self.doubt(f"{args[0].__name__} was raised within a {type(target).__name__} of the code's")
             return False
         if name in _ORDER or name in _COMPUTING:
             return not named or handle_of(args[0]) is None

@@ -9,6 +9,7 @@ import ast
 import hashlib
 import os
 import sys
+import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,13 @@ class Outcomes:
         sys.meta_path.remove(self._finder)
         sys.meta_path.insert(0, self._finder)
 
+    def pytest_plugin_registered(self, plugin: Any) -> None:
+        """Doubt a plugin, such as a conftest, with hooks that are the code's."""
+        names = vars(plugin) if isinstance(plugin, types.ModuleType) else {"pytest_": plugin}
+        for name, value in names.items():
+            if handle_of(value) is not None and name.startswith("pytest_"):
+                self._examiner.doubt(f"{name} is a function of the code's")
+
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         """Record all tests, and doubt a test that the code replaced or took away."""
         for item in items:
@@ -54,7 +62,7 @@ class Outcomes:
             for path, name in self._in_the_hands_of_the_code():
                 if (path, name) not in there:
                     where = os.path.basename(path)
-                    self._examiner.doubt(f"{name} of {where} is decorated by the code, and doesn't run")
+                    self._examiner.doubt(f"{name} of {where} is in the hands of the code, and doesn't run")
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         before = self.tests.get(report.nodeid)
@@ -66,7 +74,7 @@ class Outcomes:
             self.tests[report.nodeid or "."] = "failed"
 
     def _in_the_hands_of_the_code(self) -> Iterator[tuple[str, str]]:
-        """(path, name) of each test whose decorators come from the code."""
+        """(path, name) of each test whose decorators or bases come from the code."""
         for module in list(sys.modules.values()):
             path = os.path.realpath(getattr(module, "__file__", None) or "/")
             if path not in self._finder.own or isinstance(module, SubjectModule):
@@ -74,8 +82,10 @@ class Outcomes:
             with open(path, "rb") as stream:
                 source = ast.parse(stream.read())
             for test in ast.walk(source):
-                if _is_test(test) and any(_of_the_code(vars(module), each) for each in test.decorator_list):
-                    yield path, test.name
+                if _is_test(test):
+                    used = [*test.decorator_list, *getattr(test, "bases", ())]
+                    if any(_of_the_code(vars(module), each) for each in used):
+                        yield path, test.name
 
 
 def _is_test(node: Any) -> bool:
