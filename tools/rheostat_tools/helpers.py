@@ -71,7 +71,7 @@ class Helpers:
                 continue
             if self._tells(name) or self._lies_among_tests(name, others):
                 found.add(name)
-        return {name for name in found if not self._imported_by_sources(name, own)}
+        return {name for name in found if not self.imported(name, own)}
 
     def _has_its_test(self, name: str) -> bool:
         """Whether a test is named after a module, which is then what is tested."""
@@ -99,7 +99,8 @@ class Helpers:
         uses = {each for node in ast.walk(tree) for each in _named(node)} if tree is not None else known
         return bool(tests) and mostly and elsewhere and uses.isdisjoint(known)
 
-    def _imported_by_sources(self, name: str, own: Collection[str]) -> bool:
+    def imported(self, name: str, own: Collection[str] = ()) -> bool:
+        """Whether a module is imported by another one that isn't among these."""
         says = re.compile(rf"^\s*(?:from|import)\s[^#\n]*\b{re.escape(_stem(name))}\b".encode(), re.MULTILINE)
         for each in self._modules:
             if each not in own and each != name:

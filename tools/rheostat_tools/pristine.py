@@ -73,6 +73,7 @@ class Pristine:
         ]
         self._there = {name.casefold() for name in names}
         self._helpers: frozenset[str] = frozenset()
+        self._is_data: dict[str, bool] = {}
         self._test_folders = folders_of_tests(names)
         of_tests = [name for name in names if self._is_of_tests(name)]
         self._read = ReadByTests(self.tree, names, of_tests, settings.folders)
@@ -115,6 +116,15 @@ class Pristine:
                     files.add(target.casefold())
         self._helpers |= files
         self._test_folders |= folders
+
+    def is_data(self, path: str) -> bool:
+        """Whether a file that can be changed isn't code: no module, or one that was there and that nothing imports."""
+        if self.why_protected(path) is not None:
+            return False
+        if path not in self._is_data:
+            unused = path.casefold() in self._there and not self._read.modules.imported(path)
+            self._is_data[path] = not path.endswith(".py") or unused
+        return self._is_data[path]
 
     def _is_of_tests(self, path: str) -> bool:
         said = path.casefold()

@@ -80,7 +80,8 @@ class ReadByTests:
         self._patterns: set[str] = set()
         self._all_folders = _folders(names)
         imports: dict[str, set[str]] = {}
-        helpers = Helpers(root, names, own.__contains__, frozenset(named))
+        helpers = self.modules = Helpers(root, names, own.__contains__, frozenset(named))
+        """The modules of the tree."""
         said: set[str] = set()
         while waiting:
             name = waiting.pop()

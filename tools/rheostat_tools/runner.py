@@ -275,7 +275,7 @@ class _Run:
                 self.start.lay_out(place, self.changes, bare=self.bare),
                 root=place if self.bare else self.start.root,
                 own=self.start.own,
-                changed=sorted(path for path in self.changes if self.start.why_protected(path) is None),
+                changed=sorted(filter(self.start.is_data, self.changes)),
                 python=python,
                 root_on_path=as_module,
                 limits=self.limits,

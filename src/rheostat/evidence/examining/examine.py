@@ -59,8 +59,8 @@ def examine(
         root: The place of the tree inside the sandbox.
         own: Paths of the tests' own files, relative to the root. Every other module of the tree is code under test.
         arguments: The arguments of pytest.
-        changed: Paths of files that the code's author has changed or removed, relative to the root. If the tests read
-            one of them, nothing is proven.
+        changed: Paths of data that the code's author has changed or removed, relative to the root. If the tests read
+            it, nothing is proven.
         root_on_path: Put the root on `sys.path`, as `python -m pytest` does and `pytest` doesn't.
         python: An interpreter that has pytest; "python" is the running one.
         output: Called with the output of pytest.

@@ -1,7 +1,6 @@
 """Notice if the tests read a file that the code, or its author, has changed: it may say what is wanted.
 
-Modules aren't looked at, since code under test runs elsewhere; nor files that the code makes, since a test may be about
-them. Only what was there at the start counts.
+Files that the code makes aren't looked at, since a test may be about them. Only what was there at the start counts.
 
 Runs inside the sandbox, in the examiner: standard library only.
 """
@@ -28,13 +27,13 @@ class Reading:
 
     Args:
         root: The tree.
-        changed: Paths of files that the code's author has changed or removed, relative to the root.
+        changed: Paths of data that the code's author has changed or removed, relative to the root.
     """
 
     def __init__(self, root: str, changed: Collection[str]) -> None:
         self._root = root
-        self._changed = {os.path.join(root, path) for path in changed if not path.endswith(".py")}
-        found = {each for path in files_below(root) if not path.endswith(".py") for each in _places(path)}
+        self._changed = {os.path.join(root, path) for path in changed}
+        found = {each for path in files_below(root) for each in _places(path)}
         self._modules_at_start = _modules(root)
         self._at_start = {path: _state(path) for path in found} | dict.fromkeys(self._changed)
         self._read: set[str] = set()
