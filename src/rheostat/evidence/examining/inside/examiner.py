@@ -28,6 +28,7 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.delegated import delegate
     from rheostat.evidence.examining.inside.equating import is_plain
     from rheostat.evidence.examining.inside.guards import guard
+    from rheostat.evidence.examining.inside.intact import Intact
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
     from rheostat.evidence.examining.inside.orders import order
     from rheostat.evidence.examining.inside.outcomes import Outcomes
@@ -37,6 +38,7 @@ else:
     from delegated import delegate
     from equating import is_plain
     from guards import guard
+    from intact import Intact
     from modules import Finder, SubjectModule, share_patches
     from orders import order
     from outcomes import Outcomes
@@ -289,8 +291,9 @@ def main(order: dict[str, Any]) -> None:
     if order["root_on_path"]:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
+    intact = Intact()
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
-    for doubt in reading.doubts():
+    for doubt in (*reading.doubts(), *intact.doubts()):
         examiner.doubt(doubt)
     examiner.tell(code=code, tests=outcomes.tests, collected=outcomes.collected)
 
