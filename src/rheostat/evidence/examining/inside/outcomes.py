@@ -22,6 +22,8 @@ else:
     from mirrors import handle_of
     from modules import Finder, SubjectModule
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
 
 class Outcomes:
     """A pytest plugin that records the outcome of each test.
@@ -82,7 +84,7 @@ class Outcomes:
             with open(path, "rb") as stream:
                 source = ast.parse(stream.read())
             for test in ast.walk(source):
-                if _is_test(test):
+                if isinstance(test, _DEFINITIONS) and _is_test(test):
                     used = [*test.decorator_list, *getattr(test, "bases", ())]
                     if any(_of_the_code(vars(module), each) for each in used):
                         yield path, test.name
@@ -91,7 +93,7 @@ class Outcomes:
 def _is_test(node: Any) -> bool:
     if isinstance(node, ast.ClassDef):
         return any(_is_test(each) for each in node.body)
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test")
+    return isinstance(node, _DEFINITIONS) and node.name.startswith("test")
 
 
 def _of_the_code(names: dict[str, Any], decorator: ast.expr) -> bool:

@@ -128,4 +128,4 @@ def files_below(root: str) -> Iterator[str]:
 def _compare_contents() -> None:
     """Let `filecmp.cmp` look into files by default: size and time, by which it goes otherwise, are easily set."""
     compare: Callable[..., bool] = filecmp.cmp
-    compare.__defaults__ = (False,)  # type: ignore[attr-defined]
+    compare.__defaults__ = (False,)
