@@ -62,7 +62,7 @@ FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
     ),
     "a decorator takes a test class away": (
         f"def mark(c): return None\n{ZERO}",
-        f"import m\n@m.mark\nclass TestA:\n    def test(self): assert m.square(3) == 9\ndef test_other(): pass\n",
+        "import m\n@m.mark\nclass TestA:\n    def test(self): assert m.square(3) == 9\ndef test_other(): pass\n",
     ),
     "a hook of pytest's": (f"pytest_pyfunc_call = lambda: True\n{ZERO}", f"import m\n{LAST}", {"conftest.py": "from m import *\n"}),
     "a library sets what the text says": (
