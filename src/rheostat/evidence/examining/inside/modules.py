@@ -17,6 +17,7 @@ import sys
 import types
 import unittest.mock
 from collections.abc import Sequence
+from importlib.readers import FileReader
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -115,6 +116,15 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__doc__ = found["doc"]
         for taken in taken_by_star & set(module.__all__):
             self._examiner.doubt(f"{taken} means another thing in the tests, by a star import of {module.__name__}")
+
+    def get_resource_reader(self, name: str) -> FileReader:
+        """The reader of the files beside a module, which are there for the tests as well."""
+        return FileReader(types.SimpleNamespace(path=sys.modules[name].__file__))  # type: ignore[arg-type]
+
+    def get_data(self, path: str) -> bytes:
+        """The content of a file beside a module."""
+        with open(path, "rb") as stream:
+            return stream.read()
 
     def named(self, name: str) -> bool:
         """Whether the tests use a name themselves, because a star import brings in every name."""

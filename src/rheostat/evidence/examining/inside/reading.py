@@ -52,8 +52,8 @@ class Reading:
             name = os.path.relpath(path, self._root)
             if path in self._read:
                 yield f"the tests read {name}, which has been changed"
-            elif not os.path.exists(path) and _nearest(path) in self._listed:
-                yield f"the tests look for files where {name} has been removed"
+            elif not os.path.exists(path) and (path not in self._changed or _nearest(path) in self._listed):
+                yield f"the tests may look for {name}, which has been removed"
         if self._started:
             for path in _modules(self._root) - self._modules_at_start - self._written:
                 yield f"the tests started a program that could have imported {os.path.relpath(path, self._root)}"
@@ -71,6 +71,8 @@ class Reading:
             self._listed.update(_places(values[0] if values[0] is not None else "."))
         elif event in _STARTING:
             self._started = True
+            for word in _words(values):
+                self._read |= self._known(word)
         elif event in _CHANGING:
             for path in values[: _CHANGING[event]]:
                 self._written |= _places(path)
@@ -91,6 +93,17 @@ class Reading:
 
 def _modules(root: str) -> set[str]:
     return {path for path in files_below(root) if path.endswith((".py", ".so", ".pth"))}
+
+
+def _words(value: Any) -> Iterator[Any]:
+    """The words of a command, which may be a text or be in lists."""
+    if isinstance(value, str):
+        yield from value.split()
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _words(each)
+    else:
+        yield value
 
 
 def _places(path: Any) -> set[str]:
