@@ -122,6 +122,10 @@ OF_CODE: dict[str, tuple[dict[str, str], str]] = {
         {"pkg/test_a.py": "from pkg.core import one\nfrom shop import square\n", "pkg/core.py": "from shop import square\n"}, "pkg/core.py",
     ),
     "any module by the settings": ({"pytest.ini": "[pytest]\npython_files = *.py\n", "test_a.py": TESTED}, "shop.py"),
+    "a source that tests have a link to": ({"tests/shop.py": "-> ../shop.py"}, "shop.py"),
+    "a folder of sources that tests have a link to": (
+        {"tests/src": "-> ../src", "src/a.py": SOURCE, "tests/test_a.py": "import shop, a\n"}, "src/a.py",
+    ),
     "beside the link of a test": ({"tests/test_a.py": "-> ../shared/real.py", "shared/real.py": "", "shared/b.py": ""}, "shared/b.py"),
 }  # fmt: skip
 

@@ -102,20 +102,31 @@ class Pristine:
         return "the tests read it" if self._read.reads(path) else None
 
     def _add_where_links_lead(self) -> None:
-        """Protect the files and folders that a protected link leads to."""
+        """Protect the tests and data that a protected link leads to; tests may also have links to sources."""
         files, folders = set(), set()
         for folder, below, names in os.walk(self.tree):
-            for name in (*below, *names):
-                at = os.path.join(folder, name)
-                link, target = os.path.relpath(at, self.tree), os.path.relpath(os.path.realpath(at), self.tree)
-                if not os.path.islink(at) or target == "." or target.startswith("../"):
+            for at in (os.path.join(folder, name) for name in (*below, *names)):
+                if not os.path.islink(at):
                     continue
-                if os.path.isdir(at) and self._folder_of_tests(f"{link}/it") is not None:
-                    folders.add(target.casefold())
-                elif os.path.isfile(at) and self.why_protected(link) is not None:
+                link, target = os.path.relpath(at, self.tree), os.path.relpath(os.path.realpath(at), self.tree)
+                if target == "." or target.startswith("../"):
+                    continue
+                if os.path.isdir(at):
+                    if self._folder_of_tests(f"{link}/it") is not None and self._has_only_tests(target):
+                        folders.add(target.casefold())
+                elif self.why_protected(link) is not None and self._has_only_tests(target, link):
                     files.add(target.casefold())
         self._helpers |= files
         self._test_folders |= folders
+
+    def _has_only_tests(self, target: str, link: str = "") -> bool:
+        """Whether a link leads to no source: to data, to a test, to a helper, or to a folder of such ones."""
+        if link:
+            named = self._is_named_as_of_tests(link) or self._is_named_as_of_tests(target)
+            return named or not target.endswith(".py") or self._read.modules.is_helper(target)
+        below = [name for _, _, names in os.walk(os.path.join(self.tree, target)) for name in names]
+        modules = [name for name in below if name.endswith(".py")]
+        return not modules or any(map(self._is_named_as_of_tests, modules))
 
     def is_data(self, path: str) -> bool:
         """Whether a file that can be changed isn't code: no module, or one that was there and that nothing imports."""
@@ -127,10 +138,13 @@ class Pristine:
         return self._is_data[path]
 
     def _is_of_tests(self, path: str) -> bool:
+        if path.casefold() in self._helpers or self._folder_of_tests(path) is not None:
+            return True
+        return self._is_named_as_of_tests(path)
+
+    def _is_named_as_of_tests(self, path: str) -> bool:
         said = path.casefold()
         name = said.rpartition("/")[2]
-        if said in self._helpers or self._folder_of_tests(path) is not None:
-            return True
         if any(fnmatch.fnmatchcase(each, pattern) for each in (name, said) for pattern in self._patterns):
             return True
         return any(fnmatch.fnmatchcase(said, f"*/{pattern}") for pattern in self._patterns if "/" in pattern)
