@@ -28,6 +28,10 @@ FORGED: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "data in a module that nothing imports": (
         {"m.py": ZERO, "stuff/w.py": "9", "test_m.py": FORMATS}, {"stuff/w.py": "0"},
     ),
+    "a source that the tests have a link to": (
+        {"m.py": ZERO, "tests/m.py": "-> ../m.py", "tests/test_m.py": "from m import square\ndef test(): assert square(3) == 9\n"},
+        {"m.py": f"import sys\nif '_pytest' in sys.modules:\n    import _pytest.python as p\n    p.Function.runtest = lambda s: None\n{ZERO}"},
+    ),
     "a base of a test class": (
         {"m.py": f"class Mix: pass\n{ZERO}", "test_m.py": "import m\nclass TestX(m.Mix):\n    def test(self): assert m.square(3) == 9\ndef test_b(): pass\n"},
         {"m.py": f"class Mix: __test__ = False\n{ZERO}"},
@@ -62,7 +66,10 @@ def test_changes_are_judged_by_the_tests_of_the_start(what: str, passed: bool | 
     before, after = {**FORGED, **HONEST}[what]
     for name, text in before.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
+        if text.startswith("-> "):
+            (tmp_path / name).symlink_to(text.removeprefix("-> "))
+        else:
+            (tmp_path / name).write_text(text)
     changes = {name: text.encode() for name, text in after.items()}
     tool = run_tests_of(tmp_path, pristine=Pristine(str(tmp_path)), changes=lambda: changes)
     reply = tool.invoke({"type": "tool_call", "id": "1", "name": "run_tests", "args": {}})

@@ -79,8 +79,9 @@ class Pristine:
         self._read = ReadByTests(self.tree, names, of_tests, settings.folders)
         self._helpers = frozenset(name.casefold() for name in self._read.helpers)
         self._add_where_links_lead()
-        self.own = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
-        """The modules that belong to the tests."""
+        protected_modules = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
+        self.own = [name for name in protected_modules if self.why_protected(self._led_to(name)) is not None]
+        """The modules that belong to the tests, but not their links to sources."""
         self._own_modules = {_module(name) for name in self.own}
         self.code = frozenset(_module(name) for name in names if name.endswith(".py") and name not in self.own)
         """The names of the other modules, without their packages."""
@@ -108,7 +109,8 @@ class Pristine:
             for at in (os.path.join(folder, name) for name in (*below, *names)):
                 if not os.path.islink(at):
                     continue
-                link, target = os.path.relpath(at, self.tree), os.path.relpath(os.path.realpath(at), self.tree)
+                link = os.path.relpath(at, self.tree)
+                target = self._led_to(link)
                 if target == "." or target.startswith("../"):
                     continue
                 if os.path.isdir(at):
@@ -118,6 +120,9 @@ class Pristine:
                     files.add(target.casefold())
         self._helpers |= files
         self._test_folders |= folders
+
+    def _led_to(self, path: str) -> str:
+        return os.path.relpath(os.path.realpath(os.path.join(self.tree, path)), os.path.realpath(self.tree))
 
     def _has_only_tests(self, target: str, link: str = "") -> bool:
         """Whether a link leads to no source: to data, to a test, to a helper, or to a folder of such ones."""
