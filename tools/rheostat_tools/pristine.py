@@ -15,9 +15,11 @@ import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
 
+from rheostat.evidence.examining import Examined
 from rheostat.sandbox import Show, remove
 from rheostat_tools.copies import change, copy_tree, link_environments, show
 from rheostat_tools.read_by_tests import TEST_FOLDERS, ReadByTests, folders_of_tests
+from rheostat_tools.settings_of_tests import SettingsOfTests
 
 __all__ = ["PROTECTED", "Pristine"]
 
@@ -55,14 +57,15 @@ class Pristine:
         words = [os.path.normpath(word.partition("::")[0]) for word in command]
         named = [glob.escape(word) for word in words if os.path.isfile(os.path.join(root, word))]
         self._test_folders: frozenset[str] = frozenset()
-        self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named))
         self.tree = tempfile.mkdtemp(prefix="rheostat-start-")
         """The path of a copy of the initial tree."""
-        self.tests: dict[tuple[str, ...], frozenset[str]] = {}
-        """The names of the tests that a command finds in it, once they have been collected."""
+        self.tests: dict[tuple[str, ...], Examined] = {}
+        """The tests that a command finds in it, once they have been collected."""
         self._remove = weakref.finalize(self, remove, self.tree)
         self._environments = copy_tree(root, self.tree)
         change(self.tree, originals or {})
+        settings = SettingsOfTests(self.tree, command)
+        self._patterns = tuple(pattern.casefold() for pattern in (*protected, *named, *settings.patterns))
         names = [
             os.path.relpath(os.path.join(folder, name), self.tree)
             for folder, _, files in os.walk(self.tree)
@@ -70,12 +73,18 @@ class Pristine:
         ]
         self._there = {name.casefold() for name in names}
         self._helpers: frozenset[str] = frozenset()
+        self._is_data: dict[str, bool] = {}
         self._test_folders = folders_of_tests(names)
-        self._read = ReadByTests(self.tree, names, [name for name in names if self._is_of_tests(name)])
+        of_tests = [name for name in names if self._is_of_tests(name)]
+        self._read = ReadByTests(self.tree, names, of_tests, settings.folders)
         self._helpers = frozenset(name.casefold() for name in self._read.helpers)
-        self.own = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
-        """The modules that belong to the tests."""
+        self._add_where_links_lead()
+        protected_modules = [name for name in names if name.endswith(".py") and self.why_protected(name) is not None]
+        self.own = [name for name in protected_modules if self.why_protected(self._led_to(name)) is not None]
+        """The modules that belong to the tests, but not their links to sources."""
         self._own_modules = {_module(name) for name in self.own}
+        self.code = frozenset(_module(name) for name in names if name.endswith(".py") and name not in self.own)
+        """The names of the other modules, without their packages."""
         kept = {self._folder_of_tests(name) or name for name in names if self.why_protected(name) is not None}
         self._kept = sorted(kept)
         self._above = sorted({"/".join(path.split("/")[:n]) for path in kept for n in range(1, path.count("/") + 1)})
@@ -93,11 +102,54 @@ class Pristine:
             return self._why_not_new(path)
         return "the tests read it" if self._read.reads(path) else None
 
+    def _add_where_links_lead(self) -> None:
+        """Protect the tests and data that a protected link leads to; tests may also have links to sources."""
+        files, folders = set(), set()
+        for folder, below, names in os.walk(self.tree):
+            for at in (os.path.join(folder, name) for name in (*below, *names)):
+                if not os.path.islink(at):
+                    continue
+                link = os.path.relpath(at, self.tree)
+                target = self._led_to(link)
+                if target == "." or target.startswith("../"):
+                    continue
+                if os.path.isdir(at):
+                    if self._folder_of_tests(f"{link}/it") is not None and self._has_only_tests(target):
+                        folders.add(target.casefold())
+                elif self.why_protected(link) is not None and self._has_only_tests(target, link):
+                    files.add(target.casefold())
+        self._helpers |= files
+        self._test_folders |= folders
+
+    def _led_to(self, path: str) -> str:
+        return os.path.relpath(os.path.realpath(os.path.join(self.tree, path)), os.path.realpath(self.tree))
+
+    def _has_only_tests(self, target: str, link: str = "") -> bool:
+        """Whether a link leads to no source: to data, to a test, to a helper, or to a folder of such ones."""
+        if link:
+            named = self._is_named_as_of_tests(link) or self._is_named_as_of_tests(target)
+            return named or not target.endswith(".py") or self._read.modules.is_helper(target)
+        below = [name for _, _, names in os.walk(os.path.join(self.tree, target)) for name in names]
+        modules = [name for name in below if name.endswith(".py")]
+        return not modules or any(map(self._is_named_as_of_tests, modules))
+
+    def is_data(self, path: str) -> bool:
+        """Whether a file that can be changed isn't code: no module, or one that was there and that nothing imports."""
+        if self.why_protected(path) is not None:
+            return False
+        if path not in self._is_data:
+            unused = path.casefold() in self._there and not self._read.modules.imported(path)
+            self._is_data[path] = not path.endswith(".py") or unused
+        return self._is_data[path]
+
     def _is_of_tests(self, path: str) -> bool:
+        if path.casefold() in self._helpers or self._folder_of_tests(path) is not None:
+            return True
+        return self._is_named_as_of_tests(path)
+
+    def _is_named_as_of_tests(self, path: str) -> bool:
         said = path.casefold()
         name = said.rpartition("/")[2]
-        if said in self._helpers or self._folder_of_tests(path) is not None:
-            return True
         if any(fnmatch.fnmatchcase(each, pattern) for each in (name, said) for pattern in self._patterns):
             return True
         return any(fnmatch.fnmatchcase(said, f"*/{pattern}") for pattern in self._patterns if "/" in pattern)
@@ -131,12 +183,16 @@ class Pristine:
     def _is_installed(self, module: str) -> bool:
         if module in sys.stdlib_module_names or module in sys.builtin_module_names:
             return True
+        installed = (glob.escape(os.path.join(self.root, each)) for each in self._environments)
+        places = [f"{each}/lib/python*/site-packages/{module}" for each in installed]
+        if any(glob.glob(f"{place}{ending}") for place in places for ending in ("", ".py")):
+            return True
         try:
             spec = importlib.util.find_spec(module)
         except (ImportError, ValueError, AttributeError):
             return False
-        places = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec is not None else []
-        return any(f"{os.sep}site-packages{os.sep}" in place for place in places)
+        found = [spec.origin or "", *(spec.submodule_search_locations or ())] if spec is not None else []
+        return any(f"{os.sep}site-packages{os.sep}" in place for place in found)
 
     def lay_out(self, place: str, changes: Mapping[str, bytes | None], *, bare: bool) -> list[Show]:
         """Make a fresh copy with changes, and return its entries for a sandbox, in which protected files are read-only.

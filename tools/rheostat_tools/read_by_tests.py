@@ -11,7 +11,8 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+
+from rheostat_tools.helpers import Helpers
 
 __all__ = ["TEST_FOLDERS", "ReadByTests", "folders_of_tests"]
 
@@ -40,13 +41,9 @@ _DATA_FOLDERS = frozenset(
 _LIKE_TESTS = re.compile(r"specs?|testing|e2e|tests?[_-].+|.+[_-]tests?|(?:unit|integration|functional)(?:tests?)?")
 """Names of folders that belong to the tests if they contain a test."""
 _TEST = re.compile(r"test_.*\.py|.*_test\.py|tests?\.py")
-_HELPER = re.compile(r"tests?[_-]?(?:util|help|support|lib|common|data|case|base|tool|fixture)\w*")
-_HINTS = re.compile(r"test|assert|check|helper|util|fixture|common|support|expect|case")
-_TOOLS = frozenset({"pytest", "_pytest", "unittest", "hypothesis", "numpy.testing", "pandas.testing"})
 _FIELD = re.compile(r"\{[^{}/]*\}|%(?:\(\w+\))?[#0\- +]?\d*(?:\.\d+)?[sdrifgx]")
 _PATTERN = re.compile(r"(?:[\w.*?!-]+/)*[\w*?!.-]*[\w*?]\.(?=[*?]*\w)[\w*?]+")
 """A name with wildcards and a telling extension."""
-_MOST_READ_BYTES = 1_000_000
 
 
 def folders_of_tests(names: Iterable[str]) -> frozenset[str]:
@@ -70,10 +67,10 @@ class ReadByTests:
         root: The tree.
         names: The paths of all its files, relative to the root.
         tests: Those of them that belong to the tests.
+        named: Folders that the settings or the command name as the place of tests, in lower case.
     """
 
-    def __init__(self, root: str, names: Sequence[str], tests: Sequence[str]) -> None:
-        self._root = root
+    def __init__(self, root: str, names: Sequence[str], tests: Sequence[str], named: Iterable[str] = ()) -> None:
         self._modules: dict[str, list[str]] = defaultdict(list)
         for name in names:
             if name.endswith(".py"):
@@ -82,23 +79,27 @@ class ReadByTests:
         self._files: set[str] = set()
         self._patterns: set[str] = set()
         self._all_folders = _folders(names)
-        self._imported_by_tests: set[str] = set()
+        imports: dict[str, set[str]] = {}
+        helpers = self.modules = Helpers(root, names, own.__contains__, frozenset(named))
+        """The modules of the tree."""
         said: set[str] = set()
         while waiting:
             name = waiting.pop()
-            tree = self._parsed(name)
+            tree = helpers.parsed(name)
             if tree is None:
                 continue
             said |= self._strings(tree, os.path.dirname(name))
-            for helper in self._imported(tree):
-                self._imported_by_tests.add(helper)
-                if helper not in own and self._is_helper(helper):
-                    own.add(helper)
-                    waiting.append(helper)
+            imports[name] = set(self._imported(tree))
+            plugins = {each for word in _plugins(tree) for each in self._of_that_name(word)}
+            found = {each for each in imports[name] - own if helpers.is_helper(each)} | (plugins - own)
+            if not waiting and not found:
+                found = helpers.say_what_is_wanted(imports, own)
+            own |= found
+            waiting += sorted(found)
         self.helpers = frozenset(own.difference(tests))
         """Modules that only help tests: they contain only checks, or have the name and the contents of a helper."""
         code = {os.path.dirname(name) for name in names if name.endswith(".py") and name not in own}
-        imported = {os.path.dirname(name).casefold() for name in self._imported_by_tests}
+        imported = {os.path.dirname(name).casefold() for each in imports.values() for name in each}
         self._folders = [folder for folder in self._all_folders if _ends(folder, said) and not _holds(folder, code)]
         self._of_data = [
             folder
@@ -119,13 +120,6 @@ class ReadByTests:
         if said.rpartition("/")[2] in self._files or any(said.startswith(f"{each}/") for each in self._folders):
             return True
         return any(fnmatch.fnmatchcase(said, each) or fnmatch.fnmatchcase(said, f"*/{each}") for each in self._patterns)
-
-    def _parsed(self, name: str) -> ast.Module | None:
-        path = Path(self._root, name)
-        try:
-            return ast.parse(path.read_bytes()) if path.stat().st_size <= _MOST_READ_BYTES else None
-        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
 
     def _strings(self, tree: ast.Module, folder: str) -> set[str]:
         """Record the files and patterns in the strings of a source, and return possible names of folders."""
@@ -164,46 +158,28 @@ class ReadByTests:
                 module = node.module or ""
                 words = [module, *(f"{module}.{alias.name}".lstrip(".") for alias in node.names)]
             for word in filter(None, words):
-                path = word.replace(".", "/")
-                for name in self._modules.get(path.rpartition("/")[2], ()):
-                    if f"/{_module(name)}".endswith(f"/{path}"):
-                        yield name
+                yield from self._of_that_name(word)
 
-    def _is_helper(self, name: str) -> bool:
-        stem = name.rpartition("/")[2].removesuffix(".py").casefold()
-        tree = self._parsed(name)
-        if tree is None:
-            return False
-        if _HELPER.fullmatch(stem) or _only_checks(tree):
-            return True
-        uses = {each for node in ast.walk(tree) for each in _named(node)}
-        return _HINTS.search(stem) is not None and not uses.isdisjoint(_TOOLS)
+    def _of_that_name(self, word: str) -> Iterator[str]:
+        path = word.replace(".", "/")
+        for name in self._modules.get(path.rpartition("/")[2], ()):
+            if f"/{_module(name)}".endswith(f"/{path}"):
+                yield name
 
 
 def _module(name: str) -> str:
     return name.removesuffix(".py").removesuffix("/__init__")
 
 
-def _named(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (alias.name.partition(".")[0] for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-        yield from (node.module.partition(".")[0], node.module)
-
-
-def _only_checks(tree: ast.Module) -> bool:
-    """Whether a module's functions all assert and return nothing, and it has no classes."""
-    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
-    others = any(isinstance(node, ast.ClassDef | ast.AsyncFunctionDef) for node in tree.body)
-    return bool(functions) and not others and all(_is_check(function) for function in functions)
-
-
-def _is_check(function: ast.FunctionDef) -> bool:
-    within = list(ast.walk(function))
-    gives = any(
-        isinstance(node, ast.Yield | ast.YieldFrom) or (isinstance(node, ast.Return) and node.value) for node in within
-    )
-    return not gives and any(isinstance(node, ast.Assert) for node in within)
+def _plugins(tree: ast.Module) -> Iterator[str]:
+    """The modules that a source makes plugins of pytest."""
+    for node in tree.body:
+        targets = (
+            {each.id for each in node.targets if isinstance(each, ast.Name)} if isinstance(node, ast.Assign) else ()
+        )
+        if isinstance(node, ast.Assign) and "pytest_plugins" in targets:
+            said = (each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant))
+            yield from (each for each in said if isinstance(each, str))
 
 
 def _folders(names: Iterable[str]) -> list[str]:

@@ -22,6 +22,7 @@ from rheostat.errors import BadInput
 from rheostat.evidence.examining import Examined, examine
 from rheostat.sandbox import Ended, Limits, Running, Sandbox, choose, temporary_directory
 from rheostat_tools.confine import ConfinedDirectory
+from rheostat_tools.depending import depends_on
 from rheostat_tools.pristine import Pristine
 from rheostat_tools.report import Report
 from rheostat_tools.terms import above_zero, shorten, terms
@@ -204,16 +205,31 @@ class _Run:
             return None
         words = [each for each in self.words if not _AT_FIRST.fullmatch(each)]
         unchanged = replace(self, words=[*words, "--collect-only"], changes={})
-        if self.start.tests.get(tuple(words)) is None:
-            found = unchanged.outside(lambda output: None, threading.Event())
-            self.start.tests[tuple(words)] = frozenset(found.collected)
-        if gone := sorted(self.start.tests[tuple(words)] - examined.tests.keys()):
-            return f"{gone[0]} is gone since the changes ({len(gone)} of {len(self.start.tests[tuple(words)])} tests)"
+        if tuple(words) not in self.start.tests:
+            self.start.tests[tuple(words)] = unchanged.outside(lambda output: None, threading.Event())
+        at_start = self.start.tests[tuple(words)].collected
+        if gone := sorted(at_start.keys() - examined.tests.keys()):
+            return f"{gone[0]} is gone since the changes ({len(gone)} of {len(at_start)} tests)"
+        if others := sorted(name for name in at_start if at_start[name] != examined.collected.get(name)):
+            again = unchanged.outside(lambda output: None, threading.Event()).collected
+            if other := next((name for name in others if at_start[name] == again.get(name)), None):
+                return f"{other} has other parameters since the changes"
+        if why := self._decided_by_the_code(self.start.tests[tuple(words)], examined):
+            return why
         skipped = {name for name, outcome in examined.tests.items() if outcome == "skipped"}
         if skipped:
             before = replace(unchanged, words=words).outside(lambda output: None, threading.Event())
             if since := sorted(name for name in skipped if before.tests.get(name, "skipped") != "skipped"):
                 return f"{since[0]} is skipped, and wasn't before the changes"
+        return None
+
+    def _decided_by_the_code(self, before: Examined, now: Examined) -> str | None:
+        """The reason if the code decides which tests run, and it isn't known which ones ran at the start."""
+        known, there = ({name.partition("::")[0] for name in each} for each in (before.collected, now.tests))
+        for path in sorted((there | before.tests.keys()) & set(self.start.own) - known):
+            source = Path(self.start.tree, path).read_bytes()
+            if decides := depends_on(source, self.start.code):
+                return f"{decides} decides on the tests of {path}, which couldn't be collected before the changes"
         return None
 
     def in_one_process(self) -> tuple[Ended, Report, bool]:
@@ -259,6 +275,7 @@ class _Run:
                 self.start.lay_out(place, self.changes, bare=self.bare),
                 root=place if self.bare else self.start.root,
                 own=self.start.own,
+                changed=sorted(filter(self.start.is_data, self.changes)),
                 python=python,
                 root_on_path=as_module,
                 limits=self.limits,

@@ -6,10 +6,11 @@ import compileall
 import functools
 import json
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = ["Examined", "examine", "examine_source"]
 _INSIDE = str(Path(__file__).with_name("inside"))
 _AT = "/run/examining"
 _MOST_RESULT_BYTES = 50_000_000
+_NO_END = "the examination didn't come to its end"
 _BOOT = """\
 import sys
 place, name, number = sys.argv[1:]
@@ -45,8 +47,8 @@ class Examined:
     """The reason of `False` and `None`."""
     tests: Mapping[str, str]
     """`passed`, `failed` or `skipped` by pytest's name of the test."""
-    collected: Sequence[str] = ()
-    """The names of all collected tests."""
+    collected: Mapping[str, str] = field(default_factory=dict)
+    """A digest of its parameters by the name of each collected test."""
 
 
 def examine(
@@ -55,6 +57,7 @@ def examine(
     root: str,
     own: Sequence[str],
     arguments: Sequence[str],
+    changed: Sequence[str] = (),
     root_on_path: bool = True,
     python: str = "python",
     limits: Limits,
@@ -70,6 +73,8 @@ def examine(
         root: The place of the tree inside the sandbox.
         own: Paths of the tests' own files, relative to the root. Every other module of the tree is code under test.
         arguments: The arguments of pytest.
+        changed: Paths of data that the code's author has changed or removed, relative to the root. If the tests read
+            it, nothing is proven.
         root_on_path: Put the root on `sys.path`, as `python -m pytest` does and `pytest` doesn't.
         python: An interpreter that has pytest; "python" is the running one.
         output: Called with the output of pytest.
@@ -78,11 +83,13 @@ def examine(
     Raises:
         SandboxMissing: There is no sandbox on this machine.
     """
-    order = {"own": list(own), "arguments": list(arguments), "root_on_path": root_on_path}
-    ended, raw = _both("examiner", order, tree, root, python, limits, sandbox, output, variables, stop)
+    order = {
+        "own": list(own), "arguments": list(arguments), "root_on_path": root_on_path, "changed": list(changed),
+    }  # fmt: skip
+    ended, told = _both("examiner", order, tree, root, python, limits, sandbox, output, variables, stop)
     if ended.exit_code is None:
         return Examined(None, f"the examination took more than {limits.seconds:g} s", {})
-    return _examined(raw)
+    return _examined(told)
 
 
 def examine_source(
@@ -104,15 +111,13 @@ def examine_source(
         Path(place, "answer.py").write_text(code, encoding="utf-8", errors="surrogatepass")
         root = place if sandbox == "none" else "/home/code"
         tree = [Show(root, "read", place)]
-        ended, raw = _both(
+        ended, told = _both(
             "plain", {"tests": tests}, tree, root, python, limits, sandbox, lambda text: None, None, None
         )
     if ended.exit_code is None:
         return Examined(None, f"it took more than {limits.seconds:g} s", {})
-    try:
-        told = json.loads(raw)
-    except ValueError:
-        return Examined(None, "the examination didn't come to its end", {})
+    if told is None:
+        return Examined(None, _NO_END, {})
     if told["lost"]:
         return Examined(None, str(told["lost"]), {})
     if told["ended"]:
@@ -135,14 +140,18 @@ def _both(
     output: Callable[[bytes], None],
     variables: Mapping[str, str] | None,
     stop: threading.Event | None,
-) -> tuple[Ended, bytes]:
-    """Run the examiner's script with the subject beside it; return the end of the examiner and its written result."""
+) -> tuple[Ended, dict[str, Any] | None]:
+    """Run the examiner's script with the subject beside it; return its end and its result, if it wrote one."""
+    token = secrets.token_hex(16)
     ours, theirs = socket.socketpair()
     reading, writing = os.pipe()
     inside = Show(_AT, "read", _INSIDE)
     place = _INSIDE if sandbox == "none" else _AT
     options: dict[str, Any] = {"directory": root, "limits": limits, "sandbox": sandbox, "variables": variables}
-    asked, told = {"root": root, "fd": theirs.fileno()}, {"root": root, "fd": ours.fileno(), "result": writing, **order}
+    asked, told = (
+        {"root": root, "fd": theirs.fileno()},
+        {"root": root, "fd": ours.fileno(), "result": writing, "token": token, **order},
+    )
     with temporary_directory("rheostat-tmp-") as temporary, handed(asked) as first, handed(told) as second:
         options["temporary"] = temporary
         try:
@@ -173,7 +182,16 @@ def _both(
                 os.close(writing)
             with os.fdopen(reading, "rb") as result:
                 raw = result.read(_MOST_RESULT_BYTES)
-    return ended, raw
+    return ended, _result(raw, token)
+
+
+def _result(raw: bytes, token: str) -> dict[str, Any] | None:
+    """The result, if it is whole and the examiner's own: a link that the code made may lead tests to its pipe."""
+    try:
+        told = json.loads(raw)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) and told.get("token") == token else None
 
 
 def _script(python: str, place: str, name: str, order: int) -> list[str]:
@@ -187,11 +205,9 @@ def _compile() -> None:
     compileall.compile_dir(_INSIDE, maxlevels=0, quiet=2)
 
 
-def _examined(raw: bytes) -> Examined:
-    try:
-        told = json.loads(raw)
-    except ValueError:
-        return Examined(None, "the examination didn't come to its end", {})
+def _examined(told: dict[str, Any] | None) -> Examined:
+    if told is None:
+        return Examined(None, _NO_END, {})
     tests, collected = told["tests"], told["collected"]
     if told["lost"]:
         return Examined(None, told["lost"], tests, collected)

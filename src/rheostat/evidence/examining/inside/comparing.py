@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.equating import PLAIN, Equating, short
     from rheostat.evidence.examining.inside.mirrors import handle_of
+    from rheostat.evidence.examining.inside.specials import is_function
 else:
     from equating import PLAIN, Equating, short
     from mirrors import handle_of
+    from specials import is_function
 
 
 def _specials(words: str) -> frozenset[str]:
@@ -64,6 +66,11 @@ COUNTS = frozenset(
     }
 )
 """Attributes in which a mock keeps how it was called."""
+_STEPS = ("__next__", "next", "send", "throw")
+"""Methods that may say that there is nothing more."""
+_CATCH_ALL = (object, BaseException, Exception, AssertionError)
+_MISTAKES = (AssertionError, AttributeError, NameError)
+"""What a failed assert raises, and a test that can't go on; a context manager of the code's could swallow them."""
 _MOST_REFRESHED = 100
 _MOST_COUNTED = 10_000
 
@@ -75,6 +82,8 @@ class Comparing(Equating):
         super().__init__(fd, side, trusted=trusted)
         self._computed: set[int] = set()
         self._held: dict[int, Any] = {}
+        self._steps: set[int] = set()
+        self._names: dict[tuple[Any, int], str] = {}
 
     def not_kept_alike(self, value: Any) -> None:
         self.doubt(f"changes that the code makes to a {type(value).__name__} of this size aren't seen here")
@@ -83,15 +92,31 @@ class Comparing(Equating):
         if value.size == 0:
             self.doubt("an empty array equals whatever it is compared with, by numpy's rules")
 
+    def took_class(self, kind: type) -> None:
+        if kind in _CATCH_ALL:
+            self.doubt(f"the code has {kind.__name__} in the place of a class of its own, and everything is one")
+
     def ask(self, verb: str, *values: Any) -> Any:
         said = super().ask(verb, *values)
-        if verb == "get" and values and handle_of(values[0]) is not None and not isinstance(values[0], type):
+        if verb == "global" or (verb == "get" and isinstance(values[0], type)):
+            self._has_one_name(values[0], str(values[1]), said)
+        elif verb == "get" and handle_of(values[0]) is not None:
             self._got(values[0], str(values[1]), said)
         if self._held and verb not in ("plain", "state", "repr", "get"):
             self._refresh()
         return said
 
+    def _has_one_name(self, home: Any, name: str, said: Any) -> None:
+        """Doubt an object that a class or module shows by two names: the tests may use them to tell results apart."""
+        if (handle := handle_of(said)) is None or isinstance(said, type) or is_function(said):
+            return
+        before = self._names.setdefault((handle_of(home) or home, handle), name)
+        if before != name:
+            self.doubt(f"{before} and {name} of {getattr(home, '__name__', home)} are the same object")
+
     def _got(self, target: Any, name: str, said: Any) -> None:
+        if name in _STEPS:
+            self._steps.add(handle_of(said) or 0)
         named = self.is_named(target)
         if name.startswith("assert") or (name in COUNTS and not named):
             self.doubt(f"only the code itself says how a {type(target).__name__} of its own was called")
@@ -101,7 +126,12 @@ class Comparing(Equating):
             self._follow(said)
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        made = super().call(target, args, kwargs)
+        try:
+            made = super().call(target, args, kwargs)
+        except StopIteration:
+            if handle_of(target) not in self._steps:
+                self.doubt("a function of the code raised StopIteration, which ends what iterates over its results")
+            raise
         if handle_of(target) in self._computed and not isinstance(target, type) and not self.is_named(target):
             self._only_said(target, "()", made)
         return made
@@ -146,8 +176,8 @@ class Comparing(Equating):
         """Whether only the object itself can know this answer, in a place where a test may have meant plain data."""
         named, computed = self.is_named(target), handle_of(target) in self._computed
         if name in ("__exit__", "__aexit__"):
-            if args[:1] and args[0] is not None and issubclass(args[0], AssertionError):
-                self.doubt(f"an assert of the tests failed within a {type(target).__name__} of the code's")
+            if args[:1] and args[0] is not None and issubclass(args[0], _MISTAKES):
+                self.doubt(f"{args[0].__name__} was raised within a {type(target).__name__} of the code's")
             return False
         if name in _ORDER or name in _COMPUTING:
             return not named or handle_of(args[0]) is None

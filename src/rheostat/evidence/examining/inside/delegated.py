@@ -1,12 +1,13 @@
 """Call Python's own functions that look into an object in the process where the object lives.
 
-Runs inside the sandbox, in the examiner: standard library only.
+Runs inside the sandbox, on both sides: standard library only.
 """
 
 from __future__ import annotations
 
 import functools
 import importlib
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,19 @@ _FUNCTIONS = {
 }
 
 
+def originals() -> dict[tuple[str, str], Callable[..., Any]]:
+    """These functions as they are now, by module and name."""
+    return {
+        (module, name): getattr(importlib.import_module(module), name)
+        for module, names in _FUNCTIONS.items()
+        for name in names.split()
+    }
+
+
 def delegate(ask: Callable[..., Any]) -> None:
     """Replace each of these functions by one that asks the other side if its first argument is an object there."""
-    for module, names in _FUNCTIONS.items():
-        home = importlib.import_module(module)
-        for name in names.split():
-            setattr(home, name, _delegating(ask, module, name, getattr(home, name)))
+    for (module, name), function in originals().items():
+        setattr(sys.modules[module], name, _delegating(ask, module, name, function))
 
 
 def _delegating(ask: Callable[..., Any], module: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,8 @@
 """Decide when to believe the code's answers on equality and order.
 
 Two objects of the code's own classes are equal if their contents are equal before they are asked. Where the comparison
-itself is under test (the tests made the object, of a class that they name, and compare it with a value or another such
-object), a control that can't be equal too is asked as well, in random order.
+itself is under test (the tests made both objects, of a class that they name), other objects of the class are asked
+about as well, in random order. An object equals plain data if it holds that data, or the same as its class makes of it.
 
 Runs inside the sandbox, in the examiner: standard library only.
 """
@@ -24,8 +24,7 @@ else:
     from wire import Peer
 
 PLAIN = (bool, int, float, complex, str, bytes, tuple, list, dict, set, frozenset)
-_MOST_COMPARED, _MOST_OTHERS = 1_000, 8
-_NOTHING = object()
+_MOST_COMPARED, _MOST_OTHERS, _MOST_FIELDS = 1_000, 8, 3
 _chance = random.SystemRandom()
 
 
@@ -59,7 +58,7 @@ class Equating(Peer):
         """Reasons why the results can't be taken as proven."""
         self._named: set[int] = set()
         self._like_a_class: set[int] = set()
-        self._made: dict[int, tuple[Any, str | None]] = {}
+        self._made: dict[int, tuple[Any, str | None, tuple[tuple[Any, ...], dict[str, Any]]]] = {}
         self._touched: set[int] = set()
         self._came_of: dict[int, str | None] = {}
         self._shared: set[int] = set()
@@ -98,13 +97,13 @@ class Equating(Peer):
         made = super().call(target, args, kwargs)
         if (handle := handle_of(made)) is not None and type(made) is not MirrorMeta:
             given = (args, sorted(kwargs.items()))
-            shown = repr(given) if is_plain(given) else None
+            shown = repr(given) if (args or kwargs) and is_plain(given) else None
             if None not in (shown, before := self._came_of.setdefault(handle, shown)) and before != shown:
                 self._shared.add(handle)
                 if type(target) is MirrorMeta or handle_of(target) in self._like_a_class:
                     self.doubt(f"{type(made).__name__} gives the same object for different values")
             if type(target) is MirrorMeta:
-                self._made[handle] = (made, shown)
+                self._made[handle] = (made, shown, (args, kwargs) if shown is not None else ((), {}))
         return made
 
     def equal(self, target: Any, name: str, other: Any) -> Any:
@@ -117,20 +116,19 @@ class Equating(Peer):
         if not mirrored and (held := super().ask("plain", target)) is not None:
             return _same_data(held, other) is (name == "__eq__")
         alike = mirrored and self._alike_inside(target, other)
-        control = _another(other) if fresh and not mirrored else _NOTHING
-        against = (target, "__ne__" if name == "__eq__" else "__eq__", other) if mirrored else (target, name, control)
-        said, of_control = self._in_any_order((target, name, other), against)
+        opposite = [(target, "__ne__" if name == "__eq__" else "__eq__", other)] if mirrored else []
+        others = self._others(target, other) if mirrored and fresh else []
+        questions = [(target, name, other), *opposite, *((target, "__eq__", each) for each in others)]
+        said, *answers = self._in_any_order(questions)
         if said is NotImplemented:
             return said
         equal, what = said is (name == "__eq__"), f"{type(target).__name__}.{name}"
-        if mirrored and said is of_control:
-            self.doubt(f"{what} and {against[1]} of the same two objects are both {said}")
-        if fresh and not mirrored:
-            if equal and of_control is (name == "__eq__"):
-                self.doubt(f"{what} says the same of {short(other)} and of {short(control)}")
-        elif not mirrored:
-            self.doubt(f"only the code itself says what {what} of {short(other)} is")
-        elif equal is not alike and not (fresh and (self._of_one(target, other) or self._tells_apart(target, other))):
+        if opposite and said is answers.pop(0):
+            self.doubt(f"{what} and {opposite[0][1]} of the same two objects are both {said}")
+        if not mirrored:
+            if not fresh or (equal and not self._stands_for(target, other)):
+                self.doubt(f"only the code itself says what {what} of {short(other)} is")
+        elif equal is not alike and not (fresh and (self._of_one(target, other) or _tells_apart(answers))):
             self.doubt(f"{what} says so, and what the two objects hold says otherwise")
         elif equal and self._all_the_same(target, other):
             self.doubt(f"{what} says so, and objects that were made of other values hold the same")
@@ -138,7 +136,7 @@ class Equating(Peer):
 
     def order(self, target: Any, name: str, other: Any) -> Any:
         """The answer of `__lt__` or the like; note a doubt if the reverse comparison is also true."""
-        said, reverse = self._in_any_order((target, name, other), (other, name, target))
+        said, reverse = self._in_any_order([(target, name, other), (other, name, target)])
         if (
             said is True
             and reverse is True
@@ -147,13 +145,29 @@ class Equating(Peer):
             self.doubt(f"{type(target).__name__}.{name} says so both ways round")
         return said
 
-    def _in_any_order(self, wanted: tuple[Any, str, Any], control: tuple[Any, str, Any]) -> tuple[Any, Any]:
-        """The answers to both questions, asked in random order; a control with `_NOTHING` isn't asked."""
-        first = _chance.random() < 0.5
-        answers = []
-        for target, name, other in (wanted, control) if first else (control, wanted):
-            answers.append(None if other is _NOTHING else super().special(target, name, (other,)))
-        return (answers[0], answers[1]) if first else (answers[1], answers[0])
+    def _in_any_order(self, questions: list[tuple[Any, str, Any]]) -> list[Any]:
+        """The answers to all questions, asked in random order."""
+        answers: dict[int, Any] = {}
+        for n in _chance.sample(range(len(questions)), len(questions)):
+            target, name, other = questions[n]
+            answers[n] = super().special(target, name, (other,))
+        return [answers[n] for n in range(len(questions))]
+
+    def _stands_for(self, target: Any, value: Any) -> bool:
+        """Whether an object holds a plain value: as a field, as all fields, or as its class makes of it."""
+        fields = super().ask("state", target) or {}
+        held = list(fields.values())
+        each = held if len(held) <= _MOST_FIELDS else ()
+        if any(
+            is_plain(one) and type(one) is type(value) and bool(one == value)
+            for one in (*each, tuple(held), held, fields)
+        ):
+            return True
+        try:
+            made = super().call(type(target), (value,), {})
+        except Exception:
+            return False
+        return self._alike_inside(target, made) and not self._all_the_same(target, made)
 
     def _is_fresh(self, target: Any) -> bool:
         """Whether a value is plain, or the tests made it, of a class that they name, and haven't used it since."""
@@ -165,7 +179,7 @@ class Equating(Peer):
         made = {self._made[handle][1] for each in (one, other) if (handle := handle_of(each) or 0) in self._made}
         return [
             each
-            for each, given in self._made.values()
+            for each, given, _ in self._made.values()
             if type(each) is type(one) and given is not None and given not in made
         ][-_MOST_OTHERS:]
 
@@ -174,17 +188,24 @@ class Equating(Peer):
         given = [self._made[handle_of(each) or 0][1] for each in (one, other)]
         return given[0] is not None and given[0] == given[1]
 
-    def _tells_apart(self, one: Any, other: Any) -> bool:
-        """Whether the class says of any other object that it isn't equal to this one."""
-        return any(self._asked_equal(one, each) is not True for each in self._others(one, other))
-
-    def _asked_equal(self, one: Any, other: Any) -> Any:
-        return super().special(one, "__eq__", (other,))
-
     def _all_the_same(self, one: Any, other: Any) -> bool:
         """Whether all objects of the class have the same content, whatever they were made from."""
-        others = self._others(one, other)
+        others = self._others(one, other) or self._made_of_other_values(one, other)
         return bool(others) and all(self._alike_inside(one, each) for each in others)
+
+    def _made_of_other_values(self, one: Any, other: Any) -> list[Any]:
+        """An object like one that the tests made, if its class takes other values too."""
+        made = next(
+            (self._made[handle] for each in (one, other) if (handle := handle_of(each) or 0) in self._made), None
+        )
+        args, kwargs = made[2] if made is not None else ((), {})
+        others = tuple(map(_another, args)), {name: _another(value) for name, value in kwargs.items()}
+        if others == (args, kwargs):
+            return []
+        try:
+            return [super().call(type(one), *others)]
+        except Exception:
+            return []
 
     def _alike_inside(self, one: Any, other: Any, seen: set[tuple[int, int]] | None = None) -> bool:
         """Whether two objects of the code have the same content; empty ones don't count as the same."""
@@ -214,7 +235,12 @@ class Equating(Peer):
 
 
 def _another(value: Any) -> Any:
-    return next((other(value) for kind, other in _OTHERWISE if isinstance(value, kind)), "7")
+    return next((other(value) for kind, other in _OTHERWISE if isinstance(value, kind)), value)
+
+
+def _tells_apart(answers: list[Any]) -> bool:
+    """Whether most of the other objects were called different."""
+    return sum(each is not True for each in answers) * 2 > len(answers)
 
 
 def _flat(value: Any, depth: int = 0) -> Iterator[Any]:

@@ -28,8 +28,10 @@ if TYPE_CHECKING or __package__:
     from rheostat.evidence.examining.inside.equating import is_plain
     from rheostat.evidence.examining.inside.functions import ABOUT
     from rheostat.evidence.examining.inside.guards import guard, installed_places
-    from rheostat.evidence.examining.inside.mirrors import handle_of
+    from rheostat.evidence.examining.inside.intact import Intact
     from rheostat.evidence.examining.inside.modules import Finder, SubjectModule, share_patches
+    from rheostat.evidence.examining.inside.outcomes import Outcomes
+    from rheostat.evidence.examining.inside.reading import Reading
 else:
     from comparing import COUNTS, Comparing
     from compiled import Compiled
@@ -37,14 +39,19 @@ else:
     from equating import is_plain
     from functions import ABOUT
     from guards import guard, installed_places
-    from mirrors import handle_of
+    from intact import Intact
     from modules import Finder, SubjectModule, share_patches
+    from outcomes import Outcomes
+    from reading import Reading
 
 _FRAMES = (types.FrameType, types.CodeType, types.TracebackType, types.ModuleType)
 _INWARD = ("gi_", "cr_", "ag_", "f_", "tb_", "co_", "func_")
 _OF_NAMEDTUPLES = ("_asdict", "_field_defaults", "_fields", "_make", "_replace")
-_OUTCOMES = ("pytest", "_pytest", "unittest")
-_OURS = re.compile(r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|BASH_ENV)$|PYTHON|PERL5|RUBY|(?:PYTEST|LD|DYLD|GIT|NODE)_")
+_OUTCOMES = ("pytest", "_pytest", "unittest", "hypothesis")
+_OURS = re.compile(
+    r"(?:PATH|HOME|TMPDIR|SHELL|IFS|ENV|CLASSPATH|LOCPATH|EDITOR|PAGER)$|PYTHON|PERL|RUBY|BASH|LUA|MAKE|GCONV|_?JAVA"
+    r"|(?:PYTEST|LD|DYLD|GIT|NODE|JDK|GLIBC|MALLOC|TAR|AWK|GREP|DIFF|XDG)_"
+)
 """Variables that would change what a program started by the tests does; the code can't set them here."""
 _DUMPABLE, _MOST_SINCE_LOST = 4, 1_000
 
@@ -53,13 +60,14 @@ class Examiner(Comparing):
     """The side that judges.
 
     Args:
-        order: The file descriptors of the connection (`fd`) and of the result (`result`), and the `root`.
+        order: The file descriptors of the connection (`fd`) and of the result (`result`), the `root`, and the `token`
+            that shows that a result is the examiner's.
     """
 
     def __init__(self, order: dict[str, Any]) -> None:
         super().__init__(order["fd"], "e", trusted=False)
         self.root = order["root"]
-        self._result = order["result"]
+        self._result, self._token = order["result"], order["token"]
         self._messages_since_lost = 0
         self._directory = ""
         self._given: set[int] = set()
@@ -69,14 +77,15 @@ class Examiner(Comparing):
     def tell(self, **found: Any) -> NoReturn:
         """Write the result, and end the process."""
         sys.stdout.flush()
+        said = {"doubts": self.doubts, "ended": self.ended, "lost": self.lost, "token": self._token}
         with os.fdopen(self._result, "w") as result:
-            json.dump(found | {"doubts": self.doubts, "ended": self.ended, "lost": self.lost}, result)
+            json.dump(found | said, result)
         os._exit(0)
 
     def _receive(self) -> dict[str, Any]:
         self._messages_since_lost += bool(self.lost)
         if self._messages_since_lost > _MOST_SINCE_LOST:  # the verdict is lost: don't go on for ever
-            self.tell(tests={}, collected=[], code=1, status="failed", why="")
+            self.tell(tests={}, collected={}, code=1, status="failed", why="")
         return super()._receive()
 
     # --- additional data of messages ----------------------------------------------------------------------------
@@ -145,7 +154,7 @@ class Examiner(Comparing):
 
     def real_class(self, module: str, name: str) -> type | None:
         found = super().real_class(module, name)
-        if found is not None or module.split(".", maxsplit=1)[0] in ("pytest", "_pytest", "pluggy", "unittest"):
+        if found is not None or module.split(".", maxsplit=1)[0] in (*_OUTCOMES, "pluggy"):
             return found
         home = sys.modules.get(module)
         if home is None or isinstance(home, SubjectModule):
@@ -163,7 +172,8 @@ class Examiner(Comparing):
         node = self._encoded(value)
         home = type(value).__module__.split(".", maxsplit=1)[0]
         of_pytest = home in ("pytest", "_pytest", "pluggy") and type(value).__name__ != "NotSetType"
-        if of_pytest or isinstance(value, _kind("unittest", "TestCase")):
+        of_mock = isinstance(value, _kind("unittest.mock", "_ANY"))
+        if of_pytest or of_mock or isinstance(value, _kind("unittest", "TestCase")):
             self.doubt(f"a {type(value).__name__} of the tests was given to the code")
         if node["t"] == "object":
             self._given.add(node["h"])
@@ -196,7 +206,8 @@ class Examiner(Comparing):
         if isinstance(target, type):
             raise AttributeError(f"{name} of a class of the tests can't be set from the code")
         self._asked_of(target, name)
-        of_mock = isinstance(target, _kind("unittest.mock", "NonCallableMock")) and not is_plain(value)
+        decides = isinstance(getattr(type(target), name, None), property)  # such as return_value and side_effect
+        of_mock = isinstance(target, _kind("unittest.mock", "NonCallableMock")) and (decides or not is_plain(value))
         if of_mock or _keeps_count(target, name) or callable(getattr(type(target), name, None)):
             self.doubt(f"the code sets {name} of a {type(target).__name__} of the tests")
         setattr(target, name, value)
@@ -205,11 +216,7 @@ class Examiner(Comparing):
         raise AttributeError(f"{name} of an object of the tests can't be removed from the code")
 
     def do_call(self, target: Any, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
-        try:
-            return super().do_call(self._asked_of(target), args, kwargs)
-        except AssertionError as error:
-            self.doubt(f"an assert of the tests failed where the code could swallow it: {str(error)[:200]}")
-            raise
+        return super().do_call(self._asked_of(target), args, kwargs)
 
     def do_special(self, target: Any, name: str, args: tuple[Any, ...]) -> Any:
         return super().do_special(self._asked_of(target), name, args)
@@ -226,10 +233,15 @@ class Examiner(Comparing):
     def do_dir(self, target: Any) -> list[str]:
         return super().do_dir(self._asked_of(target))
 
+    def described(self, error: BaseException, depth: int = 0) -> dict[str, Any]:
+        said = super().described(error, depth)
+        if "yours" not in said and (isinstance(error, AssertionError) or _ends_a_test(error)):
+            self.doubt(f"an assert of the tests failed where the code could swallow it: {str(error)[:200]}")
+        return said
+
     def exception(self, said: dict[str, Any]) -> BaseException:
         error = super().exception(said)
-        homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
-        if not homes.isdisjoint(_OUTCOMES) or isinstance(error, _kind("unittest", "SkipTest")):
+        if _ends_a_test(error):
             self.doubt(f"the code raised {type(error).__name__}, which ends a test otherwise than by an assert")
         return error
 
@@ -259,43 +271,16 @@ def _kind(module: str, name: str) -> Any:
     return getattr(sys.modules.get(module), name, ())
 
 
+def _ends_a_test(error: BaseException) -> bool:
+    homes = {kind.__module__.split(".", maxsplit=1)[0] for kind in type(error).__mro__}
+    return not homes.isdisjoint(_OUTCOMES) or isinstance(error, _kind("unittest", "SkipTest"))
+
+
 def _keeps_count(target: Any, name: str) -> bool:
     """Whether a name is one by which a mock tells how it was called."""
     return isinstance(target, _kind("unittest.mock", "NonCallableMock")) and (
         name in COUNTS or name.startswith("assert")
     )
-
-
-class _Outcomes:
-    """A pytest plugin that records the outcome of each test."""
-
-    def __init__(self, examiner: Examiner, finder: Finder) -> None:
-        self.examiner, self.finder = examiner, finder
-        self.tests: dict[str, str] = {}
-        """`passed`, `failed` or `skipped` by the test's name."""
-        self.collected: list[str] = []
-        """The names of all collected tests."""
-
-    def pytest_configure(self) -> None:
-        """Put our finder before pytest's, so that a file which the code adds later isn't imported as a test."""
-        sys.meta_path.remove(self.finder)
-        sys.meta_path.insert(0, self.finder)
-
-    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        """Record all tests, and doubt a test that the code replaced by a function of its own."""
-        self.collected = [item.nodeid for item in items]
-        for item in items:
-            if handle_of(getattr(item, "obj", None)) is not None:
-                self.examiner.doubt(f"{item.nodeid} is a function of the code's")
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        before = self.tests.get(report.nodeid)
-        if report.failed or before is None or (report.skipped and before == "passed"):
-            self.tests[report.nodeid] = report.outcome
-
-    def pytest_collectreport(self, report: Any) -> None:
-        if report.failed:
-            self.tests[report.nodeid or "."] = "failed"
 
 
 def keep_apart() -> None:
@@ -313,13 +298,18 @@ def main(order: dict[str, Any]) -> None:
     os.chdir(order["root"])
     examiner = Examiner(order)
     finder = Finder(examiner, order["own"], Compiled(installed_places(order["root"])))
-    outcomes = _Outcomes(examiner, finder)
+    outcomes = Outcomes(examiner, finder, whole=not any("::" in word for word in order["arguments"]))
     share_patches(examiner)
     delegate(examiner.ask)
     guard(order["root"], finder.own, examiner.unsupported)
+    reading = Reading(order["root"], order["changed"])
     sys.meta_path.insert(0, finder)
     if order["root_on_path"]:
         sys.path.insert(0, order["root"])
     sys.argv = ["pytest", *order["arguments"]]
+    intact = Intact()
+    finder.decides = intact.remember
     code = int(pytest.main(order["arguments"], plugins=[outcomes]))
+    for doubt in (*reading.doubts(), *intact.doubts()):
+        examiner.doubt(doubt)
     examiner.tell(code=code, tests=outcomes.tests, collected=outcomes.collected)

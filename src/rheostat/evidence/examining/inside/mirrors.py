@@ -184,6 +184,9 @@ class Mirrors(Data):
             return {"t": "yours", "h": handle}
         return None if isinstance(value, types.TracebackType) else self.encode_own(value)
 
+    def took_class(self, kind: type) -> None:
+        """Called when a class came from the other side as a value."""
+
     def holds(self, mirror: Any) -> None:
         """Called with each new mirror of a list, dict or set of the other side's own class."""
 
@@ -239,12 +242,14 @@ class Mirrors(Data):
 
     def _mirror(self, node: dict[str, Any]) -> Any:
         handle = node["h"]
+        if "class" in node:
+            kind = self.mirrored_class(node["class"])
+            self.took_class(kind)
+            return kind
         if handle in self._mirrors:
             if "fields" in node and self.trusted:
                 renew(self._mirrors[handle], node)
             return self._mirrors[handle]
-        if "class" in node:
-            return self.mirrored_class(node["class"])
         if node.get("raised"):
             mirror = self.exception(node["raised"])
         elif "about" in node and self.trusted:

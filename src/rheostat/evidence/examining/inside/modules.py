@@ -15,10 +15,14 @@ import random
 import re
 import sys
 import types
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.readers import FileReader
+from typing import TYPE_CHECKING, Any
 
-_LEFT = {".git", "node_modules", "__pycache__", "site-packages"}
+if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.reading import files_below
+else:
+    from reading import files_below
 
 
 _namespace: Any = vars(types.ModuleType)["__dict__"].__get__
@@ -87,8 +91,12 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Real paths of the tests' files."""
         self._tops = {path.split("/", maxsplit=1)[0].removesuffix(".py") for path in own}
         self._imported: set[str] = set()
-        self._at_start = _modules_below(examiner.root)
+        self._at_start = {
+            os.path.realpath(path) for path in files_below(examiner.root) if path.endswith((".py", ".so"))
+        }
         self._starred: list[str] | None = None
+        self.decides: Callable[[str], None] = lambda name: None
+        """Called with the name of a module of which an outcome may depend, once it is imported."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> Any:
         top = name.split(".", maxsplit=1)[0]
@@ -117,6 +125,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         def exec_module(module: Any) -> None:
             execute(module)
             _share_mocks(self._examiner, module)
+            self.decides(module.__name__)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -152,6 +161,15 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         for taken in taken_by_star & set(module.__all__):
             self._examiner.doubt(f"{taken} means another thing in the tests, by a star import of {module.__name__}")
 
+    def get_resource_reader(self, name: str) -> FileReader:
+        """The reader of the files beside a module, which are there for the tests as well."""
+        return FileReader(types.SimpleNamespace(path=sys.modules[name].__file__))  # type: ignore[arg-type]
+
+    def get_data(self, path: str) -> bytes:
+        """The content of a file beside a module."""
+        with open(path, "rb") as stream:
+            return stream.read()
+
     def named(self, name: str) -> bool:
         """Whether the tests use a name themselves, because a star import brings in every name."""
         starred = self._sources_with_stars()
@@ -181,16 +199,6 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 }
                 found |= public & used & (imported | set(dir(builtins)))
         return found
-
-
-def _modules_below(root: str) -> set[str]:
-    found: set[str] = set()
-    for folder, folders, names in os.walk(root):
-        folders[:] = [
-            name for name in folders if name not in _LEFT and not os.path.exists(f"{folder}/{name}/pyvenv.cfg")
-        ]
-        found |= {os.path.realpath(f"{folder}/{name}") for name in names if name.endswith((".py", ".so"))}
-    return found
 
 
 def _of_both(target: Any, name: str) -> bool:

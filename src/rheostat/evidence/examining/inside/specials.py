@@ -58,6 +58,11 @@ def bound(function: Any, instance: Any, owner: Any = None) -> Any:
     return function if instance is None else types.MethodType(function, instance)
 
 
+def is_function(mirror: Any) -> bool:
+    """Whether a mirror stands for a function."""
+    return vars(type)["__dict__"].__get__(type(mirror)).get("__get__") is bound
+
+
 def method_of(name: str) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return peer_of(self).ask("get", self, name)(*args, **kwargs)

@@ -22,9 +22,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
+    from rheostat.evidence.examining.inside.delegated import originals
     from rheostat.evidence.examining.inside.derived import derived
     from rheostat.evidence.examining.inside.wire import Peer
 else:
+    from delegated import originals
     from derived import derived
 
     from wire import Peer
@@ -40,6 +42,7 @@ class Subject(Peer):
         self._root = root
         self._said: list[list[str]] = []
         self._before: dict[tuple[int, str], Any] = {}
+        self._library = originals()  # before the code can replace them
 
     # --- additional data of messages ----------------------------------------------------------------------------
 
@@ -174,7 +177,7 @@ class Subject(Peer):
 
     def do_library(self, module: str, name: str, args: tuple[Any, ...], kwargs: tuple[tuple[str, Any], ...]) -> Any:
         """Call one of Python's own functions that look into an object."""
-        found = getattr(importlib.import_module(module), name)(*args, **dict(kwargs))
+        found = self._library[module, name](*args, **dict(kwargs))
         return list(found) if isinstance(found, types.GeneratorType) else found
 
     def do_copy(self, target: Any, deep: bool) -> Any:
