@@ -202,7 +202,7 @@ def shared(size):
 COUNTABLE = os.uname().machine in ("x86_64", "aarch64")
 
 USES = {
-    "memory of one": ("bytearray(10**9)", "MemoryError"),
+    "memory of one": ("bytearray(2 * 10**9)", "MemoryError"),
     "memory of many": (
         "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        x = bytearray(os.urandom(1)) * 10**8\n"
         "        time.sleep(60)\ntime.sleep(60)",

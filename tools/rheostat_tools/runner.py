@@ -74,7 +74,7 @@ def test_runner(
         workspace_root: The directory in which the command runs.
         command: The command; "python" is the running interpreter.
         seconds: The time limit of each run, after which all of its processes are killed.
-        memory_bytes: The limit of each process's address space, and of the memory of all processes.
+        memory_bytes: The limit of the memory of all processes together.
         most_output_chars: The longest output of a call.
         sandbox: `auto` takes the best one that works here; `none` must be given explicitly.
         pristine: The initial tree, on which changes are judged; by default the current tree.

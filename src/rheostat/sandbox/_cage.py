@@ -35,6 +35,8 @@ _DETACH = 2
 _DEVICES = ("null", "zero", "full", "random", "urandom")
 _WATCHED_SECONDS = 0.1
 _LOOK_INTO_OTHERS = 1 << 19
+_STACKS_BYTES = 1 << 30
+"""Address space beyond the memory: 128 threads reserve 8 MB each for stacks that they hardly use."""
 
 
 def main(order: dict[str, Any]) -> int:
@@ -128,7 +130,7 @@ def _become(order: dict[str, Any]) -> NoReturn:
         os.nice(5)  # the watching process has priority
         threads = _tasks_of_user() + limits["threads"]
         for limit, most in (
-            ("RLIMIT_AS", int(limits["memory_bytes"])),
+            ("RLIMIT_AS", int(limits["memory_bytes"]) + _STACKS_BYTES),
             ("RLIMIT_CPU", math.ceil(limits["seconds"]) + 1),
             ("RLIMIT_FSIZE", limits["file_bytes"]),
             ("RLIMIT_NOFILE", limits["open_files"]),

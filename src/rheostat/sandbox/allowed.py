@@ -46,7 +46,8 @@ class Limits:
     seconds: float = 60.0
     """Wall-clock time."""
     memory_bytes: int = 1_000_000_000
-    """Address space of each process; and memory of all processes and of files in memory, such as /tmp."""
+    """Memory of all processes together and of files in memory, such as /tmp; the address space of each process may be
+    1 GB larger, for stacks."""
     processes: int = 128
     threads: int = 1_024
     """Threads of all processes together."""
