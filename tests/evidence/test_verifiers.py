@@ -89,9 +89,13 @@ def test_whatever_happens_to_a_verifier_is_a_verdict() -> None:
     ("build", "says"),
     [
         (lambda: PythonTests("assert ("), "don't parse"),
+        (lambda: PythonTests(f"assert {'-' * 100_000}1"), "don't parse"),
         (lambda: PythonTests("x = 1"), "no assert"),
         (lambda: PythonTests("assert 1", seconds=0), "above zero"),
         (lambda: JsonSchema("{"), "not JSON"),
+        (lambda: JsonSchema("[" * 100_000), "not JSON"),
+        (lambda: JsonSchema(f'{{"const": {"9" * 5_000}}}'), "not JSON"),
+        (lambda: JsonSchema('{"not": ' * 900 + "true" + "}" * 900), "nested"),
         (lambda: JsonSchema("[1]"), "an object"),
         (lambda: JsonSchema({"type": "strnig"}), "not a valid JSON Schema"),
         (lambda: Matches("("), "regular expression"),

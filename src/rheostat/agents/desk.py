@@ -21,6 +21,7 @@ from rheostat.evidence.verifiers import Verdict
 from rheostat.graph.events import emit
 from rheostat.sandbox import Sandbox, choose
 from rheostat_tools import Workspace, test_runner
+from rheostat_tools.confine import shown
 from rheostat_tools.edits import Edit, Refused, Whole, edits_of
 from rheostat_tools.journal import Journal
 from rheostat_tools.pristine import PROTECTED, Pristine
@@ -207,8 +208,10 @@ class Desk:
         """The present contents of the files that the coder changed."""
         found: dict[str, bytes | None] = {}
         for path in self.workspace.changed:
-            at = Path(self.workspace.root, path)
-            found[path] = at.read_bytes() if at.is_file() and not at.is_symlink() else None
+            try:
+                found[path] = self.workspace.content(path)
+            except ToolException:  # another program put something else in its place
+                found[path] = None
         return found
 
     def _tried(self, tool: BaseTool) -> BaseTool:
@@ -251,7 +254,7 @@ class Desk:
                 f"the tests of {self._root} can't be run, so nothing could tell when the work is done: {said[:300]}\n"
                 "Name the command that runs them, install what it names, or write a test first."
             )
-        shown, left = [], _SHOWN_CHARS
+        blocks, left = [], _SHOWN_CHARS
         files = [path for path, size in self.workspace.files() if path.endswith(".py") and size <= left]
         for path in sorted(files, key=lambda path: (path not in said, "test" in path, path)):
             try:
@@ -259,11 +262,18 @@ class Desk:
             except ToolException:
                 continue
             if len(text) <= left:
-                shown.append((path, f"file: {path}\n```python\n{text}```"))
+                blocks.append((path, _block(path, text)))
                 left -= len(text)
-        shown.sort(key=lambda each: ("test" in each[0], each[0]), reverse=True)
-        listing = "\n\n".join(text for _, text in shown)
+        blocks.sort(key=lambda each: ("test" in each[0], each[0]), reverse=True)
+        listing = "\n\n".join(text for _, text in blocks)
         if not self.small() or not listing:
             listing = f"{self.workspace.list_files()}\n\n{listing}".strip()
         wanted = task.strip() or "Some tests of this repository fail. Make them pass."
         return passed, f"The tests now:\n{said[:FAILURES_CHARS]}\n\nThe files:\n{listing}\n\n{wanted}"
+
+
+def _block(path: str, text: str) -> str:
+    """A file for the model, in a fence that nothing in the file ends."""
+    fence = max(["```", *(f"{each}`" for each in re.findall("`{3,}", text))], key=len)
+    end = "" if text.endswith("\n") or not text else "\n"
+    return f"file: {shown(path)}\n{fence}python\n{text}{end}{fence}"

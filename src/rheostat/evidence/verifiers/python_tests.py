@@ -66,8 +66,8 @@ class PythonTests:
             raise VerifierInvalid(f"limits must be above zero: seconds={seconds}, memory_bytes={memory_bytes}")
         try:
             tree = ast.parse(tests)
-        except (SyntaxError, ValueError) as error:
-            raise VerifierInvalid(f"the tests don't parse: {error}") from None
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise VerifierInvalid(f"the tests don't parse: {error or type(error).__name__}") from None
         functions = [
             node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
         ]

@@ -52,8 +52,8 @@ class JsonSchema:
         if isinstance(schema, str):
             try:
                 schema = json.loads(schema)
-            except json.JSONDecodeError as error:
-                raise VerifierInvalid(f"the schema is not JSON: {error}") from None
+            except (ValueError, RecursionError) as error:
+                raise VerifierInvalid(f"the schema is not JSON that can be read: {error}") from None
         if not isinstance(schema, dict):
             raise VerifierInvalid(f"a JSON Schema is an object, not {type(schema).__name__}")
         kind = jsonschema.validators.validator_for(schema)
@@ -61,6 +61,8 @@ class JsonSchema:
             kind.check_schema(schema)
         except jsonschema.SchemaError as error:
             raise VerifierInvalid(f"not a valid JSON Schema: at {error.json_path}: {error.message}") from None
+        except RecursionError:
+            raise VerifierInvalid("the schema is nested too deeply") from None
         self.schema: dict[str, Any] = schema
         """The schema itself; it is also shown to the model."""
         self._text = json.dumps(schema)
