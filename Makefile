@@ -178,7 +178,7 @@ soak: $(VENV)/.dev ## 210 capped requests to a real server, a million random ste
 	$(BIN)/python tools/guests/guests.py
 
 HOSTILE_TESTS := tests/sandbox tests/evidence tests/tools $(addprefix tests/agents/test_,coder.py coder_hostile.py hostile.py) \
-	tests/cli/test_mouths_and_ears.py
+	tests/cli/test_mouths_and_ears.py tests/cli/test_every_command.py tests/report/test_report_hostile.py
 
 test-hostile: $(VENV)/.dev ## what a hostile model, repository or file may try: with bubblewrap, then with the second-best sandbox
 	$(BIN)/pytest $(SIDE) $(HOSTILE_TESTS)
