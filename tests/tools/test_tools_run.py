@@ -187,7 +187,7 @@ def test_a_fork_does_not_outlive_a_run_without_a_sandbox(tmp_path: Path, ends: s
 
 
 def test_memory_files_and_processes_are_limited(tmp_path: Path, kind: Sandbox) -> None:
-    said, _ = script(tmp_path, "bytearray(10**9)")
+    said, _ = script(tmp_path, "bytearray(10**10)")
     assert said.endswith("MemoryError")
     said, _ = script(tmp_path, "import os\nos.truncate(os.open('big', os.O_CREAT | os.O_RDWR), 10**9)")
     assert "File too large" in said or "SIGXFSZ" in said

@@ -10,6 +10,7 @@ import fractions
 import functools
 import importlib.util
 import re
+import time
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def run_embedded(
         return Ran("can't tell", why=f"{chars:,} characters of code; the most that is run is {MOST_CODE_CHARS:,}")
     out = CollectString(max_bytes=_MOST_OUTPUT_BYTES)
     value: Any = None
-    number = 0
+    number, late = 0, list[str]()
     try:
         with (
             Monty(request_timeout=seconds + 5, feed_duration_limit_grace=1.0) as pool,
@@ -90,17 +91,33 @@ def run_embedded(
             ) as session,
         ):
             for number, source in enumerate(pieces):
-                ours = dict(host) if host is not None and number == len(pieces) - 1 else None
-                value = session.feed_run(source, print_callback=out, external_lookup=ours)
+                ends = time.monotonic() + seconds
+                last = number == len(pieces) - 1
+                ours = {name: _until(ends, each, late) for name, each in (host or {}).items()} if last else {}
+                value = session.feed_run(source, print_callback=out, external_lookup=ours or None)
     except MontyCrashedError:
         return Ran("can't tell", str(out.output), None, "it took too much time or memory", number)
     except MontyError as error:
         why = _explain(error)
-        unable = _unable(str(error), why, pieces[number])
+        unable = bool(late) or _unable(str(error), why, pieces[number])
         return Ran("can't tell" if unable else "failed", str(out.output), None, why, number)
     except UnicodeEncodeError as error:
         return Ran("failed", str(out.output), None, f"UnicodeEncodeError: {error}", number)
+    if late:
+        return Ran("can't tell", str(out.output), None, late[0], number)
     return Ran("done", str(out.output), value)
+
+
+def _until(ends: float, function: Callable[..., Any], late: list[str]) -> Callable[..., Any]:
+    """A host function that isn't called any more at that time: the interpreter doesn't count the time of its calls."""
+
+    def called(*values: Any) -> Any:
+        if time.monotonic() > ends:
+            late.append("it took too much time")
+            raise TimeoutError(late[0])
+        return function(*values)
+
+    return called
 
 
 def _explain(error: Exception) -> str:
