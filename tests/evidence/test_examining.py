@@ -18,6 +18,11 @@ pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
 
 HONEST = {
     "functions": ("def add(a, b): return a + b", "from m import add\ndef test(): assert add(1, 2) == 3"),
+    "a verdict that is larger than a pipe": (
+        "def twice(n): return 2 * n",
+        "import pytest\nfrom m import twice\n@pytest.mark.parametrize('n', range(400), ids=[f'{n}' * 99 for n in range(400)])\n"
+        "def test(n): assert twice(n) == n + n",
+    ),
     "plain data of all kinds": (
         """
         import datetime, decimal, fractions, pathlib, uuid

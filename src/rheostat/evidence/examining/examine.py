@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import functools
 import json
-import os
 import secrets
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -144,45 +145,37 @@ def _both(
     """Run the examiner's script with the subject beside it; return its end and its result, if it wrote one."""
     token = secrets.token_hex(16)
     ours, theirs = socket.socketpair()
-    reading, writing = os.pipe()
     inside = Show(_AT, "read", _INSIDE)
     place = _INSIDE if sandbox == "none" else _AT
     options: dict[str, Any] = {"directory": root, "limits": limits, "sandbox": sandbox, "variables": variables}
-    asked, told = (
-        {"root": root, "fd": theirs.fileno()},
-        {"root": root, "fd": ours.fileno(), "result": writing, "token": token, **order},
-    )
-    with temporary_directory("rheostat-tmp-") as temporary, handed(asked) as first, handed(told) as second:
-        options["temporary"] = temporary
-        try:
-            subject = Running(
-                _script(python, place, "subject", first),
+    with contextlib.ExitStack() as kept:
+        options["temporary"] = kept.enter_context(temporary_directory("rheostat-tmp-"))
+        result = kept.enter_context(tempfile.TemporaryFile())  # a pipe would be full after some hundred tests
+        for end in (ours, theirs):
+            kept.callback(end.close)
+        first = kept.enter_context(handed({"root": root, "fd": theirs.fileno()}))
+        told = {"root": root, "fd": ours.fileno(), "result": result.fileno(), "token": token, **order}
+        second = kept.enter_context(handed(told))
+        subject = Running(
+            _script(python, place, "subject", first),
+            [inside, *tree],
+            output=False,
+            keep_fds=[theirs.fileno(), first],
+            **options,
+        )
+        with subject:
+            theirs.close()
+            examiner = Running(
+                _script(python, place, script, second),
                 [inside, *tree],
-                output=False,
-                keep_fds=[theirs.fileno(), first],
+                keep_fds=[ours.fileno(), result.fileno(), second],
                 **options,
             )
-            with subject:
-                theirs.close()
-                examiner = Running(
-                    _script(python, place, script, second),
-                    [inside, *tree],
-                    keep_fds=[ours.fileno(), writing, second],
-                    **options,
-                )
-                with examiner:
-                    ours.close()
-                    os.close(writing)
-                    writing = -1
-                    ended = examiner.watch(output, stop=stop)
-        finally:
-            ours.close()
-            theirs.close()
-            if writing >= 0:
-                os.close(writing)
-            with os.fdopen(reading, "rb") as result:
-                raw = result.read(_MOST_RESULT_BYTES)
-    return ended, _result(raw, token)
+            with examiner:
+                ours.close()
+                ended = examiner.watch(output, stop=stop)
+        result.seek(0)
+        return ended, _result(result.read(_MOST_RESULT_BYTES), token)
 
 
 def _result(raw: bytes, token: str) -> dict[str, Any] | None:
