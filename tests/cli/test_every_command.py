@@ -127,6 +127,7 @@ def books(path: Path) -> None:
     ledger = SQLiteLedger(path)
     account = f"thread/{NAME}"
     ledger.open(Account("top", Budget(usd="1")))
+    ledger.open(Account(f"{NAME}new", Budget(tokens=5)))
     ledger.open(Account(account, Budget(calls=99), "top"))
     ledger.open(Account(f"{account}/run", None, account, rate=Rate(99)))
     fields = ("effort_asked", "effort_planned", "effort_seen", "decided_by", "stop", "error", "purpose", "kind")
@@ -237,7 +238,7 @@ ledger unknown {books}
 ledger usage {books}
 ledger export {books}
 ledger reconcile {books} {bill.csv}
-ledger open {books} {H}new --tokens 5
+ledger open {books} {H}other --tokens 5
 ledger amend {books} {H}new --tokens 6
 ledger prune {books} --days 99999
 show {books} thread/

@@ -231,7 +231,7 @@ def test_the_reason_goes_back_to_the_model_with_room_to_write() -> None:
             "```python\ndef solution():\n    x = []\n    for _ in range(40): x = [x, x]\n    return x",
             "function",
             None,
-            "too much",
+            "could not be run",
         ),
     ],
 )
