@@ -62,7 +62,7 @@ class PostgresStore:
     def start(self, clock: Clock) -> PostgresLedger:
         ledger = self.restart(clock)
         with psycopg.connect(self.address, autocommit=True) as connection:
-            connection.execute("TRUNCATE rheostat_accounts, rheostat_reservations")
+            connection.execute("TRUNCATE rheostat_accounts, rheostat_reservations, rheostat_steps, rheostat_uses")
         return ledger
 
     def restart(self, clock: Clock) -> PostgresLedger:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,7 @@ from langchain_core.messages import HumanMessage
 from typer.testing import CliRunner
 
 from conftest import Runner
-from postgres_server import PostgresServer
-from rheostat import Account, AdaptiveThinking, Budget, MemoryLedger, PostgresLedger, SQLiteLedger, build_solver
+from rheostat import Account, AdaptiveThinking, Budget, MemoryLedger, SQLiteLedger, build_solver
 from rheostat.cli.app import app
 from rheostat.graph.events import listen
 from rheostat.money.ledger import StepRecord
@@ -22,13 +22,13 @@ from rheostat.money.ledger.rows import MIGRATIONS
 from rheostat.money.usage import Spend
 from rheostat.providers import endpoint_for
 from rheostat.testing.server import Fault, Turn
+from stores import PostgresStore
 from wire import ADAPTIVE, CHAT, Api, on_every_api, simulated
 
 
 def ledgers(kind: str, folder: Path, request: pytest.FixtureRequest) -> Any:
     if kind == "postgres":
-        server: PostgresServer = request.getfixturevalue("postgres")
-        return PostgresLedger(server.address)
+        return PostgresStore(request.getfixturevalue("postgres")).start(time.time)  # without others' accounts
     return SQLiteLedger(folder / "spend.db") if kind == "sqlite" else MemoryLedger()
 
 

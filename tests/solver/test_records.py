@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -12,13 +13,11 @@ import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
 from conftest import Runner
-from postgres_server import PostgresServer
 from rheostat import (
     Budget,
     Caps,
     MemoryLedger,
     NoPrice,
-    PostgresLedger,
     Price,
     SQLiteLedger,
     build_solver,
@@ -34,6 +33,7 @@ from rheostat.strategies import BestOfN, Refine, Stop, TreeSearch, Vote
 from rheostat.testing import Said, ScriptedModel
 from rheostat.thinking.difficulty import Agreement
 from searched import CANARY, QUESTION, ROOMY, judging, numbered, racing, searching, shown
+from stores import PostgresStore
 
 PRICE = Price(input_per_million=Decimal(1), output_per_million=Decimal(10))
 
@@ -43,10 +43,14 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     if request.param == "memory":
         yield MemoryLedger()
         return
-    server: PostgresServer | None = request.getfixturevalue("postgres") if request.param == "postgres" else None
-    opened = PostgresLedger(server.address) if server is not None else SQLiteLedger(tmp_path / "spend.db")
-    yield opened
-    opened.close()
+    if request.param == "sqlite":
+        opened = SQLiteLedger(tmp_path / "spend.db")
+        yield opened
+        opened.close()
+        return
+    store = PostgresStore(request.getfixturevalue("postgres"))
+    yield store.start(time.time)  # without the accounts of other tests
+    store.stop()
 
 
 def recorded(ledger: Any, account: str, node: str = CANDIDATE) -> list[StepRecord]:
