@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import textwrap
 from pathlib import Path
+from typing import Any
 
 from rheostat.evidence.examining import Examined, examine
 from rheostat.sandbox import Limits, Sandbox, why_not
@@ -36,3 +37,9 @@ def judge(root: Path, files: dict[str, str], kind: Sandbox = "auto", *, seconds:
         )
     print(b"".join(said).decode(errors="replace"))
     return found
+
+
+def judge_case(root: Path, case: tuple[Any, ...]) -> Examined:
+    """What is found of (code, its tests), or of (code, its tests, further files by name)."""
+    code, tests, *more = case
+    return judge(root, {"m.py": code, "test_m.py": tests, **(more[0] if more else {})})

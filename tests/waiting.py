@@ -9,9 +9,10 @@ from rheostat.money.ledger import Ledger
 from rheostat.money.ledger.line import line_of
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60) -> None:
+def wait_for(what: Callable[..., object], *values: object, seconds: float = 60) -> None:
+    """Until `what(*values)` is true."""
     until = time.monotonic() + seconds
-    while not what():
+    while not what(*values):
         assert time.monotonic() < until, "it didn't happen"
         time.sleep(0.02)
 

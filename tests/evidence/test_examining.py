@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from judged import APART, BARE, judge
+from judged import APART, BARE, judge, judge_case
 from rheostat.evidence.examining import examine, examine_source
 from rheostat.sandbox import Limits, Sandbox, Show
 from rheostat_tools import test_runner as run_tests_of
@@ -658,9 +658,7 @@ FORGED = {
 
 @pytest.mark.parametrize("what", FORGED)
 def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
-    code, tests, *more = FORGED[what]
-    files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
-    assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]
+    assert judge_case(tmp_path, FORGED[what]).passed is not True
 
 
 OPEN = (

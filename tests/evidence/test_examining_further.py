@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from judged import APART, judge
+from judged import APART, judge, judge_case
 from rheostat_tools import test_runner as run_tests_of
 
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
@@ -291,9 +291,7 @@ FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
 
 @pytest.mark.parametrize("what", FORGED)
 def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
-    code, tests, *more = FORGED[what]
-    files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
-    assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]
+    assert judge_case(tmp_path, FORGED[what]).passed is not True
 
 
 HONEST = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from judged import APART, judge
+from judged import APART, judge, judge_case
 
 pytestmark = pytest.mark.skipif(not APART, reason="no sandbox on this machine")
 
@@ -104,9 +104,7 @@ FORGED: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
 
 @pytest.mark.parametrize("what", FORGED)
 def test_no_verdict_is_forged(what: str, tmp_path: Path) -> None:
-    code, tests, *more = FORGED[what]
-    files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
-    assert judge(tmp_path, files).passed is not True  # type: ignore[arg-type]
+    assert judge_case(tmp_path, FORGED[what]).passed is not True
 
 
 def test_a_link_to_the_pipe_of_the_result_does_not_help(tmp_path: Path) -> None:
@@ -224,7 +222,5 @@ HONEST: dict[str, tuple[str, str] | tuple[str, str, dict[str, str]]] = {
 
 @pytest.mark.parametrize("what", HONEST)
 def test_honest_code_passes(what: str, tmp_path: Path) -> None:
-    code, tests, *more = HONEST[what]
-    files = {"m.py": str(code), "test_m.py": str(tests), **(more[0] if more else {})}  # type: ignore[dict-item]
-    found = judge(tmp_path, files)  # type: ignore[arg-type]
+    found = judge_case(tmp_path, HONEST[what])
     assert (found.passed, found.why) == (True, "")

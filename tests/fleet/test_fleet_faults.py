@@ -112,7 +112,7 @@ def test_a_worker_that_hangs_and_comes_back_leaves_its_tasks_to_those_that_took_
     hung = workers_of(supervisor)[0]
     hung.suspend()
     with Fleet("f", db=db) as fleet:
-        wait_for(lambda: fleet.counts().done >= 23, 200)
+        wait_for(lambda: fleet.counts().done >= 23, seconds=200)
         hung.resume()
         ended(supervisor, tmp_path)
         assert fleet.counts().done == 24

@@ -128,7 +128,7 @@ def test_the_first_to_come_is_the_first_to_be_served() -> None:
     for number, tokens in ((1, 200), (2, 10), (3, 10)):
         threads.append(threading.Thread(target=wants, args=(number, tokens)))
         threads[-1].start()
-        wait_for(lambda number=number: waiting(ledger) == number)  # type: ignore[misc]
+        wait_for(lambda number: waiting(ledger) == number, number)
     assert served == []
     drive(meter.void(held.id))
     for thread in threads:

@@ -501,7 +501,7 @@ def test_all_are_served_in_turn(how: str) -> None:
         for number in range(12):
             threads.append(threading.Thread(target=lambda number=number: drive(one(number))))
             threads[-1].start()
-            wait_for(lambda number=number: len(done) + waiting(ledger) > number)  # type: ignore[misc]
+            wait_for(lambda number: len(done) + waiting(ledger) > number, number)
         for thread in threads:
             thread.join(20)
     else:
@@ -580,7 +580,7 @@ def test_a_place_in_the_ledgers_line_is_kept(tmp_path: Path) -> None:
     for number in range(3):
         threads.append(threading.Thread(target=one, args=(number,)))
         threads[-1].start()
-        wait_for(lambda number=number: len(done) + sum(map(waiting, ledgers)) > number)  # type: ignore[misc]
+        wait_for(lambda number: len(done) + sum(map(waiting, ledgers)) > number, number)
     for thread in threads:
         thread.join(20)
     assert done[0] == 0
