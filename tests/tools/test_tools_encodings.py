@@ -230,7 +230,20 @@ def test_ours_in_all_kinds_of_repositories(tmp_path: Path, monkeypatch: pytest.M
             ["git", "config", command, f"!touch {tmp_path}/ran"], cwd=tree, check=True, env={"PATH": os.environ["PATH"]}
         )
     assert names(tree) == [".gitignore", "part/kept.log"]
+    (tree / "git").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    (tree / "git").chmod(0o755)
+    with monkeypatch.context() as here:
+        here.setenv("PATH", f".:{os.environ['PATH']}")
+        assert names(tree) == [".gitignore", "git", "part/kept.log"]
     assert not (tmp_path / "ran").exists()
+    with monkeypatch.context() as here:  # a git that says what it was given
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "git").write_text(f"#!/bin/sh\n/usr/bin/env > {tmp_path}/given\n")
+        (tmp_path / "bin" / "git").chmod(0o755)
+        here.setenv("OPENAI_API_KEY", "sk-of-nobody")
+        here.setenv("PATH", str(tmp_path / "bin"))
+        names(tree)
+        assert "sk-of-nobody" not in (tmp_path / "given").read_text()
     monkeypatch.setenv("PATH", str(tmp_path))  # no git: the rules that can be seen
     assert names(repository / "part") == ["a.log", "a.py", "kept.log", *inner, "out/x.py"]
     assert names(repository) == [".gitignore", "part/a.py", *(f"part/{path}" for path in inner)]

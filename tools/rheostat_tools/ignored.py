@@ -10,10 +10,11 @@ from typing import Any
 
 import pathspec
 
+from rheostat.sandbox.processes import environment, program_path
+
 __all__ = ["Ignored"]
 
-_GIT = (
-    "git",
+_LIST = (
     "-c",
     "core.fsmonitor=false",
     "ls-files",
@@ -78,7 +79,9 @@ class Ignored:
 
 def _listed(top: str) -> frozenset[str] | None:
     """What git ignores below a directory, directories with a `/`; `None`: it can't be asked, or ignores all of it."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    git = program_path("git")
+    if git is None:
+        return None
     safe = {
         "GIT_OPTIONAL_LOCKS": "0",
         "GIT_NO_LAZY_FETCH": "1",
@@ -87,7 +90,13 @@ def _listed(top: str) -> frozenset[str] | None:
     }
     try:
         done = subprocess.run(  # noqa: S603 - our own words
-            _GIT, cwd=top, env=own | safe, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=True
+            [git, *_LIST],
+            cwd=top,
+            env=environment() | safe,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return None

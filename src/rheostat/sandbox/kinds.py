@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import platform
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from rheostat.errors import BadInput, SandboxMissing
 from rheostat.sandbox.allowed import Limits, Show, environment, shown
-from rheostat.sandbox.processes import handed
+from rheostat.sandbox.processes import handed, program_path
 from rheostat.sandbox.scratch import temporary_directory
 
 __all__ = ["Sandbox", "choose", "command_inside", "why_not"]
@@ -63,7 +62,7 @@ def why_not(kind: Sandbox) -> str | None:
     if sys.platform != "linux":
         return "it needs Linux"
     program = {"bubblewrap": "bwrap", "namespaces": "unshare"}[kind]
-    if _found(program) is None:
+    if program_path(program) is None:
         return f"{program} isn't installed" + (f" ({_INSTALL})" if kind == "bubblewrap" else "")
     limits = Limits(seconds=10)
     said = ""
@@ -123,16 +122,11 @@ def command_inside(
         cage = [os.path.normpath(sys.executable), "-I", "-S", "-c", _CAGE, str(ordered)]
         if kind == "bubblewrap":
             with handed(b"".join(os.fsencode(word) + b"\0" for word in _bubblewrap(shows, directory, way))) as words:
-                yield [_found("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
+                yield [program_path("bwrap") or "bwrap", "--args", str(words), "--", *cage], [ordered, words]
         elif kind == "namespaces":
-            yield [_found("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
+            yield [program_path("unshare") or "unshare", *_USERS[way], *_SPACES, "--", *cage], [ordered]
         else:
             yield cage, [ordered]
-
-
-def _found(program: str) -> str | None:
-    """The path of a program, but not in folders that depend on the current directory."""
-    return shutil.which(program, path=os.pathsep.join(filter(os.path.isabs, os.get_exec_path())))
 
 
 def _ways(kind: Sandbox) -> int:

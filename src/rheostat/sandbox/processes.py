@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import site
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment", "handed", "python_module"]
+__all__ = ["environment", "handed", "program_path", "python_module"]
 
 _ALLOWED = {
     "PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "WINDIR",
@@ -49,6 +50,11 @@ def python_module(name: str, *arguments: str) -> list[str]:
     isolated = ["-I"] if not _in_user_site(root) else ["-P", "-E"]
     own = str(root) if name.split(".", maxsplit=1)[0] == "rheostat" else ""
     return [str(Path(sys.executable).absolute()), *isolated, "-c", _BOOT, name, own, *arguments]
+
+
+def program_path(name: str) -> str | None:
+    """The path of an installed program, not looked for in folders that depend on the current directory."""
+    return shutil.which(name, path=os.pathsep.join(filter(os.path.isabs, os.get_exec_path())))
 
 
 @contextlib.contextmanager
